@@ -1,4 +1,4 @@
-//! Bad input: the program names the value, ends with a status other than 0, and leaves nothing running.
+//! Bad input: the program names the bad value, exits with a status other than 0, and leaves no process running.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -10,12 +10,12 @@ use crate::support::http::Server;
 use crate::support::process::{Ended, mesos_miner, start};
 use crate::support::{DEADLINE, LONG_DEADLINE};
 
-/// The exit status for errors of the command line.
+/// The exit status for errors in the command line.
 const USAGE: i32 = 64;
-/// The exit status for errors that only an attempt reveals.
+/// The exit status for errors that are found only at run time.
 const FAILURE: i32 = 1;
 
-/// Runs a command to its end, and checks that it leaves nothing running.
+/// Runs a command to its end, and checks that it leaves no process running.
 fn run(arguments: &[&str]) -> Ended {
     let mut process = mesos_miner(arguments);
     let ended = process.wait(LONG_DEADLINE);
@@ -23,7 +23,7 @@ fn run(arguments: &[&str]) -> Ended {
     ended
 }
 
-/// Runs a command, and expects this exit status and these texts, in lower case, on standard error.
+/// Runs a command, and checks its exit status and that its standard error, in lower case, contains all `mentions`.
 fn refused(status: i32, arguments: &[&str], mentions: &[&str]) {
     let ended = run(arguments);
     let errors = ended.errors().to_lowercase();
@@ -207,7 +207,7 @@ fn unreachable_master_is_retried_with_a_message() {
     scheduler.assert_nothing_left(&scheduler.family(), DEADLINE);
 }
 
-/// A line that names the peer and promises another attempt.
+/// Whether a line names the peer and announces another attempt.
 fn is_retry(line: &str, address: &str) -> bool {
     let small = line.to_lowercase();
     line.contains(address) && ["again", "retry"].iter().any(|word| small.contains(word))
@@ -218,12 +218,12 @@ fn a_master_that_is_not_mesos() {
     for status in ["200 OK", "405 Method Not Allowed", "501 Unsupported method"] {
         let server = Server::answering(status, "<html>It works!</html>");
         let address = server.address.to_string();
-        // Trying again is useless, because another kind of server listens there.
+        // The server is not a Mesos master, so the scheduler must not try again.
         refused(FAILURE, &["scheduler", "--master", &address], &[&address, "mesos"]);
     }
 }
 
-/// The address of a server that sends a greeting at once, as mail servers do.
+/// Starts a server that sends a greeting immediately, as mail servers do. Returns its address.
 fn mail_server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound").to_string();
@@ -278,7 +278,7 @@ fn cluster_port_in_use() {
     refused(FAILURE, &["local", "--cluster-only", "--port", &port], &[&port, "in use"]);
 }
 
-/// As in `mesos-miner … 2>&1 | head -1`: a closed pipe causes no panic, and the exit status is the same.
+/// A closed pipe, as in `mesos-miner … 2>&1 | head -1`, neither causes a panic nor changes the exit status.
 #[test]
 fn output_to_a_closed_pipe() {
     let address = closed_address().to_string();
@@ -290,7 +290,7 @@ fn output_to_a_closed_pipe() {
         (format!("mine -o {address} -u me -t 1 --no-retry"), FAILURE),
         ("pool --listen nowhere".to_owned(), USAGE),
     ] {
-        // The pipe's reader has ended before the program begins.
+        // The pipe's reader ends before the program starts.
         let script =
             format!("exec 3> >(true); wait $!; exec {} {line} >&3 2>&3", env!("CARGO_BIN_EXE_mesos-miner"));
         let ended = start("/bin/bash", ["-c", &script]).wait(LONG_DEADLINE);

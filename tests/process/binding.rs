@@ -14,8 +14,8 @@ use crate::support::mesos_box::MesosBox;
 use crate::support::process::start;
 use crate::support::{LONG_DEADLINE, peer};
 
-/// The example scheduler and executor, which `cargo test --workspace` builds beside the program under test. `None` if they
-/// are missing.
+/// The paths of the example scheduler and executor, which `cargo test --workspace` builds next to the program under test.
+/// `None` if they are missing.
 fn examples() -> Option<[String; 2]> {
     let folder = Path::new(env!("CARGO_BIN_EXE_mesos-miner")).parent()?.join("examples");
     let paths = ["scheduler", "executor"].map(|name| folder.join(name));
@@ -51,7 +51,7 @@ fn framework() -> FrameworkInfo {
     }
 }
 
-/// The offered CPUs, as they will be once they are reserved for the role.
+/// The offered CPUs in the form that they have once they are reserved for the role.
 fn reserved(offered: &[Resource]) -> Vec<Resource> {
     let mut info = ReservationInfo { role: Some(ROLE.into()), ..ReservationInfo::default() };
     info.set_type(reservation_info::Type::Dynamic);
@@ -59,7 +59,7 @@ fn reserved(offered: &[Resource]) -> Vec<Resource> {
     cpus.map(|it| Resource { role: None, reservations: vec![info.clone()], ..it }).collect()
 }
 
-/// All calls that have an effect without a task. A master checks the form of a call before it responds.
+/// Sends all calls that have an effect without a task. A master checks the form of a call before it responds.
 #[tokio::test]
 async fn a_real_master_accepts_every_call_and_reports_operations() {
     let Some(command) = peer::mesos() else { return };
@@ -68,7 +68,7 @@ async fn a_real_master_accepts_every_call_and_reports_operations() {
     let mut events = client.subscribe(&scheduler::subscribe(framework())).await.expect("a subscription");
     let (mut id, mut accepted) = (None, false);
     let mut finished = BTreeSet::new();
-    // UPDATE_OPERATION_STATUS of a reservation comes twice: by itself, and in response to RECONCILE_OPERATIONS.
+    // UPDATE_OPERATION_STATUS arrives twice: when the reservation is done, and in response to RECONCILE_OPERATIONS.
     let told = async {
         while finished.len() < 2 {
             match events.next().await.expect("a stream").expect("more events") {

@@ -1,5 +1,5 @@
-//! `mesos-miner pool --chain node` between a real node, bcoin on regtest, and `mesos-miner mine`. Every second hash is a
-//! block there, so blocks come as fast as possible.
+//! `mesos-miner pool --chain node` between a real node (bcoin on regtest) and `mesos-miner mine`. On regtest, every second
+//! hash solves a block, so blocks are found as fast as possible.
 
 #[path = "../../node/tests/bcoin/node_process.rs"]
 pub mod bcoin;
@@ -27,7 +27,7 @@ use crate::support::process::{Process, mesos_miner};
 use crate::support::summary::Summary;
 use crate::support::{DEADLINE, LONG_DEADLINE, until};
 
-/// A node and a client for it that blocks.
+/// A node, with a blocking client.
 pub struct Node {
     runtime: Runtime,
     bcoin: Bcoin,
@@ -56,7 +56,7 @@ impl Node {
         encode::deserialize_hex(&hex).expect("a block")
     }
 
-    /// Replaces the last block by two others.
+    /// Reorganises the chain: replaces the last block by two other blocks.
     fn overtake(&self) {
         let json: Value = self.ask("getblocktemplate", json!([{"rules": ["segwit"]}]));
         let template = Template::from_json(&json.to_string()).expect("a template");
@@ -87,7 +87,7 @@ impl Node {
     }
 }
 
-/// A pool that gets its work from a node.
+/// A pool that gets block templates from a node.
 struct Pool {
     process: Process,
     stratum: String,
@@ -148,7 +148,7 @@ impl Pool {
         mesos_miner(["mine", "-o", &self.stratum, "-u", user, "-t", "1", "--json"])
     }
 
-    /// Interrupts the pool. Returns the number of blocks that it reports at its end.
+    /// Ends the pool with SIGINT. Returns the number of blocks in its final summary.
     fn end(mut self) -> u64 {
         self.process.signal(Signal::INT);
         let ended = self.process.wait(DEADLINE);
@@ -166,7 +166,7 @@ fn end(mut miner: Process) -> Summary {
     Summary::of(&ended)
 }
 
-/// Anyone can spend an output to the hash of this script, without a witness, which the node's short chain does not support.
+/// Anyone can spend an output to the hash of this script. It needs no witness, which the node's short chain does not support.
 fn redeem_script() -> ScriptBuf {
     Builder::new().push_opcode(OP_TRUE).into_script()
 }
@@ -175,7 +175,7 @@ pub fn payout() -> Address {
     Address::p2sh(&redeem_script(), Network::Regtest).expect("a short script")
 }
 
-/// A payment of everything except a fee to the same script.
+/// Spends the whole first output except a fee, again to the hash of [`redeem_script`].
 fn spend(previous: &Transaction) -> Transaction {
     let redeem =
         bitcoin::script::PushBytesBuf::try_from(redeem_script().into_bytes()).expect("a short script");
@@ -205,7 +205,7 @@ fn the_nodes_height_rises_by_exactly_the_reported_blocks() {
     let miner = pool.miner("rig");
     pool.wait_for_blocks(200);
 
-    // A transaction, and another one that spends its output.
+    // The second transaction spends the output of the first one.
     let parent = spend(&node.block(1).txdata[0]);
     let child = spend(&parent);
     for payment in [&parent, &child] {
@@ -244,7 +244,7 @@ fn mining_survives_a_reorganisation_and_a_restart_of_the_node() {
     let miner = pool.miner(&user);
     pool.wait_for_blocks(20);
 
-    // Meanwhile the miner has a job on the old tip.
+    // The miner keeps its job on the old tip while it is stopped.
     miner.signal(Signal::STOP);
     let before = pool.at_rest(&node);
     assert_eq!(before, node.height());
@@ -254,13 +254,13 @@ fn mining_survives_a_reorganisation_and_a_restart_of_the_node() {
     miner.signal(Signal::CONT);
     pool.wait_for_blocks(before + 20);
     miner.signal(Signal::STOP);
-    // One block of the pool is on the abandoned branch, and two blocks are not the pool's.
+    // One block of the pool is on the abandoned branch, and two blocks on the chain are not the pool's.
     let settled = pool.at_rest(&node);
     assert_eq!(settled + 1, node.height());
     miner.signal(Signal::CONT);
     pool.wait_for_blocks(settled + 1);
 
-    // The node's chain was in memory, and is gone.
+    // The node had its chain in memory, so it begins again with an empty chain.
     let mut lost = 0;
     node.restart(|| {
         until("the pool says that the node is down", DEADLINE, || {
@@ -325,7 +325,7 @@ fn a_block_found_while_the_node_is_down_outlives_the_pool() {
     let arguments = ["--payout", "user", "--data-dir", &data];
     let mut pool = Pool::start(&node, &arguments);
     node.bcoin.stop();
-    // The pool goes on with the work that it has.
+    // The pool continues with the template that it has.
     let miner = pool.miner(&format!("{}.rig", payout()));
     let waiting = || {
         let files = std::fs::read_dir(folder.path().join("blocks")).expect("a folder");
@@ -356,7 +356,7 @@ fn pool_books(folder: &tempfile::TempDir) -> pool::AccountsSnapshot {
     pool::read_accounts(folder.path()).expect("accounts")
 }
 
-/// Ends a miner that has lost its pool.
+/// Kills a miner that has lost its pool.
 fn end_lonely(mut miner: Process) {
     miner.signal(Signal::KILL);
     miner.wait(DEADLINE);

@@ -1,4 +1,4 @@
-//! A failure that all agents have in common: twelve real agents, and an executor that no agent can start.
+//! A failure on all agents: twelve real agents, and an executor that no agent can start.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -12,12 +12,13 @@ use crate::support::process::{Process, mesos_miner};
 use crate::support::{LONG_DEADLINE, peer, until};
 
 const AGENTS: u16 = 12;
-/// How many launches fail before the scheduler tries one agent at a time.
+/// The number of launches that fail before the scheduler tries one agent at a time.
 const QUICK: usize = 3;
-/// The number of tries to wait for, and their shortest duration: pauses of 1, 2 and 4 s, each up to a quarter shorter.
+/// The number of attempts to wait for, and the minimum time that they take: the pauses are 1, 2 and 4 s, each up to a quarter
+/// shorter.
 const TRIES: (usize, Duration) = (3, Duration::from_millis(5250));
 
-/// The agent id of each task that the master knows, including ended ones.
+/// The agent id of each task in the master's state, including ended tasks.
 fn launches(mesos: &MesosBox) -> Vec<String> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let state = mesos.state();
@@ -31,7 +32,8 @@ fn lines(scheduler: &Process, text: &str) -> usize {
     scheduler.stderr().iter().filter(|line| line.contains(text)).count()
 }
 
-/// Waits for a remark with this text, and for some tries after it.
+/// Waits for the message that launches failed alike, and checks that it contains all texts in `says`. Then waits for further
+/// attempts, and checks that each is on another agent.
 fn assert_tried_one_by_one(mesos: &MesosBox, scheduler: &mut Process, says: &[&str]) {
     let remark = scheduler
         .wait_for_error(LONG_DEADLINE, |line| line.contains("failed in the same way").then(|| line.to_owned()));
@@ -44,7 +46,7 @@ fn assert_tried_one_by_one(mesos: &MesosBox, scheduler: &mut Process, says: &[&s
         assert!(scheduler.is_running(), "{:#?}", scheduler.stderr());
         Some(launches(mesos)).filter(|agents| agents.len() >= QUICK + tries)
     });
-    // The first try may have begun before the remark was read.
+    // The first attempt may have begun before the message was read.
     assert!(since.elapsed() >= least / 2, "{tries} tries in {:?}", since.elapsed());
     let different: BTreeSet<&String> = agents.iter().collect();
     assert_eq!(different.len(), agents.len(), "each on another agent: {:#?}", scheduler.stderr());
@@ -86,7 +88,7 @@ fn a_missing_executor_is_tried_on_one_agent_at_a_time() {
     assert!(ended.status.success(), "{ended:#?}");
 }
 
-/// Agents create the sandbox as the executor's user.
+/// Agents create the sandbox as the executor's user, so an unknown user fails on each agent.
 #[test]
 fn a_user_unknown_to_agents_is_tried_on_one_agent_at_a_time() {
     let Some(command) = peer::mesos() else { return };

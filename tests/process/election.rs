@@ -1,4 +1,4 @@
-//! Several schedulers with a common ZooKeeper, and no master.
+//! Several schedulers that share a ZooKeeper, without a master.
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -9,7 +9,7 @@ use crate::support::process::{Ended, Process, mesos_miner};
 use crate::support::zookeeper::ZooKeeper;
 use crate::support::{DEADLINE, LONG_DEADLINE, http, peer};
 
-/// A scheduler without a master. Its ZooKeeper session outlives it for long, unless it closes the session.
+/// A scheduler without a master. Its ZooKeeper session long outlives it, unless it closes the session.
 fn candidate(zookeeper: &ZooKeeper, more: &[&str]) -> Process {
     let unused = closed_address().to_string();
     let zk = zookeeper.address("miner");
@@ -23,7 +23,7 @@ fn ends(mut process: Process) -> Ended {
     ended
 }
 
-/// The first line of `process` that tells whether it leads.
+/// Waits for the first line of output that shows whether the scheduler leads. Returns whether it does.
 fn leads(process: &mut Process) -> bool {
     process.wait_for_error(LONG_DEADLINE, |line| match line {
         _ if line.contains("leading, as") => Some(true),

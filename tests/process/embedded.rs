@@ -1,4 +1,4 @@
-//! mesos-box's check, which was written for a real Mesos, passes on the embedded cluster, too. Only the operator API is left
+//! mesos-box's check, which was written for a real Mesos, also passes on the embedded cluster. Only the operator API is left
 //! out, because the embedded cluster has none.
 
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::support::{DEADLINE, LONG_DEADLINE, peer};
 #[test]
 fn the_real_mesos_check_passes_on_it() {
     let Some(python) = peer::python_protobuf() else { return };
-    // The tasks of the check need 1.1 CPUs at once, and a machine with one CPU would offer too little by default.
+    // The tasks of the check need 1.1 CPUs together. By default, a machine with one CPU would offer too little.
     let mut cluster = mesos_miner(["local", "--cluster-only", "--port", "0", "--cpus", "4"]);
     let master =
         cluster.wait_for_output(DEADLINE, |line| line.strip_prefix("master: http://").map(str::to_owned));
@@ -18,7 +18,7 @@ fn the_real_mesos_check_passes_on_it() {
     assert!(cluster.is_running());
 }
 
-/// The same check on a real Mesos, which understands our .proto files.
+/// mesos-box's check passes on a real Mesos with messages that are generated from our .proto files.
 #[test]
 fn a_real_mesos_understands_our_messages() {
     let (Some(python), Some(command)) = (peer::python_protobuf(), peer::mesos()) else { return };
@@ -28,10 +28,10 @@ fn a_real_mesos_understands_our_messages() {
 
 /// Runs mesos-box's check over protobuf, with modules generated from our .proto files.
 fn check(python: &Path, master: &str, has_operator_api: bool) {
-    // The option leaves out five of the checks.
+    // `--no-operator-api` leaves out five of the checks.
     let (option, left_out) = if has_operator_api { ("", 0) } else { ("--no-operator-api", 5) };
     let script = format!(
-        // The check's executor finds its modules in that folder only: agents do not pass PYTHONPATH on.
+        // `ln -s` puts Python's protobuf into $protos, because agents do not pass PYTHONPATH on to the check's executor.
         "set -e; export PYTHONPATH={python}; protos=$TMPDIR/protos; mkdir $protos; ln -s {python}/google $protos/; \
          python3 {root}/tests/generate_protos.py $protos {root}/mesos/proto; \
          exec python3 {root}/tests/mesos-box/check/run.py --master {master} --wire protobuf --protos $protos {option}",

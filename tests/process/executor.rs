@@ -1,4 +1,4 @@
-//! The executor under a real agent: all ways to end it, and all features of agents that it supports.
+//! The executor under a real agent: all ways to end the executor, and all features of agents that it supports.
 
 mod agents;
 
@@ -21,7 +21,7 @@ use crate::support::process::{Process, mesos_miner};
 use crate::support::process_tree::{Executor, executors};
 use crate::support::{DEADLINE, peer, until};
 
-/// A Mesos with one agent, a framework, and a pool to mine at.
+/// A Mesos with one agent, a framework, and a pool for the workers.
 pub struct Harness {
     pub framework: Framework,
     pub mesos: MesosBox,
@@ -57,7 +57,7 @@ impl Harness {
         self.framework.call(&scheduler::kill(&self.framework.id, id.into(), agent, policy));
     }
 
-    /// The executor, of which there must be one.
+    /// Waits until exactly one executor runs, and returns it.
     pub fn executor(&self) -> Executor {
         until("the executor runs", DEADLINE, || match &executors(&self.mesos.work_folder())[..] {
             [one] => Some(one.clone()),
@@ -110,7 +110,7 @@ fn a_group_of_one_mines_and_a_larger_one_fails_whole() {
         let framework_id = Some(framework_id.clone());
         move |offer: &Offer| {
             let tasks = tasks.iter().map(|task| worker(offer, task, &pool)).collect();
-            // Only groups require disk and the framework's id.
+            // Unlike LAUNCH, LAUNCH_GROUP requires disk and the framework id in the ExecutorInfo.
             let mut executor = ExecutorInfo { framework_id, ..executor(offer, id) };
             let allocation_info = executor.resources[0].allocation_info.clone();
             executor.resources.push(Resource { allocation_info, ..scalar("disk", Quantity::whole(1)) });
@@ -152,11 +152,11 @@ fn a_grace_period_is_a_limit_and_not_a_wait() {
         let nanoseconds = seconds * 1_000_000_000;
         Some(KillPolicy { grace_period: Some(DurationInfo { nanoseconds }) })
     };
-    // A day: waiting for it would exceed the deadline.
+    // A grace period of a day: an executor that waited for its end would exceed the deadline.
     harness.kill("t", policy(24 * 3600));
     assert!(hashes(&harness.framework.until("t", TaskState::TaskKilled)) > 0);
     harness.ends();
-    // Zero: the task cannot send a last report, but the update of its end has the report before it.
+    // A grace period of zero: the task cannot send a last report, so the terminal update contains the previous report.
     let mut harness = harness.mining("u");
     harness.kill("u", policy(0));
     let killed = harness.framework.until("u", TaskState::TaskKilled);
@@ -170,7 +170,7 @@ fn a_shutdown_ends_with_the_last_report() {
     let mut harness = harness.mining("t");
     let agent = harness.framework.updates[0].agent_id.clone().expect("an agent");
     harness.framework.call(&scheduler::shutdown(&harness.framework.id, "t".into(), agent));
-    // If the agent had killed it after the grace period, the state would be TASK_FAILED, without a report.
+    // If the agent had killed the executor after the grace period, the state would be TASK_FAILED, without a report.
     let killed = harness.framework.until("t", TaskState::TaskKilled);
     assert!(hashes(&killed) > 0, "{killed:?}");
     harness.ends();
@@ -213,7 +213,7 @@ fn the_token_authenticates_and_is_removed_from_the_environment() {
     harness.ends();
 }
 
-/// The first line of the agent's response to an executor without a token.
+/// Subscribes as an executor without a token. Returns the first line of the agent's response.
 fn without_token(port: u16) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the agent listens");
     let request = "POST /slave(1)/api/v1/executor HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
@@ -241,7 +241,7 @@ fn the_agents_domain_socket_is_used() {
     harness.ends();
 }
 
-/// Creates a domain socket that forwards to a port. Returns the number of its connections.
+/// Creates a domain socket that forwards connections to a port. Returns a counter of the connections.
 fn lead(socket: &Path, port: u16) -> Arc<AtomicUsize> {
     let listener = UnixListener::bind(socket).expect("a free path");
     let taken = Arc::new(AtomicUsize::new(0));
@@ -258,7 +258,7 @@ fn lead(socket: &Path, port: u16) -> Arc<AtomicUsize> {
     taken
 }
 
-/// Forwards bytes in one direction until the end.
+/// Forwards the bytes of one direction until the end of the stream.
 fn carry<W>(mut from: impl Read, to: &W, end: impl FnOnce(&W))
 where
     for<'a> &'a W: Write,

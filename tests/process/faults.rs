@@ -1,5 +1,5 @@
-//! After every failure the system mines again by itself, leaves nothing behind, and its accounts agree. The same tests run on
-//! the embedded cluster and on a real Mesos.
+//! After every fault, the system mines again by itself, leaves no process behind, and its accounts agree. The same tests run
+//! on the embedded cluster and on a real Mesos.
 //!
 //! docs/RELIABILITY.md lists these tests with the times that they print:
 //!
@@ -7,8 +7,8 @@
 //! cargo test -p mesos-miner --test process -- faults --test-threads=1 2>&1 | grep 'mines again'
 //! ```
 
-/// Makes tests of functions that take a [`MiningHarness`](mining::MiningHarness): on both clusters, or on the real Mesos only, where the
-/// embedded cluster does not have the fault.
+/// Makes tests from functions that take a [`MiningHarness`](mining::MiningHarness). The tests run on both clusters, or only
+/// on the real Mesos if the embedded cluster cannot have the fault.
 macro_rules! faults {
     (both: $($both:ident)*) => {
         mod on_the_embedded_cluster {

@@ -1,4 +1,5 @@
-//! A real block is found again. A script without our code has turned it into Stratum lines.
+//! The miner finds a historical block again. A script that shares no code with this project has turned the block into
+//! Stratum lines.
 //!
 //! Our pool and our miner could share an error of byte order that cancels out. Block 100000 of the main chain, with four
 //! transactions, reveals such an error. See `tests/fixtures/block-100000/cut.py`.
@@ -30,7 +31,7 @@ fn mine_finds_block_100000_again() {
     let address = pool.address.to_string();
     let mut miner = mesos_miner(["mine", "-o", &address, "-u", "satoshi", "-p", "x", "-t", "1"]);
     let limit = std::time::Instant::now() + LONG_DEADLINE;
-    // At difficulty 1 other shares may come first. The search from nonce 0 must find the block within 2^28.03 hashes.
+    // At difficulty 1, other shares may come first. A search that starts at nonce 0 finds the block within 2^28.03 hashes.
     loop {
         let left = limit.saturating_duration_since(std::time::Instant::now());
         let submit = pool.submits.recv_timeout(left).unwrap_or_else(|e| panic!("{e}: {:?}", miner.stderr()));

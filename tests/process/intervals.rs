@@ -1,4 +1,4 @@
-//! Workers on a real Mesos send live messages and reports as often as their number allows.
+//! The more workers run on a real Mesos, the longer are their intervals of live messages and reports.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,7 +18,7 @@ fn scheduler(master: &str, state: &Path, more: &[&str]) -> Process {
     mesos_miner(line.iter().chain(&intervals).chain(&size).chain(more))
 }
 
-/// The intervals of live messages and reports, in seconds, that the server and then the workers have reported.
+/// The intervals of live messages and reports in seconds: those of the servers, and those of the workers.
 fn told(page: SocketAddr) -> Option<[Vec<[f64; 2]>; 2]> {
     let page = http::get_json(page, "/api/v1/tasks")?;
     let of = |kind: &str| -> Option<Vec<[f64; 2]>> {

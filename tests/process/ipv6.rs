@@ -1,5 +1,5 @@
-//! All traffic of schedulers, agents and tasks over IPv6. A real Mesos does not support IPv6, so a proxy stands before its
-//! master, and the agents' host name is an IPv6 address.
+//! All traffic of schedulers, agents and tasks over IPv6. A real Mesos does not support IPv6, so a proxy forwards connections
+//! to its master, and the agents' host name is an IPv6 address.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
@@ -9,7 +9,7 @@ use crate::support::cluster::Cluster;
 use crate::support::mesos_box::MesosBox;
 use crate::support::peer;
 
-/// A proxy that forwards every connection. It ends with the test's process.
+/// Starts a proxy that forwards every connection. It ends with the test's process.
 fn forward(listener: TcpListener, to: SocketAddr) {
     thread::spawn(move || {
         for near in listener.incoming().flatten() {

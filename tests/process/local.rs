@@ -8,7 +8,7 @@ use crate::support::process::{Ended, Process, mesos_miner, start};
 use crate::support::summary::Summary;
 use crate::support::{DEADLINE, LONG_DEADLINE, until};
 
-/// Waits for the end, and checks that the run succeeded and left nothing behind.
+/// Waits for the end of `local`, and checks that it succeeded and left no process or file behind.
 fn end(local: &mut Process) -> Summary {
     let family = local.family();
     let ended: Ended = local.wait(LONG_DEADLINE);
@@ -18,7 +18,7 @@ fn end(local: &mut Process) -> Summary {
     Summary::of(&ended)
 }
 
-/// Waits until executors mine: the server's and `workers` workers' processes are there, and use the CPU.
+/// Waits until the processes of the server and of `workers` workers run and use the CPU.
 fn mining(local: &Process, workers: usize) {
     until("a server and its workers run", LONG_DEADLINE, || {
         let busy = local.family().iter().filter(|p| cpu_ticks(p.pid) > 20).count();
@@ -40,7 +40,7 @@ fn mines_until_a_block_is_found() {
     assert!(summary.shares.accepted > 0, "{summary:?}");
     assert_eq!(summary.workers, 1, "{summary:?}");
     assert!(summary.hashes > 0, "{summary:?}");
-    // The server and the worker, both killed at the end.
+    // The server and the worker, which are both killed at the end.
     assert_eq!(summary.tasks.values().sum::<u64>(), 2, "{summary:?}");
     assert_eq!(summary.tasks.get("TASK_KILLED"), Some(&2), "{summary:?}");
 }
@@ -65,7 +65,7 @@ fn an_interrupt_ends_it_with_a_summary() {
     for signal in [Signal::INT, Signal::TERM] {
         let mut local = mesos_miner(["local", "--json"]);
         mining(&local, 1);
-        // Twice, as `timeout` and wrappers do. The pause lets the process handle the first signal before the second.
+        // Send the signal twice, as `timeout` and wrappers do. The process handles the first signal during the pause.
         local.signal(signal);
         std::thread::sleep(Duration::from_millis(5));
         local.signal(signal);
@@ -78,7 +78,7 @@ fn an_interrupt_ends_it_with_a_summary() {
 
 #[test]
 fn an_interrupt_ends_it_at_any_moment() {
-    // As soon as it handles signals, cluster and scheduler are still starting.
+    // The cluster and the scheduler are still starting when the process begins to handle signals.
     let mut local = mesos_miner(["local", "--json"]);
     until("it handles signals", DEADLINE, || handles_interrupt(local.id()).then_some(()));
     local.signal(Signal::INT);
@@ -94,7 +94,7 @@ fn handles_interrupt(pid: i32) -> bool {
     caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 0b10 != 0)
 }
 
-/// How many entries it left in its folder for temporary files.
+/// The number of entries in the temporary folder of `local`.
 fn left_behind(local: &Process) -> usize {
     std::fs::read_dir(local.folder()).expect("a folder").count()
 }
@@ -107,7 +107,7 @@ fn no_process_survives_its_kill() {
     local.signal(Signal::KILL);
     local.wait(DEADLINE);
     local.assert_nothing_left(&family, Duration::from_secs(5));
-    // The next run removes its folder.
+    // The next run removes the folder of the killed run.
     assert_eq!(left_behind(&local), 1);
     let folder = format!("TMPDIR={}", local.folder().display());
     let program = env!("CARGO_BIN_EXE_mesos-miner");
@@ -118,7 +118,7 @@ fn no_process_survives_its_kill() {
     assert_eq!(left_behind(&local), 0);
 }
 
-/// The first interrupt shuts everything down, which takes long if executors do not answer. A second one kills them.
+/// The first SIGINT begins a clean shutdown, which takes long if executors do not respond. A second SIGINT kills them.
 #[test]
 fn a_second_interrupt_ends_it_at_once_and_removes_its_folder() {
     let mut local = mesos_miner(["local", "--workers", "2"]);
@@ -127,7 +127,7 @@ fn a_second_interrupt_ends_it_at_once_and_removes_its_folder() {
     for process in &family {
         kill_process(Pid::from_raw(process.pid).expect("not 0"), Signal::STOP).expect("it runs");
     }
-    // Two signals at the same moment count as one.
+    // Repeat the signal with a pause, because signals in quick succession count as one.
     until("it has ended", DEADLINE, || {
         if local.is_running() {
             local.signal(Signal::INT);
@@ -141,7 +141,7 @@ fn a_second_interrupt_ends_it_at_once_and_removes_its_folder() {
     assert_eq!(left_behind(&local), 0);
 }
 
-/// As in `mesos-miner local | head`.
+/// The pipe is closed, as in `mesos-miner local | head`.
 #[test]
 fn it_ends_when_its_output_pipe_is_closed() {
     let line = format!("set -o pipefail; {} local | true", env!("CARGO_BIN_EXE_mesos-miner"));

@@ -1,7 +1,7 @@
-//! Tests that run the real binary as a user does, with one module for each task of a user.
+//! Tests that run the real binary as a user does. Each module covers one use of the program.
 //!
-//! Only peers that misbehave on purpose are mocked. Tests whose peer is not installed say that they are skipped;
-//! `scripts/test` with `REQUIRE_PEERS=1` makes that a failure.
+//! Only peers that misbehave on purpose are mocked. Tests whose peer is not installed print that they are skipped, or fail
+//! if `REQUIRE_PEERS=1` is set (see `scripts/test`).
 
 mod bad_input;
 mod binding;

@@ -1,4 +1,4 @@
-//! Maintenance of agents of a real Mesos: mining moves to other agents, and returns afterwards.
+//! Maintenance of a real Mesos' agents: the tasks move to other agents, and the agents are used again afterwards.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,7 +11,7 @@ use crate::support::process::{Process, mesos_miner};
 use crate::support::summary::Summary;
 use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
-/// A scheduler on two agents with different host names, which Mesos takes for two machines.
+/// A scheduler on two agents with different host names, which Mesos regards as two machines.
 struct MiningHarness {
     mesos: MesosBox,
     scheduler: Process,
@@ -35,14 +35,14 @@ impl MiningHarness {
         self.mesos.state()
     }
 
-    /// Id and host name of an agent in use. An agent that returns has a new id.
+    /// The host name of the agent with this id. An agent that returns has a new id.
     fn host(state: &Value, id: &Value) -> String {
         let agents = state["slaves"].as_array().expect("agents");
         let agent = agents.iter().find(|agent| agent["id"] == *id);
         agent.and_then(|agent| agent["hostname"].as_str()).unwrap_or_default().to_owned()
     }
 
-    /// Kind and host name of each task, once all tasks run.
+    /// The kind and the host name of each task; `None` unless all tasks run.
     fn running(&self) -> Option<Vec<(String, String)>> {
         let state = self.state();
         let tasks = state["frameworks"][0]["tasks"].as_array()?;
@@ -85,7 +85,7 @@ impl MiningHarness {
     }
 }
 
-/// Schedules maintenance of this machine for an hour, after a delay.
+/// Schedules one hour of maintenance for a machine, which begins after `begins_in`.
 fn schedule(mining: &MiningHarness, machine: &Value, begins_in: Duration) {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     let start = (unix + begins_in).as_nanos() as u64;
@@ -105,7 +105,7 @@ fn maintenance_drains_a_machine_in_time_and_mining_returns_afterwards() {
         [("server", Some(server))].into_iter().chain(workers).collect::<Vec<_>>()
     };
     mining.until_running(&on(first, &HOSTS));
-    // The maintenance begins sooner than agents are usually drained, so draining begins at once.
+    // The maintenance begins so soon that the scheduler must end the tasks immediately.
     schedule(&mining, &machine(first), Duration::from_secs(50));
     mining.until_running(&on(second, &[second]));
     assert!(mining.said("maintenance of 127.0.0.1 begins") && mining.said("makes way for maintenance"));

@@ -1,4 +1,4 @@
-//! The framework on a real Mesos, with a server task that mines on a real node.
+//! The framework on a real Mesos, with a server task that gets block templates from a real node.
 
 use std::path::Path;
 
@@ -13,8 +13,8 @@ use crate::support::process_tree::{executors, marked};
 use crate::support::summary::Summary;
 use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
-/// The files below a folder that contain this text. An agent's own records of its tasks (`meta`) are left out, because only
-/// the agent reads them, after a restart.
+/// The files below a folder that contain this text. The agent's checkpoints (`meta`) are left out, because only the agent
+/// reads them, after a restart.
 fn files_with(folder: &Path, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -84,7 +84,7 @@ fn the_server_task_mines_on_a_node_and_hides_its_password() {
     let summary = Summary::of(&ended);
     assert_eq!(summary.blocks, node.height(), "{ended:#?}");
     assert_eq!(summary.shares.rejected, 0, "{summary:?}");
-    // The server's accounts are outside its sandbox.
+    // The server's accounts are outside of its sandbox.
     assert_eq!(pool::read_accounts(&data).expect("accounts").totals.blocks, node.height());
     for height in [1, node.height()] {
         let coinbase = &node.block(height).txdata[0];

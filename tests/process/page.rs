@@ -22,7 +22,7 @@ const ARGUMENTS: [&str; 9] = [
     "--master",
 ];
 
-/// The address that it serves on.
+/// The address of the scheduler's HTTP server.
 pub fn page_of(scheduler: &mut Process) -> SocketAddr {
     scheduler.wait_for_error(DEADLINE, |line| line.split("HTTP on http://").nth(1)?.parse().ok())
 }

@@ -1,4 +1,4 @@
-//! The pool's data folder after a clean end, after a kill, and with a second pool.
+//! The pool's data folder after a clean end, after a kill, and when a second pool tries to use it.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -39,7 +39,7 @@ impl Pool {
         accepted(&self.totals())
     }
 
-    /// Mines until this many more shares are accepted. Returns the pool's count once the miner has ended.
+    /// Mines until this many more shares are accepted, and ends the miner. Returns the pool's totals.
     fn mine(&self, more: u64) -> Value {
         let before = self.accepted();
         let mut miner = mesos_miner(["mine", "-o", &self.stratum, "-u", "rig", "-t", "1"]);
@@ -59,7 +59,7 @@ fn accepted(totals: &Value) -> u64 {
     totals["shares"]["accepted"].as_u64().expect("a number")
 }
 
-/// The content of the database, as an operator sees it.
+/// The content of the database as `mesos-miner ledger` shows it.
 fn ledger(data: &Path) -> Value {
     let data = data.to_string_lossy();
     let ended = mesos_miner(["accounts", "--data-dir", &data, "--json"]).wait(DEADLINE);
@@ -87,7 +87,7 @@ fn totals_continue_after_an_end_and_after_a_kill() {
     let other = mesos_miner(arguments(&data)).wait(DEADLINE);
     assert_eq!(other.status.code(), Some(1), "{other:#?}");
     assert!(other.errors().contains("in use by another pool"), "{other:#?}");
-    // No share has come for a while, so a kill loses nothing.
+    // Once the pool has written all shares, a kill loses nothing.
     until("all is on disk", DEADLINE, || (ledger(&data)["totals"] == second).then_some(()));
     pool.end(Signal::KILL);
     assert_eq!(ledger(&data)["totals"], second);

@@ -13,7 +13,7 @@ use crate::support::process_tree::executors;
 use crate::support::summary::Summary;
 use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
-/// All tasks of our frameworks that the master knows, by name, with all of their states.
+/// The tasks of our frameworks in the master's state: name → all of the task's states.
 fn tasks(state: &Value) -> BTreeMap<String, Vec<String>> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let frameworks = [list(&state["frameworks"]), list(&state["completed_frameworks"])].concat();
@@ -29,7 +29,7 @@ fn running(state: &Value, prefix: &str) -> usize {
     tasks(state).iter().filter(|(id, statuses)| id.starts_with(prefix) && is_running(statuses)).count()
 }
 
-/// Waits until all resources are free again, and no framework is left.
+/// Waits until no executor and no framework is left and all resources are free again.
 fn assert_clean(mesos: &MesosBox) {
     until("no executor process remains", DEADLINE, || {
         executors(&mesos.work_folder()).is_empty().then_some(())
@@ -102,10 +102,10 @@ fn shares_are_in_the_accounts() {
     assert_clean(&mesos);
 }
 
-/// All files of this name below a folder.
+/// All files with this name below a folder.
 fn files(folder: &Path, name: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    // Files of tasks that end may vanish.
+    // The files of ending tasks may vanish.
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         match entry.file_type() {
             Ok(kind) if kind.is_dir() => found.extend(files(&entry.path(), name)),
@@ -123,7 +123,7 @@ fn agents_on_other_machines_fetch_the_packed_executor_once() {
     let Some(command) = peer::mesos() else { return };
     let mesos = MesosBox::start(&command, 2);
     let master = mesos.master.to_string();
-    // The name alone does not tell where the file is.
+    // `localhost` must also work as the host in the address of the fetched executor.
     let address = "--artifact-address=localhost";
     let mut scheduler =
         mesos_miner(["scheduler", "--master", &master, address, "--teardown-on-exit", "--json"]);

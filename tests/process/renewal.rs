@@ -1,4 +1,4 @@
-//! An agent's memory and files of a task that reports for months, and their end by a renewal of the task.
+//! An agent's memory and files grow with each update of a long-running task; renewing the task frees them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,18 +12,19 @@ use crate::support::process_tree::{alive, executors, identity};
 use crate::support::summary::Summary;
 use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
-/// The updates of the task. `RENEWAL_UPDATES=100000` is the default limit, and takes about 20 minutes.
+/// The number of updates after which the task is renewed. `RENEWAL_UPDATES=100000` tests the scheduler's default limit, and
+/// takes about 20 minutes.
 fn updates() -> u64 {
     let number = std::env::var("RENEWAL_UPDATES").ok();
     number.map_or(1_000, |number| number.parse().expect("RENEWAL_UPDATES is a number"))
 }
 
-/// The memory and the file of an agent for a task.
+/// What an agent keeps for a task.
 #[derive(Debug)]
 struct Kept {
     /// The agent's resident memory in bytes.
     memory: u64,
-    /// The size of the file of the task's updates, in bytes; `None` if there is no file.
+    /// The size of the file with the task's updates, in bytes; `None` if there is no file.
     file: Option<u64>,
 }
 
@@ -36,14 +37,14 @@ fn kept(mesos: &MesosBox, task: &str) -> Kept {
     Kept { memory: kilobytes.expect("a size") * 1024, file }
 }
 
-/// The file of this name below a folder, if there is one.
+/// The file below a folder whose path ends with `name`, if there is one.
 fn find(folder: &Path, name: &Path) -> Option<PathBuf> {
     for entry in std::fs::read_dir(folder).ok()?.flatten() {
         let path = entry.path();
         if path.ends_with(name) {
             return Some(path);
         }
-        // Links are not followed: the latest run of each executor has one.
+        // Do not follow symbolic links: each executor has one to its latest run.
         if entry.file_type().is_ok_and(|kind| kind.is_dir())
             && let Some(found) = find(&path, name)
         {

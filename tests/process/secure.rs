@@ -17,14 +17,14 @@ use crate::support::process::{mesos_miner, start};
 use crate::support::summary::Summary;
 use crate::support::{DEADLINE, LONG_DEADLINE, until};
 
-/// A pool behind TLS with a certificate for `pool.invalid`, a name that only the proxy can resolve.
+/// A pool behind TLS, with a certificate for `pool.invalid`. Only the SOCKS5 proxy can resolve this name.
 struct Secure {
     pool: Pool,
     authority: Authority,
     fingerprint: String,
     port: u16,
     proxy: Socks,
-    /// Runs the TLS server and the proxy, until it is dropped.
+    /// Runs the TLS server and the SOCKS5 proxy until it is dropped.
     _runtime: Runtime,
 }
 
@@ -45,7 +45,7 @@ impl Secure {
     }
 }
 
-/// Starts a TLS proxy for a server without TLS. Returns its port.
+/// Starts a TLS proxy for a server without TLS. Returns the proxy's port.
 pub async fn terminate(acceptor: TlsAcceptor, pool: String) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("an address").port();
@@ -95,7 +95,7 @@ fn mine_trusts_the_systems_authorities() {
     let runtime = Runtime::new().expect("a runtime");
     let acceptor = authority.server(&["localhost"]).0;
     let port = runtime.block_on(terminate(acceptor, pool.stratum.clone()));
-    // OpenSSL's variable for the system's certificates.
+    // SSL_CERT_FILE is OpenSSL's variable that replaces the system's certificates.
     let system = format!("SSL_CERT_FILE={}", authority.file().display());
     let url = format!("stratum+ssl://localhost:{port}");
     let line = [system.as_str(), env!("CARGO_BIN_EXE_mesos-miner"), "mine", "-t", "1", "-o", &url];

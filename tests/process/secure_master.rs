@@ -1,4 +1,4 @@
-//! A real Mesos master behind TLS. mesos-box does not support TLS, so a TLS proxy stands before the master.
+//! A real Mesos master behind TLS. mesos-box does not support TLS, so a TLS proxy forwards connections to the master.
 
 use std::path::Path;
 
@@ -33,9 +33,9 @@ fn a_framework_mines_under_a_master_behind_tls() {
             vec!["--ca-cert", &ca],
             "use a name that is in the certificate",
         ),
-        // Without a client certificate, which this master requires.
+        // No client certificate, which this master requires.
         (&master, vec!["--ca-cert", &ca, "--no-retry"], "ertificate"),
-        // Without TLS.
+        // No TLS.
         (&format!("127.0.0.1:{port}"), vec!["--no-retry"], "127.0.0.1"),
     ] {
         let state = tempfile::tempdir().expect("a temporary folder");

@@ -39,7 +39,7 @@ fn accounts(folder: &Path) -> Option<Value> {
     serde_json::from_str(&ended.stdout.join("")).ok()
 }
 
-/// Mines until the ledger has this many shares of a worker.
+/// Mines until the ledger has this many shares of a worker. Returns the ledger.
 fn mine(folder: &Path, limit: &str, shares: u64) -> Value {
     let cluster = EmbeddedCluster::start(1, 1.0, |_| ());
     let mut scheduler = scheduler(&cluster, folder, limit);
@@ -78,7 +78,7 @@ fn at_the_size_limit_only_totals_are_kept() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let accounts = mine(folder.path(), "0", 10);
     assert!(accounts["total"]["worker"]["accepted"].as_u64() >= Some(10), "{accounts}");
-    // The shares of the last reports may remain.
+    // Only shares of the last reports may remain.
     let printed = ledger(folder.path(), "--shares").stdout;
     let first = |cells: &str| cells.split(',').nth(3).and_then(|report| report.parse::<u64>().ok());
     let reports: Vec<u64> = printed[1..].iter().filter_map(|line| first(line)).collect();

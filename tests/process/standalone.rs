@@ -10,7 +10,7 @@ use crate::support::process::{Process, mesos_miner};
 use crate::support::summary::{Shares, Summary};
 use crate::support::{DEADLINE, LONG_DEADLINE, until};
 
-/// A pool on the built-in chain and on any free ports.
+/// A pool with the built-in chain, on free ports.
 pub struct Pool {
     process: Process,
     pub stratum: String,
@@ -27,7 +27,7 @@ impl Pool {
         Pool { process, stratum, http: http.parse().expect("an address") }
     }
 
-    /// The pool's count of the shares with this verdict, or of blocks.
+    /// A number from the pool's summary: the shares with a verdict such as `accepted`, or `blocks`.
     pub fn count(&self, what: &str) -> u64 {
         let summary = get_json(self.http, "/api/v1/summary").expect("it answers");
         let totals = &summary["totals"];
@@ -36,7 +36,7 @@ impl Pool {
     }
 }
 
-/// Mines until the pool has accepted some shares, then interrupts the miner. Both accounts must agree.
+/// Mines until the pool has accepted some shares, and ends the miner with SIGINT. The counts of pool and miner must agree.
 pub fn mines_and_ends(pool: &Pool, arguments: &[&str]) -> Summary {
     let mut miner = mesos_miner(arguments);
     until("the pool accepts shares", LONG_DEADLINE, || {
@@ -98,7 +98,7 @@ fn mining_threads(process: i32) -> Vec<(i32, String)> {
     let mut threads = Vec::new();
     for task in tasks.filter_map(|task| Some(task.ok()?.path())) {
         if read(task.join("comm")).starts_with("miner-") {
-            // The state follows the name in brackets. The nice value is the 19th field.
+            // The fields after the name in parentheses begin with the 3rd one. The nice value is the 19th field.
             let stat = read(task.join("stat"));
             let nice = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(16)?.parse().ok());
             let status = read(task.join("status"));
@@ -110,8 +110,8 @@ fn mining_threads(process: i32) -> Vec<(i32, String)> {
     threads
 }
 
-/// If there is a thread for each core, each is pinned to a core. Fewer threads are not pinned, because the threads of another
-/// worker might be pinned to the same cores. All threads run at low priority.
+/// If there is one thread for each core, each thread is pinned to a core. Fewer threads are not pinned, because the threads of
+/// another worker might be pinned to the same cores. All threads run at low priority.
 #[test]
 fn mining_threads_have_low_priority_and_are_pinned_if_there_is_one_per_core() {
     let pool = Pool::start();

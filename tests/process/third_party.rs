@@ -1,4 +1,4 @@
-//! The pool with a miner of other authors: npm's stratum-client.
+//! The pool with a third-party miner: npm's stratum-client.
 
 use std::process::Command;
 
@@ -25,6 +25,6 @@ fn a_third_party_client_gets_jobs_and_answers_to_shares() {
         serde_json::from_str(said.trim()).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     assert_eq!((&result["subscribed"], &result["authorized"]), (&json!(true), &json!(true)));
     assert!(result["jobs"].as_u64() >= Some(1), "{result}");
-    // Accepted, duplicate, low difficulty, unknown job.
+    // The verdicts: accepted, duplicate, low difficulty, unknown job.
     assert_eq!(result["verdicts"], json!([0, 22, 23, 21]), "{output:?}");
 }

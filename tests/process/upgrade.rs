@@ -1,4 +1,4 @@
-//! A scheduler without a master migrates the state folder and the ZooKeeper tree of format 1.
+//! A scheduler migrates the state folder and the ZooKeeper tree from format 1, even without a master.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,11 +16,11 @@ use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
 /// The nodes of the fixture: name → content.
 const TREE: &str = include_str!("../../scheduler/tests/fixtures/format-1/tree.json");
-/// Its state folder's database.
+/// The database in the fixture's state folder.
 const DATABASE: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/scheduler/tests/fixtures/format-1/scheduler.sqlite");
 
-/// Reads nodes, as `zkCli` does.
+/// A ZooKeeper client, as simple as `zkCli`.
 struct Nodes {
     runtime: tokio::runtime::Runtime,
     client: Client,
@@ -55,7 +55,7 @@ impl Nodes {
         });
     }
 
-    /// Creates the tree below `path` as a program of format 1 leaves it.
+    /// Creates the tree below `path` that a program with format 1 leaves.
     fn fill(&self, path: &str) {
         for (name, text) in tree() {
             let place = if name == "framework" { name } else { format!("tasks/{name}") };
@@ -118,12 +118,12 @@ fn folder_and_zookeeper_are_migrated_whenever_the_scheduler_is_killed() {
     let (Some(command), Some(())) = (peer::mesos(), peer::zookeeper()) else { return };
     let zookeeper = ZooKeeper::start(&command);
     let nodes = Nodes::connect(&zookeeper);
-    // The scheduler is killed when it leads, when it has created the shards, when it has written to them, or not at all.
+    // Kill the scheduler when it leads, when it has created the shards, when it has written to them, or not at all.
     for (round, written) in [Some(None), Some(Some(0)), Some(Some(1)), None].into_iter().enumerate() {
         let (name, folder) = (format!("miner{round}"), folder());
         let (path, zk) = (format!("/{name}"), zookeeper.address(&name));
         nodes.fill(&path);
-        // The leftovers of a new program that was killed, after which an old program ran again.
+        // A node that a killed program of the new format left before an old program ran again.
         nodes.create(&format!("{path}/shards/25/miner-worker-3"), "left over");
         assert_totals(&Ledger::shared(&zk).expect("the ledger in format 1"));
         if let Some(written) = written {

@@ -1,4 +1,4 @@
-//! `mesos-miner pool --upstream`: a pool that is itself a single miner of another pool.
+//! `mesos-miner pool --upstream`: a pool that is itself one miner of another pool, the upstream pool.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ use crate::support::process::{Process, mesos_miner};
 use crate::support::scripted_pool::{Script, ScriptedPool};
 use crate::support::{DEADLINE, LONG_DEADLINE, until};
 
-/// Options for low difficulties, so that shares come often enough on a slow machine.
+/// Options for low difficulties, so that a slow machine also finds shares often enough.
 const EASY: [&str; 6] =
     ["--share-interval", "100ms", "--start-difficulty", "0.00001", "--minimum-difficulty", "0.0000001"];
 
@@ -56,7 +56,7 @@ impl Pool {
         number(&self.summary()["upstream"]["shares"][what])
     }
 
-    /// Waits until the upstream pool has accepted this many shares of its workers.
+    /// Waits until the upstream pool has accepted this many shares of this pool's workers.
     fn forwards(&self, accepted: u64) {
         until("shares for the upstream pool", LONG_DEADLINE, || {
             (self.forwarded("accepted") >= accepted).then_some(())
@@ -105,7 +105,7 @@ fn both_pools_count_the_same() {
     });
     assert_eq!(proxy.forwarded("accepted"), upstream.accepted());
     assert_eq!((proxy.forwarded("rejected"), proxy.forwarded("unanswered")), (0, 0));
-    // The other shares were below the upstream pool's difficulty.
+    // Shares below the upstream pool's difficulty are not forwarded.
     assert!(proxy.accepted() >= upstream.accepted());
     let theirs = &upstream.summary()["workers"];
     assert_eq!(theirs.as_array().map(Vec::len), Some(1), "one miner to the upstream pool: {theirs}");
@@ -152,7 +152,7 @@ fn workers_are_not_disturbed_when_another_upstream_pool_takes_over() {
 
 const DIFFICULTY: f64 = 1e-4;
 
-/// A pool like p2pool, without extranonce1 and without a list of subscriptions.
+/// The script of a pool like p2pool, which sends an empty extranonce1 and no list of subscriptions.
 fn p2pool() -> Script {
     let notify = json!([
         "0123456789012345678901234567890123456789",
@@ -188,7 +188,7 @@ fn an_upstream_pool_without_extranonce1_gets_its_own_headers_back() {
         let extranonce2 = hex::decode(text(2)).expect("hex");
         assert_eq!(extranonce2.len(), 4);
         parts.insert(extranonce2[..2].to_vec());
-        // The header as the upstream pool builds it from its own job, without our code.
+        // Build the header as the upstream pool would from its own job, without using the code of our jobs.
         let coinbase = [vec![1; 50], extranonce2, vec![2; 50]].concat();
         let root = hasher::sha256d(&[hasher::sha256d(&coinbase), [3; 32]].concat());
         let header = Header {

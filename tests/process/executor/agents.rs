@@ -1,4 +1,4 @@
-//! The executor when its agent dies, returns, stays away, or returns without its checkpoints.
+//! The executor when its agent dies, returns, does not return, or returns without its checkpoints.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ fn cpu_ticks(pid: i32) -> u64 {
     fields.skip(11).take(2).filter_map(|f| f.parse::<u64>().ok()).sum()
 }
 
-/// The executor mines on without an agent. Its reports wait for the next agent, and none is lost.
+/// The executor continues to mine without an agent. Its reports wait until the agent returns, and none is lost.
 #[test]
 fn reports_wait_for_the_agent_while_mining_goes_on() {
     let Some(harness) = Harness::new() else { return };
@@ -55,7 +55,7 @@ fn reports_wait_for_the_agent_while_mining_goes_on() {
     harness.ends();
 }
 
-/// The executor waits for MESOS_RECOVERY_TIMEOUT.
+/// The executor waits for its agent for MESOS_RECOVERY_TIMEOUT, and then ends.
 #[test]
 fn an_executor_gives_up_an_agent_that_does_not_return() {
     let timeout = Duration::from_secs(5);
@@ -68,7 +68,7 @@ fn an_executor_gives_up_an_agent_that_does_not_return() {
     assert!(killed.elapsed() >= timeout, "it waits for so long");
 }
 
-/// The restarted agent does not know the executor of a framework without checkpointing, and would never kill it.
+/// After a restart, the agent does not know the executor of a framework without checkpointing, so it would never kill it.
 #[test]
 fn without_checkpointing_the_executor_ends_with_its_agent() {
     let Some(harness) = Harness::with_options(&[], false) else { return };
@@ -79,7 +79,7 @@ fn without_checkpointing_the_executor_ends_with_its_agent() {
     until("the executor has ended", DEADLINE, || (!alive(&executor.process)).then_some(()));
 }
 
-/// An agent without its checkpoints refuses the executor that it has started before, and does not end it.
+/// An agent that has lost its checkpoints refuses the executor that it had started, but does not end the executor.
 #[test]
 fn an_executor_unknown_to_its_agent_ends_itself() {
     let Some(harness) = Harness::new() else { return };
@@ -93,7 +93,7 @@ fn an_executor_unknown_to_its_agent_ends_itself() {
     assert!(said.contains("the agent refuses this executor"), "{said}");
 }
 
-/// The log in the sandbox has a limit, whatever peers make the executor log.
+/// The size of the log in the sandbox is limited, however many messages peers make the executor log.
 #[test]
 fn a_log_that_grows_too_fast_is_cut() {
     let Some(harness) = Harness::new() else { return };
@@ -111,7 +111,7 @@ fn a_log_that_grows_too_fast_is_cut() {
     assert!((200_000..300_000).contains(&length), "256 KiB, and a little more as time goes by: {length}");
 }
 
-/// The executor's standard error.
+/// Reads the standard error of an executor that has ended.
 fn said(harness: &Harness, executor: &str) -> String {
     assert!(executors(&harness.mesos.work_folder()).is_empty(), "it has ended");
     let latest = format!("executors/{executor}/runs/latest/stderr");
@@ -119,7 +119,7 @@ fn said(harness: &Harness, executor: &str) -> String {
     fs::read_to_string(file).expect("a log")
 }
 
-/// The file below a folder whose path has this end.
+/// Finds a file under `folder` whose path ends with `end`.
 fn find(folder: &std::path::Path, end: &str) -> Option<std::path::PathBuf> {
     let entries = fs::read_dir(folder).ok()?;
     entries.flatten().find_map(|entry| {

@@ -1,4 +1,4 @@
-//! After every fault the accounts agree: the pool's database, and both columns of the ledger.
+//! Checks that the accounts agree after every fault: the pool's database, and both columns of the ledger.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use crate::support::ledger::{Counts, Ledger, PoolDatabase, Row};
 
-/// A dead server's reported count lacks the shares of one report interval, which is a second here. This bound allows for a
-/// very busy machine.
+/// The reported count of a dead server lacks the shares of one report interval, which is a second in these tests. This bound
+/// allows for a very busy machine.
 const SHORT: Duration = Duration::from_secs(4);
-/// A server runs for at least this long before it is killed, so that missing reports would show.
+/// A server runs at least this long before it is killed, so that a server without reports would exceed the bound.
 pub const LONG: Duration = Duration::from_secs(8);
-/// The most shares that a killed server may have accepted without storing them. It stores them ten times a second.
+/// Maximum number of shares that a killed server may have accepted without storing them. It stores shares ten times a second.
 const UNWRITTEN: u64 = 10;
 
-/// Compares the accounts after the end. `dead` are the tasks that could not send a last report.
+/// Compares the accounts after the framework has ended. `dead` are the tasks that could not send a last report.
 pub fn agree(state: &Path, work_folder: &Path, dead: &BTreeSet<String>) {
     let ledger = Ledger::read(state).expect("there is a ledger");
     assert!(ledger.pool() > 0, "{ledger:#?}");
@@ -49,7 +49,7 @@ pub fn agree(state: &Path, work_folder: &Path, dead: &BTreeSet<String>) {
     }
 }
 
-/// The shares of a dead server that the ledger lacks came within one report interval.
+/// Checks that the ledger lacks only those shares of a dead server that were accepted within one report interval.
 fn short(server: &Row, pool: &PoolDatabase) {
     let missing = pool.accepted().saturating_sub(server.pool.accepted);
     let first = usize::try_from(missing).ok().and_then(|missing| pool.times.get(missing.checked_sub(1)?));

@@ -1,4 +1,4 @@
-//! Faults of masters and agents. Tasks go on mining, and none is launched twice.
+//! Faults of masters and agents. The tasks continue to mine, and none is launched twice.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -14,7 +14,7 @@ faults! {
     real: killed_master killed_agent lost_agent drained_agent deactivated_agent frozen_master frozen_agent
 }
 
-/// Checks that all tasks live on in the same processes, until `is_over`.
+/// Waits until `is_over` and the system mines again, and checks that all tasks are still in the same processes.
 fn tasks_outlive(mining: &mut MiningHarness, hit: Instant, is_over: impl Fn(&MiningHarness) -> bool) {
     let before = mining.tasks();
     mining.recovers(hit, |mining| is_over(mining) && mining.tasks() == before);
@@ -26,7 +26,7 @@ fn only_the_end_killed_tasks(mining: MiningHarness) -> Vec<String> {
     ended.stderr
 }
 
-/// Kills a member, and restarts it when the tasks have mined on without it. Returns the time of the restart.
+/// Kills a member, waits until the tasks have mined without it, and restarts it. Returns the time of the restart.
 fn away(mining: &mut MiningHarness, part: Member) -> Instant {
     mining.cluster.real().kill(part);
     mining.until_these_mine_on(&mining.workers());
@@ -35,7 +35,7 @@ fn away(mining: &mut MiningHarness, part: Member) -> Instant {
     hit
 }
 
-/// How many agents have registered again since the master started, or since they were last gone.
+/// The number of agents that have re-registered since the master's or their own restart.
 fn returned(mining: &MiningHarness) -> usize {
     let state = mining.cluster.state().unwrap_or_default();
     list(&state["slaves"]).iter().filter(|agent| agent["reregistered_time"].is_number()).count()
@@ -55,7 +55,7 @@ fn killed_agent(mut mining: MiningHarness) {
     only_the_end_killed_tasks(mining);
 }
 
-/// The agent returns after its tasks were marked unreachable. They have gone on mining, and return, too.
+/// The agent returns after its tasks were marked unreachable. The tasks have continued to mine, and return, too.
 fn lost_agent(mut mining: MiningHarness) {
     let away = other_agent(&mining);
     mining.cluster.real().kill(Member::Agent(away));
@@ -79,7 +79,7 @@ fn until_unreachable(mining: &MiningHarness) {
     });
 }
 
-/// The agents notice that the master is frozen. Messages to it wait in the sockets.
+/// The agents notice that the master is frozen. Messages to the master wait in the socket buffers.
 fn frozen_master(mut mining: MiningHarness) {
     mining.cluster.real().freeze(Member::Master);
     std::thread::sleep(OUTAGE);
@@ -90,7 +90,7 @@ fn frozen_master(mut mining: MiningHarness) {
     only_the_end_killed_tasks(mining);
 }
 
-/// Like a lost agent, but the connections of its executors never break.
+/// Like a lost agent, but the connections between the agent and its executors never break.
 fn frozen_agent(mut mining: MiningHarness) {
     let away = other_agent(&mining);
     mining.cluster.real().freeze(Member::Agent(away));
@@ -102,7 +102,7 @@ fn frozen_agent(mut mining: MiningHarness) {
     only_the_end_killed_tasks(mining);
 }
 
-/// The operator drains the server's agent: all tasks move, and the agent is used again when it is reactivated.
+/// The operator drains the server's agent: all tasks are replaced, and the agent is used again once it is reactivated.
 fn drained_agent(mut mining: MiningHarness) {
     let (before, server) = (mining.tasks(), mining.server());
     let agent = agent_id(&mining, &server.id);
@@ -126,7 +126,7 @@ fn drained_agent(mut mining: MiningHarness) {
     assert!(summary.tasks.keys().all(|state| state == "TASK_KILLED"), "{ended:#?}");
 }
 
-/// A deactivated agent sends no offers. Its tasks go on.
+/// The resources of a deactivated agent are not offered. Its tasks continue.
 fn deactivated_agent(mut mining: MiningHarness) {
     let before = mining.tasks();
     let worker = mining.workers().into_iter().find(|w| mining.agent_of(w) == other_agent(&mining));
@@ -139,7 +139,7 @@ fn deactivated_agent(mut mining: MiningHarness) {
     operator(&mining, call("DEACTIVATE_AGENT"));
     mining.kill(&worker);
     until("it is gone", DEADLINE, || (mining.tasks().len() == 2).then_some(()));
-    // Several offers would have come in this time, and the pause after a failure is over.
+    // Until then, an active agent would have been offered several times, and the pause after a failure has ended.
     mining.until_these_mine_on(&mining.workers());
     let state = mining.cluster.state().expect("a master leads");
     assert_eq!(slave(&state, &agent)["offered_resources"]["cpus"].as_f64(), Some(0.0));
@@ -186,7 +186,8 @@ fn killed_leader_of_two_real_masters() {
     only_the_end_killed_tasks(mining);
 }
 
-/// Only ZooKeeper reveals the new leader: the stream stays open, and would be given up only after five missed heartbeats.
+/// Only ZooKeeper reveals the new leader, because the stream of the frozen one stays open. The scheduler would close the stream
+/// only after five missed heartbeats.
 #[test]
 fn frozen_leader_of_two_real_masters() {
     let Some(mut mining) = elected() else { return };
@@ -198,7 +199,7 @@ fn frozen_leader_of_two_real_masters() {
     assert!(said.iter().any(|line| line.contains("does not lead any more: ZooKeeper names")), "{said:#?}");
 }
 
-/// ZooKeeper returns within the session timeout of masters and agents.
+/// ZooKeeper returns before the sessions of masters and agents expire.
 #[test]
 fn killed_zookeeper_of_two_real_masters() {
     let (Some(command), Some(())) = (peer::mesos(), peer::zookeeper()) else { return };
@@ -210,8 +211,8 @@ fn killed_zookeeper_of_two_real_masters() {
     only_the_end_killed_tasks(mining);
 }
 
-/// ZooKeeper returns after the masters' sessions have expired. The leader has ended itself by then, because it cannot know
-/// whether it still leads.
+/// ZooKeeper returns after the masters' sessions have expired. By then the leading master has ended itself, because it could
+/// not know whether it still led.
 #[test]
 fn lost_zookeeper_of_two_real_masters() {
     let Some(mut mining) = elected() else { return };

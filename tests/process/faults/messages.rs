@@ -1,4 +1,4 @@
-//! Messages that cross or come twice, by means of a proxy between scheduler and master.
+//! Messages that cross, arrive twice or are refused. A proxy between scheduler and master causes these faults.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,11 +16,11 @@ use crate::support::mesos_box::MesosBox;
 use crate::support::proxy::{CallAction, Proxy};
 use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
-/// How many calls the proxy handles while the master is overloaded.
+/// The number of calls that the proxy handles while it simulates an overloaded master.
 const REFUSED: usize = 40;
 
-/// The first ACCEPT reaches the master only after it has rescinded the offer. The launch is lost, and the next offer makes up
-/// for it. `rescind` makes the master rescind the offers of the agent with this name.
+/// The first ACCEPT reaches the master only after the master has rescinded the offer. This launch is lost, and the scheduler
+/// launches again with the next offer. `rescind` makes the master rescind the offers of the agent with the given id.
 fn rescinded_offer(cluster: Cluster, rescind: impl Fn(&str) + Send + Sync + 'static) {
     let master = cluster.master();
     let hit: Arc<Mutex<Option<Instant>>> = Arc::default();
@@ -41,12 +41,12 @@ fn rescinded_offer(cluster: Cluster, rescind: impl Fn(&str) + Send + Sync + 'sta
     assert_eq!(summary.tasks.get("TASK_DROPPED"), Some(&1), "it was not lost: {ended:#?}");
 }
 
-/// After a lost acknowledgement the agent sends the update again. The update counts once.
+/// After a lost acknowledgement the agent sends the update again. The update is counted only once.
 fn same_update_twice(cluster: Cluster) {
     #[derive(Default)]
     struct Seen {
         swallowed: BTreeSet<Vec<u8>>,
-        /// Whether the update was acknowledged a second time.
+        /// The number of updates that were acknowledged a second time.
         again: usize,
         lossy: bool,
     }
@@ -75,12 +75,12 @@ fn same_update_twice(cluster: Cluster) {
     mining.end();
 }
 
-/// Calls that the master refuses temporarily are sent again: no launch, kill or acknowledgement is lost, and the subscription
-/// lasts.
+/// Calls that the master refuses temporarily are sent again. No launch, kill or acknowledgement is lost, and the subscription
+/// is kept.
 fn calls_refused_for_now(cluster: Cluster) {
     let refused = Arc::new(AtomicUsize::new(0));
     let count = refused.clone();
-    // Three of four calls are refused for a while, so each type of call is refused at least once.
+    // Refuse three of four calls for a while, so that each type of call is refused at least once.
     let proxy = Proxy::start(cluster.master(), move |call: &Call| {
         if call.subscribe.is_some() || count.load(Ordering::Relaxed) >= REFUSED {
             return CallAction::Forward;

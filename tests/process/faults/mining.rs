@@ -28,7 +28,7 @@ pub struct MiningHarness {
     pub scheduler: Process,
     pub cluster: Cluster,
     state: TempDir,
-    /// Tasks that cannot send a last report, because of the test.
+    /// Tasks that could not send a last report because of the simulated fault.
     dead: BTreeSet<String>,
 }
 
@@ -37,7 +37,7 @@ impl MiningHarness {
         MiningHarness::on(Cluster::Embedded(EmbeddedCluster::start(WORKERS, 1.0, |_| ())))
     }
 
-    /// On a real Mesos, if it is installed.
+    /// Starts the framework on a real Mesos; `None` if Mesos is not installed.
     pub fn real() -> Option<MiningHarness> {
         let mesos = MesosBox::with_options(&peer::mesos()?, WORKERS as u16, &["--cpus=1"]);
         Some(MiningHarness::on(Cluster::Real(mesos)))
@@ -48,7 +48,7 @@ impl MiningHarness {
         MiningHarness::at(cluster, &address, &[])
     }
 
-    /// With another address of the master, or with more arguments for the scheduler.
+    /// Starts the framework with this address of the master and more arguments for the scheduler.
     pub fn at(cluster: Cluster, address: &str, more: &[&str]) -> MiningHarness {
         let state = tempfile::tempdir().expect("a temporary folder");
         let scheduler = scheduler(address, state.path(), more);
@@ -57,7 +57,7 @@ impl MiningHarness {
         mining
     }
 
-    /// With a scheduler that was started with this state folder.
+    /// Wraps a scheduler that was already started with this state folder.
     pub fn of(scheduler: Process, cluster: Cluster, state: TempDir) -> MiningHarness {
         MiningHarness { scheduler, cluster, state, dead: BTreeSet::new() }
     }
@@ -66,23 +66,23 @@ impl MiningHarness {
         self.state.path().to_owned()
     }
 
-    /// Starts another scheduler with the state folder of the last one, which has ended.
+    /// Starts another scheduler with the state folder of the previous one, which has ended.
     pub fn restart_scheduler(&mut self) {
         self.restart_scheduler_with(&[]);
     }
 
-    /// The same with more arguments.
+    /// Like [`restart_scheduler`](Self::restart_scheduler), with more arguments.
     pub fn restart_scheduler_with(&mut self, more: &[&str]) {
         self.scheduler = scheduler(&self.cluster.address(), self.state.path(), more);
     }
 
-    /// Replaces the scheduler by another one with a state folder of its own. Returns the old one.
+    /// Replaces the scheduler by another one with its own state folder. Returns the old scheduler.
     pub fn take_over(&mut self, scheduler: Process, state: TempDir) -> Process {
         self.state = state;
         std::mem::replace(&mut self.scheduler, scheduler)
     }
 
-    /// The accepted shares that the current server counts, according to its HTTP API.
+    /// The number of accepted shares that the current server counts, from its HTTP API.
     pub fn pool_count(&self) -> Option<u64> {
         let server = self.server().id;
         let state = self.cluster.state()?;
@@ -112,7 +112,7 @@ impl MiningHarness {
         });
     }
 
-    /// The executors whose id has this prefix.
+    /// The running executors whose ids have this prefix.
     pub fn executors(&self, prefix: &str) -> Vec<Executor> {
         executors(&self.cluster.work_folder()).into_iter().filter(|e| e.id.starts_with(prefix)).collect()
     }
@@ -130,7 +130,7 @@ impl MiningHarness {
         self.executors("").into_iter().map(|e| (e.id, e.process.pid)).collect()
     }
 
-    /// Kills an executor, so its task cannot report any more.
+    /// Kills an executor, so that its task cannot report any more.
     pub fn kill(&mut self, executor: &Executor) {
         self.give_up(executor);
         signal(executor, Signal::KILL);
@@ -158,8 +158,8 @@ impl MiningHarness {
         Ledger::read(self.state.path()).unwrap_or_default()
     }
 
-    /// Waits until the master reports one server and two workers, no other process of ours runs, and `besides` holds. Then waits
-    /// until both accounts of both workers grow in the scheduler's ledger.
+    /// Waits until the master reports one server and two workers, no other executor runs, and `besides` holds. Then waits until
+    /// both counts of both workers grow in the scheduler's ledger.
     pub fn until_it_mines(&mut self, besides: impl Fn(&MiningHarness) -> bool) {
         until("everything runs again", LONG_DEADLINE, || {
             assert!(self.scheduler.is_running(), "{:#?}", self.scheduler.stderr());
@@ -177,11 +177,11 @@ impl MiningHarness {
         });
     }
 
-    /// Waits until it mines again, and prints the time since `hit`.
+    /// Waits until the system mines again, and prints the time since `hit`.
     pub fn recovers(&mut self, hit: Instant, besides: impl Fn(&MiningHarness) -> bool) {
         self.until_it_mines(besides);
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        // Not with eprintln!, whose output the test harness hides when the test passes.
+        // Do not use eprintln!, because the test harness hides its output when the test passes.
         let seconds = hit.elapsed().as_secs_f64();
         let _ = writeln!(std::io::stderr(), "{test}: mines again after {seconds:.1} s");
     }
@@ -202,7 +202,7 @@ impl MiningHarness {
             && processes == running
     }
 
-    /// Ends the framework, and checks that nothing is left and that the accounts agree. Returns the summary and the output.
+    /// Ends the framework, and checks that no process is left and that the accounts agree. Returns the summary and the output.
     pub fn end(mut self) -> (Summary, Ended) {
         self.scheduler.signal(Signal::INT);
         let ended = self.scheduler.wait(LONG_DEADLINE);
@@ -252,7 +252,7 @@ pub fn scheduler(master: &str, state: &std::path::Path, more: &[&str]) -> Proces
         "500ms",
         "--silence-timeout",
         "30s",
-        // The resources of a task that is ending may be enough for another small worker.
+        // Without this limit, the free resources beside an ending task might be used for another small worker.
         "--max-workers",
         "2",
     ];
@@ -269,5 +269,5 @@ pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// The duration of a fault that must only be noticed.
+/// The duration of a fault that only needs to be noticed.
 pub const OUTAGE: Duration = Duration::from_secs(5);

@@ -21,7 +21,7 @@ fn processes(workers: Vec<Executor>) -> BTreeSet<(String, i32)> {
     workers.into_iter().map(|worker| (worker.id, worker.process.pid)).collect()
 }
 
-/// Waits until the same workers mine at another server, and both of their accounts grow.
+/// The server is killed. The same worker processes continue with another server.
 fn killed_server(mut mining: MiningHarness) {
     let workers = processes(mining.workers());
     for _ in 0..2 {
@@ -49,7 +49,8 @@ fn killed_server_and_scheduler(mut mining: MiningHarness) {
     ended(mining, 1);
 }
 
-/// This many servers failed. All other tasks were killed at the end, or because they would have taken the server's resources.
+/// Ends the framework, and checks that this many servers failed. All other tasks were killed at the end, or because they
+/// occupied the resources for the next server.
 fn ended(mining: MiningHarness, servers: u64) {
     let (summary, ended) = mining.end();
     let states: Vec<&str> = summary.tasks.keys().map(String::as_str).collect();

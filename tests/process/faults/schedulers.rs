@@ -18,7 +18,7 @@ use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
 faults! { both: killed_scheduler frozen_scheduler forgotten_tasks second_scheduler_with_the_same_id }
 
-/// Tasks go on without a scheduler. The next scheduler adopts them, and launches nothing twice.
+/// The tasks continue without a scheduler. The next scheduler adopts them, and launches no task twice.
 fn killed_scheduler(mut mining: MiningHarness) {
     let before = mining.tasks();
     mining.scheduler.signal(Signal::KILL);
@@ -30,7 +30,7 @@ fn killed_scheduler(mut mining: MiningHarness) {
     all_killed_at_the_end(mining);
 }
 
-/// Mesos takes a frozen scheduler for a slow one, and repeats unacknowledged updates.
+/// Mesos cannot distinguish a frozen scheduler from a slow one, and repeats unacknowledged updates.
 fn frozen_scheduler(mut mining: MiningHarness) {
     let before = mining.tasks();
     mining.scheduler.signal(Signal::STOP);
@@ -44,7 +44,8 @@ fn frozen_scheduler(mut mining: MiningHarness) {
     all_killed_at_the_end(mining);
 }
 
-/// The state folder has lost its tasks, so Mesos reports unknown tasks. They are recorded in the ledger, killed and replaced.
+/// The state folder has lost its tasks, so Mesos reports unknown tasks. The scheduler records them in the ledger, and kills and
+/// replaces them.
 fn forgotten_tasks(mut mining: MiningHarness) {
     let before = mining.tasks();
     mining.scheduler.signal(Signal::KILL);
@@ -58,7 +59,7 @@ fn forgotten_tasks(mut mining: MiningHarness) {
     assert_eq!(summary.tasks, BTreeMap::from([("TASK_KILLED".into(), 6)]), "{ended:#?}");
 }
 
-/// A second scheduler takes over. The first one ends with a message, and the tasks go on.
+/// A second scheduler takes over. The first one ends with a message, and the tasks continue.
 fn second_scheduler_with_the_same_id(mut mining: MiningHarness) {
     let before = mining.tasks();
     let copy = copy_of(&mining.state_dir());
@@ -80,7 +81,7 @@ fn database(state: &Path) -> Connection {
     Connection::open(state.join("scheduler.sqlite")).expect("a database")
 }
 
-/// A state folder with the same framework id.
+/// Copies a state folder, so that the copy has the same framework id.
 fn copy_of(state: &Path) -> TempDir {
     let copy = tempfile::tempdir().expect("a temporary folder");
     let into = copy.path().join("scheduler.sqlite");
@@ -89,7 +90,7 @@ fn copy_of(state: &Path) -> TempDir {
     copy
 }
 
-/// A real Mesos with two principals, of which only one may have the role.
+/// A real Mesos with two principals, of which only one may register with the role.
 fn strict() -> Option<(MiningHarness, TempDir)> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let write = |name: &str, text: &str| {
@@ -112,7 +113,7 @@ fn strict() -> Option<(MiningHarness, TempDir)> {
     Some((MiningHarness::at(Cluster::Real(mesos), &address, &who), folder))
 }
 
-/// A scheduler with a wrong secret is refused, even with the right framework id. With the right secret it mines on.
+/// A scheduler with a wrong secret is refused, even with the right framework id. The scheduler with the right secret continues.
 #[test]
 fn wrong_credentials_on_a_real_mesos() {
     let Some((mining, secrets)) = strict() else { return };
@@ -122,7 +123,8 @@ fn wrong_credentials_on_a_real_mesos() {
     assert!(said.contains("401") && said.contains("credentials"), "{said}");
 }
 
-/// Masters accept a new secret after a restart. The scheduler uses it as soon as it is in its file.
+/// After a restart with new credentials, the master accepts only the new secret. The scheduler uses the new secret as soon as
+/// the secret file contains it.
 #[test]
 fn replaced_secret_on_a_real_mesos() {
     let Some((mut mining, secrets)) = strict() else { return };
@@ -139,7 +141,7 @@ fn replaced_secret_on_a_real_mesos() {
     all_killed_at_the_end(mining);
 }
 
-/// The refusal is an ERROR event in a stream that begins normally.
+/// The master refuses the role with an ERROR event in a stream that begins normally.
 #[test]
 fn role_that_is_not_allowed_on_a_real_mesos() {
     let Some((mining, secrets)) = strict() else { return };
@@ -149,7 +151,7 @@ fn role_that_is_not_allowed_on_a_real_mesos() {
     assert!(said.contains("the master refuses the framework") && said.contains("mining"), "{said}");
 }
 
-/// Another scheduler with the same framework id is refused and ends. The first one mines on.
+/// Another scheduler with the same framework id is refused and ends. The first scheduler continues.
 fn refused_without_harm(mut mining: MiningHarness, who: &[&str]) -> String {
     let before = mining.tasks();
     let copy = copy_of(&mining.state_dir());

@@ -1,5 +1,5 @@
-//! Several schedulers with a common ZooKeeper. When the leader is gone, another one goes on with the same tasks and the right
-//! sums, on a machine without a state folder.
+//! Several schedulers that share a ZooKeeper. When the leader is gone, another scheduler continues with the same tasks and the
+//! right sums, on a machine without a state folder.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -16,7 +16,7 @@ use crate::support::process::Process;
 use crate::support::zookeeper::ZooKeeper;
 use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
-/// Their path in ZooKeeper.
+/// The schedulers' path in ZooKeeper.
 const PLACE: &str = "mining/here";
 
 /// A scheduler with a state folder of its own, like one on another machine.
@@ -38,12 +38,12 @@ impl Candidate {
         said(&self.process, "leading, as") > said(&self.process, "not leading any more")
     }
 
-    /// Waits until it stands by.
+    /// Waits until the scheduler is on standby.
     fn waits(&mut self) {
         self.process.wait_for_error(LONG_DEADLINE, |line| line.contains("waiting for").then_some(()));
     }
 
-    /// Ends it, and checks its message that it has not ended the framework.
+    /// Ends a standby scheduler, and checks its last message.
     fn ends_at_once(mut self) {
         self.process.signal(Signal::TERM);
         let ended = self.process.wait(DEADLINE);
@@ -57,9 +57,9 @@ fn said(process: &Process, what: &str) -> usize {
     process.stderr().iter().filter(|line| line.contains(what)).count()
 }
 
-/// A cluster, a ZooKeeper, and the first scheduler that leads.
+/// Starts two schedulers, and waits until one leads. Returns the leader as a harness, ZooKeeper, and the standby scheduler.
 fn start(cluster: Cluster, zookeeper: ZooKeeper) -> (MiningHarness, ZooKeeper, Candidate) {
-    // Both start at once, and either may lead.
+    // Both start concurrently, and either may lead.
     let mut both = [Candidate::start(&cluster, &zookeeper), Candidate::start(&cluster, &zookeeper)];
     let leader =
         until("one of them leads", LONG_DEADLINE, || both.iter().position(|candidate| candidate.leads()));
@@ -71,7 +71,7 @@ fn start(cluster: Cluster, zookeeper: ZooKeeper) -> (MiningHarness, ZooKeeper, C
     (mining, zookeeper, other)
 }
 
-/// Waits until the other scheduler leads. Returns the former leader.
+/// Makes `other` the harness's scheduler. Returns the former leader.
 fn take_over(mining: &mut MiningHarness, other: Candidate) -> Process {
     mining.take_over(other.process, other.state)
 }
@@ -85,7 +85,7 @@ fn nothing_was_launched_twice(mining: &MiningHarness) {
     assert_eq!(frameworks[0]["completed_tasks"], serde_json::json!([]), "{state:#}");
 }
 
-/// The pool's own count, and the counts in the leader's ledger and in ZooKeeper.
+/// Checks that the leader's ledger and ZooKeeper have the pool's own count.
 fn the_sums_are_right(mining: &MiningHarness, zookeeper: &ZooKeeper) {
     let counted = mining.pool_count().expect("the pool answers");
     until("all ledgers have what the pool had counted", DEADLINE, || {
@@ -111,7 +111,7 @@ fn killed_and_frozen_leaders(cluster: Cluster, zookeeper: ZooKeeper) {
     nothing_was_launched_twice(&mining);
     the_sums_are_right(&mining, &zookeeper);
 
-    // When it wakes, it cannot know that it does not lead any more.
+    // A frozen leader does not know that it has lost the lead when it continues.
     let mut third = Candidate::start(&mining.cluster, &zookeeper);
     third.waits();
     let hit = Instant::now();
@@ -137,7 +137,7 @@ fn killed_and_frozen_leaders(cluster: Cluster, zookeeper: ZooKeeper) {
     assert!(ended.errors().contains("single shares are complete in"), "{ended:#?}");
 }
 
-/// Nothing happens within the session timeout. After it, no scheduler leads until ZooKeeper is back.
+/// Once the session timeout has passed, no scheduler leads until ZooKeeper is back. The tasks continue to mine.
 fn killed_zookeeper(cluster: Cluster, zookeeper: ZooKeeper) {
     let (mut mining, mut zookeeper, second) = start(cluster, zookeeper);
     let tasks = mining.tasks();

@@ -1,11 +1,11 @@
-//! docs/RELIABILITY.md names every test of a fault, and no other test.
+//! Checks that docs/RELIABILITY.md lists every fault test, and no other test.
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
 use crate::support::peer;
 
-/// A fault is `faults::FILE::FAULT`, whatever the cluster. The table has a row for each.
+/// The table has one row for each fault, named `faults::FILE::FAULT`, even if the fault is tested on both clusters.
 #[test]
 fn the_table_of_faults_is_complete() {
     let this = std::env::current_exe().expect("this test program");

@@ -11,7 +11,7 @@ use crate::support::embedded::EmbeddedCluster;
 
 faults! { both: killed_server killed_worker frozen_server frozen_worker }
 
-/// Without their server, workers are useless: all tasks are replaced.
+/// Workers are useless without their server, so all tasks are replaced.
 fn killed_server(mut mining: MiningHarness) {
     let old = mining.tasks();
     let server = mining.server();
@@ -21,7 +21,7 @@ fn killed_server(mut mining: MiningHarness) {
     assert_eq!(summary.tasks, BTreeMap::from([("TASK_FAILED".into(), 1), ("TASK_KILLED".into(), 5)]));
 }
 
-/// A dead worker is replaced, and the other tasks go on.
+/// A dead worker is replaced, and the other tasks continue.
 fn killed_worker(mut mining: MiningHarness) {
     let old = mining.tasks();
     let worker = mining.workers()[0].clone();
@@ -31,7 +31,7 @@ fn killed_worker(mut mining: MiningHarness) {
     assert_eq!(summary.tasks, BTreeMap::from([("TASK_FAILED".into(), 1), ("TASK_KILLED".into(), 3)]));
 }
 
-/// Mesos does not notice a frozen executor. The scheduler misses its messages, and makes the agent end it.
+/// Mesos does not notice a frozen executor. The scheduler notices that its messages are missing, and makes the agent end it.
 fn frozen_server(mut mining: MiningHarness) {
     let old = mining.tasks();
     let server = mining.server();

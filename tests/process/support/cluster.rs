@@ -1,4 +1,4 @@
-//! The cluster that a framework runs on, embedded or a real Mesos, with the same faults on both.
+//! The cluster that a framework runs on: the embedded cluster or a real Mesos.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ pub enum Cluster {
 }
 
 impl Cluster {
-    /// The only master, or the first one.
+    /// The address of the only master, or of the first one.
     pub fn master(&self) -> SocketAddr {
         match self {
             Cluster::Embedded(cluster) => cluster.master,
@@ -52,7 +52,7 @@ impl Cluster {
         masters.into_iter().find_map(|master| http::get_json(master, "/master/state"))
     }
 
-    /// The real one.
+    /// The real Mesos.
     pub fn real(&mut self) -> &mut MesosBox {
         match self {
             Cluster::Real(mesos) => mesos,

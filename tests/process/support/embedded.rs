@@ -1,4 +1,4 @@
-//! The embedded cluster inside the test, so that the test can rescind its offers and revoke its resources.
+//! The embedded cluster inside the test's process, so that a test can rescind offers and revoke resources.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,21 +12,21 @@ use tokio::runtime::Runtime;
 
 use super::process_tree;
 
-/// Enough for several servers, one after the other: the next one may start before the last one has ended.
+/// Enough ports for several servers: a new server may start before the previous one has ended.
 const PORTS_PER_AGENT: u16 = 32;
 
-/// An embedded cluster; its executors are processes of their own, as `local` runs them.
+/// An embedded cluster. Its executors are separate processes, as in `local`.
 pub struct EmbeddedCluster {
     runtime: Runtime,
     cluster: Option<Cluster>,
-    /// The ports that its agents offer. All clusters of a machine share its loopback.
+    /// The ports that the agents offer. They are reserved because all clusters on a machine share the loopback interface.
     _ports: ReservedPorts,
     folder: TempDir,
     pub master: SocketAddr,
 }
 
 impl EmbeddedCluster {
-    /// Starts a master and agents of `cpus` CPUs each. Its intervals and timeouts are shorter than Mesos' defaults.
+    /// Starts a master and agents of `cpus` CPUs each, with a shorter allocation interval than Mesos' default.
     pub fn start(agents: usize, cpus: f64, change: impl FnOnce(&mut ClusterConfig)) -> EmbeddedCluster {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -48,12 +48,12 @@ impl EmbeddedCluster {
         EmbeddedCluster { runtime, cluster: Some(cluster), _ports: ports, folder, master }
     }
 
-    /// Kills and starts parts of the cluster.
+    /// A handle to cause faults in the cluster.
     pub fn handle(&self) -> ClusterHandle {
         self.cluster.as_ref().expect("only dropping takes it").handle()
     }
 
-    /// The folder that all sandboxes are below.
+    /// The folder that contains all sandboxes.
     pub fn work_folder(&self) -> &Path {
         self.folder.path()
     }
@@ -64,7 +64,7 @@ impl Drop for EmbeddedCluster {
         let _inside = self.runtime.enter();
         drop(self.cluster.take());
         for process in process_tree::marked(self.folder.path()) {
-            // It may have ended just now.
+            // The process may have ended in the meantime.
             let _ = kill_process(Pid::from_raw(process.pid).expect("not 0"), Signal::KILL);
         }
     }

@@ -1,4 +1,4 @@
-//! A framework that a test controls, on a real Mesos, for actions that our scheduler never takes.
+//! A framework on a real Mesos that a test controls directly, for actions that our scheduler never performs.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ pub struct Framework {
     offers: Vec<Offer>,
     /// All updates so far.
     pub updates: Vec<TaskStatus>,
-    /// The messages from executors.
+    /// All messages from executors so far.
     pub messages: Vec<Vec<u8>>,
 }
 
@@ -60,7 +60,7 @@ impl Framework {
         self.runtime.block_on(self.client.call(call)).expect("a call that the master takes");
     }
 
-    /// Accepts the next offer with an operation. Every offer is large enough.
+    /// Accepts the next offer with an operation. Every offer is assumed to be large enough.
     pub fn accept(&mut self, operation: impl FnOnce(&Offer) -> Operation) {
         while self.offers.is_empty() {
             self.next("an offer");
@@ -78,7 +78,7 @@ impl Framework {
             if let Some(update) = self.updates.iter().find(is_it) {
                 return update.clone();
             }
-            // Heartbeats make sure that there is always a next event.
+            // Because of the heartbeats, there is always a next event.
             assert!(Instant::now() < limit, "not in time: {what}; {:#?}", self.updates);
             self.next(&what);
         }
@@ -126,7 +126,7 @@ fn resources(role: Option<&Resource>) -> Vec<Resource> {
     resources
 }
 
-/// An executor with this id, which is the program under test.
+/// An ExecutorInfo with this id that runs the program under test.
 pub fn executor(offer: &Offer, id: &str) -> ExecutorInfo {
     let program = env!("CARGO_BIN_EXE_mesos-miner").to_owned();
     ExecutorInfo {
@@ -144,7 +144,7 @@ pub fn executor(offer: &Offer, id: &str) -> ExecutorInfo {
     }
 }
 
-/// A worker task for a pool, without an executor.
+/// A worker task that mines at a pool, without an executor.
 pub fn worker(offer: &Offer, id: &str, pool: &str) -> TaskInfo {
     let spec = TaskSpec {
         intervals: task::Intervals::new(Duration::from_secs(1), Duration::from_millis(200)),
@@ -168,7 +168,7 @@ pub fn worker(offer: &Offer, id: &str, pool: &str) -> TaskInfo {
     }
 }
 
-/// The launch of a worker task, with an executor of the same id.
+/// The LAUNCH operation of a worker task, with an executor of the same id.
 pub fn launch(offer: &Offer, id: &str, pool: &str) -> Operation {
     let executor = Some(executor(offer, id));
     operation::launch(vec![TaskInfo { executor, ..worker(offer, id, pool) }])

@@ -10,7 +10,7 @@ use std::time::Duration;
 pub fn get(address: SocketAddr, path: &str) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    // HTTP/1.0: the body ends with the connection, not in chunks.
+    // Use HTTP/1.0, so that the body is not chunked and ends with the connection.
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
@@ -29,7 +29,7 @@ pub fn get_json(address: SocketAddr, path: &str) -> Option<serde_json::Value> {
     serde_json::from_slice(&get(address, path).ok()?).ok()
 }
 
-/// The status of the response to a POST of JSON.
+/// Sends a POST request with JSON. Returns the status of the response.
 pub fn post_json(address: SocketAddr, path: &str, body: &serde_json::Value) -> std::io::Result<u16> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;

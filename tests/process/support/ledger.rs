@@ -1,4 +1,4 @@
-//! The accounts, as `mesos-miner ledger --json` gives them.
+//! Reads the accounts: the output of `mesos-miner ledger --json`, and the pool's database.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::DEADLINE;
 use super::process::mesos_miner;
 
-/// What `mesos-miner ledger` says of one framework.
+/// The output of `mesos-miner ledger --json` for one framework.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Ledger {
     pub workers: Vec<Row>,
@@ -19,7 +19,7 @@ pub struct Ledger {
     pub total: Row,
 }
 
-/// One line.
+/// The row of one task.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Row {
     pub task: String,
@@ -31,7 +31,7 @@ pub struct Row {
     pub short: bool,
 }
 
-/// One count.
+/// The shares and blocks that a pool or a worker has counted.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 pub struct Counts {
     pub accepted: u64,
@@ -58,12 +58,12 @@ impl Row {
 }
 
 impl Ledger {
-    /// Reads them beside a scheduler that may be writing them; `None` while there are none.
+    /// Reads the ledger in a state folder, also while a scheduler writes it; `None` if there is no ledger yet.
     pub fn read(state_dir: &Path) -> Option<Ledger> {
         Ledger::at("--state-dir".as_ref(), state_dir.as_os_str())
     }
 
-    /// The same of what schedulers share in ZooKeeper.
+    /// Reads the ledger that schedulers share in ZooKeeper; `None` if there is no ledger yet.
     pub fn shared(zk: &str) -> Option<Ledger> {
         Ledger::at("--zk".as_ref(), zk.as_ref())
     }
@@ -80,7 +80,7 @@ impl Ledger {
         )
     }
 
-    /// What `mesos-miner ledger` prints for people.
+    /// The output of `mesos-miner ledger` without `--json`.
     pub fn printed(state_dir: &Path) -> Vec<String> {
         let ended =
             mesos_miner(["ledger".as_ref(), "--state-dir".as_ref(), state_dir.as_os_str()]).wait(DEADLINE);
@@ -88,17 +88,17 @@ impl Ledger {
         ended.stdout
     }
 
-    /// The line of a worker.
+    /// The row of a worker.
     pub fn worker(&self, task: &str) -> Option<&Row> {
         self.workers.iter().find(|row| row.task == task)
     }
 
-    /// The workers that run now.
+    /// The rows of the running workers.
     pub fn running(&self) -> impl Iterator<Item = &Row> {
         self.workers.iter().filter(|row| row.is_running())
     }
 
-    /// What the pool servers count: the sum of both ways to add it up must be the same.
+    /// The accepted shares that the pool servers have counted. The sums by server and by worker must be equal.
     pub fn pool(&self) -> u64 {
         let of_servers: u64 = self.servers.iter().map(|row| row.pool.accepted).sum();
         let of_workers: u64 = self.workers.iter().map(|row| row.pool.accepted).sum();
@@ -107,18 +107,18 @@ impl Ledger {
     }
 }
 
-/// What a server task has counted itself, in the database in its sandbox.
+/// A server task's own accounts, from the database in its sandbox.
 #[derive(Debug, Default)]
 pub struct PoolDatabase {
-    /// Its account of each worker.
+    /// The server's account of each worker.
     pub workers: BTreeMap<String, Counts>,
-    /// When accepted shares came, milliseconds since the Unix epoch, the last first.
+    /// When each share was accepted, in milliseconds since the Unix epoch, latest first.
     pub times: Vec<i64>,
 }
 
 impl PoolDatabase {
-    /// Of a server task whose sandbox is somewhere below `work_folder`; `None` if it never had one, or ended before it
-    /// made its tables.
+    /// Reads the database of a server task whose sandbox is below `work_folder`. `None` if there is no database, or if the
+    /// server ended before it created the tables.
     pub fn of(server: &str, work_folder: &Path) -> Option<PoolDatabase> {
         let database = find(work_folder, &|path| {
             path.ends_with("mesos-miner-pool/pool.sqlite") && path.iter().any(|part| part == server)
@@ -149,14 +149,14 @@ impl PoolDatabase {
         self.workers.values().map(|column| column.accepted).sum()
     }
 
-    /// The time between its first share and its last one.
+    /// The time between the first and the last accepted share.
     pub fn span(&self) -> Duration {
         let span = self.times.first().zip(self.times.last()).map_or(0, |(last, first)| last - first);
         Duration::from_millis(u64::try_from(span).unwrap_or(0))
     }
 }
 
-/// The first file below a folder that is wanted. Links are not followed.
+/// Finds a file below a folder for which `wanted` returns true. Symbolic links are not followed.
 fn find(folder: &Path, wanted: &dyn Fn(&Path) -> bool) -> Option<PathBuf> {
     let entries = std::fs::read_dir(folder).ok()?;
     entries.flatten().find_map(|entry| match entry.file_type().ok()? {

@@ -12,28 +12,28 @@ use testing::ports::ReservedPorts;
 use super::process::{Process, start, start_in};
 use super::{DEADLINE, LONG_DEADLINE, http, process_tree, until};
 
-/// A Mesos that is ready. Dropping it ends all of its processes.
+/// A running Mesos. Dropping it ends all of its processes.
 ///
-/// It has [`PORTS`] ports in a row: the first 16 are Mesos' and ZooKeeper's, the next ones are the tasks', and a second master
-/// has the port 100 after the first.
+/// It uses [`PORTS`] consecutive ports: the first 16 are for Mesos and ZooKeeper, the following ones for tasks. The port of a
+/// second master is 100 above that of the first master.
 pub struct MesosBox {
     _ports: ReservedPorts,
-    /// ZooKeeper and restarted members. They are ended first.
+    /// ZooKeeper and restarted members. They are dropped first.
     others: BTreeMap<Member, Process>,
-    /// Processes that were replaced by a restart. Their folders are still used.
+    /// Processes that were replaced by a restart. They are kept because their folders are still used.
     _ended: Vec<Process>,
-    /// An agent that was added under another host name.
+    /// An agent that was added with another host name.
     added: Option<Box<Process>>,
     process: Process,
     command: PathBuf,
     arguments: Vec<String>,
-    /// The only master, or the first one.
+    /// The address of the only master, or of the first one.
     pub master: SocketAddr,
     /// The address at which schedulers find the leading master.
     pub address: String,
 }
 
-/// How many ports a box has.
+/// The number of ports of a box.
 const PORTS: u16 = 101;
 
 /// A process of the cluster that can be killed alone.
@@ -41,7 +41,7 @@ const PORTS: u16 = 101;
 pub enum Member {
     /// The only master, or the first one.
     Master,
-    /// The agent of this number, from 0.
+    /// The agent with this number, counted from 0.
     Agent(usize),
     /// The ZooKeeper of a cluster with elections.
     Zookeeper,
@@ -53,7 +53,7 @@ impl MesosBox {
         MesosBox::with_options(command, agents, &[])
     }
 
-    /// [`start`](Self::start) with more arguments for `mesos-box up`.
+    /// Like [`start`](Self::start), with more arguments for `mesos-box up`.
     pub fn with_options(command: &Path, agents: u16, more: &[&str]) -> MesosBox {
         let ports = ReservedPorts::take(PORTS);
         let more = more.iter().map(|argument| (*argument).to_owned()).collect();
@@ -61,12 +61,12 @@ impl MesosBox {
         MesosBox::on(ports, command, agents, more, address)
     }
 
-    /// Starts a ZooKeeper, two masters that stand for election, and two agents.
+    /// Starts a ZooKeeper, two masters with leader election, and two agents.
     pub fn elected(command: &Path) -> MesosBox {
         MesosBox::elected_with(command, &["--master-flag=zk_session_timeout=3secs"])
     }
 
-    /// [`elected`](Self::elected) with more arguments for `mesos-box up`.
+    /// Like [`elected`](Self::elected), with more arguments for `mesos-box up`.
     pub fn elected_with(command: &Path, more: &[&str]) -> MesosBox {
         let ports = ReservedPorts::take(PORTS);
         let port = ports.first();
@@ -76,7 +76,7 @@ impl MesosBox {
         let address = format!("zk://127.0.0.1:{}/mesos", port + 15);
         let mut arguments = vec![
             "--masters=2".to_owned(),
-            // One master must be enough for the registry, because tests kill the other one.
+            // One master must be enough for the registry's quorum, because tests kill the other one.
             "--quorum=1".to_owned(),
             format!("--zk={address}"),
         ];
@@ -95,7 +95,7 @@ impl MesosBox {
             format!("--agents={agents}"),
             "--cpus=2".to_owned(),
             "--mem=1024".to_owned(),
-            // Each agent has ports of its own, because a server may start before the one that it replaces has ended.
+            // Each agent offers many ports, because a server may start before the one that it replaces has ended.
             format!("--ports=[{}-{}];[{}-{}]", port + 16, port + 57, port + 58, port + 99),
             format!("--work-dir={}", work.display()),
             // Free resources are offered again after 200 ms instead of a second, and a dead master or agent is noticed after
@@ -127,7 +127,7 @@ impl MesosBox {
         kill(self.pid(member));
     }
 
-    /// Starts a killed member again, with the same command. Does not wait until it is ready.
+    /// Starts a killed member again with the same command. Does not wait until the member is ready.
     pub fn restart(&mut self, member: Member) {
         let process = match member {
             Member::Zookeeper => {
@@ -143,7 +143,7 @@ impl MesosBox {
                 start(words[0], &words[1..])
             }
         };
-        // The replaced process owns the folder that the new one works in.
+        // Keep the replaced process, because it owns the folder that the new process works in.
         self._ended.extend(self.others.insert(member, process));
     }
 
@@ -152,7 +152,7 @@ impl MesosBox {
         kill_process(self.pid(member), Signal::STOP).expect("it runs");
     }
 
-    /// Lets a frozen member go on.
+    /// Lets a frozen member continue.
     pub fn thaw(&self, member: Member) {
         kill_process(self.pid(member), Signal::CONT).expect("it is there");
     }
@@ -167,8 +167,8 @@ impl MesosBox {
         }
     }
 
-    /// Adds a second agent under another host name. Does not wait until it is ready. If such an agent was added before, waits
-    /// for its end first.
+    /// Adds a second agent with another host name. Does not wait until the agent is ready. If such an agent was added before,
+    /// first waits for its end.
     pub fn add_agent(&mut self, hostname: &str) {
         if let Some(mut before) = self.added.take() {
             before.wait(DEADLINE);
@@ -184,7 +184,7 @@ impl MesosBox {
         self.added = Some(Box::new(start(&words[0], &words[1..])));
     }
 
-    /// The commands of the processes that `mesos-box up` would start with `more` arguments.
+    /// The commands of the processes that `mesos-box up` would start, given `more` arguments.
     fn commands(&self, more: &[&str]) -> Value {
         let mut command = Command::new(&self.command);
         let flags =
@@ -192,21 +192,21 @@ impl MesosBox {
         serde_json::from_slice(&flags.stdout).expect("the box writes JSON")
     }
 
-    /// Kills the leading master. Returns the address of the other one.
+    /// Kills the leading master. Returns the address of the other master.
     pub fn kill_leader(&mut self) -> SocketAddr {
         let (leader, other) = self.leader_and_other();
         kill(pid(&leader));
         other
     }
 
-    /// Freezes the leading master. Its connections stay open. Returns the address of the other one.
+    /// Freezes the leading master. Its connections stay open. Returns the address of the other master.
     pub fn freeze_leader(&mut self) -> SocketAddr {
         let (leader, other) = self.leader_and_other();
         kill_process(pid(&leader), Signal::STOP).expect("it runs");
         other
     }
 
-    /// Kills ZooKeeper and waits until the leading master has ended itself. Returns the address of the other one.
+    /// Kills ZooKeeper and waits until the leading master has ended itself. Returns the address of the other master.
     pub fn lose_zookeeper(&mut self) -> SocketAddr {
         let (leader, other) = self.leader_and_other();
         let leader = process_tree::identity(pid(&leader).as_raw_nonzero().get()).expect("it runs");
@@ -215,7 +215,7 @@ impl MesosBox {
         other
     }
 
-    /// The process id of the leading master, and the address of the other one.
+    /// The process id of the leading master, and the address of the other master.
     fn leader_and_other(&self) -> (Value, SocketAddr) {
         let leader = self.state()["leader_info"]["port"].as_u64().expect("there is one");
         let parts = self.parts();
@@ -231,14 +231,14 @@ impl MesosBox {
         self.pid(Member::Agent(0)).as_raw_nonzero().get()
     }
 
-    /// The list of processes that `mesos-box up` has written.
+    /// The list of processes that `mesos-box up` has written to `box.json`.
     fn parts(&self) -> Value {
         let parts =
             std::fs::read(self.work_folder().join("box.json")).expect("a box that is ready says so there");
         serde_json::from_slice(&parts).expect("the box writes JSON")
     }
 
-    /// The state of the leading master. Another master would only redirect.
+    /// The state of the leading master. (Another master would only redirect the request.)
     pub fn state(&self) -> Value {
         until("a master leads and answers", LONG_DEADLINE, || {
             let second = SocketAddr::from(([127, 0, 0, 1], self.master.port() + 100));
@@ -254,7 +254,7 @@ impl MesosBox {
 }
 
 impl Member {
-    /// Its place in the list of processes.
+    /// The member's place in the list of processes.
     fn key(self) -> (&'static str, usize) {
         match self {
             Member::Master => ("masters", 0),
@@ -283,7 +283,7 @@ impl Drop for MesosBox {
     fn drop(&mut self) {
         self.others.clear();
         self.added = None;
-        // SIGTERM first, so that it ends its executors. Dropping the process kills it if necessary.
+        // Send SIGTERM first, so that Mesos ends its executors. Dropping the process kills it if necessary.
         if self.process.is_running() {
             self.process.signal(Signal::TERM);
             let limit = std::time::Instant::now() + DEADLINE;

@@ -1,4 +1,4 @@
-//! The real peers. A test whose peer is not installed says that it is skipped.
+//! The real peers. A test whose peer is not installed prints that it is skipped.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,8 +6,8 @@ use std::process::Command;
 use testing::third_party::folder;
 pub use testing::third_party::{require, root};
 
-/// The command of the real Mesos. It is compiled here if this copy of its sources has not been used before, which takes
-/// seconds, but never downloaded.
+/// The command that runs a real Mesos. If the sources of mesos-box have changed, it is compiled again, which takes seconds, but
+/// it is never downloaded.
 pub fn mesos() -> Option<PathBuf> {
     let command = root().join("tests/mesos-box/mesos-box");
     let install = Command::new(&command).args(["install", "--no-download"]).output();
@@ -15,7 +15,7 @@ pub fn mesos() -> Option<PathBuf> {
     require("Mesos (tests/mesos-box)", installed.then_some(command))
 }
 
-/// What mesos-box needs for elections.
+/// Checks that ZooKeeper is installed, which mesos-box needs for elections.
 pub fn zookeeper() -> Option<()> {
     let jar = Path::new("/usr/share/java/zookeeper.jar").exists();
     let java = std::env::var_os("PATH")
@@ -23,12 +23,12 @@ pub fn zookeeper() -> Option<()> {
     require("ZooKeeper (Debian's libzookeeper-java and a Java)", (jar && java).then_some(()))
 }
 
-/// A folder for `PYTHONPATH`, with Python's protobuf and grpc_tools.
+/// A folder for `PYTHONPATH` that contains Python's protobuf and grpc_tools.
 pub fn python_protobuf() -> Option<PathBuf> {
     require("grpcio-tools for Python", folder("python"))
 }
 
-/// A folder for `NODE_PATH`, with the packages of npm's stratum-client.
+/// A folder for `NODE_PATH` that contains npm's stratum-client.
 pub fn stratum_client() -> Option<PathBuf> {
     let packages = folder("stratum-client").map(|folder| folder.join("node_modules"));
     require("stratum-client for Node.js", packages)

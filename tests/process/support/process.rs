@@ -1,4 +1,4 @@
-//! A child process that never outlives its test. Its output is kept.
+//! A child process that never outlives its test. Its output is recorded.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use super::process_tree::{ProcessIdentity, alive, descendants, marked};
 use super::{DEADLINE, until};
 
-/// A running child process with a process group and a temporary folder (`TMPDIR`) of its own.
+/// A running child process with its own process group and temporary folder (`TMPDIR`).
 pub struct Process {
     child: Child,
     name: String,
@@ -28,7 +28,7 @@ pub struct Process {
 /// The exit status and the output of a process.
 #[derive(Debug)]
 pub struct Ended {
-    /// Its exit status or signal.
+    /// The exit status or signal.
     pub status: ExitStatus,
     /// Lines of standard output.
     pub stdout: Vec<String>,
@@ -48,12 +48,12 @@ pub fn mesos_miner<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> P
     start(env!("CARGO_BIN_EXE_mesos-miner"), arguments)
 }
 
-/// Starts any program. It gets only a few variables of our environment, so that a test does the same in every shell.
+/// Starts any program. It inherits only a few environment variables, so that a test does not depend on the shell.
 pub fn start<S: AsRef<OsStr>>(program: impl AsRef<Path>, arguments: impl IntoIterator<Item = S>) -> Process {
     start_in(tempfile::tempdir().expect("a temporary folder"), program, arguments)
 }
 
-/// [`start`] with a temporary folder that exists already, for programs that need its path as an argument.
+/// Like [`start`], but with an existing temporary folder, for programs that need the folder's path as an argument.
 pub fn start_in<S: AsRef<OsStr>>(
     folder: TempDir,
     program: impl AsRef<Path>,
@@ -80,12 +80,12 @@ pub fn start_in<S: AsRef<OsStr>>(
 }
 
 impl Process {
-    /// Its process id.
+    /// The process id.
     pub fn id(&self) -> i32 {
         i32::try_from(self.child.id()).expect("process numbers are small")
     }
 
-    /// Its temporary folder.
+    /// The process's temporary folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -137,18 +137,18 @@ impl Process {
         }
     }
 
-    /// Whether it still runs.
+    /// Whether the process still runs.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("it is our child").is_none()
     }
 
-    /// Sends a signal to this process only.
+    /// Sends a signal to this process, but not to its process group.
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.id()).expect("a process number is not 0");
         kill_process(pid, signal).unwrap_or_else(|e| panic!("{signal:?} to {}: {e}", self.name));
     }
 
-    /// Waits for its end. [`Process::assert_nothing_left`] finds the processes that it has left.
+    /// Waits for the end of the process. [`Process::assert_nothing_left`] finds processes that it has left behind.
     pub fn wait(&mut self, within: Duration) -> Ended {
         let limit = Instant::now() + within;
         loop {
@@ -162,7 +162,7 @@ impl Process {
         }
     }
 
-    /// All other processes that belong to it.
+    /// All other processes that belong to this one.
     pub fn family(&self) -> HashSet<ProcessIdentity> {
         let mut family = descendants(self.id());
         family.extend(marked(self.folder()));
@@ -170,7 +170,8 @@ impl Process {
         family
     }
 
-    /// Waits until no process of `family` (taken while it ran), and no process of its temporary folder, runs any more.
+    /// Waits until no process of `family` and no process that uses the temporary folder is left. `family` is the result of
+    /// [`Process::family`] while the process ran.
     pub fn assert_nothing_left(&self, family: &HashSet<ProcessIdentity>, within: Duration) {
         until(&format!("no process of {} is left", self.name), within, || {
             let mut left: HashSet<ProcessIdentity> = family.iter().filter(|p| alive(p)).cloned().collect();
@@ -203,7 +204,7 @@ impl Drop for Process {
     }
 }
 
-/// The lines of a pipe, which a thread reads.
+/// The lines of a pipe. A thread reads them.
 struct Lines {
     kept: Arc<Mutex<Vec<String>>>,
     reader: Option<JoinHandle<()>>,
@@ -226,8 +227,8 @@ impl Lines {
         self.kept.lock().expect("readers never panic").clone()
     }
 
-    /// Reads the rest of the output after the process has ended. The deadline is for a process that it left running, which
-    /// keeps the pipe open: the test must then fail because of that process instead of hanging here.
+    /// Waits for the rest of the output after the process has ended, but only for a limited time. A process that was left behind
+    /// keeps the pipe open, and the test must fail because of that process instead of hanging here.
     fn join(&mut self) {
         let limit = Instant::now() + DEADLINE;
         while self.reader.as_ref().is_some_and(|r| !r.is_finished()) && Instant::now() < limit {

@@ -2,20 +2,20 @@
 //!
 //! A process belongs to a test if it descends from the test's child, or if the test's temporary folder is in its
 //! environment or contains its working directory. The second rule also finds orphans, because the sandboxes of executors
-//! are in that folder. Names do not count: other tests run the same programs at the same time.
+//! are in that folder. Names of programs are not used, because other tests run the same programs concurrently.
 
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-/// Identifies a process, also after its id was given to another one.
+/// Identifies a process, even if its process id is reused later.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ProcessIdentity {
-    /// Its id.
+    /// The process id.
     pub pid: i32,
-    /// When it started, in clock ticks since boot.
+    /// The start time, in clock ticks since boot.
     started: u64,
-    /// Its command line, for messages.
+    /// The command line, for messages.
     pub command: String,
 }
 
@@ -46,7 +46,7 @@ pub fn identity(pid: i32) -> Option<ProcessIdentity> {
     let stat = stat(pid)?;
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let command = String::from_utf8_lossy(&command).replace('\0', " ");
-    // A zombie does not run. It waits for its parent, which may be the test itself.
+    // A zombie does not count as running. It waits for its parent, which may be the test itself.
     (stat.state != 'Z').then_some(ProcessIdentity { pid, started: stat.started, command })
 }
 
@@ -73,7 +73,7 @@ pub fn descendants(root: i32) -> HashSet<ProcessIdentity> {
     family.into_iter().filter(|p| *p != root).filter_map(identity).collect()
 }
 
-/// The processes with `folder` in their environment, or with a working directory in it.
+/// The processes with `folder` in their environment, or with a working directory in `folder`.
 pub fn marked(folder: &Path) -> HashSet<ProcessIdentity> {
     let mark = folder.to_str().expect("temporary folders are plain text").as_bytes();
     let own = std::process::id() as i32;
@@ -88,9 +88,9 @@ pub fn marked(folder: &Path) -> HashSet<ProcessIdentity> {
 /// A running executor.
 #[derive(Clone, Debug)]
 pub struct Executor {
-    /// Its id, which is also its task's.
+    /// The executor's id, which is also the task's id.
     pub id: String,
-    /// Its process.
+    /// The executor's process.
     pub process: ProcessIdentity,
 }
 

@@ -1,4 +1,4 @@
-//! A proxy between a scheduler and its master. It may delay, swallow or refuse calls.
+//! A proxy between a scheduler and its master, which can delay, swallow or refuse calls.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -12,11 +12,11 @@ use prost::Message;
 /// What the proxy does with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallAction {
-    /// Forwards it to the master.
+    /// Forwards the call to the master.
     Forward,
-    /// Accepts it without forwarding it.
+    /// Accepts the call without forwarding it.
     Swallow,
-    /// Responds with 503, like an overloaded proxy.
+    /// Responds with 503, like an overloaded server.
     Refuse,
 }
 
@@ -54,7 +54,7 @@ impl Drop for Proxy {
     }
 }
 
-/// Serves one connection: requests and their responses, one after the other. After SUBSCRIBE, the event stream.
+/// Serves one connection: forwards requests and their responses in turn, and the event stream after SUBSCRIBE.
 fn serve(
     mut client: TcpStream,
     master: SocketAddr,
@@ -96,12 +96,12 @@ fn stream(
         let _ = std::io::copy(&mut responses, &mut back);
         let _ = back.shutdown(Shutdown::Both);
     });
-    // The scheduler sends nothing more on this connection.
+    // The scheduler sends nothing more on this connection, so reading ends when it closes the connection.
     let _ = std::io::copy(&mut &client, &mut std::io::sink());
     upstream.shutdown(Shutdown::Both)
 }
 
-/// Head and body of the next request or response; `None` at the end.
+/// Reads the head and the body of the next request or response; `None` at the end of the stream.
 fn message(reader: &mut impl BufRead) -> std::io::Result<Option<(Vec<u8>, Vec<u8>)>> {
     let (mut head, mut length) = (Vec::new(), 0);
     loop {

@@ -1,4 +1,4 @@
-//! A pool that sends literal lines. It shares no Stratum code with this project.
+//! A pool that sends literal lines. It uses none of this project's Stratum code.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,13 +6,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use serde_json::{Value, json};
 
-/// A pool that sends the same script to every client, and passes on the parameters of each `mining.submit`.
+/// A pool that sends the same script to every client, and sends the parameters of each `mining.submit` to the test.
 pub struct ScriptedPool {
     pub address: SocketAddr,
     pub submits: Receiver<Vec<Value>>,
 }
 
-/// The result of `mining.subscribe`, and the lines that follow the authorization.
+/// A script: the result of `mining.subscribe`, and the lines to send after the authorization.
 #[derive(Clone)]
 pub struct Script {
     pub subscribed: Value,

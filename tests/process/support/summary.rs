@@ -1,4 +1,4 @@
-//! The summary that `--json` prints last.
+//! The summary that `--json` prints as the last line.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::process::Ended;
 
-/// The summary must have exactly these members, as documented.
+/// The summary. As documented, it must have exactly these members.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Summary {
@@ -29,7 +29,7 @@ pub struct Shares {
 }
 
 impl Summary {
-    /// Reads the last line of standard output, and checks what must hold for every run.
+    /// Parses the last line of standard output, and checks conditions that hold for every run.
     pub fn of(ended: &Ended) -> Summary {
         let line = ended.stdout.last().unwrap_or_else(|| panic!("no output: {ended:#?}"));
         let summary: Summary =
@@ -41,7 +41,7 @@ impl Summary {
             "hashrate is hashes per second: {line}"
         );
         let Shares { accepted, rejected, stale, unanswered } = summary.shares;
-        // The pool counts a block at once. A worker may end before it gets the answer.
+        // The pool counts a block immediately, but a worker may end before it gets the response.
         assert!(summary.blocks <= accepted + unanswered, "each block is a share: {line}");
         assert!(
             u128::from(accepted + rejected + stale + unanswered) <= summary.hashes,

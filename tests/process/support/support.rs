@@ -1,4 +1,4 @@
-//! What the process tests share: processes, clusters, a scripted pool, plain HTTP, and the real peers.
+//! Shared code of the process tests: processes, clusters, a scripted pool, plain HTTP, and the real peers.
 
 pub mod cluster;
 pub mod embedded;
@@ -16,9 +16,9 @@ pub mod zookeeper;
 
 use std::time::{Duration, Instant};
 
-/// The deadline for what takes milliseconds on an idle machine.
+/// The deadline for actions that take milliseconds on an idle machine.
 pub const DEADLINE: Duration = testing::DEADLINE;
-/// The deadline for what takes seconds on an idle machine, such as a search or a launch on a cluster.
+/// The deadline for actions that take seconds on an idle machine, such as a search or a launch on a cluster.
 pub const LONG_DEADLINE: Duration = Duration::from_secs(600);
 
 /// Polls `condition` until it returns a value.

@@ -1,4 +1,4 @@
-//! A real ZooKeeper of one server. Its data survive a restart.
+//! A real ZooKeeper with one server. Its data survive a restart.
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -18,16 +18,16 @@ pub struct ZooKeeper {
     heap: &'static str,
 }
 
-/// Enough for tests.
+/// The default heap size, which is enough for tests.
 const HEAP: &str = "64m";
 
 impl ZooKeeper {
-    /// Starts one with mesos-box's command, and waits until it answers.
+    /// Starts a ZooKeeper with mesos-box's command, and waits until it responds.
     pub fn start(command: &Path) -> ZooKeeper {
         ZooKeeper::with_heap(command, HEAP)
     }
 
-    /// Starts one with this much memory, such as `64m`.
+    /// Like [`start`](Self::start), but with this heap size, such as `64m`.
     pub fn with_heap(command: &Path, heap: &'static str) -> ZooKeeper {
         let (port, data) = (ReservedPorts::take(1), tempfile::tempdir().expect("a temporary folder"));
         let process = run(command, port.first(), data.path(), heap);
@@ -36,7 +36,7 @@ impl ZooKeeper {
         zookeeper
     }
 
-    /// The address of a path in it.
+    /// The `zk://` address of a path in this ZooKeeper.
     pub fn address(&self, path: &str) -> String {
         format!("zk://127.0.0.1:{}/{path}", self.port.first())
     }
@@ -46,7 +46,7 @@ impl ZooKeeper {
         self.process.wait(DEADLINE);
     }
 
-    /// Starts it again with the same data.
+    /// Starts ZooKeeper again with the same data.
     pub fn restart(&mut self) {
         self.process = run(&self.command, self.port.first(), self.data.path(), self.heap);
         self.until_it_answers();
