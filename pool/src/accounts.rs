@@ -1,4 +1,4 @@
-//! The accounts of all workers: exact totals, and a bounded number of single shares.
+//! The accounts of all workers: exact totals, and rows for a bounded number of shares.
 
 mod hashrate;
 mod record;
@@ -14,15 +14,15 @@ pub use self::record::{BlockRecord, RecoveredAccounts, ShareRecord, UnsavedChang
 use crate::clock::Now;
 use crate::share::JudgedShare;
 
-/// Rows kept per worker between two reports.
+/// Maximum number of share rows that are kept per worker between two reports.
 const MAX_ROWS_PER_WORKER: usize = 128;
-/// Rows kept in all between two reports.
+/// Maximum number of share rows that are kept for all workers together between two reports.
 const MAX_ROWS: usize = 8_192;
-/// Accepted shares that may wait for the disk; further ones get no row.
+/// Maximum number of accepted shares that wait to be written to disk; further ones get no row.
 const MAX_UNSAVED: usize = 65_536;
-/// Workers with accounts of their own.
+/// Maximum number of workers with accounts of their own.
 const MAX_WORKERS: usize = 65_536;
-/// The account of all further workers: peers choose the names, which must not use up the memory.
+/// The account of all further workers. Miners choose the names, so the number of accounts must be limited.
 const OVERFLOW: &str = "(others)";
 /// Seconds after which a share's weight in a worker's hashrate is 1/e.
 const METER_MEMORY: f64 = 120.0;
@@ -48,7 +48,7 @@ impl Entry {
         Entry { meter, before, totals, rows: Vec::new(), rows_omitted: 0, changed: false, unsaved: false }
     }
 
-    /// Adds the worker to the unsaved changes, whose totals are filled in when they are taken.
+    /// Adds the worker to the unsaved changes. Its totals are filled in when the changes are taken.
     fn add_to(&mut self, worker: Arc<str>, unsaved: &mut UnsavedChanges) {
         if !std::mem::replace(&mut self.unsaved, true) {
             unsaved.workers.push((worker, Totals::default()));
@@ -79,7 +79,7 @@ pub struct WorkerSummary {
 pub struct Accounts {
     entries: HashMap<Arc<str>, Entry>,
     rows: usize,
-    /// Found blocks that have not become part of the chain.
+    /// Number of found blocks that the chain refused.
     rejected_blocks: u64,
     /// Changes that are not on disk yet, if there is a data folder.
     unsaved: Option<UnsavedChanges>,
@@ -117,7 +117,7 @@ impl Accounts {
             self.rows += 1;
         } else {
             entry.rows_omitted += 1;
-            // The row of a block replaces another one.
+            // If there is no room, a share that makes a block replaces the worker's last row.
             if block && let Some(last) = entry.rows.last_mut() {
                 *last = row;
             }
@@ -143,18 +143,18 @@ impl Accounts {
         }
     }
 
-    /// Found blocks that have not become part of the chain.
+    /// Number of found blocks that the chain refused.
     pub fn rejected_blocks(&self) -> u64 {
         self.rejected_blocks
     }
 
-    /// The account that a worker's name goes to.
+    /// The name of the account that counts a worker's shares.
     fn account_of(&self, worker: Arc<str>) -> Arc<str> {
         let full = self.entries.len() >= MAX_WORKERS && !self.entries.contains_key(&worker);
         if full { OVERFLOW.into() } else { worker }
     }
 
-    /// Takes the changes that are not on disk yet. They must be written before those of the next call.
+    /// Takes the changes that are not on disk yet. They must be written before the changes that the next call returns.
     pub fn take_unsaved(&mut self) -> UnsavedChanges {
         let Some(unsaved) = &mut self.unsaved else { return UnsavedChanges::default() };
         let mut unsaved = std::mem::take(unsaved);
@@ -167,12 +167,12 @@ impl Accounts {
         unsaved
     }
 
-    /// Takes the accounts that have changed since they were last taken, with their rows since then, by name.
+    /// Takes the accounts that have changed since they were last taken, sorted by name, with the rows added since then.
     pub fn take_changed(&mut self) -> Vec<Account> {
         self.take(|entry| entry.changed)
     }
 
-    /// Takes all accounts of this run of the pool, with their rows since they were last taken, by name.
+    /// Takes all accounts of this run of the pool, sorted by name, with the rows added since they were last taken.
     pub fn take_all(&mut self) -> Vec<Account> {
         self.take(|entry| entry.totals != Totals::default())
     }
@@ -197,7 +197,7 @@ impl Accounts {
         accounts
     }
 
-    /// Summaries of all workers, by name.
+    /// Summaries of all workers, sorted by name.
     pub fn summary(&self, now: Instant) -> Vec<WorkerSummary> {
         let mut workers: Vec<_> = self
             .entries

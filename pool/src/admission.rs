@@ -1,4 +1,4 @@
-//! Which miners are admitted, and with which extranonce1.
+//! Decides which miners are admitted, and gives each connection its extranonce1.
 
 mod bans;
 mod extranonce;

@@ -1,12 +1,13 @@
 //! The built-in chain, in memory: templates and blocks without a node.
 //!
-//! Headers, merkle trees and proof of work are real. The difficulty follows the miners' hashrate, so that a block is found
-//! each interval; unlike on regtest, each block has a target of its own. [`node::draft::check_block`] checks each block with
-//! the `bitcoin` crate alone.
+//! Headers, merkle trees and proof of work are real. The difficulty follows the miners' hashrate, so that about one block
+//! is found per interval; unlike on regtest, the target differs from block to block. [`node::draft::check_block`] checks
+//! each block and uses only the `bitcoin` crate for this.
 //!
 //! The chain begins with regtest's genesis block. The first [`MATURITY`] blocks are mined at the start at the lowest
-//! difficulty, with a few hundred hashes in all, so that their coinbases can be spent: later blocks hold transactions with
-//! real inputs. Their scripts need no signature, but they have witnesses to commit to.
+//! difficulty, which takes a few hundred hashes. Later blocks spend the coinbases of these blocks, so their transactions
+//! have real inputs. The scripts need no signature, but the inputs have witnesses, so each such block needs a witness
+//! commitment.
 
 #[cfg(test)]
 mod tests;
@@ -29,9 +30,9 @@ use node::{BlockDraft, CoinbasePlan, Solution, Template};
 
 use crate::job::ExtranonceLayout;
 
-/// How many blocks later a coinbase may be spent (consensus).
+/// Number of blocks after which a coinbase may be spent (consensus).
 const MATURITY: usize = 100;
-/// How many blocks' median time the next block must exceed (consensus).
+/// The next block's time must exceed the median time of this many blocks (consensus).
 const MEDIAN_SPAN: usize = 11;
 /// Blocks between two halvings of the subsidy (consensus).
 const HALVING_INTERVAL: u32 = 210_000;
@@ -41,7 +42,7 @@ const VERSION: u32 = 0x2000_0000;
 const EASIEST: u32 = 0x207f_ffff;
 /// The fee of each transaction.
 const FEE: Amount = Amount::from_sat(1_000);
-/// How many unspent outputs are kept for later blocks; older ones are never spent.
+/// Maximum number of unspent outputs that are kept for later blocks; older ones are never spent.
 const MAX_COINS: usize = 8;
 
 /// An output that anyone can spend.
@@ -96,7 +97,7 @@ pub enum ChainError {
 }
 
 impl BuiltinChain {
-    /// Makes a chain with its first blocks mined.
+    /// Makes a chain whose first blocks are already mined.
     ///
     /// `tag` goes into every coinbase; `now` is in seconds since the Unix epoch.
     pub fn new(block_interval: Duration, tag: &[u8], now: u32) -> Self {
@@ -127,7 +128,7 @@ impl BuiltinChain {
         self.tip
     }
 
-    /// The template of the next block, for miners with this hashrate (H/s) together.
+    /// The template of the next block, for miners whose total hashrate is `hashrate` (H/s).
     pub fn template(&self, hashrate: f64, now: u32) -> Template {
         let hashes = hashrate * self.block_interval.as_secs_f64();
         let target = hasher::Target::from_difficulty(hashes / hasher::Target::HASHES_PER_DIFFICULTY);
@@ -152,7 +153,7 @@ impl BuiltinChain {
         Template::compose(height, VERSION, self.tip, bits, times, subsidy(height) + fees, transactions)
     }
 
-    /// Checks a block, and extends the chain by it.
+    /// Checks a block, and appends it to the chain.
     ///
     /// # Errors
     /// If the block does not extend the tip, or breaks a rule. Then the chain does not change.
@@ -194,8 +195,8 @@ impl BuiltinChain {
         }
     }
 
-    /// The transactions of the next block, and their fees. Their number varies from none on, so that merkle trees have
-    /// different shapes.
+    /// The transactions of the next block, and their fees. Their number varies with the height and may be zero, so that
+    /// merkle trees have different shapes.
     fn transactions(&self, height: u32) -> (Vec<Transaction>, Amount) {
         let mature = (self.immature.len() >= MATURITY).then(|| self.immature.front()).flatten();
         let wanted = usize::try_from(height % (MAX_COINS as u32 + 1)).unwrap_or_default();

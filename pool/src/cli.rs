@@ -41,13 +41,13 @@ pub struct Args {
     /// How miners are treated.
     #[command(flatten)]
     pub config: Config,
-    /// What outlives the process.
+    /// Options of the data folder.
     #[command(flatten)]
     pub data: DataArgs,
-    /// What only a node needs.
+    /// Options for Bitcoin nodes.
     #[command(flatten)]
     pub node: NodeArgs,
-    /// What only an upstream pool needs.
+    /// Options for upstream pools.
     #[command(flatten)]
     pub upstream: UpstreamArgs,
     /// How to connect to the upstream pools.
@@ -56,7 +56,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// Checks what clap cannot.
+    /// Checks what clap cannot check.
     fn check(&self) -> Result<(), String> {
         let lowest = self.config.vardiff.minimum_difficulty;
         if let Some(highest) = self.config.vardiff.maximum_difficulty.filter(|highest| *highest < lowest) {
@@ -105,10 +105,10 @@ impl Args {
     }
 }
 
-/// Runs a pool until Ctrl-C or SIGTERM. Prints where it listens, and at the end what it has counted.
+/// Runs a pool until Ctrl-C or SIGTERM. Prints the addresses on which it listens, and its counts at the end.
 ///
 /// # Errors
-/// If the server cannot listen on an address or get work, or the system refuses a thread or signals.
+/// If the server cannot listen on an address or get work, or if the system refuses threads or signal handlers.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let options = args.options().map_err(|error| UsageError(format!("{error:#}")))?;
     command_line::block_on(2, serve(options)).map(|()| ExitCode::SUCCESS)
@@ -118,7 +118,7 @@ async fn serve(options: ServerOptions) -> anyhow::Result<()> {
     let stop = command_line::stop_token().context("cannot wait for signals")?;
     let server = tokio::select! {
         server = Server::bind(options) => server?,
-        // Stopped while it waits for a node or an upstream pool.
+        // The pool is stopped while it waits for a node or an upstream pool.
         () = stop.cancelled() => return Ok(()),
     };
     print_line(format_args!("listening on {}", server.stratum_addr()));

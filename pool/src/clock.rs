@@ -1,8 +1,8 @@
-//! The present time by the monotonic clock and by the calendar.
+//! The current time of the monotonic clock and of the system clock.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// The present time by the monotonic clock and by the calendar.
+/// The current time of the monotonic clock and of the system clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
     /// For intervals.

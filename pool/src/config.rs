@@ -17,7 +17,7 @@ pub struct Config {
     /// How the difficulty of a connection is chosen.
     #[command(flatten)]
     pub vardiff: VardiffConfig,
-    /// What miners may take of the pool.
+    /// Limits on what a miner may use of the pool.
     #[command(flatten)]
     pub limits: ConnectionLimits,
     /// When an address is banned.
@@ -25,15 +25,15 @@ pub struct Config {
     pub bans: BanRules,
 }
 
-/// What miners may take of the pool.
+/// Limits on what a miner may use of the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub struct ConnectionLimits {
-    /// Miners connected at once
+    /// Maximum number of miners that are connected at the same time
     #[arg(id = "max_connections", long = "max-connections", value_name = "N", env = "MINER_MAX_CONNECTIONS",
         value_parser = whole_number::<usize>(1..=MAX_CONNECTIONS), default_value_t = Self::default().connections)]
     pub connections: usize,
-    /// Messages per second of one miner; more have to wait
+    /// Maximum number of messages per second of one miner; further messages wait
     #[arg(long, value_name = "N", env = "MINER_MESSAGES_PER_SECOND",
         value_parser = whole_number::<u32>(1..=MAX), default_value_t = Self::default().messages_per_second)]
     pub messages_per_second: u32,
@@ -53,7 +53,7 @@ impl Default for ConnectionLimits {
 }
 
 impl Config {
-    /// The default with another time between two shares of one miner.
+    /// The default configuration, but with this time between two shares of one miner.
     pub fn with_share_interval(share_interval: Duration) -> Self {
         let vardiff = VardiffConfig { share_interval, ..VardiffConfig::default() };
         Config { vardiff, ..Config::default() }

@@ -10,7 +10,7 @@ use crate::job::{ExtranonceLayout, Job, JobContent};
 /// What miners work on now.
 #[derive(Clone, Debug)]
 pub enum CurrentJob {
-    /// There is no work: connections end, so that miners turn elsewhere.
+    /// There is no work: connections end, so that miners switch to another pool.
     Nothing,
     /// There is no work for the moment: connections stay open, and shares are stale.
     Idle(ExtranonceLayout),
@@ -51,7 +51,7 @@ impl Default for JobPublisher {
 }
 
 impl JobPublisher {
-    /// Makes a job of work, and publishes it.
+    /// Makes a job from this content, and publishes it.
     pub fn publish(&self, content: impl Into<JobContent>) {
         let serial = self.last_serial.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         self.current.send_replace(CurrentJob::Job(Arc::new(Job::new(serial, content))));
@@ -76,7 +76,7 @@ impl JobPublisher {
         self.current.borrow().clone()
     }
 
-    /// Each change of it.
+    /// Subscribes to changes of the current job.
     pub fn subscribe(&self) -> watch::Receiver<CurrentJob> {
         self.current.subscribe()
     }

@@ -1,4 +1,4 @@
-//! The pool as reports and displays see it.
+//! The handle through which reports and displays read the pool.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,17 +18,17 @@ pub struct PoolSummary {
     pub live: PoolLive,
     /// Estimated hashrate of all connections, in H/s.
     pub hashrate: f64,
-    /// Found blocks that have not become part of the chain.
+    /// Number of found blocks that the chain refused.
     pub rejected_blocks: u64,
-    /// Addresses that are banned now.
+    /// Number of addresses that are banned now.
     pub banned: usize,
-    /// Bans since the pool started.
+    /// Number of bans since the pool started.
     pub bans: u64,
     /// The upstream pool, if there is one.
     pub upstream: Option<UpstreamSummary>,
     /// Sums over all workers since the accounts began: with a data folder, also over earlier runs of the pool.
     pub totals: Totals,
-    /// All workers with an account, by name.
+    /// All workers with an account, sorted by name.
     pub workers: Vec<WorkerSummary>,
 }
 
@@ -41,14 +41,14 @@ impl PoolHandle {
         Self(state)
     }
 
-    /// Takes the accounts that have changed since the last call, with their shares since then, by worker name.
+    /// Takes the accounts that have changed since the last call, with their shares since then, sorted by worker name.
     ///
     /// Each share's row is returned once, so only one reporter may call this.
     pub fn take_changed(&self) -> Vec<Account> {
         self.0.accounts().take_changed()
     }
 
-    /// Like [`PoolHandle::take_changed`] with all accounts, for a last report.
+    /// Like [`PoolHandle::take_changed`], but takes all accounts, for a last report.
     pub fn take_all(&self) -> Vec<Account> {
         self.0.accounts().take_all()
     }
@@ -73,7 +73,7 @@ impl PoolHandle {
         self.0.jobs.current().job().is_some()
     }
 
-    /// A fault of the work or the disk, in one sentence. Miners may have a job all the same.
+    /// A fault of the source of work or of the disk, in one sentence. Miners may have a job nevertheless.
     pub fn trouble(&self) -> Option<String> {
         if let Some((since, fault)) = self.0.work_health.get().or_else(|| self.0.disk_health.get()) {
             return Some(format!("{fault} (for {} s now)", since.elapsed().as_secs()));

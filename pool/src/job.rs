@@ -1,4 +1,4 @@
-//! Jobs: what the pool gives its miners to work on, and what makes an older job worthless.
+//! Jobs: the work that the pool gives its miners, and the rules by which a newer job makes an older one stale.
 
 mod extranonce_layout;
 mod header_builder;
@@ -20,7 +20,7 @@ const _: () = assert!(ExtranonceLayout::OWN_BLOCKS.size() <= CoinbasePlan::MAX_E
 /// Version bits that miners may roll (BIP-0320).
 pub const VERSION_MASK: u32 = 0x1fff_e000;
 
-/// The right to make a block, which only one share gets. A source gives all jobs that make the same block the same claim.
+/// The right to make a block. Only one share gets it, since all jobs for the same block have the same claim.
 #[derive(Clone, Debug, Default)]
 pub struct BlockClaim(Arc<AtomicBool>);
 
@@ -56,15 +56,15 @@ pub struct TemplateJob {
 pub struct UpstreamJob {
     /// The job as the upstream pool sent it.
     pub job: Arc<stratum::Job>,
-    /// How its extranonce2 is shared out.
+    /// How the upstream pool's extranonce2 is divided among the miners.
     pub layout: ExtranonceLayout,
-    /// Rises with each job that makes all earlier ones stale.
+    /// Increases with each job that makes all earlier ones stale.
     pub epoch: u64,
-    /// The right to count this block. Only the upstream pool knows whether it made one.
+    /// The right to count this block. Only the upstream pool knows whether a share really made a block.
     pub claim: BlockClaim,
 }
 
-/// Where a job comes from, with what its source knows of it.
+/// The content of a job, as its source made it.
 #[derive(Clone, Debug, derive_more::From)]
 pub enum JobContent {
     /// A block of our own.
@@ -79,30 +79,31 @@ pub enum JobContent {
 pub struct Job {
     /// The job's number in this pool, from 1.
     pub serial: u32,
-    /// Where it comes from.
+    /// The content, as the job's source made it.
     pub content: JobContent,
     /// Height of the block, 0 if unknown.
     pub height: u32,
     /// Time limits and bits of the headers.
     pub times: HeaderTimes,
-    /// The target below which the source wants a share: the network's target, or the upstream pool's easier one.
+    /// The source wants every share that meets this target: the network's target, or the upstream pool's easier one.
     pub target: Target,
     /// [`Job::target`] as a difficulty. No connection gets a higher one.
     pub difficulty: f64,
-    /// The network's difficulty: that of a block.
+    /// The network's difficulty, which a block must reach.
     pub network_difficulty: f64,
     /// Version bits that miners may roll.
     pub version_mask: u32,
-    /// Who chooses which of the coinbase's free bytes.
+    /// How the coinbase's free bytes are divided among pool, connection and miner.
     pub layout: ExtranonceLayout,
     /// The header builder that all connections share; `None` if each miner is paid at its own address.
     common_builder: Option<HeaderBuilder>,
-    /// The encoded job for connections that get it as their first on a new tip: the bytes are the same for all of them.
+    /// The encoded job for connections that get it as their first job on a new tip. All these connections get the same
+    /// bytes.
     first_encoding: OnceLock<String>,
 }
 
 impl Job {
-    /// A job to be published.
+    /// Makes a job to be published.
     pub fn new(serial: u32, content: impl Into<JobContent>) -> Self {
         match content.into() {
             JobContent::Template(job) => Job::from_template(serial, job),
@@ -136,7 +137,7 @@ impl Job {
         Job {
             serial,
             height: coinbase_height(&job.coinb1).unwrap_or(0),
-            // Stratum does not say which times the upstream pool takes.
+            // Stratum does not tell which header times the upstream pool accepts.
             times: HeaderTimes { bits, start: job.ntime, first: job.ntime, last: u32::MAX, until: None },
             target,
             difficulty: target.difficulty(),
@@ -160,7 +161,7 @@ impl Job {
         }
     }
 
-    /// Where to cache the encoding of this job as issued under `id`; `None` if other connections get other bytes.
+    /// Where to cache the encoding of this job as issued under `id`; `None` if other connections get different bytes.
     pub fn encoding_cache(&self, id: JobId, clean: bool) -> Option<&OnceLock<String>> {
         (clean && id.issue == 0 && self.common_builder.is_some()).then_some(&self.first_encoding)
     }
@@ -173,7 +174,7 @@ impl Job {
         }
     }
 
-    /// Whether a connection whose last job id is `last` cannot get this job under another id.
+    /// Whether no job id is left for this job on a connection whose last job id is `last`.
     pub fn is_exhausted_after(&self, last: JobId) -> bool {
         last.serial == self.serial && last.issue == self.layout.last_issue()
     }
@@ -189,14 +190,14 @@ impl Job {
         }
     }
 
-    /// Whether miners should drop this job for `newer` at once: it is stale, or `newer` ends the time of its special
-    /// difficulty (testnets).
+    /// Whether miners should immediately drop this job for `newer`: this job is stale, or its difficulty is limited in time
+    /// (testnets) and that of `newer` is not.
     pub fn gives_way_to(&self, newer: &Job) -> bool {
         self.is_outdated_by(newer) || (self.times.until.is_some() && newer.times.until.is_none())
     }
 }
 
-/// The target that the bits stand for. A template with invalid bits gets a target that no digest meets.
+/// The target that the bits encode. A template with invalid bits gets a target that no digest meets.
 fn network_target(bits: u32) -> Target {
     Target::from_compact(CompactTarget(bits)).unwrap_or(Target::ZERO)
 }
@@ -208,7 +209,7 @@ fn block_builder(job: &TemplateJob, payout: ScriptBuf) -> HeaderBuilder {
     HeaderBuilder::Template(Arc::new(draft))
 }
 
-/// The height that a coinbase begins with (BIP-0034), read from its first half.
+/// The height at the beginning of a coinbase's script (BIP-0034), read from the coinbase's first half.
 fn coinbase_height(coinb1: &[u8]) -> Option<u32> {
     // Version, number of inputs, outpoint, and the length of the script, which is one byte: it is at most 100.
     let script = coinb1.get(4 + 1 + 36 + 1..)?;
@@ -248,7 +249,7 @@ mod tests {
         assert!(harder.claim().take());
         assert!(!harder.claim().take() && !first.claim().take() && first.claim().is_taken());
 
-        // A job of a special difficulty gives way to one of the usual difficulty, but not to another of its kind.
+        // A job whose difficulty is limited in time gives way to one without this limit, but not to another one with it.
         let ending = |serial| {
             let mut job = Job::new(serial, work(0.0));
             job.times.until = Some(1);

@@ -10,13 +10,13 @@
 //! ```
 //!
 //! - `source`: the running source of work, which publishes jobs and takes blocks and shares; `chain`: the built-in chain;
-//! - `job`: what miners work on, and how the coinbase's free bytes are shared out among them; `current_job` publishes it;
-//! - `session`: what one miner gets: difficulty, jobs, verdicts; pure and without a protocol. `share` has the check of a
-//!   share, `vardiff` the difficulty;
+//! - `job`: what miners work on, and how the coinbase's free bytes are divided among them; `current_job` publishes it;
+//! - `session`: decides about one miner's difficulty, jobs and shares, without I/O and without a protocol. `share` checks
+//!   a share, `vardiff` chooses the difficulty;
 //! - `stratum_v1`: what messages mean and how answers are written; a second protocol would be a module beside it;
 //! - `server`: the sockets; `admission`: bans, and the extranonce1 of each connection;
 //! - `accounts`: what each worker has done; `stats` and `health`: sums and faults; [`PoolHandle`] reads them all;
-//! - `pool_state`: what these share;
+//! - `pool_state`: the state that these modules share;
 //! - `store`: the data folder, where accounts and found blocks outlive the process; [`read_accounts`] reads it.
 
 mod accounts;

@@ -1,4 +1,4 @@
-//! What the pool shows over HTTP: its health, a summary and metrics. It only reads snapshots.
+//! The pool's HTTP pages: health, a summary and metrics. They only read snapshots.
 
 use monitor::{JsonText, Metrics, Monitored, RequestError};
 use serde_json::{Value, json};
@@ -101,7 +101,7 @@ fn add_upstream(UpstreamSummary { pool, counts }: &UpstreamSummary, metrics: &mu
         ("stale", counts.stale as f64),
         ("unanswered", counts.unanswered as f64),
     ];
-    metrics.add_labelled("pool_upstream_shares_total", "What became of them.", "verdict", shares);
+    metrics.add_labelled("pool_upstream_shares_total", "Forwarded shares, by verdict.", "verdict", shares);
     let connected = u8::from(pool.is_some()).into();
     let blocks_help = "Accepted shares that met the network's target, at most one per tip.";
     metrics.add("pool_upstream_connected", "Whether an upstream pool takes our shares.", connected);

@@ -1,5 +1,4 @@
-//! The state that the pool's tasks share: its connections, its source of work, and what outlives them. Each part has one
-//! lock or none, and no lock is held across an await.
+//! The state that the pool's tasks share. Each part has at most one lock, and no lock is held across an await.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,15 +21,16 @@ use crate::share::{
 use crate::stats::{ConnectionStats, PoolCounters};
 use crate::store::PendingBlocks;
 
-/// Found blocks that may wait for the source. There is one per tip, so there is hardly ever more than one.
+/// Maximum number of found blocks that wait for the source. There is about one block per tip, so hardly ever more than one
+/// waits.
 const FOUND_QUEUE: usize = 16;
 
-/// The pool as its tasks see it.
+/// The state that the pool's tasks share.
 #[derive(Debug)]
 pub struct PoolState {
     /// How the pool treats its miners.
     pub config: Config,
-    /// The network of the addresses in workers' names, if blocks pay to these.
+    /// The network of the addresses in workers' names, if blocks pay to such addresses.
     pub pays_users: Option<Network>,
     /// The job that miners work on now.
     pub jobs: JobPublisher,
@@ -44,13 +44,13 @@ pub struct PoolState {
     pub suspended: SuspendedSessions,
     /// The banned addresses.
     pub bans: Bans,
-    /// One permit for each further connection.
+    /// One permit for each connection that can still be admitted.
     pub places: Arc<Semaphore>,
     /// Sums over all connections.
     pub connections: Arc<ConnectionStats>,
-    /// Whether the source gives work.
+    /// A fault of the source of work, if there is one.
     pub work_health: HealthStatus,
-    /// Whether the accounts get to disk.
+    /// A fault of the disk, if the accounts cannot be written.
     pub disk_health: HealthStatus,
     /// The found blocks that no node has judged yet, if there is a data folder.
     pub pending_blocks: Option<PendingBlocks>,
@@ -60,7 +60,7 @@ pub struct PoolState {
 }
 
 impl PoolState {
-    /// A pool without work, and the receiver of its found blocks.
+    /// The state of a pool without work, and the receiver of the pool's found blocks.
     pub fn new(
         config: Config,
         pays_users: Option<Network>,
@@ -88,7 +88,7 @@ impl PoolState {
         (state, receiver)
     }
 
-    /// Leases an extranonce1 of `size` bytes; drops suspended sessions if no other is free.
+    /// Leases an extranonce1 of `size` bytes; drops suspended sessions if none is free.
     pub fn lease(&self, size: usize) -> Option<ExtranonceLease> {
         loop {
             match self.extranonces.take(size) {
@@ -110,7 +110,7 @@ impl PoolState {
         self.counters.send_modify(|counters| counters.shares += 1);
     }
 
-    /// Counts a block that the chain has accepted or refused. Its share was counted before.
+    /// Counts a block that the chain has accepted or refused. The share that solved it has already been counted.
     pub fn count_block(&self, record: BlockRecord) {
         let accepted = record.refused.is_none();
         self.accounts().count_block(record, Instant::now());

@@ -1,5 +1,5 @@
-//! The pool server, from its options to its end: it listens, serves each miner by a task of its own, and stops in an order
-//! in which no share and no block is lost.
+//! The pool server: it listens, serves each miner in a task of its own, and stops in an order that loses no share and no
+//! block.
 
 mod connection;
 mod descriptors;
@@ -23,11 +23,11 @@ use crate::share::FoundBlock;
 use crate::source::{BlockSource, BlockSourceError};
 use crate::store::{Store, StoreError, StoreOptions, StoreWriter};
 
-/// Pause after a failed accept, which mostly means that there are no more file descriptors.
+/// Pause after a failed accept, which usually means that no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Least time between two warnings that the server is full.
+/// Minimum time between two warnings that the server is full.
 const WARN_FULL_EVERY: Duration = Duration::from_secs(60);
-/// Time for connections to end when the server does.
+/// Time limit for connections to end when the server stops.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 /// Options of a [`Server`].
@@ -35,7 +35,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 pub struct ServerOptions {
     /// Where miners connect: the first of these addresses that the system allows, see [`net::listen()`].
     pub stratum: Vec<SocketAddr>,
-    /// Where health and metrics are served, likewise; `None`: nowhere.
+    /// Where health and metrics are served: the first of these addresses that the system allows; `None`: nowhere.
     pub http: Option<Vec<SocketAddr>>,
     /// How miners are treated.
     pub config: Config,
@@ -43,7 +43,7 @@ pub struct ServerOptions {
     pub source: BlockSourceSpec,
     /// Bitcoin Core's cookie file, for nodes without a user.
     pub cookie_file: Option<PathBuf>,
-    /// Where accounts and found blocks are kept; `None`: they are lost with the process.
+    /// Where accounts and found blocks are kept; `None`: they are lost when the process ends.
     pub data: Option<StoreOptions>,
 }
 
@@ -79,7 +79,7 @@ impl Server {
     /// connections than asked for if the system does not allow as many open files.
     ///
     /// # Errors
-    /// If the server cannot listen on an address, use its data folder, or mine on the nodes or for the pools.
+    /// If the server cannot listen on an address, use its data folder, or get work from the nodes or pools.
     pub async fn bind(options: ServerOptions) -> Result<Self, ServerError> {
         let mut config = options.config;
         config.limits.connections = descriptors::allow(config.limits.connections);
@@ -112,12 +112,13 @@ impl Server {
         self.http.as_ref().map(monitor::Server::local_addr)
     }
 
-    /// For reports and displays, also after the server's end.
+    /// A handle for reports and displays, which can be used even after the server has stopped.
     pub fn handle(&self) -> PoolHandle {
         PoolHandle::new(self.state.clone())
     }
 
-    /// Serves until `stop`. When this returns, no connection is open and all shares are in the accounts, also on disk.
+    /// Serves miners until `stop`. When this returns, no connection is open, and all shares are in the accounts and on
+    /// disk.
     pub async fn run(mut self, stop: CancellationToken) {
         let http = self.http.take();
         let serve_http = async {
@@ -189,7 +190,7 @@ async fn accept_until(
                     warned = Some(Instant::now());
                     tracing::warn!(
                         connections = state.config.limits.connections,
-                        "no room for more miners: --max-connections gives more, for a server task --server-mem"
+                        "no room for more miners: raise --max-connections, or --server-mem for a server task"
                     );
                 }
             }
@@ -210,7 +211,7 @@ fn admit(
     stop: &CancellationToken,
 ) -> bool {
     if state.bans.is_banned(peer.ip(), Instant::now()) {
-        tracing::debug!(%peer, "its address is banned");
+        tracing::debug!(%peer, "refused a connection from a banned address");
         return true;
     }
     let Ok(permit) = state.places.clone().try_acquire_owned() else {

@@ -1,8 +1,9 @@
-//! What one miner gets: a session decides about its difficulty, jobs, workers and shares. It knows no protocol: a front
-//! ([`stratum_v1`](crate::stratum_v1)) turns messages into [`Request`]s and [`MinerMessage`]s into messages. It has no
-//! socket, clock or lock, so a test drives it event by event.
+//! The session of one miner, which decides about difficulty, jobs, workers and shares. A session knows no protocol: a
+//! front-end ([`stratum_v1`](crate::stratum_v1)) translates messages to [`Request`]s and [`MinerMessage`]s to messages. A
+//! session has no socket, clock or lock, so tests drive it event by event.
 //!
-//! A session judges its shares alone: its extranonce1 is unique in the pool, so no other session can find the same header.
+//! A session can judge its shares by itself: its extranonce1 is unique in the pool, so no other session can find the same
+//! header.
 
 mod event;
 mod issued_jobs;
@@ -27,7 +28,7 @@ use crate::job::{ExtranonceLayout, IssuedJob, Job};
 use crate::share::answer_to_miner;
 use crate::vardiff::Vardiff;
 
-/// Limits of the time between two checks of a silent miner's difficulty.
+/// Limits on the time between two checks of a silent miner's difficulty.
 const MIN_TICK: Duration = Duration::from_secs(1);
 const MAX_TICK: Duration = Duration::from_secs(30);
 /// The smallest relative change of a hashrate that is reported to the pool.
@@ -37,7 +38,7 @@ const HASHRATE_CHANGE: f64 = 0.1;
 #[derive(Debug)]
 pub struct Session {
     config: Config,
-    /// The network of the addresses in the workers' names, if blocks pay these.
+    /// The network of the addresses in the workers' names, if blocks pay to such addresses.
     pays_users: Option<Network>,
     /// What a later connection can resume.
     state: SessionState,
@@ -55,8 +56,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session for a connection that was just opened. `extranonce1` has the length that `layout` says; `id` cannot be
-    /// guessed.
+    /// A session for a new connection. `extranonce1` must have the length given in `layout`; `id` must be impossible to
+    /// guess.
     pub fn new(
         config: Config,
         pays_users: Option<Network>,
@@ -90,7 +91,7 @@ impl Session {
         Some(self.deadline)
     }
 
-    /// Takes an event. The effects are to be carried out in this order: a share is counted before its miner is answered.
+    /// Handles an event. The effects must be carried out in order: a share is counted before its miner is answered.
     pub fn on_event(&mut self, event: Event, now: Now) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
@@ -146,7 +147,7 @@ impl Session {
         self.subscribed && !self.workers.is_empty()
     }
 
-    /// Sends the first job if the miner has just become ready for it; else follows its hashrate.
+    /// Sends the first job if the miner has just become ready for it; otherwise follows the miner's hashrate.
     fn begin_or_follow(&mut self, was_ready: bool, now: Now, effects: &mut Vec<Effect>) {
         if was_ready || !self.is_ready() {
             return self.follow_hashrate(now, effects);

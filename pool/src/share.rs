@@ -1,4 +1,4 @@
-//! A share, with one type for each stage of its way:
+//! A share, with one type for each stage of its processing:
 //!
 //! ```text
 //! SubmittedShare ─check→ ValidShare or RejectedShare ─→ JudgedShare ─→ accounts
@@ -23,7 +23,7 @@ pub use self::upstream::{
     ForwardRequest, UpstreamShare, UpstreamShareCounts, UpstreamSummary, answer_to_miner,
 };
 
-/// Longest job id that an account keeps of a share, in characters: a miner may send any text.
+/// Maximum length of the job id in a share's row, in characters; a miner may send any text.
 const MAX_JOB_ID: usize = 40;
 
 /// A share as a miner submitted it.
@@ -43,7 +43,7 @@ pub struct SubmittedShare {
     pub version_bits: Option<u32>,
 }
 
-/// A share with its verdict, on its way into the account of its worker.
+/// A share with its verdict, to be counted in its worker's account.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JudgedShare {
     /// The name of the account.
@@ -52,7 +52,8 @@ pub struct JudgedShare {
     pub row: ShareRow,
     /// The expected hashes of an accepted share, else 0.
     pub work: u128,
-    /// Whether the share makes a block. Its row is then kept. The block itself is counted when the chain has it.
+    /// Whether the share makes a block. If so, its row is always kept. The block itself is counted when the chain has
+    /// judged it.
     pub block: bool,
 }
 
@@ -77,13 +78,13 @@ impl JudgedShare {
             nonce: share.nonce,
             difficulty,
             verdict,
-            // The connection measures it.
+            // The connection fills this in.
             round_trip: Duration::ZERO,
         };
         JudgedShare { worker, row, work, block: false }
     }
 
-    /// Replaces the verdict by that of the upstream pool, whose answer took `round_trip`.
+    /// Replaces the verdict with that of the upstream pool, whose answer took `round_trip`.
     pub fn settle(&mut self, outcome: &Outcome, round_trip: Duration) {
         self.row.verdict = outcome.verdict();
         self.row.round_trip = round_trip;

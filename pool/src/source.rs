@@ -1,4 +1,4 @@
-//! The running source of work: the one place that names every kind of source.
+//! The running source of work. Only this module names every kind of source.
 
 mod builtin;
 mod node;
@@ -67,14 +67,14 @@ pub enum BlockSourceError {
     /// There are no certificates to trust.
     #[error("cannot connect to a stratum+ssl pool")]
     Tls(#[from] TlsError),
-    /// The upstream pool's extranonce2 is too small to be shared out.
+    /// The upstream pool's extranonce2 is too small to be divided among miners.
     #[error("the upstream pool cannot be shared out among workers")]
     ExtranonceTooSmall(#[from] ExtranonceTooSmall),
 }
 
 impl BlockSource {
-    /// Connects to a source. Waits for its first job for ever, and logs what it waits for. The cookie file is for nodes
-    /// without a user.
+    /// Connects to a source, and waits for its first job without a time limit. Logs what it waits for. The cookie file is
+    /// for nodes without a user.
     ///
     /// # Errors
     /// If waiting will not help: see [`BlockSourceError`].
@@ -98,7 +98,7 @@ impl BlockSource {
         })
     }
 
-    /// The network of the addresses in workers' names, if blocks pay to these.
+    /// The network of the addresses in workers' names, if blocks pay to such addresses.
     pub(crate) fn pays_users(&self) -> Option<Network> {
         match self {
             BlockSource::Builtin(_) | BlockSource::Upstream(_) => None,
@@ -123,7 +123,7 @@ impl BlockSource {
         }
     }
 
-    /// Publishes jobs and takes found blocks until `stop`, and then the blocks that were found before.
+    /// Publishes jobs and takes found blocks until `stop`, and then takes the blocks that are still queued.
     pub(crate) async fn run(
         self,
         shared: Arc<PoolState>,
@@ -133,7 +133,7 @@ impl BlockSource {
         match self {
             BlockSource::Builtin(chain) => builtin::run(*chain, shared, found, stop).await,
             BlockSource::Node(source) => source.run(shared, found, stop).await,
-            // Found blocks are shares of the upstream pool.
+            // An upstream pool gets found blocks as shares.
             BlockSource::Upstream(source) => source.run(shared, stop).await,
         }
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::watch;
 
-/// Counts since the pool started. Each change wakes their subscribers.
+/// Counts since the pool started. Each change wakes the subscribers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PoolCounters {
     /// Shares judged, whatever the verdict.
@@ -18,12 +18,12 @@ pub struct PoolCounters {
 #[derive(Debug, Default)]
 pub struct ConnectionStats {
     authorized: AtomicU32,
-    /// In H/s. Miners may claim any hashrate, so the sum has more bits than theirs.
+    /// The sum of the hashrates in H/s. Miners may claim any hashrate, so the sum has more bits than a single hashrate.
     hashrate: watch::Sender<u128>,
 }
 
 impl ConnectionStats {
-    /// Connections with an authorized worker.
+    /// Number of connections with an authorized worker.
     pub fn authorized(&self) -> u32 {
         self.authorized.load(Ordering::Relaxed)
     }
@@ -33,13 +33,13 @@ impl ConnectionStats {
         *self.hashrate.borrow() as f64
     }
 
-    /// Each change of the hashrate.
+    /// Subscribes to changes of the hashrate.
     pub fn subscribe_hashrate(&self) -> watch::Receiver<u128> {
         self.hashrate.subscribe()
     }
 }
 
-/// One connection's part in the sums; dropping it takes the part out.
+/// One connection's contribution to the sums; dropping the guard removes the contribution.
 #[derive(Debug)]
 pub struct ConnectionStatsGuard {
     stats: Arc<ConnectionStats>,

@@ -1,9 +1,9 @@
 //! The data folder: accounts in an SQLite database, and found blocks that no node has judged yet.
 //!
 //! Shares are counted in memory. Every 100 ms a thread takes the changes and writes them in one transaction, so that a
-//! share never waits for the disk. The totals and the rows of a transaction are of one moment, so a share is in the
+//! share never waits for the disk. The totals and the rows of a transaction are from the same moment, so a share is in the
 //! database completely or not at all. A process that is killed loses at most the changes since the last transaction; one
-//! that ends writes all changes. A failed write is repeated until it succeeds.
+//! that ends normally writes all changes. A failed write is repeated until it succeeds.
 //!
 //! A lock keeps a second pool from using the folder.
 
@@ -46,14 +46,14 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(600);
 /// Where a pool keeps its accounts and found blocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreOptions {
-    /// The data folder; made if it is missing.
+    /// The data folder; created if it is missing.
     pub folder: PathBuf,
-    /// How long rows of single shares are kept; totals are kept for ever.
+    /// How long rows of individual shares are kept; totals are kept forever.
     pub retention: Duration,
 }
 
 impl StoreOptions {
-    /// How long rows of single shares are kept by default.
+    /// How long rows of individual shares are kept by default.
     pub const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
 }
 
@@ -69,7 +69,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens or makes the data folder, and reads its accounts.
+    /// Opens or creates the data folder, and reads its accounts.
     ///
     /// # Errors
     /// If the folder cannot be used, another pool uses it, or another program or a later version wrote the database.
@@ -156,7 +156,7 @@ impl<T: FnMut() -> UnsavedChanges, R: FnMut(bool)> WriterThread<T, R> {
         }
     }
 
-    /// Writes until it succeeds; gives up only when the pool has been closing for a while.
+    /// Repeats the write until it succeeds; stops trying only when the pool has been closing for a while.
     fn write_until_done(&mut self, unsaved: &UnsavedChanges, stopped: &mpsc::Receiver<()>) -> bool {
         let Store { connection, ids, path, pending, .. } = &mut self.store;
         let mut failed = false;
@@ -174,7 +174,7 @@ impl<T: FnMut() -> UnsavedChanges, R: FnMut(bool)> WriterThread<T, R> {
             return false;
         }
         if failed {
-            tracing::info!(path = %path.display(), "the accounts are written again");
+            tracing::info!(path = %path.display(), "writing the accounts works again");
             (self.report_failure)(false);
         }
         if unsaved.shares_omitted > 0 {
@@ -186,7 +186,7 @@ impl<T: FnMut() -> UnsavedChanges, R: FnMut(bool)> WriterThread<T, R> {
         for block in &unsaved.blocks {
             if let Err(error) = pending.remove_judged(block) {
                 let folder = pending.folder().display();
-                tracing::error!(hash = %block.hash, %folder, %error, "the file of a judged block cannot be removed");
+                tracing::error!(hash = %block.hash, %folder, %error, "cannot remove the file of a block whose verdict is known");
             }
         }
         true

@@ -1,5 +1,5 @@
-//! The Stratum V1 front: what a miner's messages mean to its session, and how the session's answers and jobs are written.
-//! It decides nothing.
+//! The Stratum V1 front-end: translates a miner's messages to requests to its session, and the session's answers and jobs
+//! to messages. It decides nothing.
 
 use bitcoin::hashes::Hash;
 use stratum::message::{ConfigureAnswer, SubscribeAnswer};
@@ -108,7 +108,8 @@ pub fn notify_line(issued: &IssuedJob, clean: bool) -> String {
     }
 }
 
-/// The message of a job. The part of the extranonces that is not the miner's goes to the end of the coinbase's first half.
+/// The message of a job. The part of the extranonces that is hidden from the miner goes to the end of the coinbase's first
+/// half.
 fn notify(issued: &IssuedJob, clean: bool) -> Notify {
     let IssuedJob { id, job, builder, .. } = issued;
     let hidden = job.layout.hidden(id.issue);

@@ -1,7 +1,7 @@
 //! The difficulty of each connection. It is chosen so that the miner finds one share per share interval.
 //!
-//! The hashrate is estimated from accepted work. What a miner says of itself (`mining.suggest_difficulty`) counts as if it
-//! had been observed for a few intervals, so a wrong suggestion is soon outweighed.
+//! The hashrate is estimated from accepted work. A miner's suggestion (`mining.suggest_difficulty`) counts as if the
+//! corresponding hashrate had been observed for a few intervals, so a wrong suggestion is soon outweighed.
 
 use std::time::{Duration, Instant};
 
@@ -10,24 +10,24 @@ use hasher::Target;
 
 use crate::accounts::HashrateMeter;
 
-/// Share intervals after which observed work weighs 1/e. With a share each interval, the standard deviation of the
-/// estimate is then 12 %.
+/// Number of share intervals after which the weight of observed work is 1/e. With a share each interval, the standard
+/// deviation of the estimate is then 12 %.
 const MEMORY: f64 = 32.0;
-/// Share intervals of observation that a miner's own suggestion is worth.
+/// A miner's own suggestion weighs as much as an observation over this number of share intervals.
 const SUGGESTION_WEIGHT: f64 = 8.0;
-/// Share intervals of observation that the start difficulty is worth.
+/// The start difficulty weighs as much as an observation over this number of share intervals.
 const START_WEIGHT: f64 = 2.0;
 /// The difficulty stays while it is within this factor of the ideal one: each change costs a new job.
 const TOLERANCE: f64 = 1.5;
-/// Share intervals between two changes, unless the ideal difficulty is off by [`RUNAWAY`].
+/// Minimum number of share intervals between two changes, unless the ideal difficulty is off by [`RUNAWAY`].
 const PATIENCE: f64 = 4.0;
-/// A difficulty that is off by this factor is changed at once.
+/// A difficulty that is off by this factor is changed immediately.
 const RUNAWAY: f64 = 4.0;
 
 /// How the difficulty of a connection is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, clap::Args)]
 pub struct VardiffConfig {
-    /// Time between two shares of one miner, whose difficulty follows its hashrate
+    /// Time between two shares of one miner; the difficulty follows the miner's hashrate
     #[arg(long, value_name = "TIME", env = "MINER_SHARE_INTERVAL", default_value = "1s", value_parser = duration)]
     pub share_interval: Duration,
     /// Difficulty for a miner that suggests none
@@ -36,7 +36,8 @@ pub struct VardiffConfig {
     /// Lowest difficulty, unless the chain's is lower
     #[arg(long, value_name = "DIFFICULTY", env = "MINER_MINIMUM_DIFFICULTY", default_value = "0.000001", value_parser = difficulty)]
     pub minimum_difficulty: f64,
-    /// Highest difficulty, unless a miner itself wants a higher one; without it, there is none but the chain's
+    /// Highest difficulty, unless a miner itself wants a higher one; without this option, only the chain's difficulty is a
+    /// limit
     #[arg(long, value_name = "DIFFICULTY", env = "MINER_MAXIMUM_DIFFICULTY", value_parser = difficulty)]
     pub maximum_difficulty: Option<f64>,
 }
@@ -70,7 +71,7 @@ pub struct Vardiff {
 }
 
 impl Vardiff {
-    /// For a miner of which nothing is known yet.
+    /// The difficulty for a miner about which nothing is known yet.
     pub fn new(config: VardiffConfig, now: Instant) -> Self {
         let mut vardiff = Vardiff {
             config,
@@ -93,10 +94,10 @@ impl Vardiff {
         self.meter.hashrate(now)
     }
 
-    /// Takes a miner's suggestion for its difficulty. Nonsense is ignored.
+    /// Takes a miner's suggestion for its difficulty. Invalid values are ignored.
     pub fn suggest(&mut self, difficulty: f64, now: Instant) {
         if difficulty.is_finite() && difficulty > 0.0 {
-            // No miner means more than this, and sums with a larger number would not stay finite.
+            // No miner needs a higher difficulty, and sums with a larger number would become infinite.
             let difficulty = difficulty.min(Target::MAX_DIFFICULTY);
             self.assume(difficulty, SUGGESTION_WEIGHT, now);
             if self.fixed.is_none() {
@@ -105,7 +106,7 @@ impl Vardiff {
         }
     }
 
-    /// Keeps this difficulty from now on. Nonsense is ignored.
+    /// Keeps this difficulty from now on. Invalid values are ignored.
     pub fn fix(&mut self, difficulty: f64) {
         if difficulty.is_finite() && difficulty > 0.0 {
             self.difficulty = self.config.clamp(difficulty);
@@ -113,7 +114,7 @@ impl Vardiff {
         }
     }
 
-    /// Leaves out the time until now, in which the miner could not send shares.
+    /// Excludes the time until now, in which the miner could not send shares, from the estimate.
     pub fn skip_pause(&mut self, now: Instant) {
         self.meter.skip(now);
         self.changed = now;
@@ -156,7 +157,7 @@ impl Vardiff {
         self.config.share_interval.as_secs_f64()
     }
 
-    /// Starts the estimate anew, as if shares of this difficulty had come for some intervals.
+    /// Restarts the estimate, as if shares of this difficulty had come for some intervals.
     fn assume(&mut self, difficulty: f64, intervals: f64, now: Instant) {
         let hashrate = difficulty * Target::HASHES_PER_DIFFICULTY / self.interval();
         self.meter.assume(hashrate, self.interval() * intervals, now);
@@ -174,7 +175,7 @@ mod tests {
         VardiffConfig::default()
     }
 
-    /// Mines for a time at a steady hashrate, without the luck of real shares.
+    /// Mines for a time at a steady hashrate, without the randomness of real shares.
     fn mine(vardiff: &mut Vardiff, from: Instant, seconds: f64, hashrate: f64) -> (Instant, u32) {
         let (mut at, mut shares) = (0.0, 0);
         let end = from + Duration::from_secs_f64(seconds);
@@ -346,7 +347,7 @@ mod tests {
         assert_eq!(vardiff.retarget(0.5, now), 0.5);
         assert_eq!(vardiff.retarget(0.5, now), 0.5);
         assert_eq!(vardiff.retarget(100.0, now), 4.0);
-        // Below the minimum only if the network is.
+        // The difficulty is below the minimum only if the network's is, too.
         assert_eq!(vardiff.retarget(1e-9, now), 1e-9);
     }
 

@@ -20,7 +20,7 @@ impl HashrateMeter {
         HashrateMeter { memory, hashes: 0.0, seconds: 0.0, observed: now }
     }
 
-    /// Starts over as if a miner of this hashrate (H/s) had been observed for these seconds.
+    /// Starts over as if a miner with this hashrate (H/s) had been observed for this number of seconds.
     pub fn assume(&mut self, hashrate: f64, seconds: f64, now: Instant) {
         *self = HashrateMeter { hashes: hashrate * seconds, seconds, observed: now, ..*self };
     }

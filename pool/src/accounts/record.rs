@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bitcoin::{Amount, BlockHash};
 use task::{ShareRow, Totals};
 
-/// Changes that are not on disk yet. Totals count from the accounts' beginning, so that writing them twice does no harm.
+/// Changes that are not on disk yet. Totals are sums since the accounts began, so writing them twice does no harm.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UnsavedChanges {
     /// Workers whose totals changed.
@@ -14,7 +14,7 @@ pub struct UnsavedChanges {
     pub shares: Vec<ShareRecord>,
     /// Number of accepted shares in the totals that get no row, because the disk is too slow.
     pub shares_omitted: u64,
-    /// Judged blocks.
+    /// Blocks that the chain has accepted or refused.
     pub blocks: Vec<BlockRecord>,
 }
 
@@ -47,9 +47,9 @@ pub struct BlockRecord {
     pub height: u32,
     /// The name of the worker who found it.
     pub worker: Arc<str>,
-    /// Number of its transactions, with the coinbase.
+    /// Number of its transactions, including the coinbase.
     pub transactions: usize,
-    /// What its coinbase pays.
+    /// The amount that its coinbase pays.
     pub value: Amount,
     /// When it was found, in seconds since the Unix epoch.
     pub found: u32,

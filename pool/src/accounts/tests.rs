@@ -1,4 +1,4 @@
-//! Exact totals, bounded rows, and the changes for the disk.
+//! Tests that totals are exact, that rows are bounded, and which changes are written to disk.
 
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ fn rows_are_bounded_over_all_workers() {
     assert_eq!(taken.iter().map(|a| a.rows.len()).sum::<usize>(), MAX_ROWS);
     assert_eq!(taken.iter().map(|a| a.rows_omitted).sum::<u64>() as usize, 10 * MAX_ROWS_PER_WORKER);
     assert_eq!(taken.iter().map(|a| a.totals.accepted).sum::<u64>() as usize, workers * MAX_ROWS_PER_WORKER);
-    // There is room again.
+    // There is room for rows again.
     accounts.count(judged("0", 0, Verdict::Accepted), Now::read());
     assert_eq!(accounts.take_changed()[0].rows.len(), 1);
 }
@@ -124,7 +124,7 @@ fn the_disk_gets_each_share_once_and_totals_over_all_runs() {
     assert_eq!(unsaved.blocks.len(), 2);
     assert!(accounts.take_unsaved().is_empty());
 
-    // Summaries include earlier runs. Reports do not: those runs have sent their own.
+    // Summaries include earlier runs. Reports do not, since the earlier runs have sent their own reports.
     let summary = accounts.summary(Instant::now());
     assert_eq!(
         summary.iter().map(|w| (&*w.worker, w.totals.accepted)).collect::<Vec<_>>(),

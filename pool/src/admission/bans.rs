@@ -1,8 +1,8 @@
 //! Bans: addresses that send mostly rejected shares are refused for a while.
 //!
 //! The percentage of rejected shares decides, so a bad miner among many good ones behind the same address causes no ban.
-//! Stale shares do not count. This machine's own addresses are not banned by default: behind a proxy on the same host, all
-//! miners have them.
+//! Stale shares do not count. This machine's own addresses are not banned by default, since all miners behind a proxy on
+//! the same host have such an address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -12,23 +12,23 @@ use std::time::{Duration, Instant};
 use clap::builder::BoolishValueParser;
 use command_line::{duration, whole_number};
 
-/// The largest number of shares to be judged together.
+/// The highest value of `--ban-shares`.
 const MAX_SHARES: u64 = u32::MAX as u64;
-/// Addresses that shares are counted for at once.
+/// Maximum number of addresses whose shares are counted.
 const MAX_ADDRESSES: usize = 65_536;
-/// An address that has sent no share for so long makes room for another.
+/// An address that has sent no share for this long is removed when the table is full.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
 
 /// When an address is banned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub struct BanRules {
-    /// Judge so many shares of an address together, and ban it if too many were rejected; 0: no bans. Stale shares do
-    /// not count
+    /// Judge this many shares of an address together, and ban the address if too many were rejected; 0: no bans. Stale
+    /// shares do not count
     #[arg(id = "ban_shares", long = "ban-shares", value_name = "N", env = "MINER_BAN_SHARES",
         value_parser = whole_number::<u32>(0..=MAX_SHARES), default_value_t = Self::default().shares)]
     pub shares: u32,
-    /// Percentage of rejected shares for which an address is banned
+    /// Percentage of rejected shares at which an address is banned
     #[arg(id = "ban_percent", long = "ban-percent", value_name = "PERCENT", env = "MINER_BAN_PERCENT",
         value_parser = whole_number::<u32>(1..=100), default_value_t = Self::default().percent)]
     pub percent: u32,
@@ -36,7 +36,7 @@ pub struct BanRules {
     #[arg(id = "ban_time", long = "ban-time", value_name = "TIME", env = "MINER_BAN_TIME",
         value_parser = duration, default_value = "10m")]
     pub time: Duration,
-    /// Ban this machine's own addresses, too: behind a proxy on the same machine, all miners have them
+    /// Ban this machine's own addresses, too; all miners behind a proxy on the same machine have such an address
     #[arg(id = "ban_loopback", long = "ban-loopback", env = "MINER_BAN_LOOPBACK", value_parser = BoolishValueParser::new())]
     pub loopback: bool,
 }
@@ -57,7 +57,7 @@ pub struct Bans {
 #[derive(Debug, Default)]
 struct State {
     addresses: HashMap<IpAddr, AddressRecord>,
-    /// Bans so far.
+    /// Number of bans so far.
     total: u64,
 }
 
@@ -76,7 +76,7 @@ impl AddressRecord {
 }
 
 impl Bans {
-    /// No address is banned yet.
+    /// Makes an empty table, in which no address is banned yet.
     pub fn new(rules: BanRules) -> Self {
         Bans { rules, state: Mutex::default() }
     }
@@ -132,8 +132,8 @@ impl Bans {
         self.lock().total
     }
 
-    /// The key under which shares of an address are counted: with IPv6 its /64 network, which one customer mostly gets. `None`
-    /// if the address is never banned.
+    /// The key under which shares of an address are counted. For IPv6, the key is the /64 network, since a customer usually
+    /// gets a whole one. `None` if the address is never banned.
     fn key(&self, peer: IpAddr) -> Option<IpAddr> {
         let address = match peer.to_canonical() {
             IpAddr::V6(v6) if !v6.is_loopback() => {
@@ -161,7 +161,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// Sends shares until the address is banned, and returns after how many it was.
+    /// Sends shares until the address is banned, and returns the number of shares sent.
     fn flood(bans: &Bans, peer: &str, rejected_of_ten: u32, now: Instant) -> Option<u32> {
         (1..=100).find(|n| bans.count_share(ip(peer), n % 10 >= rejected_of_ten, now))
     }
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(flood(&bans, "192.0.2.2", 5, now), Some(10));
         assert!(bans.is_banned(ip("192.0.2.2"), now) && bans.is_banned(ip("::ffff:192.0.2.2"), now));
         assert!(!bans.is_banned(ip("192.0.2.1"), now));
-        // Another connection of the same address ends with its next share, even an accepted one.
+        // Another connection from the same address ends with its next share, even if that share is accepted.
         assert!(bans.count_share(ip("192.0.2.2"), true, now));
         assert_eq!((bans.active(now), bans.total()), (1, 1));
         let later = now + RULES.time;

@@ -10,7 +10,7 @@ pub struct Extranonces(Mutex<State>);
 #[derive(Debug)]
 struct State {
     next: u32,
-    /// Size in bytes and value.
+    /// Each entry has a size in bytes and a value.
     taken: HashSet<(usize, [u8; 4])>,
 }
 
@@ -25,7 +25,7 @@ impl Default for Extranonces {
 pub struct ExtranonceLease {
     from: Arc<Extranonces>,
     size: usize,
-    /// Big-endian, with zeros in front.
+    /// Big-endian, with leading zeros.
     value: [u8; 4],
 }
 
@@ -56,7 +56,7 @@ impl ExtranonceLease {
         &self.value[4 - self.size..]
     }
 
-    /// A lease of these bytes for a test, which needs no others.
+    /// A lease of these bytes, for tests that need no other lease.
     #[cfg(test)]
     pub fn of(bytes: &[u8]) -> Self {
         let mut value = [0; 4];
@@ -82,7 +82,7 @@ mod tests {
         let bytes: HashSet<&[u8]> = leases.iter().map(ExtranonceLease::bytes).collect();
         assert_eq!(bytes.len(), 256);
         assert!(all.take(1).is_none());
-        // Another length has its own values.
+        // Values of another size are leased independently.
         assert_eq!(all.take(2).unwrap().bytes().len(), 2);
 
         let freed = leases.swap_remove(77).bytes().to_vec();

@@ -1,4 +1,4 @@
-//! The built-in chain against the `bitcoin` crate, which shares no code with it.
+//! Checks the built-in chain with the `bitcoin` crate.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn chain() -> BuiltinChain {
     BuiltinChain::new(Duration::from_secs(20), b"test", NOW)
 }
 
-/// Mines a template whose target is easy enough for a brute search.
+/// Mines a template whose target is easy enough for a brute-force search.
 fn mine(chain: &BuiltinChain, template: &Template, extranonces: &[u8]) -> Block {
     let draft = BlockDraft::new(Arc::new(template.clone()), &chain.plan()).unwrap();
     let (version, ntime, bits) = (template.version, template.time, template.bits);
@@ -31,7 +31,7 @@ fn mine(chain: &BuiltinChain, template: &Template, extranonces: &[u8]) -> Block 
         .unwrap()
 }
 
-/// All that the `bitcoin` crate can say about a block on its own, after a trip over the wire.
+/// Runs all checks of the `bitcoin` crate that need only the block, after encoding and decoding it.
 fn assert_sound(block: &Block, template: &Template) {
     let decoded: Block = encode::deserialize(&encode::serialize(block)).unwrap();
     assert_eq!(&decoded, block);
@@ -80,7 +80,7 @@ fn target_follows_the_hashrate() {
         let target = bitcoin::Target::from_compact(chain.template(hashrate, NOW).bits);
         let expected = hashrate * 20.0 / hasher::Target::HASHES_PER_DIFFICULTY;
         let error = target.difficulty_float() / expected - 1.0;
-        // The compact form has 15 bits at least.
+        // The compact form has at least 15 significant bits.
         assert!(error.abs() < 1e-4, "{hashrate} H/s: {error}");
     }
     // No hashrate, or an absurd one, still gives a target that a header can carry.

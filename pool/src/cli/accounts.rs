@@ -12,7 +12,7 @@ use task::Totals;
 use crate::page::account;
 use crate::store::{AccountsSnapshot, read_accounts};
 
-/// Show what a pool has counted, also while it runs
+/// Show what a pool has counted, even while the pool runs
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// The pool's data folder
@@ -49,7 +49,8 @@ fn table(accounts: &AccountsSnapshot) -> String {
         "accepted", "rejected", "stale", "blocks", "accepted hashes"
     );
     for worker in &accounts.workers {
-        // A miner chose the name: control characters could change this terminal. The pool refuses such names, too.
+        // A miner chose the name: control characters could manipulate this terminal. The pool itself refuses such names,
+        // too.
         text += &line(&worker.name.replace(char::is_control, "?"), &worker.totals);
     }
     text + line("(all)", &accounts.totals).trim_end()

@@ -14,23 +14,23 @@ const DEFAULT_FOLDER: &str = "mesos-miner-pool";
 /// Where accounts and found blocks are kept, and for how long.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DataArgs {
-    /// Folder for the accounts and for found blocks that no node has judged yet. Without it: ./mesos-miner-pool where
-    /// blocks are real or another pool's; a built-in chain ends with the pool, and then so do its accounts
+    /// Folder for the accounts and for found blocks that no node has judged yet. Default: ./mesos-miner-pool with nodes or
+    /// an upstream pool; none with the built-in chain, which ends with the pool
     #[arg(long, value_name = "DIR", env = "MINER_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
-    /// How long rows of single shares are kept in the accounts; totals are kept for ever
+    /// How long rows of individual shares are kept in the accounts; totals are kept forever
     #[arg(long, value_name = "TIME", env = "MINER_RETENTION", default_value = "7d", value_parser = duration)]
     pub retention: Duration,
 }
 
 impl DataArgs {
-    /// Where to keep the accounts, if at all: a built-in chain ends with the pool.
+    /// Where to keep the accounts; `None` for a built-in chain without `--data-dir`, since such a chain ends with the pool.
     pub(super) fn options(&self, source: &BlockSourceSpec) -> Option<StoreOptions> {
         let is_real = !matches!(source, BlockSourceSpec::Builtin { .. });
         (is_real || self.data_dir.is_some()).then(|| self.for_real_blocks())
     }
 
-    /// The option that was given, among those without a default.
+    /// The name of the option that was given, considering only options without a default.
     pub fn given(&self) -> Option<&'static str> {
         self.data_dir.as_ref().map(|_| "--data-dir")
     }

@@ -1,4 +1,4 @@
-//! Options, from the command line to the server's.
+//! Tests that the command line gives the right server options.
 
 use clap::Parser;
 use task::{NodeAccess, PoolAccess};

@@ -1,13 +1,14 @@
-//! How the bytes between a coinbase's halves are shared out.
+//! How the bytes between a coinbase's halves are divided.
 
-/// The bytes between a coinbase's halves, from left to right. A miner chooses the last part and is told the one before it.
-/// The other parts are sent as the end of the coinbase's first half, so they may change with each job unnoticed.
+/// The bytes between a coinbase's halves, from left to right. A miner chooses the last part and receives the one before it
+/// when it subscribes. The other parts are sent as the end of the coinbase's first half, so they may differ from job to
+/// job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExtranonceLayout {
     /// Unused bytes, all zero.
     pub padding: usize,
-    /// Bytes that count the jobs which a connection got on one tip. They keep the headers of these jobs apart, so a miner
-    /// that starts at extranonce2 zero with each job never repeats itself. At most 2.
+    /// Bytes that count the jobs sent to a connection on one tip. They make the headers of these jobs differ, so a miner
+    /// that starts each job at extranonce2 zero never searches the same headers twice. At most 2.
     pub issue: usize,
     /// Bytes of a connection's extranonce1. At most 4.
     pub extranonce1: usize,
@@ -15,7 +16,7 @@ pub struct ExtranonceLayout {
     pub extranonce2: usize,
 }
 
-/// The upstream pool's extranonce2 is too small to be shared out.
+/// The upstream pool's extranonce2 is too small to be divided among miners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "its extranonce2 has {size} byte(s), too few to share out: 2 bytes serve up to 256 workers, 4 bytes up to 65536"
@@ -30,11 +31,11 @@ impl ExtranonceLayout {
     pub const OWN_BLOCKS: ExtranonceLayout =
         ExtranonceLayout { padding: 0, issue: 2, extranonce1: 4, extranonce2: 8 };
 
-    /// Shares out an upstream pool's extranonce2 of `size` bytes.
+    /// Divides an upstream pool's extranonce2 of `size` bytes.
     ///
-    /// From 4 bytes on, a miner's two parts always have the same size, so that miners stay connected when the upstream pool
-    /// changes: 65,536 connections with 2 bytes of their own each. With the nonce these are 2^48 hashes per job, and more
-    /// where version bits may be rolled.
+    /// From 4 bytes on, a miner's two parts always have 2 bytes each, so that miners stay connected when the upstream pool
+    /// changes. This is enough for 65,536 connections. With the nonce, each connection has 2^48 hashes per job, and more if
+    /// version bits may be rolled.
     ///
     /// # Errors
     /// If there are fewer than 2 bytes.
@@ -55,7 +56,7 @@ impl ExtranonceLayout {
         self.padding + self.issue + self.extranonce1 + self.extranonce2
     }
 
-    /// The highest number that fits into the issue's bytes.
+    /// The highest issue number (the count of jobs sent on one tip) that fits into `issue` bytes.
     pub const fn last_issue(&self) -> u16 {
         match self.issue {
             0 => 0,
@@ -77,7 +78,7 @@ impl ExtranonceLayout {
         [&self.hidden(issue)[..], extranonce1, extranonce2].concat()
     }
 
-    /// Whether a miner with extranonces of one layout can go on with jobs of the other.
+    /// Whether a miner with extranonces of one layout can work on jobs of the other.
     pub fn is_compatible_with(&self, other: &ExtranonceLayout) -> bool {
         (self.extranonce1, self.extranonce2) == (other.extranonce1, other.extranonce2)
     }

@@ -1,11 +1,11 @@
-//! What a header is made of, whoever made the block.
+//! Builds block headers, both for our own blocks and for an upstream pool's jobs.
 
 use std::sync::Arc;
 
 use bitcoin::hashes::Hash;
 use node::{BlockDraft, Solution};
 
-/// All of a block's header but what the miner decides.
+/// All of a block's header except the values that the miner chooses.
 #[derive(Clone, Debug)]
 pub enum HeaderBuilder {
     /// For a block of our own.
@@ -15,13 +15,13 @@ pub enum HeaderBuilder {
 }
 
 impl HeaderBuilder {
-    /// The header with a miner's solution, as its 80 bytes are hashed.
+    /// The header with a miner's solution, in the form that the hasher needs.
     pub fn header(&self, solution: Solution<'_>) -> hasher::Header {
         match self {
             HeaderBuilder::Template(draft) => {
                 let header = draft.header(solution);
                 hasher::Header {
-                    // The same 32 bits.
+                    // The `bitcoin` crate's version is signed; the 32 bits are the same.
                     version: header.version.to_consensus() as u32,
                     prev_hash: header.prev_blockhash.to_byte_array(),
                     merkle_root: header.merkle_root.to_byte_array(),

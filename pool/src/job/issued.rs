@@ -1,11 +1,11 @@
-//! A job as one connection got it, and its id there.
+//! A job as it was sent to one connection, with its id on this connection.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::{HeaderBuilder, Job};
 
-/// A job as one connection got it.
+/// A job as it was sent to one connection.
 #[derive(Clone, Debug)]
 pub struct IssuedJob {
     /// Its id on this connection.
@@ -25,7 +25,7 @@ pub struct IssuedJob {
 pub struct JobId {
     /// The job's number in this pool.
     pub serial: u32,
-    /// Counts the jobs that the connection got on the same tip, from 0. These bytes are also part of the coinbase.
+    /// The job's number among those sent to the connection on the same tip, from 0. It is also part of the coinbase.
     pub issue: u16,
 }
 

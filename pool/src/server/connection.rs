@@ -24,17 +24,17 @@ use crate::share::{ForwardRequest, UpstreamShare};
 use crate::stats::ConnectionStatsGuard;
 use crate::stratum_v1::{self, Decoded, PendingRequest};
 
-/// Time for a miner to read what it is sent.
+/// Time limit for a miner to read the pool's messages.
 const WRITE_WITHIN: Duration = Duration::from_secs(20);
 
-/// Why the pool ended a connection, or how it broke.
+/// Why the pool ended a connection, or how the connection broke.
 #[derive(Debug, thiserror::Error)]
 enum ConnectionError {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error(transparent)]
     Write(#[from] WriteError),
-    #[error("the miner does not read what it is sent")]
+    #[error("the miner does not read the pool's messages")]
     Stuck,
     #[error(transparent)]
     Closed(#[from] CloseReason),
@@ -118,10 +118,11 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits for an event, and for the request that brought it, if any. `None` if the miner has hung up.
+    /// Waits for an event. Returns the event and the request that caused it, if any; `None` if the miner has closed the
+    /// connection.
     ///
-    /// The caller sends all effects of an event before it waits for the next one. So a slow miner gets the latest job, not
-    /// all of them.
+    /// The caller carries out all effects of an event before it waits for the next one, so a slow miner gets only the
+    /// latest job.
     async fn next_event(
         &mut self,
         deadline: Option<Instant>,
@@ -136,7 +137,7 @@ impl Connection {
                     let event = match jobs.borrow_and_update().clone() {
                         CurrentJob::Job(job) => Event::Job(job),
                         CurrentJob::Idle(_) => Event::NoWork,
-                        // The miner turns to another pool only when its connection ends.
+                        // The miner switches to another pool only when its connection ends.
                         CurrentJob::Nothing => return Err(ConnectionError::NoWork),
                     };
                     return Ok(Some((event, PendingRequest::default())));
@@ -166,7 +167,7 @@ impl Connection {
         }
     }
 
-    /// Carries out the effects of an event that `request` brought. `took` is the time of the decision.
+    /// Carries out the effects of an event that `request` caused. `took` is the time that the session took to decide.
     async fn carry_out(
         &mut self,
         effects: Vec<Effect>,
@@ -185,7 +186,7 @@ impl Connection {
                     judged.row.round_trip = took;
                     self.state.count(judged);
                 }
-                // It fails only when the pool ends.
+                // Sending fails only when the pool ends.
                 Effect::FoundBlock(found) => drop(self.state.found.send(found).await),
                 Effect::Forward(share) => to_upstream = Some(*share),
                 Effect::CountForBan { accepted } => {
@@ -193,9 +194,11 @@ impl Connection {
                         return Err(ConnectionError::Banned);
                     }
                 }
-                // `converse` has replied to it.
+                // `converse` has already replied to this effect.
                 Effect::Resume(_) => {}
-                Effect::InvalidBlock(error) => tracing::error!(%error, "a solution makes no valid block"),
+                Effect::InvalidBlock(error) => {
+                    tracing::error!(%error, "a share met the network target, but its block is invalid")
+                }
                 Effect::Authorized => self.stats.authorize(),
                 Effect::HashrateChanged(hashrate) => self.stats.set_hashrate(hashrate),
                 Effect::Close(reason) => return Err(reason.into()),
@@ -207,11 +210,11 @@ impl Connection {
         Ok(())
     }
 
-    /// Hands a share to the upstream pool. This waits while its queue is full, which slows down the miner.
+    /// Queues a share for the upstream pool. Waits while the queue is full, which slows down the miner.
     async fn forward(&mut self, request: PendingRequest, share: UpstreamShare) {
         let (reply, outcome) = oneshot::channel();
         if let Some(upstream) = &self.state.forward {
-            // It fails only when the pool ends.
+            // Sending fails only when the pool ends.
             let _ = upstream.send(ForwardRequest { share, reply }).await;
         }
         self.forwarded.push(Box::pin(async move { (request, outcome.await.unwrap_or(Outcome::Unanswered)) }));
@@ -262,7 +265,7 @@ mod tests {
         }
         assert_eq!(passed, 11);
         assert_eq!(limit.available_at(), now + Duration::from_millis(100));
-        // A pause saves up no more than a burst.
+        // After a pause, at most one burst is allowed.
         let later = now + Duration::from_secs(3600);
         let passed = (0..).find(|_| {
             limit.spend(later);

@@ -1,12 +1,11 @@
-//! The limit of file descriptors, of which each connection takes one.
+//! The limit on file descriptors; each connection takes one.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// File descriptors for everything but miners: nodes, HTTP, files.
 const OTHERS: u64 = 128;
 
-/// Raises this process' limit as far as this number of connections needs. Returns the number of connections that the system
-/// allows.
+/// Raises this process's limit as far as `connections` needs. Returns the number of connections that the system allows.
 pub fn allow(connections: usize) -> usize {
     let needed = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHERS);
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -21,14 +20,14 @@ pub fn allow(connections: usize) -> usize {
             allowed,
             needed,
             admitted,
-            "the system allows fewer open files than this number of miners needs (`ulimit -n`): fewer are admitted"
+            "the open-file limit (`ulimit -n`) is too low for this many miners: admitting fewer"
         );
     }
     admitted
 }
 
-/// The number of connections for this number of descriptors. If there are very few, a quarter of them is for miners all the
-/// same.
+/// The number of connections that fit into this number of descriptors. Even if there are very few, a quarter of them is for
+/// miners.
 fn within(connections: usize, descriptors: u64) -> usize {
     let most = descriptors.saturating_sub(OTHERS).max(descriptors / 4).max(1);
     usize::try_from(most).map_or(connections, |most| connections.min(most))

@@ -1,4 +1,4 @@
-//! The events and effects of a session. They are free of any protocol.
+//! The events and effects of a session. They do not depend on a protocol.
 
 use std::sync::Arc;
 
@@ -53,14 +53,14 @@ pub enum Request {
     SuggestDifficulty(f64),
     /// Submits a share.
     Submit(SubmittedShare),
-    /// Submits a share that cannot be read, for this reason.
+    /// Submits a malformed share; the reason says what is wrong.
     SubmitUnreadable(Reason),
 }
 
 /// The answer to a [`Request`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// The request is granted; a share counts.
+    /// The request is granted; a submitted share counts.
     Accepted,
     /// The request or the share is rejected, with a code of Stratum V1 and a text.
     Rejected(Reason),
@@ -77,7 +77,7 @@ pub enum Answer {
         session: SessionId,
         /// The connection's part of the coinbase.
         extranonce1: Vec<u8>,
-        /// Bytes of the coinbase that the miner chooses.
+        /// Number of coinbase bytes that the miner chooses.
         extranonce2_len: usize,
     },
 }
@@ -101,7 +101,7 @@ pub enum MinerMessage {
     Job {
         /// The job as this connection gets it.
         issued: IssuedJob,
-        /// Whether the miner should drop its earlier jobs at once.
+        /// Whether the miner should immediately drop its earlier jobs.
         clean: bool,
     },
 }
@@ -115,14 +115,15 @@ pub enum Effect {
     CountShare(JudgedShare),
     /// Hand a found block to the source of its work.
     FoundBlock(FoundBlock),
-    /// Submit a share to the upstream pool. It is not counted yet; its outcome comes back by [`Event::UpstreamVerdict`].
+    /// Submit a share to the upstream pool. The share is counted later; its outcome comes back as
+    /// [`Event::UpstreamVerdict`].
     Forward(Box<UpstreamShare>),
     /// Count a share for or against the address of the miner. Stale shares do not count.
     CountForBan {
-        /// Whether it was accepted.
+        /// Whether the share was accepted.
         accepted: bool,
     },
-    /// Look for a suspended session, and reply by [`Event::Resume`]. It is the only effect of its event.
+    /// Look for a suspended session, and reply with [`Event::Resume`]. This effect is always the only one of its event.
     Resume(SessionId),
     /// Log that a share met the network's target but makes an invalid block: a fault of this program or of the template.
     InvalidBlock(AssembleError),
@@ -135,7 +136,7 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// The answer to the request that the event brought.
+    /// The answer to the request that caused the event.
     pub(super) fn answer(answer: impl Into<Answer>) -> Self {
         Effect::Send(MinerMessage::Answer(answer.into()))
     }
@@ -145,9 +146,9 @@ impl Effect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CloseReason {
     /// The miner did not subscribe and authorize a worker in time.
-    #[error("it has not subscribed and authorized a worker in time")]
+    #[error("the miner did not subscribe and authorize a worker in time")]
     Unauthorized,
-    /// The miner's extranonces do not fit into the new jobs. It has to connect again for others.
-    #[error("its extranonces do not fit into the new jobs")]
+    /// The miner's extranonce sizes do not fit the new jobs. The miner has to reconnect to get new extranonces.
+    #[error("the miner's extranonce sizes do not fit the new jobs; it has to reconnect")]
     IncompatibleExtranonces,
 }

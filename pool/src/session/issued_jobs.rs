@@ -1,4 +1,4 @@
-//! The jobs that one connection got and may still submit shares for, with the accepted shares of each.
+//! The jobs for which one connection may still submit shares, with the accepted shares of each job.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,23 +6,24 @@ use stratum::Reason;
 
 use crate::job::{IssuedJob, Job, JobId};
 
-/// Jobs of one connection that shares are accepted for; older ones are stale.
+/// Maximum number of jobs of one connection for which shares are accepted; older jobs are stale.
 pub(super) const MAX_ISSUED: usize = 32;
-/// Accepted shares of one connection that are remembered to recognize duplicates; older jobs make room.
+/// Maximum number of accepted shares of one connection that are remembered to recognize duplicates. When it is reached, the
+/// oldest jobs become stale.
 pub(super) const MAX_ACCEPTED: usize = 1 << 14;
-/// Accepted shares of one job after which its miner gets another job. Some jobs last for hours.
+/// Number of accepted shares of one job after which the miner gets another job. Some jobs last for hours.
 pub(super) const RENEW_AFTER: usize = MAX_ACCEPTED / 2;
-/// Distinguishes a job that this connection once had from one that it never had.
+/// The reason for rejecting shares of a job that this connection once had; a job that it never had is "not found".
 const STALE: &str = "stale";
 
 /// The jobs of one connection.
 #[derive(Debug, Default)]
 pub struct IssuedJobs {
-    /// Jobs that shares are accepted for, oldest first.
+    /// Jobs for which shares are accepted, oldest first.
     pub(super) jobs: Vec<IssuedJob>,
     /// The first and the last job id ever issued here. Ids between them that are not in `jobs` are stale.
     range: Option<(JobId, JobId)>,
-    /// A job on the present tip was issued.
+    /// Whether a job on the current tip was issued.
     pub(super) on_tip: bool,
     pub(super) accepted: AcceptedShares,
 }
@@ -33,7 +34,7 @@ pub(super) fn is_outdated(reason: &Reason) -> bool {
 }
 
 impl IssuedJobs {
-    /// The tip has changed: all jobs are stale.
+    /// Makes all jobs stale, because the tip has changed.
     pub fn outdate(&mut self) {
         self.forget_jobs();
         self.on_tip = false;
@@ -45,16 +46,16 @@ impl IssuedJobs {
         self.accepted = AcceptedShares::default();
     }
 
-    /// Whether `job` can be issued here, also if it was before.
+    /// Whether `job` can be issued on this connection, even if it was issued before.
     pub fn can_issue(&self, job: &Job) -> bool {
-        // Only a miner that misbehaves needs so many jobs for one template; it keeps the last one. Where the upstream pool
-        // leaves no bytes to count jobs, each can be issued only once.
+        // Only a misbehaving miner uses up the job numbers of one template; it gets no more and keeps its last job. If the
+        // upstream pool leaves no bytes to count jobs, each job can be issued only once.
         self.range.is_none_or(|(_, last)| !job.is_exhausted_after(last))
     }
 
     /// The id under which `job` is to be issued; `None` if it cannot be issued once more.
     pub fn next_id(&self, job: &Job) -> Option<JobId> {
-        // Counted over all jobs on one tip: two of them may have the same coinbase but for this count.
+        // Counts all jobs on one tip, since the coinbases of two jobs may differ only in this count.
         let issue = match self.range {
             Some((_, last)) if self.on_tip => last.issue.wrapping_add(1) & job.layout.last_issue(),
             _ => 0,
@@ -72,7 +73,7 @@ impl IssuedJobs {
         self.jobs.push(issued);
     }
 
-    /// Notes the difficulty of the next job: if it is lower, the miner may apply it to its present jobs, too.
+    /// Records the difficulty of the next job: if it is lower, the miner may apply it to its current jobs, too.
     pub fn lower_difficulty(&mut self, difficulty: f64) {
         for issued in &mut self.jobs {
             issued.lowest = issued.lowest.min(difficulty);
@@ -96,7 +97,7 @@ impl IssuedJobs {
     /// Remembers an accepted share by its digest.
     ///
     /// # Errors
-    /// If it is a duplicate, or the job has more shares than can be remembered.
+    /// If the share is a duplicate, or the job has more shares than can be remembered.
     pub fn accept(&mut self, job: JobId, digest: [u8; 32]) -> Result<(), Reason> {
         if self.accepted.contains(&digest) {
             return Err(Reason::new(Reason::DUPLICATE, "duplicate share"));
@@ -123,14 +124,14 @@ impl IssuedJobs {
     }
 }
 
-/// The accepted shares of one connection by their job, so that each counts only once. When a job is forgotten, its shares
+/// The accepted shares of one connection, by job, so that each share counts only once. When a job is forgotten, its shares
 /// are stale and need not be remembered.
 #[derive(Debug, Default)]
 pub struct AcceptedShares(HashMap<JobId, HashSet<[u8; 32]>>);
 
 impl AcceptedShares {
-    /// Whether a share with this digest was accepted for any job: where the upstream pool leaves no bytes to count jobs, two
-    /// of them may have the same headers.
+    /// Whether a share with this digest was accepted for any job. If the upstream pool leaves no bytes to count jobs, two
+    /// jobs may have the same headers.
     pub fn contains(&self, digest: &[u8; 32]) -> bool {
         self.0.values().any(|digests| digests.contains(digest))
     }

@@ -1,4 +1,4 @@
-//! What a miner requests: options, workers and difficulty. Shares are in `submit`.
+//! Handles a miner's requests for options, workers and difficulty. Shares are handled in `submit`.
 
 use bitcoin::{Network, ScriptBuf};
 use node::network::payout_script;
@@ -8,7 +8,7 @@ use super::{Answer, Effect, Request, Session};
 use crate::clock::Now;
 use crate::job::VERSION_MASK;
 
-/// Workers that one connection may authorize.
+/// Maximum number of workers that one connection may authorize.
 pub(super) const MAX_WORKERS: usize = 64;
 
 impl Session {
@@ -18,7 +18,7 @@ impl Session {
             Request::Configure { version_mask, minimum_difficulty } => {
                 Some(self.configure(version_mask, minimum_difficulty))
             }
-            // A miner that was told its extranonce1 must keep it.
+            // A miner that has received its extranonce1 must keep it.
             Request::Subscribe { resume: Some(id) } if !self.subscribed => {
                 return effects.push(Effect::Resume(id));
             }
@@ -41,7 +41,7 @@ impl Session {
     }
 
     fn configure(&mut self, version_mask: Option<u32>, minimum_difficulty: Option<f64>) -> Answer {
-        // Each job says which of these bits it leaves to miners.
+        // Each job determines which of these bits miners may roll.
         let allowed = self.state.job.as_ref().map_or(VERSION_MASK, |job| job.version_mask);
         self.wanted_mask = version_mask.unwrap_or(self.wanted_mask);
         let granted = version_mask.map(|wanted| wanted & allowed);
@@ -72,7 +72,7 @@ impl Session {
             Err(text) => return refuse(&text),
         };
         if self.state.payout.is_some() && self.state.payout != payout {
-            return refuse("a connection has one address: open another connection for another one");
+            return refuse("a connection has one address: open another connection for another address");
         }
         if let Some(difficulty) = fixed_difficulty {
             self.state.vardiff.fix(difficulty);
@@ -91,7 +91,8 @@ impl Session {
 
 /// The script that pays to the address in a worker's name.
 fn payout(worker: &str, network: Network) -> Result<ScriptBuf, String> {
-    // No kind of address has other characters. A dot and a name may follow; p2pool's miners write `/1+0.1`.
+    // All characters of an address are alphanumeric. A dot and a name may follow the address; p2pool's miners append
+    // `/1+0.1`.
     let address = worker.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
     payout_script(address, network)
         .map_err(|error| format!("this pool pays the address in the user name, ADDRESS.WORKER: {error}"))

@@ -1,4 +1,4 @@
-//! Sessions that outlive their connection: a miner that comes back within minutes keeps its extranonce1, its jobs and its
+//! Sessions that outlive their connection: a miner that reconnects within minutes keeps its extranonce1, its jobs and its
 //! difficulty, and its shares are still checked for duplicates.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,18 +15,18 @@ use crate::vardiff::Vardiff;
 
 /// How long a session is kept after its connection's end.
 pub(super) const KEEP: Duration = Duration::from_secs(5 * 60);
-/// Digests of accepted shares in all suspended sessions together, 32 bytes each. Sessions beyond that are kept without
-/// their jobs.
+/// Maximum number of digests of accepted shares in all suspended sessions together, 32 bytes each. Sessions beyond this
+/// limit are kept without their jobs.
 pub(super) const MAX_DIGESTS: usize = 1 << 20;
 
-/// Names a session. A miner that knows it can resume the session.
+/// The id of a session. A miner that knows the id can resume the session.
 pub type SessionId = [u8; 16];
 
 /// The part of a session that outlives its connection.
 #[derive(Debug)]
 pub struct SessionState {
     pub(super) id: SessionId,
-    /// As long as the session is suspended, no other connection gets its extranonce1.
+    /// While the session is suspended, no other connection gets its extranonce1.
     pub(super) extranonce1: ExtranonceLease,
     pub(super) layout: ExtranonceLayout,
     /// The script that the connection's blocks pay, where each miner is paid at its own address.
@@ -38,15 +38,15 @@ pub struct SessionState {
 }
 
 impl SessionState {
-    /// The number of accepted shares that it remembers.
+    /// The number of accepted shares that the session remembers.
     pub(super) fn digests(&self) -> usize {
         self.issued.accepted.len()
     }
 }
 
 impl Session {
-    /// Whether a former session can be resumed here: miners still get the same part of the coinbase, and the current job can
-    /// be issued to it. With an upstream pool that leaves no bytes to count jobs, it may have had this job already.
+    /// Whether a former session can be resumed: its extranonces still have the right sizes, and the current job can be
+    /// issued to it. If the upstream pool leaves no bytes to count jobs, the former session may already have had this job.
     pub(super) fn can_resume(&self, former: &SessionState) -> bool {
         self.state.layout.is_compatible_with(&former.layout)
             && self.state.job.as_deref().is_none_or(|job| former.issued.can_issue(job))
@@ -79,16 +79,16 @@ impl Session {
 /// All suspended sessions.
 #[derive(Debug)]
 pub struct SuspendedSessions {
-    /// The most sessions at once; the oldest make room.
+    /// Maximum number of sessions; the oldest ones make room for new ones.
     capacity: usize,
     table: Mutex<SessionTable>,
 }
 
 #[derive(Debug, Default)]
 struct SessionTable {
-    /// With the time of their expiry, the oldest first.
+    /// Sessions with the time of their expiry, oldest first.
     sessions: LinkedHashMap<SessionId, (Instant, Box<SessionState>)>,
-    /// Digests of accepted shares in all of them.
+    /// Number of digests of accepted shares in all sessions.
     digests: usize,
 }
 
@@ -112,7 +112,7 @@ impl SuspendedSessions {
         SuspendedSessions { capacity, table: Mutex::default() }
     }
 
-    /// Keeps a session for a while.
+    /// Keeps a session until it expires.
     pub fn insert(&self, mut session: Box<SessionState>, now: Instant) {
         let mut table = self.lock();
         table.remove_expired(now);
@@ -126,7 +126,7 @@ impl SuspendedSessions {
         table.sessions.insert(session.id, (now + KEEP, session));
     }
 
-    /// Takes a session out; `None` if there is none of this id.
+    /// Takes a session out; `None` if no session has this id.
     pub fn take(&self, id: &SessionId, now: Instant) -> Option<Box<SessionState>> {
         let mut table = self.lock();
         table.remove_expired(now);

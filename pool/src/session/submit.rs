@@ -1,4 +1,4 @@
-//! What a submitted share leads to: its verdict, its account, a block, or its way to the upstream pool.
+//! Handles a submitted share: judges and counts it, assembles a found block, or forwards the share to the upstream pool.
 
 use std::sync::Arc;
 

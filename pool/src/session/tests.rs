@@ -1,5 +1,5 @@
-//! Rules of a session that depend on the clock, or on an order of events that a test with a socket cannot force. The tests
-//! talk to the session in Stratum V1, through the front.
+//! Tests rules of a session that depend on the clock, or on an order of events that a test with a socket cannot force. The
+//! tests talk to the session in Stratum V1, through the front-end.
 
 mod resume;
 mod shares;
@@ -22,7 +22,7 @@ use crate::vardiff::VardiffConfig;
 const ID: SessionId = [7; 16];
 const UNIX: u32 = 1_800_000_000;
 
-/// A session with the pool around it.
+/// A session, with the parts of a pool that the tests need.
 struct Harness {
     session: Session,
     chain: BuiltinChain,
@@ -57,7 +57,7 @@ impl Reaction {
 }
 
 impl Harness {
-    /// A session on a chain for miners of this hashrate, wanting a share per second.
+    /// A session on a chain for miners with this hashrate. The miner should find one share per second.
     fn new(hashrate: f64) -> Harness {
         let chain = BuiltinChain::new(Duration::from_secs(20), b"", UNIX);
         let job = Arc::new(Job::new(1, builtin_work(&chain, hashrate, UNIX, BlockClaim::default())));
@@ -78,7 +78,7 @@ impl Harness {
         Reaction::new(self.session.on_event(event, self.now), PendingRequest::default())
     }
 
-    /// Takes a line of the miner.
+    /// Gives the session a line from the miner.
     fn line(&mut self, line: &str) -> Reaction {
         match stratum_v1::decode(Message::from_line(line).unwrap()) {
             Decoded::Request(pending, request) => {
@@ -91,7 +91,7 @@ impl Harness {
         }
     }
 
-    /// Subscribes with the wish to resume a session. Returns whether the session asks for the former one.
+    /// Subscribes and requests to resume a session. Returns whether the session asks the pool for the former session.
     fn asks_for_former_session(&mut self) -> bool {
         let subscribe =
             format!(r#"{{"id":1,"method":"mining.subscribe","params":["x","{}"]}}"#, hex::encode(ID));
@@ -139,7 +139,7 @@ impl Harness {
         job.clone()
     }
 
-    /// The pool's next job.
+    /// Publishes the pool's next job.
     fn publish(&mut self, content: impl Into<JobContent>) -> Reaction {
         self.job = Arc::new(Job::new(self.job.serial + 1, content));
         self.event(Event::Job(self.job.clone()))
@@ -161,7 +161,7 @@ impl Harness {
     }
 }
 
-/// Difficulties so low that tests find shares.
+/// Difficulties that are low enough for tests to find shares.
 fn config() -> Config {
     let (start_difficulty, minimum_difficulty) = (1e-8, 1e-9);
     let vardiff = VardiffConfig { start_difficulty, minimum_difficulty, ..VardiffConfig::default() };
@@ -184,7 +184,7 @@ fn the_first_job_comes_once_when_subscribed_and_authorized_in_either_order() {
         assert_eq!(sent.len(), 3, "{sent:?}");
         assert!(sent[1].contains("mining.set_difficulty") && sent[2].contains("mining.notify"));
         assert!(effects.iter().any(|effect| matches!(effect, Effect::Authorized)));
-        // A repeated request brings no second job.
+        // A repeated request causes no second job.
         assert_eq!(lines(&harness.line(order[1])).len(), 1);
     }
 }
@@ -345,7 +345,7 @@ fn times_and_version_bits_follow_the_job() {
         work.times.start + 6
     );
     assert!(lines(&harness.line(&late))[0].contains("[20,\"ntime"));
-    // Miners should switch to a job without a time limit at once, but their older shares still count.
+    // Miners should immediately switch to a job without a time limit, but their older shares still count.
     work.times.until = None;
     let effects = harness.publish(work);
     assert!(lines(&effects)[0].ends_with("true]}"), "{effects:?}");

@@ -7,10 +7,10 @@ use stratum::Reason;
 use super::SubmittedShare;
 use crate::job::IssuedJob;
 
-/// How far ahead of our clock a header's time may be, in seconds: what nodes allow (consensus).
+/// How far ahead of our clock a header's time may be, in seconds (consensus).
 const MAX_AHEAD: u32 = 2 * 60 * 60;
 
-/// What the check of a share needs to know of the connection and the time.
+/// The connection's data and the time, as the check of a share needs them.
 #[derive(Clone, Copy, Debug)]
 pub struct ShareContext<'a> {
     /// The connection's part of the coinbase.
@@ -34,9 +34,9 @@ pub struct ValidShare {
     pub ntime: u32,
     /// The header's nonce.
     pub nonce: u32,
-    /// The header's digest. Equal shares have equal digests, however they are spelled.
+    /// The header's digest. Two spellings of the same share have the same digest.
     pub digest: Digest,
-    /// The share's expected hashes: those of the difficulty that the miner was asked for.
+    /// The share's expected hashes, by the difficulty that the miner was asked for.
     pub work: u128,
     /// Whether the digest also meets the target of the job's source.
     pub meets_job_target: bool,
@@ -104,11 +104,12 @@ pub fn check(
     let solution = Solution { extranonces: &extranonces, version, ntime, bits, nonce };
     let digest = issued.builder.header(solution).digest();
     let meets_job_target = issued.job.target.is_met_by(&digest);
-    // The miner may still apply the difficulty that was in force when the job was sent, or a lower one that came since.
+    // The miner may still apply the difficulty that was in force when the job was sent, or a lower one that was sent since
+    // then.
     let asked = [issued.difficulty, issued.lowest].map(Target::from_difficulty);
     let work = match asked.into_iter().find(|target| target.is_met_by(&digest)) {
         Some(target) => target.work(),
-        // Rounding may put the lowest difficulty a hair above the job's own.
+        // Rounding may put the lowest difficulty slightly above the job's own.
         None if meets_job_target => issued.job.target.work(),
         None => {
             let reached = digest.difficulty();
@@ -232,7 +233,7 @@ mod tests {
         let rolled = SubmittedShare { version_bits: Some(0x2000), ..share() };
         let rejected = check(&issued, &context(MASK), &rolled).unwrap_err();
         assert_eq!((rejected.reason.code, rejected.version), (23, issued.builder.version() | 0x2000));
-        // One hash of some forty makes a block.
+        // About one in forty hashes makes a block.
         let mut job = Job::new(1, builtin_work());
         job.target = Target::from_difficulty(1e-8);
         issued.job = Arc::new(job);

@@ -1,4 +1,4 @@
-//! A found block on its way from a session to the source of its work.
+//! A found block, which a session passes to the source of its work.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub struct FoundBlock {
 }
 
 impl FoundBlock {
-    /// The block of our own that a share makes; `None` if it makes none, or another share has made it already.
+    /// Our own block that a share makes; `None` if the share makes none, or another share has already made this block.
     ///
     /// # Errors
     /// If the share meets the network's target, but the block is invalid: a fault of this program or of the template.
@@ -54,7 +54,7 @@ impl FoundBlock {
         }
     }
 
-    /// What its coinbase pays.
+    /// The amount that its coinbase pays.
     pub fn value(&self) -> Amount {
         let outputs = self.block.txdata.first().map(|coinbase| &coinbase.output[..]).unwrap_or_default();
         outputs.iter().map(|output| output.value).sum()

@@ -1,4 +1,4 @@
-//! A share on its way to an upstream pool, and what became of all of them.
+//! Shares for an upstream pool, and counts of their outcomes.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub struct UpstreamShare {
 }
 
 impl UpstreamShare {
-    /// The share for the upstream pool that gave `upstream`.
+    /// The share for the upstream pool that sent the job `upstream`.
     pub fn new(valid: &ValidShare, upstream: &UpstreamJob, judged: JudgedShare) -> Self {
         let share = Share {
             job: upstream.job.id.clone(),
@@ -39,11 +39,11 @@ impl UpstreamShare {
 pub struct ForwardRequest {
     /// The share.
     pub share: UpstreamShare,
-    /// Where the connection waits for the share's outcome. It may be gone by then.
+    /// Sends the share's outcome to the connection, which may have ended by then.
     pub reply: oneshot::Sender<Outcome>,
 }
 
-/// The miner's answer to a forwarded share.
+/// The answer to the miner that submitted a forwarded share.
 ///
 /// # Errors
 /// The reason, unless the upstream pool accepted the share.
@@ -56,8 +56,8 @@ pub fn answer_to_miner(outcome: Outcome) -> Result<(), Reason> {
     }
 }
 
-/// What became of the shares for the upstream pool since the start. `forwarded` less the sum of the verdicts is the number
-/// of shares that still wait for one.
+/// Counts of the shares for the upstream pool since the start, by outcome. The shares in `forwarded` that no other count
+/// contains still wait for an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamShareCounts {
     /// Shares that met an upstream pool's target.
@@ -70,15 +70,16 @@ pub struct UpstreamShareCounts {
     pub stale: u64,
     /// Shares whose connection ended before the answer came. Their verdict is unknown.
     pub unanswered: u64,
-    /// Accepted shares that met the network's target, at most one per tip. The upstream pool may have made blocks of them.
+    /// Accepted shares that met the network's target, at most one per tip. The upstream pool may have made blocks from
+    /// them.
     pub blocks: u64,
 }
 
-/// The upstream pool at a glance.
+/// A summary of the upstream pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamSummary {
     /// Address of the pool that takes our shares; `None` while no pool does.
     pub pool: Option<String>,
-    /// What became of the shares.
+    /// Counts of the shares, by outcome.
     pub counts: UpstreamShareCounts,
 }

@@ -14,9 +14,9 @@ use crate::job::{BlockClaim, TemplateJob};
 use crate::pool_state::PoolState;
 use crate::share::FoundBlock;
 
-/// Hashrate of the first target, in H/s, before any miner has connected: a single slow core.
+/// Hashrate that is assumed for the first target, in H/s, before any miner has connected: that of a single slow core.
 const FIRST_GUESS: f64 = 1e6;
-/// The block in work gets a new target when the hashrate differs by this factor from the one that its target was made for.
+/// The current block gets a new target when the hashrate differs by this factor from the one for which the target was made.
 const TOLERANCE: f64 = 2.0;
 /// The shortest time between two jobs, so that miners that are far too fast for the first target do not flood all others
 /// with jobs.
@@ -27,7 +27,7 @@ pub fn prepare(chain: &BuiltinChain, shared: &PoolState) {
     shared.jobs.publish(work(chain, FIRST_GUESS, Now::read().unix, BlockClaim::default()));
 }
 
-/// The next block for miners of this hashrate (H/s) altogether.
+/// The job for the next block, for miners whose total hashrate is `hashrate` (H/s).
 pub fn work(chain: &BuiltinChain, hashrate: f64, now: u32, claim: BlockClaim) -> TemplateJob {
     let template = chain.template(hashrate, now);
     let (bits, start, first) = (template.bits, template.time, template.min_time);
@@ -41,7 +41,7 @@ pub fn work(chain: &BuiltinChain, hashrate: f64, now: u32, claim: BlockClaim) ->
     }
 }
 
-/// Owns the chain: adds found blocks to it one after the other, and publishes jobs until `stop`.
+/// Owns the chain: adds found blocks one by one, and publishes jobs until `stop`.
 pub async fn run(
     mut chain: BuiltinChain,
     shared: Arc<PoolState>,
@@ -50,7 +50,7 @@ pub async fn run(
 ) {
     let mut claim = shared.jobs.current().job().map(|job| job.claim().clone()).unwrap_or_default();
     let mut hashrates = shared.connections.subscribe_hashrate();
-    // A miner may have connected before.
+    // A miner may have connected already.
     hashrates.mark_changed();
     let mut hashrate = FIRST_GUESS;
     let mut not_before = Instant::now();

@@ -26,10 +26,10 @@ use crate::clock::Now;
 use crate::pool_state::PoolState;
 use crate::share::FoundBlock;
 
-/// How long the pool's end waits for verdicts on the last blocks.
+/// How long a stopping pool waits for verdicts on the last blocks.
 const JUDGE_WITHIN: Duration = Duration::from_secs(10);
-/// Blocks that may wait for a verdict. There is about one per tip, so more wait only if nodes give templates, but no
-/// verdicts.
+/// Maximum number of blocks that wait for a verdict. There is about one block per tip, so the queue grows only if nodes
+/// give templates but no verdicts.
 const MAX_SUBMISSIONS: usize = 64;
 
 /// Nodes that have given a first template.
@@ -41,7 +41,8 @@ pub struct NodeSource {
 }
 
 impl NodeSource {
-    /// Waits for a first template for ever, and logs what it waits for. The cookie file is for nodes without a user.
+    /// Waits for a first template without a time limit, and logs what it waits for. The cookie file is for nodes without a
+    /// user.
     ///
     /// # Errors
     /// If waiting will not help: see [`BlockSourceError`].
@@ -73,7 +74,7 @@ impl NodeSource {
         Ok(Self { nodes, templates, state })
     }
 
-    /// The network of the addresses in workers' names, if blocks pay to these.
+    /// The network of the addresses in workers' names, if blocks pay to such addresses.
     pub(super) fn pays_users(&self) -> Option<Network> {
         self.state.pays_users()
     }
@@ -149,7 +150,7 @@ impl NodeSource {
             }
             Effect::Withdraw => {
                 tracing::error!(
-                    "no node has worked for too long: connections end, so that miners turn elsewhere"
+                    "no node has worked for too long: connections end, so that miners switch to another pool"
                 );
                 shared.work_health.set("no node works: there is no work");
                 shared.jobs.withdraw();

@@ -1,6 +1,6 @@
 //! Gets work from an upstream pool, and submits to it the shares that meet its target.
 //!
-//! There is one connection for all miners. The [`client`] keeps it, and reports the outcome of each share.
+//! All miners share one connection. The [`client`] maintains this connection, and reports the outcome of each share.
 
 mod in_flight;
 mod state;
@@ -24,12 +24,12 @@ use super::BlockSourceError;
 use crate::pool_state::PoolState;
 use crate::share::ForwardRequest;
 
-/// Shares that may wait to be submitted.
+/// Maximum number of shares that wait to be submitted.
 const FORWARD_QUEUE: usize = 256;
-/// Shares that may be without an answer; further ones are not submitted. During one round trip the upstream pool's share
-/// interval passes a few times at most.
+/// Maximum number of unanswered shares; further shares are not submitted. Normally, miners find only a few such shares
+/// during one round trip.
 const MAX_IN_FLIGHT: usize = 4_096;
-/// How long the pool's end waits for answers to the last shares.
+/// How long a stopping pool waits for answers to the last shares.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Upstream pools, of which one has given a first job.
@@ -45,7 +45,7 @@ pub struct UpstreamSource {
 }
 
 impl UpstreamSource {
-    /// Waits for a first job for ever, and logs what it waits for.
+    /// Waits for a first job without a time limit, and logs what it waits for.
     ///
     /// # Errors
     /// If waiting will not help: see [`BlockSourceError`].
@@ -136,7 +136,7 @@ impl UpstreamSource {
             Effect::Warn => shared.work_health.set("no upstream pool works: the last job may be outdated"),
             Effect::Idle => {
                 tracing::error!(
-                    "no upstream pool has worked for too long: miners stay connected, but have no work"
+                    "all upstream pools have been down for too long: miners stay connected, but have no work"
                 );
                 shared.work_health.set("no upstream pool works: there is no work");
                 shared.jobs.idle();

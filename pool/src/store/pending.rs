@@ -16,9 +16,9 @@ use crate::share::FoundBlock;
 
 const PENDING: &str = "json";
 const REFUSED: &str = "refused.json";
-/// How many files of refused blocks are kept.
+/// Maximum number of files of refused blocks that are kept.
 const MAX_REFUSED: usize = 100;
-/// The largest file of a block in bytes: 4 MB in hex, and some lines about it.
+/// Maximum size of a block's file in bytes: a block of 4 MB in hex, and some lines about the block.
 const MAX_FILE: u64 = 10 << 20;
 
 /// The folder of these files.
@@ -28,7 +28,7 @@ pub struct PendingBlocks {
 }
 
 impl PendingBlocks {
-    /// Opens the folder; makes it if it is missing.
+    /// Opens the folder; creates it if it is missing.
     pub fn open(data: &Path) -> io::Result<PendingBlocks> {
         let folder = data.join("blocks");
         fs::create_dir_all(&folder)?;
@@ -40,7 +40,7 @@ impl PendingBlocks {
         &self.folder
     }
 
-    /// Writes the file of a block, and waits until the disk has it.
+    /// Writes the file of a block, and waits until the file is on disk.
     pub fn write(&self, found: &FoundBlock) -> io::Result<()> {
         let hash = found.block.block_hash();
         let content = json!({
@@ -76,7 +76,7 @@ impl PendingBlocks {
         for path in self.files(is_pending)? {
             let found = read_json(&path).and_then(|content| {
                 parse_block(&content)
-                    .ok_or_else(|| io::Error::other("it does not have what this program writes"))
+                    .ok_or_else(|| io::Error::other("it does not have the format that this program writes"))
             });
             match found {
                 Ok(found) => blocks.push(found),

@@ -1,4 +1,4 @@
-//! Reads rows back into what they were written from.
+//! Reads accounts and blocks from their rows.
 
 use bitcoin::Amount;
 use database::{sum, unsigned};

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Every share that was accepted is in the totals of its worker's row; the shares of the last days have rows of their own,
-//! too. `accepted_work` and `work` are expected hashes, as decimal text, since SQLite's integers have 63 bits. Times in
-//! `_ms` are milliseconds since the Unix epoch, `found` and `ntime` seconds; `value` is in satoshi; `refused` is NULL
+//! too. `accepted_work` and `work` are expected hashes, as decimal text, since SQLite's integers have only 63 bits. Times
+//! in `_ms` are milliseconds since the Unix epoch, `found` and `ntime` seconds; `value` is in satoshi; `refused` is NULL
 //! for a block that became part of the chain.
 
 use std::path::Path;
@@ -61,7 +61,7 @@ CREATE TABLE IF NOT EXISTS block (
 ) WITHOUT ROWID;
 ";
 
-/// Makes missing tables, and has each commit wait for the disk.
+/// Creates missing tables, and makes each commit wait for the disk.
 pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let exists = exists(connection, path)?;
     let prepare = || {
@@ -87,7 +87,7 @@ pub(super) fn exists(connection: &Connection, path: &Path) -> Result<bool, Store
     if (application, found, tables) == (0, 0, 0) {
         return Ok(false);
     }
-    // A start that was killed within `prepare` leaves the application id without tables.
+    // A process that was killed within `prepare` leaves the application id without tables.
     if application != APPLICATION {
         return Err(StoreError::Foreign { kind: &DATA_FOLDER, path: path.to_owned() });
     }

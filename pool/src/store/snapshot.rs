@@ -31,7 +31,7 @@ pub struct WorkerAccount {
     pub name: String,
     /// Sums since the accounts began.
     pub totals: Totals,
-    /// Number of rows of single accepted shares.
+    /// Number of rows of individual accepted shares.
     pub rows: u64,
 }
 
@@ -46,7 +46,7 @@ pub fn read_accounts(folder: &Path) -> Result<AccountsSnapshot, StoreError> {
     if !schema::exists(&connection, &path)? {
         return Err(DATA_FOLDER.missing(folder));
     }
-    // A transaction, so that all of it is of one moment.
+    // In a transaction, all rows are from the same moment.
     let transaction = connection.transaction().map_err(&database)?;
     read(&transaction).map_err(database)
 }

@@ -1,4 +1,4 @@
-//! What the data folder keeps over a clean end, a kill and a failed write, and which files are left alone.
+//! Tests what the data folder keeps across a clean stop, a kill and a failed write, and which files are left alone.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -99,7 +99,7 @@ fn totals_and_rows_come_back() {
     let accounts = read_accounts(folder.path()).unwrap();
     let rows: Vec<_> =
         accounts.workers.iter().map(|w| (w.name.as_str(), w.totals.accepted, w.rows)).collect();
-    // The row of 1970 is older than a week.
+    // The row of 1970 is older than a week, so it was removed.
     assert_eq!(rows, [("a", 2, 2), ("b", 6, 1)]);
     assert_eq!(accounts.totals.accepted_work, 8 << 70);
     let BlockRecord { hash, .. } = record;
@@ -185,7 +185,7 @@ fn a_folder_in_use_and_files_of_others_are_refused() {
 fn a_write_that_fails_is_reported_and_repeated() {
     let folder = tempfile::tempdir().unwrap();
     let (store, _) = open(folder.path());
-    // Another writer in the way, for longer than SQLite waits.
+    // Another writer locks the database for longer than SQLite waits.
     let other = Connection::open(folder.path().join(DATA_FOLDER.database)).unwrap();
     store.connection.busy_timeout(Duration::from_millis(50)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();

@@ -10,7 +10,7 @@ use task::Totals;
 
 use crate::accounts::{BlockRecord, ShareRecord, UnsavedChanges};
 
-/// Old rows removed in one transaction; few, so that new shares never wait long.
+/// Maximum number of old rows that are removed in one transaction; few, so that new shares never wait long.
 const EXPIRE_AT_ONCE: u32 = 5_000;
 
 /// The ids of workers' rows, by name.
@@ -31,7 +31,7 @@ pub(super) fn write(
         }
     }
     for record in &unsaved.shares {
-        // A worker with a share also has totals, and their row was written above or before.
+        // A worker with a share also has totals, and the row of these totals was written above or earlier.
         if let Some(id) = new.get(&record.worker).or_else(|| ids.get(&record.worker)) {
             share(&transaction, *id, record)?;
         }

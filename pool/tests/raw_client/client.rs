@@ -1,4 +1,4 @@
-//! The pool under test, and a miner that reads its lines without the pool's code.
+//! The pool under test, and a miner that reads the pool's lines without the pool's code.
 
 use std::time::Duration;
 
@@ -56,12 +56,12 @@ pub fn options(address: std::net::SocketAddr, config: Config, block_interval: Du
     }
 }
 
-/// A share takes a few hundred hashes.
+/// A configuration in which a share takes a few hundred hashes.
 pub fn easy() -> Config {
     with_difficulty(1e-7)
 }
 
-/// This difficulty, unless a miner gets a higher one.
+/// A configuration with this difficulty, unless a miner gets a higher one.
 pub fn with_difficulty(difficulty: f64) -> Config {
     let (start_difficulty, minimum_difficulty) = (difficulty, difficulty);
     let vardiff = VardiffConfig { start_difficulty, minimum_difficulty, ..VardiffConfig::default() };
@@ -83,7 +83,7 @@ pub struct WireJob {
     pub nbits: u32,
     pub ntime: u32,
     pub clean: bool,
-    /// The difficulty that was sent before it.
+    /// The last difficulty that was sent before the job.
     pub difficulty: f64,
 }
 
@@ -102,7 +102,7 @@ impl Client {
         Client { lines, write, extranonce1: vec![], difficulty: 0.0, jobs: vec![] }
     }
 
-    /// Subscribed, authorized, and with a job.
+    /// Connects, subscribes, authorizes a worker, and waits for a job.
     pub async fn ready(pool: &TestPool, worker: &str) -> Client {
         let mut client = Client::connect(pool).await;
         client.subscribe().await;
@@ -124,7 +124,7 @@ impl Client {
         self.write.write_all(format!("{line}\n").as_bytes()).await.unwrap();
     }
 
-    /// The next line, after noting jobs and difficulties; `None` at the end of the connection.
+    /// Reads the next line, and records jobs and difficulties; `None` at the end of the connection.
     pub async fn next(&mut self) -> Option<Value> {
         let line = tokio::time::timeout(DEADLINE, self.lines.next_line()).await.expect("the pool is silent");
         let message: Value = serde_json::from_str(&line.ok()??).unwrap();

@@ -1,5 +1,5 @@
-//! A miner of literal lines against a pool on a real socket. It shares no code with the pool but SHA-256d and reads the
-//! lines by itself.
+//! Tests a pool on a real socket with a miner that sends literal lines and has a parser of its own. The miner shares no
+//! code with the pool except SHA-256d.
 
 mod client;
 mod prometheus;
@@ -227,7 +227,7 @@ async fn connections_and_the_time_to_authorize_are_limited() {
     assert_eq!(second.next().await, None, "one connection too many");
     assert!(pool.handle.is_full());
     assert_eq!(first.next().await, None, "no worker in time");
-    // The next connection is admitted, if not at once.
+    // The next connection is admitted, though perhaps not immediately.
     loop {
         let mut client = Client::connect(&pool).await;
         let _ =
@@ -317,7 +317,7 @@ async fn http_serves_health_summary_and_metrics() {
     assert_eq!(summary["totals"]["shares"], json!({"accepted": 1, "rejected": 0, "stale": 0}));
     let worker = &summary["workers"][0];
     assert_eq!(worker["worker"], "w\"1");
-    // It is estimated from one share, which takes 429 hashes on average.
+    // The hashrate is estimated from one share, which takes 429 hashes on average.
     let hashrate = worker["hashrate"].as_f64().unwrap();
     assert!(hashrate > 0.0 && hashrate.is_finite(), "{summary}");
     let (_, metrics) = get(http, "/metrics").await;

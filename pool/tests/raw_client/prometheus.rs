@@ -19,8 +19,8 @@ fn are_labels(text: &str) -> bool {
     })
 }
 
-/// Panics if a scraper would refuse the text: each family stands in one piece under its HELP and TYPE, and no series comes
-/// twice.
+/// Panics if a scraper would refuse the text: the lines of each family must follow its HELP and TYPE without a gap, and no
+/// series may occur twice.
 pub fn check(text: &str) {
     assert!(text.ends_with('\n'), "the last line has no end");
     let (mut families, mut series) = (HashSet::new(), HashSet::new());

@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::client::{Client, TestPool, easy, unhex};
 
-/// Subscribes, and returns the session's name, by which a later connection resumes it.
+/// Subscribes, and returns the session's id, by which a later connection can resume the session.
 async fn subscribe(client: &mut Client, former: Option<&str>) -> String {
     let line = json!({"id": 2, "method": "mining.subscribe", "params": ["raw/1", former]});
     let answer = client.ask(&line.to_string()).await;
@@ -53,7 +53,7 @@ async fn a_miner_resumes_its_session() {
     let nonce = second.share(&next, &[1; 8]);
     assert_eq!(second.submit("w", &next.id, &[1; 8], next.ntime, nonce).await, 0);
 
-    // An unknown name gives a new session.
+    // An unknown id gives a new session.
     let mut stranger = Client::connect(&pool).await;
     for former in ["00112233445566778899aabbccddeeff", "x", ""] {
         let own = subscribe(&mut stranger, Some(former)).await;
@@ -102,7 +102,7 @@ async fn one_miner_s_flood_of_messages_does_not_delay_others() {
     let mut hasty = Client::ready(&pool, "hasty").await;
     let lines = "{\"id\":7,\"method\":\"mining.ping\",\"params\":[]}\n".repeat(15);
     hasty.write.write_all(lines.as_bytes()).await.unwrap();
-    // All are answered in the end, in two seconds or more. Another connection does not wait for that.
+    // All messages are eventually answered, after at least two seconds. Another connection does not have to wait for this.
     let mut other = Client::ready(&pool, "other").await;
     let start = std::time::Instant::now();
     let pong = other.ask(r#"{"id": 9, "method": "mining.ping", "params": []}"#).await;

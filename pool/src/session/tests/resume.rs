@@ -3,7 +3,7 @@
 use super::*;
 use crate::session::resume::{KEEP, MAX_DIGESTS};
 
-/// A former session of this id with so many accepted shares.
+/// A former session with this id and this many accepted shares.
 fn former(id: SessionId, shares: usize) -> Box<SessionState> {
     let mut harness = Harness::ready(1e6);
     harness.session.state.id = id;
@@ -31,7 +31,7 @@ fn suspended_sessions_are_bounded_in_number_and_time() {
     assert!(sessions.take(&ids[1], just_before).is_none(), "there is only one");
     assert!(sessions.take(&ids[2], now + KEEP).is_none(), "its time is over");
 
-    // A session that was resumed and suspended again expires by its last suspension.
+    // The expiry of a session that was resumed and suspended again counts from its last suspension.
     sessions.insert(session, now);
     let session = sessions.take(&ids[1], now).unwrap();
     let later = now + Duration::from_secs(1);
@@ -52,7 +52,7 @@ fn accepted_shares_of_suspended_sessions_are_bounded() {
     insert(2, 1);
     let (known, forgotten) = take(2).unwrap();
     assert_eq!(known, 0);
-    // Its jobs are forgotten with the shares, so that none of these counts twice.
+    // The session's jobs are forgotten with its shares, so that no share counts twice.
     let mut harness = Harness::new(1e6);
     harness.resume(Some(forgotten));
     assert!(harness.issued().is_empty());
@@ -90,7 +90,7 @@ fn a_resumed_session_keeps_its_jobs_and_hashrate_while_the_tip_is_the_same() {
     assert!(next.last_id().issue > old.issue);
     let former = suspend(next);
 
-    // Another tip, or a pool without work, outdates its jobs.
+    // Another tip, or a pool without work, makes the session's jobs stale.
     let mut template = Harness::new(1e6).template_job();
     Arc::make_mut(&mut template.template).prev_hash = bitcoin::BlockHash::all_zeros();
     let mut moved = Harness::new(1e6);

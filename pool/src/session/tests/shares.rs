@@ -1,4 +1,4 @@
-//! The effects of a share beside its answer.
+//! Tests the effects of a share other than its answer.
 
 use task::Verdict;
 
@@ -24,7 +24,7 @@ fn counted(outcome: &Reaction) -> &JudgedShare {
     outcome.iter().find_map(|e| if let Effect::CountShare(judged) = e { Some(judged) } else { None }).unwrap()
 }
 
-/// Whether the bans count a share as accepted, if they count it.
+/// Whether a share counts as accepted for bans; `None` if it does not count for bans.
 fn counted_for_ban(outcome: &Reaction) -> Option<bool> {
     outcome.iter().find_map(|e| if let Effect::CountForBan { accepted } = e { Some(*accepted) } else { None })
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::job::UpstreamJob;
 use crate::share::UpstreamShare;
 
-/// A session on an upstream pool's job whose shares have this difficulty, wanting a share per second.
+/// A session on an upstream pool's job whose shares have this difficulty. The miner should find one share per second.
 fn proxied(difficulty: f64, extranonce2_len: usize) -> Harness {
     let mut harness = Harness::new(1e6);
     let job = Arc::new(Job::new(1, upstream_job(difficulty, extranonce2_len, 0)));
@@ -59,7 +59,7 @@ fn forwarded_share(outcome: &Reaction) -> Option<UpstreamShare> {
 #[test]
 fn shares_for_the_upstream_pool_wait_for_its_verdict() {
     let mut harness = proxied(1e-6, 8);
-    // A hundred times what the miner is asked for.
+    // The upstream pool's difficulty is a hundred times the miner's.
     assert_eq!(harness.job.height, 840_000);
     let id = harness.issued()[0].id;
     let (mut forwarded, mut counted) = (None, 0);
@@ -111,7 +111,7 @@ fn no_difficulty_is_above_the_upstream_s() {
     harness.line(r#"{"id":3,"method":"mining.suggest_difficulty","params":[2]}"#);
     assert!(harness.issued().iter().all(|issued| issued.difficulty <= harness.job.difficulty));
     assert!((harness.job.difficulty / 2e-8 - 1.0).abs() < 1e-6);
-    // Nor above the network's, where shares are worth more than blocks.
+    // If the upstream pool's difficulty exceeds the network's, the network's is the limit.
     assert_eq!(Job::new(2, upstream_job(1e9, 8, 1)).difficulty, 1.0);
 }
 
@@ -141,7 +141,7 @@ fn connections_survive_new_upstream_jobs_and_a_time_without_any() {
     let effects = harness.publish(upstream_job(1e-9, 4, 2));
     assert!(lines(&effects).last().unwrap().contains("mining.notify"), "{effects:?}");
 
-    // Without room to count jobs, none is sent twice.
+    // Without room to count jobs, no job is sent twice.
     assert_eq!(harness.job.layout.issue, 0);
     harness.line(r#"{"id":3,"method":"mining.suggest_difficulty","params":[1e-9]}"#);
     assert!(lines(&harness.pass(600)).iter().all(|line| !line.contains("notify")));
@@ -162,7 +162,7 @@ fn version_rolling_is_what_the_upstream_pool_grants() {
     let configure = r#"{"id":5,"method":"mining.configure","params":[["version-rolling"],{"version-rolling.mask":"1fffe000"}]}"#;
     let effects = harness.line(configure);
     assert!(lines(&effects)[0].contains(r#""version-rolling.mask":"00000000""#), "{effects:?}");
-    // Another pool grants some.
+    // Another pool grants some version bits.
     let mut granting = upstream_job(1e-9, 8, 1);
     granting.job = Arc::new(stratum::Job { version_mask: 0x00ff_e000, ..stratum::Job::clone(&granting.job) });
     let effects = harness.publish(granting.clone());
@@ -187,7 +187,7 @@ fn a_repeated_job_that_cannot_be_told_apart_counts_no_share_twice() {
     assert_eq!(harness.job.layout.issue, 0);
     let first = harness.issued()[0].id;
     let share = mine_for(&mut harness, first, "\"result\":true");
-    // As with another difficulty or version mask of the upstream pool's.
+    // The pool publishes the job again, as after a new difficulty or version mask of the upstream pool.
     harness.publish(harness.job.content.clone());
     let second = harness.issued()[1].id;
     assert!(first != second && second.issue == 0);
@@ -197,7 +197,7 @@ fn a_repeated_job_that_cannot_be_told_apart_counts_no_share_twice() {
 
 #[test]
 fn a_session_is_resumed_only_if_there_is_a_job_for_it() {
-    // With room to count jobs, and without.
+    // The first layout has room to count jobs, the second one has not.
     for (extranonce2_len, resumed) in [(8, true), (4, false)] {
         let former = proxied(1e-9, extranonce2_len);
         let job = former.job.clone();
@@ -205,7 +205,7 @@ fn a_session_is_resumed_only_if_there_is_a_job_for_it() {
         let mut harness = proxied(1e-9, extranonce2_len);
         let now = harness.now;
         assert_eq!(session_on(&job, [8; 16], 0xbb, now).can_resume(&former), resumed);
-        // There is one as soon as the upstream pool has sent another.
+        // The session can be resumed once the upstream pool has sent another job.
         let next = Arc::new(Job::new(2, upstream_job(1e-9, extranonce2_len, 0)));
         harness.session = session_on(&next, [8; 16], 0xbb, now);
         assert!(harness.session.can_resume(&former));

@@ -1,4 +1,4 @@
-//! When miners get new work from the nodes' templates, and when they lose it. No I/O, no clock.
+//! Decides when miners get new work from the nodes' templates, and when work is withdrawn. No I/O, no clock.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,11 +9,11 @@ use node::{BlockVerdict, HeaderTimes, MinDifficultyTime, TemplateUpdate};
 use crate::clock::Now;
 use crate::job::{BlockClaim, TemplateJob};
 
-/// How long miners keep the last job when no node works. For so long it is more likely than not that no new block has been
-/// found.
+/// How long miners keep the last job when no node works. After this time, a new block has probably been found, so shares of
+/// the job would be stale.
 const KEEP_WORK: Duration = Duration::from_secs(10 * 60);
 
-/// What happened at the nodes.
+/// An event at the nodes.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A node has a new template.
@@ -31,7 +31,7 @@ pub enum Event {
     Tick,
 }
 
-/// What the source has to do.
+/// An action that the source must carry out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Publish [`NodeWorkState::work`]: a node has given a new template.
@@ -40,7 +40,7 @@ pub enum Effect {
     Renew,
     /// Warn that no node works, and that miners keep their job for this time at most.
     Warn {
-        /// From now on.
+        /// The time from now.
         keep: Duration,
     },
     /// Withdraw the work, which is too old.
@@ -86,7 +86,7 @@ impl NodeWorkState {
         }
     }
 
-    /// The network of the addresses in workers' names, if blocks pay to these.
+    /// The network of the addresses in workers' names, if blocks pay to such addresses.
     pub fn pays_users(&self) -> Option<Network> {
         self.payout.is_none().then_some(self.network)
     }
@@ -111,7 +111,7 @@ impl NodeWorkState {
         self.renew_at.into_iter().chain(self.withdraw_at).min()
     }
 
-    /// Takes an event, and returns what the source has to do.
+    /// Handles an event, and returns the actions for the source.
     pub fn on_event(&mut self, event: Event, now: Now) -> Vec<Effect> {
         match event {
             Event::Template(update) => self.on_template(update),
@@ -120,7 +120,8 @@ impl NodeWorkState {
                 vec![Effect::Warn { keep: KEEP_WORK }]
             }
             Event::BlockJudged { parent, verdict } => {
-                // The next try waits for the next template: this one may make each block invalid.
+                // Another block on this tip must wait for the next template, since the current one may make each block
+                // invalid.
                 let rejected = matches!(verdict, BlockVerdict::Rejected(_));
                 self.rejected |= rejected && parent == self.update.template.prev_hash;
                 Vec::new()
@@ -145,7 +146,7 @@ impl NodeWorkState {
             self.renew_at = None;
             return vec![Effect::Withdraw];
         }
-        // If the calendar was set back meanwhile, the new work has the same times and a new deadline.
+        // If the system clock was set back meanwhile, the new work has the same times and a new deadline.
         if self.renew_at.take_if(|at| now.at >= *at).is_some() {
             return vec![Effect::Renew];
         }
@@ -175,7 +176,7 @@ mod tests {
         NodeWorkState::new(network, None, Arc::new([]), MinDifficultyTime::Honest, update(1))
     }
 
-    /// The nodes have judged a block on top of this tip.
+    /// Reports the nodes' verdict on a block on top of this tip.
     fn judged(state: &mut NodeWorkState, tip: u8, verdict: BlockVerdict) {
         let parent = BlockHash::from_byte_array([tip; 32]);
         assert_eq!(state.on_event(Event::BlockJudged { parent, verdict }, now(1)), []);
@@ -239,7 +240,7 @@ mod tests {
         assert_eq!((work.times.bits.to_consensus(), work.times.first), (0x1d00_ffff, UNIX + 1201));
         assert_eq!(state.next_deadline(), None);
 
-        // The work is withdrawn before its times run out, and with it go its times.
+        // The work is withdrawn before its times must be replaced, so there is no deadline for the times any more.
         let mut state = self::state(Network::Testnet4);
         state.work(now(0));
         state.on_event(Event::AllNodesDown, now(0));

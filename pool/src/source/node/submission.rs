@@ -7,7 +7,7 @@ use crate::share::FoundBlock;
 use crate::store::PendingBlocks;
 
 /// Submits a block to all nodes until one has judged it. Meanwhile the block is written to `pending`, if there is a data
-/// folder; the verdict counts only when that is done.
+/// folder; the verdict counts only when the block has been written.
 pub async fn submit(
     nodes: Nodes,
     found: FoundBlock,

@@ -1,4 +1,4 @@
-//! Shares that wait for an upstream pool's answer, and counts of the answers. No I/O but the log, no clock.
+//! Shares that wait for an upstream pool's answer, and counts of the answers. No I/O except logging, no clock.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -1,4 +1,4 @@
-//! When miners get jobs from the upstream pool, and when they lose them. No I/O, no clock.
+//! Decides when miners get jobs from the upstream pool, and when jobs are withdrawn. No I/O, no clock.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,11 +7,11 @@ use stratum::Job;
 
 use crate::job::{BlockClaim, ExtranonceLayout, ExtranonceTooSmall, UpstreamJob};
 
-/// How long miners keep the last job when no upstream pool works. Meanwhile the session may be resumed, and then their
-/// shares count.
+/// How long miners keep the last job when no upstream pool works. If the session with the upstream pool is resumed
+/// meanwhile, their shares count.
 const KEEP_WORK: Duration = Duration::from_secs(60);
 
-/// What happened at the upstream pool.
+/// An event at the upstream pool.
 #[derive(Debug)]
 pub enum Event {
     /// An event of the client.
@@ -20,7 +20,7 @@ pub enum Event {
     Tick,
 }
 
-/// What the source has to do.
+/// An action that the source must carry out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Publish [`UpstreamWorkState::job`].
@@ -29,7 +29,7 @@ pub enum Effect {
     Warn,
     /// Withdraw the job, but keep the miners' connections.
     Idle,
-    /// Report that the pool's extranonce2 is too small to be shared out, and withdraw the job.
+    /// Report that the pool's extranonce2 is too small to be divided among miners, and withdraw the job.
     Unusable(ExtranonceTooSmall),
 }
 
@@ -40,7 +40,7 @@ pub struct UpstreamWorkState {
     pool: Option<String>,
     job: Option<(Arc<Job>, ExtranonceLayout)>,
     epoch: u64,
-    /// The next job voids all earlier ones, even if it is not `clean`.
+    /// Whether the next job voids all earlier ones even if it is not `clean`.
     next_is_clean: bool,
     claim: BlockClaim,
     /// When the job of a lost pool is withdrawn.
@@ -64,7 +64,7 @@ impl UpstreamWorkState {
         self.idle_at
     }
 
-    /// Takes an event, and returns what the source has to do. Answers to shares are ignored.
+    /// Handles an event, and returns the actions for the source. Answers to shares are ignored.
     pub fn on_event(&mut self, event: Event, now: Instant) -> Vec<Effect> {
         use client::Event::{Authorized, ExtranonceChanged, Job, Lost};
         match event {
