@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// Values by name, sorted by name. Copies share one allocation, since each of tens of thousands of tasks has the attributes of its
-/// agent. A map of strings for each would take several times as much memory.
+/// Values by name, sorted by name. Copies share one allocation, since each of tens of thousands of tasks has the attributes of
+/// its agent. A map of strings for each task would take several times as much memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "BTreeMap<String, String>")]
 pub struct Attributes(Arc<[(Box<str>, Box<str>)]>);
@@ -42,7 +42,7 @@ impl From<BTreeMap<String, String>> for Attributes {
     }
 }
 
-/// If several have the same name, the last one stays.
+/// If several attributes have the same name, the last one is kept.
 impl FromIterator<(String, String)> for Attributes {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(attributes: I) -> Self {
         Self::from(attributes.into_iter().collect::<BTreeMap<_, _>>())

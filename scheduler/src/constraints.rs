@@ -1,15 +1,15 @@
-//! Where tasks may run, in Marathon's language: `FIELD:OPERATOR[:VALUE]`, where the field is `hostname` or an
-//! attribute of the agents. Pure. See "Constraints" in Marathon's documentation.
+//! Where tasks may run, in Marathon's syntax: `FIELD:OPERATOR[:VALUE]`, where the field is `hostname` or an attribute of the
+//! agents. See "Constraints" in Marathon's documentation.
 //!
 //! | operator | a task may run where the field's value |
 //! |---|---|
-//! | `UNIQUE` | is that of no other task |
+//! | `UNIQUE` | is not that of any other task |
 //! | `CLUSTER` | is that of all other tasks |
 //! | `CLUSTER:V` | is `V` |
 //! | `GROUP_BY` | is new, or has the fewest tasks |
-//! | `GROUP_BY:N` | likewise, and there are at least `N` values before one is used again |
+//! | `GROUP_BY:N` | is new, or has the fewest tasks once `N` values have tasks |
 //! | `LIKE:R` | matches the regular expression as a whole |
-//! | `UNLIKE:R` | does not, or there is no such attribute |
+//! | `UNLIKE:R` | does not match the regular expression, or there is no such attribute |
 //! | `MAX_PER:N` | is that of fewer than `N` tasks |
 
 mod groups;
@@ -23,10 +23,10 @@ use regex::Regex;
 pub use self::groups::{Occupancy, TentativeOccupancy};
 use crate::attributes::Attributes;
 
-/// The field that stands for the agent's host name.
+/// The name of the field that has the agent's host name.
 const HOSTNAME: &str = "hostname";
 
-/// One constraint. Its `Display` is the text that it was read from.
+/// One constraint. Its `Display` is the text from which it was parsed.
 #[derive(Clone, Debug)]
 pub struct Constraint {
     text: String,
@@ -44,7 +44,7 @@ enum Operator {
     MaxPer(usize),
 }
 
-/// The properties of an agent that constraints look at.
+/// The properties of an agent that constraints check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// The host name.
@@ -84,7 +84,7 @@ pub enum ConstraintError {
     Regex {
         /// The operator.
         operator: &'static str,
-        /// What is wrong with it.
+        /// The regex parser's error.
         #[source]
         source: regex::Error,
     },
@@ -139,7 +139,7 @@ impl fmt::Display for Constraint {
 }
 
 impl Place {
-    /// The place that an offer is for.
+    /// The place of the agent that an offer is for.
     pub fn of(offer: &Offer) -> Self {
         let attribute = |attribute: &Attribute| (attribute.name.clone(), text(attribute));
         Self { host: offer.hostname.clone(), attributes: offer.attributes.iter().map(attribute).collect() }
@@ -151,7 +151,7 @@ impl Place {
 }
 
 /// An attribute's value in the syntax of agents' options: `3.5`, `[1-5,7-9]`, `{a,b}`, `text`. Ranges and sets are sorted, as in
-/// Marathon, so that equal ones are the same value, however an agent lists them.
+/// Marathon, so that equal ones have the same text, in whatever order an agent lists them.
 fn text(attribute: &Attribute) -> String {
     if let Some(scalar) = &attribute.scalar {
         return scalar.value.to_string();
@@ -171,13 +171,13 @@ fn text(attribute: &Attribute) -> String {
 }
 
 impl Constraint {
-    /// The value of the constraint's field for an agent.
+    /// The value of the constraint's field for an agent; `None` if the agent has no such attribute.
     pub fn value<'a>(&self, place: &'a Place) -> Option<&'a str> {
         place.value(&self.field)
     }
 
-    /// Whether one more task may run here, beside those that are there or on trial. `index` is this constraint's among
-    /// those that the trial's occupancy was made for. Without the attribute, only UNLIKE is met.
+    /// Whether one more task may run here, in addition to the tasks in `placed`. `index` is the position of this constraint among
+    /// those for which `placed` was created. If the agent has no such attribute, only UNLIKE is met.
     pub fn allows(&self, here: &Place, index: usize, placed: &TentativeOccupancy<'_>) -> bool {
         let Some(value) = here.value(&self.field) else {
             return matches!(self.operator, Operator::Unlike(_));
@@ -198,7 +198,7 @@ impl Constraint {
         }
     }
 
-    /// Whether a place that was refused may be allowed when tasks are added elsewhere.
+    /// Whether a place that was refused may become allowed when tasks are added elsewhere.
     pub fn waits_for_others(&self) -> bool {
         matches!(self.operator, Operator::GroupBy(_))
     }
@@ -230,7 +230,7 @@ mod tests {
         constraint.allows(here, 0, &TentativeOccupancy::of(&occupancy))
     }
 
-    /// Whether one more may run on `rack`, beside those on `placed`.
+    /// Whether one more task may run on `rack`, in addition to one task on each rack in `placed`.
     fn allows(constraint: &str, rack: &str, placed: &[&str]) -> bool {
         let placed: Vec<_> = placed.iter().map(|rack| place(rack)).collect();
         allows_beside(&constraint.parse().unwrap(), &place(rack), &placed)
@@ -322,7 +322,7 @@ mod tests {
         assert_eq!(values, ["h", "r1", "3", "[1-5,7-9]", "{a,b}", ""].map(Some));
     }
 
-    /// Places one task after the other wherever it is allowed; how many ended up where.
+    /// Tries to place one task on each of these racks, in this order. Returns the number of tasks on each rack.
     fn fill(constraint: &str, offers: &[u8]) -> BTreeMap<u8, usize> {
         let constraint: Constraint = constraint.parse().unwrap();
         let (mut placed, mut counts) = (Vec::new(), BTreeMap::new());

@@ -1,7 +1,7 @@
 //! The records of the framework, which are persisted before anything depends on them.
 //!
-//! Records change by a [`Change`] alone. [`apply()`] implements the meaning of each change once; memory, SQLite and ZooKeeper
-//! implement [`Records`], which only gets and puts.
+//! Records change only through a [`Change`]. [`apply()`] implements each change once for all backends. The backends (memory,
+//! SQLite and ZooKeeper) implement [`Records`], which only reads and writes single records.
 
 mod apply;
 mod change;

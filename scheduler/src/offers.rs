@@ -1,9 +1,9 @@
-//! Decides about offers: what is launched on them, and what is declined. Pure.
+//! Decides which tasks are launched on offers, and which offers are declined. The functions are pure.
 //!
 //! A server takes a fixed amount of CPU and memory, and two ports. A worker takes a fixed amount of memory and all CPU that is
-//! left. If this is more than one worker may take, there are several. [`WorkerLimits`] and
+//! left. If this is more than one worker may take, several workers are launched. [`WorkerLimits`] and
 //! [`constraints`](crate::constraints) apply. All offers of one agent are used together, since Mesos offers an agent's resources
-//! in pieces. Tasks take resource entries of the offers as they are, so that reservations and allocation roles stay.
+//! in pieces. Tasks take resource entries of the offers unchanged, so that reservations and allocation roles are preserved.
 
 mod fit;
 #[cfg(test)]
@@ -22,12 +22,13 @@ use crate::constraints::{Constraint, Occupancy, Place, TentativeOccupancy};
 
 /// Memory of a worker's executor and task together, MB.
 pub const WORKER_MEM: u64 = 128;
-/// The least CPU for a worker by default, thousandths.
+/// The default of the minimum CPU for a worker, thousandths.
 const WORKER_CPUS_MILLI: u64 = 100;
 
-/// Offers of agents before maintenance are declined for at most this time: only the next offer says if the plan has changed.
+/// The offers of an agent whose maintenance is near are declined for at most this time, since only the next offer shows whether
+/// the plan has changed.
 const LEAVING: Duration = Duration::from_secs(10);
-/// Offers of an agent whose resources are to be gathered are declined for this time.
+/// The offers of an agent are declined for this time while its resources are collected, to be offered together.
 const HELD: Duration = Duration::from_secs(1);
 
 /// What the next offers are wanted for.
@@ -39,7 +40,7 @@ pub enum Demand {
     Server {
         /// Thousandths of a CPU, executor and task together.
         cpus_milli: u64,
-        /// Memory of both, MB.
+        /// Memory in MB, executor and task together.
         mem: u64,
     },
     /// A worker on each agent that has CPU left.
@@ -49,15 +50,15 @@ pub enum Demand {
 /// The limits for workers. CPU is in thousandths.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerLimits {
-    /// The most CPU for all tasks together, the server included.
+    /// Maximum CPU of all tasks together, including the server.
     pub max_cpus_milli: Option<u64>,
-    /// The most workers.
+    /// Maximum number of workers.
     pub max_workers: Option<u64>,
-    /// The most CPU for one worker; `None` for all that its agent offers.
+    /// Maximum CPU for one worker; `None` if a worker may take all CPU that its agent offers.
     pub worker_cpus_milli: Option<u64>,
-    /// The least CPU for a worker.
+    /// Minimum CPU for a worker.
     pub min_worker_cpus_milli: u64,
-    /// CPU that is not to be used on each agent.
+    /// CPU that is left unused on each agent.
     pub reserve_cpus_milli: u64,
 }
 
@@ -78,7 +79,7 @@ impl Default for WorkerLimits {
 pub struct Placement {
     /// The limits for workers.
     pub limits: WorkerLimits,
-    /// Whether workers take revocable CPU, and no other.
+    /// Whether workers take only revocable CPU.
     pub revocable: bool,
     /// The constraints for workers. All must be met.
     pub workers: Vec<Constraint>,
@@ -91,9 +92,9 @@ pub struct Placement {
 pub struct AgentMarks {
     /// How many launches in a row have failed.
     pub failures: u32,
-    /// Nothing is launched for this time, since tasks have failed.
+    /// How long nothing is launched on the agent, since tasks have failed.
     pub paused: Option<Duration>,
-    /// The machine becomes unavailable in this time.
+    /// The time until the machine becomes unavailable.
     pub leaving: Option<Duration>,
     /// Whether offers are declined until the resources can be offered together.
     pub held: bool,
@@ -101,7 +102,7 @@ pub struct AgentMarks {
     pub fetches: bool,
 }
 
-/// What a plan depends on, beside the offers.
+/// What a plan depends on, besides the offers.
 #[derive(Clone)]
 pub struct PlanContext<'a> {
     /// What the offers are wanted for.
@@ -114,11 +115,11 @@ pub struct PlanContext<'a> {
     pub workers_left: u64,
     /// How many agents may begin to fetch the executor.
     pub fetches_left: u64,
-    /// The workers that there are, as constraints count them.
+    /// The existing workers, as constraints count them.
     pub placed: &'a Occupancy,
-    /// The marks of the agent with an id.
+    /// Returns the marks of the agent with this id.
     pub marks: &'a dyn Fn(&str) -> AgentMarks,
-    /// For how long useless offers are declined.
+    /// How long offers that cannot be used are declined.
     pub refuse: Duration,
     /// Whether agents with the fewest failures are used first.
     pub fewest_failures_first: bool,
@@ -127,7 +128,7 @@ pub struct PlanContext<'a> {
 /// What to do with the offers. Each offer is in exactly one of `tasks`, `declines` and `waiting`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// The tasks to launch. The tasks of one agent follow each other, and the last of them has the agent's offers.
+    /// The tasks to launch. The tasks on one agent are consecutive, and the last of them holds the agent's offers.
     pub tasks: Vec<PlannedTask>,
     /// The offers to decline.
     pub declines: Vec<Decline>,
@@ -135,14 +136,14 @@ pub struct Plan {
     pub waiting: Vec<Waiting>,
     /// The agents on which nothing is launched, although something is wanted.
     pub unused: Vec<UnusedAgent>,
-    /// Whether a constraint prevented a launch. It may be met when workers come or go.
+    /// Whether a constraint prevented a launch. The constraint may be met when workers are added or removed.
     pub held_back: bool,
 }
 
 /// One task to launch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedTask {
-    /// All offers of the agent; none if a further task of the agent follows, which has them.
+    /// All offers of the agent; empty if a further task on the same agent follows, since the last one holds the offers.
     pub offers: Vec<String>,
     /// The agent's id.
     pub agent: String,
@@ -163,7 +164,7 @@ pub struct PlannedTask {
 pub struct Decline {
     /// The ids of the offers.
     pub offers: Vec<String>,
-    /// For how long.
+    /// How long the offers are declined.
     pub refuse: Duration,
 }
 
@@ -176,7 +177,7 @@ pub struct Waiting {
     pub offers: Vec<String>,
 }
 
-/// Decides about offers.
+/// Plans what to do with the offers.
 pub fn plan<'a>(offers: &'a [Offer], context: &PlanContext<'_>) -> Plan {
     let mut agents: BTreeMap<&'a str, Vec<&'a Offer>> = BTreeMap::new();
     for offer in offers {
@@ -202,7 +203,7 @@ pub fn plan<'a>(offers: &'a [Offer], context: &PlanContext<'_>) -> Plan {
     planner.plan
 }
 
-/// An agent whose offers are not decided about yet.
+/// An agent whose offers have not been decided on yet.
 struct Candidate<'a> {
     agent: &'a str,
     offers: Vec<&'a Offer>,
@@ -212,7 +213,7 @@ struct Candidate<'a> {
 /// The plan so far.
 struct Planner<'a> {
     context: PlanContext<'a>,
-    /// The workers that there are, including those of the plan.
+    /// The existing workers and the planned ones.
     placed: TentativeOccupancy<'a>,
     plan: Plan,
 }
@@ -253,8 +254,9 @@ impl<'a> Planner<'a> {
         None
     }
 
-    /// Tries agents again whose constraints may be met now that workers are planned on other agents. Agents that are alike for all
-    /// constraints are in one group. Groups are tried again only while the counts of the constraints change.
+    /// Tries those agents again whose constraints may be met now that workers are planned on other agents. Agents with equal
+    /// values for all constraints form a group in `waiting`. The groups are tried again only while the counts of the constraints
+    /// change.
     fn try_again(&mut self, waiting: &mut BTreeMap<Vec<Option<String>>, Vec<Candidate<'_>>>) {
         if !self.constraints().iter().any(Constraint::waits_for_others) {
             return;
@@ -277,7 +279,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The values of an agent for all constraints.
+    /// The agent's value for each constraint.
     fn values(&self, place: &Place) -> Vec<Option<String>> {
         self.constraints().iter().map(|it| it.value(place).map(str::to_owned)).collect()
     }
@@ -303,7 +305,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Whether the agent has to wait for its turn to fetch. A server does not wait, since nothing is mined without it.
+    /// Whether the agent has to wait for its turn to fetch the executor. A server does not wait, since nothing can be mined
+    /// without it.
     fn must_wait(&self) -> bool {
         self.context.demand == Demand::Workers && self.context.fetches_left == 0
     }

@@ -1,4 +1,4 @@
-//! How many tasks there are for each value of a constraint's field.
+//! The number of tasks for each value of a constraint's field.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,7 +8,7 @@ use super::{Constraint, Place};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Groups {
     sizes: HashMap<String, usize>,
-    /// How many values there are for each number of tasks.
+    /// The number of values that have a given number of tasks.
     by_size: BTreeMap<usize, usize>,
     /// The number of all tasks, including those without the field.
     total: usize,
@@ -50,19 +50,19 @@ impl Groups {
     }
 }
 
-/// The workers that constraints count, for each constraint.
+/// For each constraint, the number of workers for each value of its field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Occupancy {
     groups: Vec<Groups>,
 }
 
 impl Occupancy {
-    /// No tasks, for these constraints.
+    /// An occupancy without tasks, for these constraints.
     pub fn new(constraints: &[Constraint]) -> Self {
         Self { groups: vec![Groups::default(); constraints.len()] }
     }
 
-    /// Adds a task. `constraints` are those of [`Self::new`].
+    /// Adds a task. `constraints` must be those given to [`Self::new`].
     pub fn add(&mut self, constraints: &[Constraint], place: &Place) {
         for (groups, constraint) in self.groups.iter_mut().zip(constraints) {
             groups.change(constraint.value(place), 1);
@@ -77,7 +77,7 @@ impl Occupancy {
     }
 }
 
-/// An occupancy with changes that are not made yet. The cost depends on the number of changes alone.
+/// An occupancy with tentative changes. The cost depends only on the number of changes.
 #[derive(Clone, Debug)]
 pub struct TentativeOccupancy<'a> {
     groups: Vec<TentativeGroups<'a>>,
@@ -108,20 +108,20 @@ impl<'a> TentativeOccupancy<'a> {
         self.groups.get(index)
     }
 
-    /// The smallest number of tasks of a value, and the number of values, for each constraint. If this has not changed, no further
-    /// constraint can be met.
+    /// For each constraint, the smallest number of tasks that a value has, and the number of values. If these numbers have not
+    /// changed, no further constraint can be met.
     pub fn level(&self) -> Vec<(usize, usize)> {
         self.groups.iter().map(|groups| (groups.smallest().unwrap_or(0), groups.count())).collect()
     }
 }
 
-/// The number of tasks for each value of one field, with changes.
+/// The number of tasks for each value of one field, including the tentative changes.
 #[derive(Clone, Debug)]
 pub(super) struct TentativeGroups<'a> {
     base: &'a Groups,
-    /// The numbers that differ from the base's, by value.
+    /// The number of tasks of each value that was changed.
     changed: HashMap<String, usize>,
-    /// How many of the changed values had each number of tasks before, and how many have it now.
+    /// The number of changed values that have a given number of tasks, before and after the changes.
     before: BTreeMap<usize, usize>,
     now: BTreeMap<usize, usize>,
     total: usize,
@@ -167,13 +167,13 @@ impl<'a> TentativeGroups<'a> {
         *self.now.entry(size).or_default() += 1;
     }
 
-    /// How many values have tasks.
+    /// The number of values that have tasks.
     pub fn count(&self) -> usize {
         let of = |sizes: &BTreeMap<usize, usize>| sizes.range(1..).map(|(_, groups)| groups).sum::<usize>();
         self.base.sizes.len() + of(&self.now) - of(&self.before)
     }
 
-    /// The smallest number of tasks of a value that has any.
+    /// The smallest number of tasks that a value has, among the values with any tasks.
     pub fn smallest(&self) -> Option<usize> {
         let unchanged =
             |(size, groups): &(&usize, &usize)| **groups > self.before.get(size).copied().unwrap_or(0);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     proptest! {
-        /// A trial tells what the occupancy would tell with the same changes.
+        /// A tentative occupancy has the same figures as an occupancy in which the changes were made.
         #[test]
         fn a_trial_is_what_would_be(
             there in prop::collection::vec(0u8..5, 0..30),

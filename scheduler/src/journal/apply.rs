@@ -1,4 +1,4 @@
-//! The meaning of each change. The implementations of [`Records`] only get and put.
+//! The effect of each change. The implementations of [`Records`] only read and write single records.
 
 use std::borrow::Cow;
 use std::slice;
@@ -11,17 +11,17 @@ use super::ledger::{Account, Entry, accounts};
 use super::task_record::{Assignment, TaskRecord};
 use crate::task_id::{TaskKind, task_number};
 
-/// A place where records are kept. What not every place keeps (single shares, messages for people) has a method that does nothing
-/// by default.
+/// A place where records are kept. For records that not every place keeps (single shares, messages for people), the methods do
+/// nothing by default.
 pub trait Records {
     /// Why records cannot be read or written.
     type Error;
 
     /// The id of the framework, if there is one that has not ended.
     fn framework(&self) -> Result<Option<Cow<'_, str>>, Self::Error>;
-    /// A framework begins.
+    /// Begins a framework.
     fn begin_framework(&mut self, id: &str, now_ms: u64) -> Result<(), Self::Error>;
-    /// The framework ends, with all its records. Used numbers and avoided agents stay.
+    /// Ends the framework with all its records. The used task numbers and the avoided agents are kept.
     fn end_framework(&mut self, now_ms: u64) -> Result<(), Self::Error>;
 
     /// A task that has not retired.
@@ -32,7 +32,7 @@ pub trait Records {
     fn remove_task(&mut self, id: &str) -> Result<(), Self::Error>;
     /// Whether a task has retired.
     fn has_retired(&self, id: &str) -> Result<bool, Self::Error>;
-    /// Moves a task to those that have retired. The task has a number and a state.
+    /// Moves a task to the retired tasks. The task has a number and a state.
     fn retire_task(&mut self, task: TaskRecord) -> Result<(), Self::Error>;
 
     /// One reporter's account of one worker.
@@ -42,21 +42,21 @@ pub trait Records {
     /// Aggregates the accounts of tasks that have retired, as [`Ledger::aggregate`](super::Ledger::aggregate) does.
     fn aggregate_accounts(&mut self, retired: &[String]) -> Result<(), Self::Error>;
 
-    /// Task numbers below this one are used.
+    /// Records that all task numbers below this one have been used.
     fn raise_next_number(&mut self, at_least: u64) -> Result<(), Self::Error>;
-    /// So many workers have run at once.
+    /// Records that this many workers have run at the same time.
     fn raise_peak_workers(&mut self, at_least: u64) -> Result<(), Self::Error>;
 
     /// Adds an agent to avoid, or replaces the one with its name.
     fn avoid_agent(&mut self, agent: &AvoidedAgent) -> Result<(), Self::Error>;
-    /// An agent is not avoided any more.
+    /// Stops avoiding an agent.
     fn allow_agent(&mut self, agent: &str) -> Result<(), Self::Error>;
 
-    /// Keeps Mesos' reason and message for a task's new state.
+    /// Stores Mesos' reason and message for a task's new state.
     fn explain(&mut self, _status: &StatusRecord) -> Result<(), Self::Error> {
         Ok(())
     }
-    /// Adds single shares. They may be there already.
+    /// Adds single shares. Some of them may have been added before.
     fn add_shares(
         &mut self,
         _reporter: &str,
@@ -66,12 +66,12 @@ pub trait Records {
     ) -> Result<(), Self::Error> {
         Ok(())
     }
-    /// An update of a task that has retired. A place that keeps the rows of such tasks can set the task's [`new_state`] and
-    /// [`record_accounts`]. Elsewhere the accounts are part of a sum, from which new totals cannot be told apart.
+    /// Handles an update of a task that has retired. A place that keeps the rows of such tasks can set the task's [`new_state`]
+    /// and call [`record_accounts`]. In other places the task's accounts are part of a sum, in which they cannot be replaced.
     fn late_update(&mut self, _status: &StatusRecord) -> Result<(), Self::Error> {
         Ok(())
     }
-    /// Bounds the number of accounts that a server task left, where they are kept for ever.
+    /// Limits the number of accounts that a server task leaves behind, in places that keep accounts forever.
     fn aggregate_untracked_miners(&mut self, _server: &str) -> Result<(), Self::Error> {
         Ok(())
     }
@@ -116,7 +116,7 @@ fn add_task<R: Records>(records: &mut R, task: &TaskRecord) -> Result<(), R::Err
     records.put_task(task.clone())
 }
 
-/// The state of a task after an update. A final state never changes: an update that is received later was sent earlier.
+/// The state of a task after an update. A final state never changes: any update that is received later was sent earlier.
 pub fn new_state(known: Option<TaskState>, status: &StatusRecord) -> Option<TaskState> {
     status.state.filter(|_| !known.is_some_and(TaskState::is_final))
 }
@@ -144,7 +144,7 @@ fn update<R: Records>(records: &mut R, status: &StatusRecord) -> Result<(), R::E
     record_accounts(records, status)
 }
 
-/// Sets the accounts of a report. A report with a lower sequence number changes no account.
+/// Sets the accounts of a report. An account from the same or a later report is not changed.
 ///
 /// # Errors
 /// If the records cannot be read or written.
@@ -170,8 +170,9 @@ fn assign<R: Records>(records: &mut R, id: &str, server: &str) -> Result<(), R::
     Ok(())
 }
 
-/// Retires tasks: of each remain its number and its state, and its accounts are aggregated when no other task needs them. A task
-/// without a number stays, since it could not be recognized later. A task without a state stays, since it may be about to start.
+/// Retires tasks. Only the number and the state of each are kept, and its accounts are aggregated once no other task needs them.
+/// A task without a number does not retire, since it could not be recognized later. A task without a state does not retire, since
+/// it may be about to start.
 fn retire<R: Records>(records: &mut R, ids: &[String]) -> Result<(), R::Error> {
     let mut retired = Vec::new();
     for id in ids.iter().filter(|id| task_number(id).is_some()) {

@@ -7,10 +7,10 @@ use task::Report;
 use super::task_record::TaskRecord;
 use crate::task_id::TaskKind;
 
-/// The number of a change that is on its way to the disk. It is reported when the change is on disk.
+/// The number of a change that is being persisted. The store reports this number when the change is on disk.
 pub type Ticket = u64;
 
-/// One change of the records. [`apply`](super::apply()) has its meaning. Tasks are named by their ids.
+/// One change of the records. [`apply`](super::apply()) carries it out. Tasks are given by their ids.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// A framework with this id has begun. All later changes belong to it.
@@ -23,7 +23,7 @@ pub enum Change {
     Forget(String),
     /// A status update of a task.
     Status(StatusRecord),
-    /// A worker has gone to another server.
+    /// A worker is assigned to another server.
     Assign {
         /// The worker.
         task: String,
@@ -35,7 +35,7 @@ pub enum Change {
     AggregateUntrackedMiners(String),
     /// These tasks ended long ago. Only their numbers, counts of their states, and sums of their accounts are kept.
     Retire(Vec<String>),
-    /// So many workers run at once, more than ever before.
+    /// The number of workers that run at the same time, which is higher than ever before.
     Peak(u64),
     /// Nothing is to be launched on this agent.
     AvoidAgent(AvoidedAgent),
@@ -54,7 +54,7 @@ pub struct StatusRecord {
     pub state: Option<TaskState>,
     /// Mesos' name of the reason, if any.
     pub reason: Option<String>,
-    /// Whether this is the task's own last update, rather than the master's account of its end.
+    /// Whether this is the task's own last update, rather than one that the master generated.
     pub last: bool,
     /// The message of Mesos or of the executor, for people.
     pub message: Option<String>,
@@ -65,10 +65,10 @@ pub struct StatusRecord {
 /// An agent on which nothing is to be launched. Its JSON is part of the format of the tree in ZooKeeper.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AvoidedAgent {
-    /// Its id or host name.
+    /// The agent's id or host name.
     pub agent: String,
-    /// Why, for people.
+    /// Why the agent is avoided, for people.
     pub why: String,
-    /// Since when, milliseconds since the Unix epoch.
+    /// Since when the agent is avoided, in milliseconds since the Unix epoch.
     pub since_ms: u64,
 }

@@ -1,4 +1,4 @@
-//! The ledger: what each worker did, by its own account and by that of the pool server.
+//! The ledger: what each worker did, as it reports itself and as the pool server reports.
 //!
 //! A report carries a sequence number and the totals since its task started. An account keeps the totals of the highest
 //! sequence number, so that repeated, reordered or lost reports change no sum. All sums are kept up to date with each
@@ -12,10 +12,10 @@ use task::{Report, Totals};
 use super::sums::{LedgerLine, LedgerSum, TotalsSum, capped};
 use crate::task_id::TaskKind;
 
-/// How many miners that are not our tasks keep an account of their own after their server task has ended. There must be a
-/// limit, since whoever reaches the Stratum port can choose any number of names.
+/// Maximum number of miners that are not our tasks and keep an account of their own after their server task has ended. A limit is
+/// needed, since anyone who can reach the Stratum port can choose any number of names.
 pub const UNTRACKED_MINERS: usize = 100;
-/// The name of the account that has the sum of all other miners. The pool server uses the same name.
+/// The name of the account with the sum of all other miners. The pool server uses the same name.
 pub const OTHERS: &str = "(others)";
 
 /// One reporter's account of one worker.
@@ -30,7 +30,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Whether this entry is of a later report than the known one.
+    /// Whether this entry comes from a later report than the known one.
     pub fn supersedes(&self, known: Option<&Entry>) -> bool {
         known.is_none_or(|known| known.sequence < self.sequence)
     }
@@ -113,7 +113,7 @@ pub struct Ledger {
     blocks: u128,
 }
 
-/// Compares what is shown and stored. A sum that is too large for its type equals the highest number.
+/// Compares the values that are shown and stored. So sums that are too large for their type count as equal.
 impl PartialEq for Ledger {
     fn eq(&self, other: &Ledger) -> bool {
         self.iter().eq(other.iter()) && self.aggregated() == other.aggregated() && self.sum() == other.sum()
@@ -121,7 +121,7 @@ impl PartialEq for Ledger {
 }
 
 impl Ledger {
-    /// Sets the accounts of a report that is later than the known ones. Returns whether any account was set.
+    /// Sets those accounts of a report that are later than the known ones. Returns whether any account was set.
     #[cfg(test)]
     pub fn record(&mut self, task: &str, kind: TaskKind, report: &Report) -> bool {
         let mut changed = false;
@@ -141,7 +141,7 @@ impl Ledger {
         supersedes
     }
 
-    /// Sets one account, in any case.
+    /// Sets one account, even if the known one is of a later report.
     pub fn put(&mut self, account: Account<'_>) {
         let Account { reporter, kind, worker, entry } = account;
         if !self.workers.contains_key(worker) {
@@ -166,7 +166,7 @@ impl Ledger {
         }
     }
 
-    /// Notes that a task reports about a worker. Returns the allocation of the task's name that all accounts share.
+    /// Notes that a task reports about a worker. Returns the shared allocation of the task's name.
     fn note_reporter(&mut self, reporter: &str, worker: &str) -> Arc<str> {
         let kept = |name: &str| self.workers.get_key_value(name).map(|(name, _)| Arc::clone(name));
         let worker = kept(worker).unwrap_or_else(|| worker.into());
@@ -200,7 +200,7 @@ impl Ledger {
         })
     }
 
-    /// One reporter's account of one worker, with its names.
+    /// One reporter's account of one worker, with the names of both.
     pub fn account<'a>(&'a self, reporter: &'a str, worker: &'a str) -> Option<Account<'a>> {
         let account = self.workers.get(worker)?.get(reporter)?;
         Some(Account { reporter, kind: account.kind, worker, entry: account.entry })
@@ -227,9 +227,9 @@ impl Ledger {
         self.blocks += u128::from(blocks);
     }
 
-    /// Replaces the accounts of retired tasks by their sum. Looks at the workers that these tasks report about, themselves
-    /// included. Keeps the accounts of a worker that is of interest, or about which a task of interest reports. Returns the
-    /// workers whose accounts were aggregated. The cost depends on these tasks' accounts alone.
+    /// Replaces the accounts of the workers that retired tasks report about (themselves included) by their sum. The accounts of a
+    /// worker are kept if the worker is of interest, or if a task of interest reports about it. Returns the workers whose
+    /// accounts were aggregated. The cost depends only on the accounts of these tasks.
     pub fn aggregate(
         &mut self,
         retired: &[String],
@@ -253,7 +253,7 @@ impl Ledger {
         aggregated
     }
 
-    /// Likewise for all tasks that are not of interest. Looks at each account.
+    /// Like [`Self::aggregate`], for all tasks that are not of interest. Visits each account.
     pub fn aggregate_all_but(&mut self, of_interest: impl Fn(&str) -> bool) -> Vec<AggregatedWorker> {
         let themselves = self.workers.keys().filter(|worker| self.entry(worker, worker).is_some());
         let reporters: BTreeSet<&Arc<str>> = self.reported.keys().chain(themselves).collect();
@@ -304,7 +304,7 @@ fn column(sum: &mut LedgerSum, kind: TaskKind) -> &mut TotalsSum {
     }
 }
 
-/// The accounts of a report. A worker can report about itself alone, whatever name its report gives.
+/// The accounts of a report. A worker can report only about itself, whatever name its report contains.
 pub fn accounts<'a>(
     reporter: &'a str,
     kind: TaskKind,

@@ -16,7 +16,7 @@ use crate::task_id::task_number;
 /// What an earlier run of the scheduler left behind.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RecoveredState {
-    /// The framework to go on with.
+    /// The framework to resume.
     pub framework: Option<FrameworkRecord>,
     /// Its tasks that have not retired, including those that have ended, in the order of their launch.
     pub tasks: Vec<TaskRecord>,
@@ -40,8 +40,8 @@ impl RecoveredState {
         self.tasks.iter().filter(|task| task.state.is_none_or(|state| !state.is_terminal())).count()
     }
 
-    /// Aggregates the accounts of retired tasks, as was done when they retired. The accounts of a task without a record are kept,
-    /// since an update of it may still be received.
+    /// Aggregates the accounts of retired tasks, as was done when they retired. The accounts of a task that has neither a record
+    /// nor retired are kept, since an update of this task may still be received.
     pub fn aggregate_retired(&mut self) {
         let RecoveredState { tasks, retired, ledger, .. } = self;
         let tasks: BTreeSet<&str> = tasks.iter().map(|task| task.id.as_str()).collect();
@@ -93,7 +93,7 @@ pub struct FrameworkRecord {
     pub id: String,
     /// When it was first subscribed, milliseconds since the Unix epoch.
     pub started_ms: u64,
-    /// When the master was found to have removed it, milliseconds since the Unix epoch.
+    /// When the scheduler learned that the master had removed it, milliseconds since the Unix epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed_ms: Option<u64>,
 }

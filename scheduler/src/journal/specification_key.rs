@@ -5,8 +5,8 @@ use sha2::{Digest, Sha256};
 /// The size of a SHA-256 block in bytes.
 const BLOCK: usize = 64;
 
-/// A random key, which is made once and kept with the records. Without the key, nobody can guess a specification from its
-/// fingerprint.
+/// A random key, which is generated once and kept with the records. Without the key, nobody can test guesses of a specification
+/// against its fingerprint.
 #[derive(Clone, PartialEq, Eq, derive_more::Debug)]
 pub struct SpecificationKey(#[debug("…")] [u8; 32]);
 
@@ -44,7 +44,7 @@ impl SpecificationKey {
 mod tests {
     use super::*;
 
-    /// Test case 2 of RFC 4231, whose key is shorter than ours and so padded with zeros, as HMAC does.
+    /// Test case 2 of RFC 4231. Its key is shorter than ours, so it is padded with zeros, as in HMAC.
     #[test]
     fn fingerprints_are_hmac() {
         let mut key = [0; 32];

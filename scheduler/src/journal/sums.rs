@@ -1,13 +1,13 @@
-//! Totals of workers side by side with the pool's, and sums of them from which each part can be subtracted again.
+//! The totals of workers and those of the pool, and sums of totals from which each part can be subtracted again.
 //!
-//! Peers choose the numbers that they report. A sum that stopped at the highest number could not be corrected by the next
-//! report. So these sums are wide enough for whatever comes, and are cut off only where they are read.
+//! Peers can report any numbers. A saturated sum could not be corrected by the next report. So these sums are wide enough for any
+//! reports, and are capped only when they are read.
 
 use std::ops::{AddAssign, SubAssign};
 
 use task::Totals;
 
-/// The totals of one worker, or of several, by both accounts.
+/// The totals of one worker or of several, as workers and as pool servers count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LedgerLine {
     /// As workers count.
@@ -17,9 +17,9 @@ pub struct LedgerLine {
 }
 
 impl LedgerLine {
-    /// Blocks found. The pool's count is preferred: only the server knows whether the node took a block, and not every share
-    /// that meets the network's target becomes one. The worker's own count is used where no server of ours reports, as at an
-    /// external pool.
+    /// Blocks found. The pool's count is preferred: only the server knows whether the node accepted a block, and not every share
+    /// that meets the network's target becomes a block. The worker's own count is used if no server of ours reports, such as with
+    /// an external pool.
     pub fn blocks(&self) -> u64 {
         if self.pool == Totals::default() { self.worker.blocks } else { self.pool.blocks }
     }
@@ -29,7 +29,7 @@ impl LedgerLine {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct WideSum {
     low: u128,
-    /// How often `low` has overflowed.
+    /// How many times `low` has overflowed.
     high: u64,
 }
 
@@ -52,7 +52,7 @@ impl WideSum {
     }
 }
 
-/// The number, or the highest one of 64 bits.
+/// The number, capped at the highest 64-bit number.
 pub(super) fn capped(number: u128) -> u64 {
     number.try_into().unwrap_or(u64::MAX)
 }
@@ -62,7 +62,7 @@ pub(super) fn capped(number: u128) -> u64 {
 pub(super) struct TotalsSum([WideSum; 7]);
 
 impl TotalsSum {
-    /// The totals, each at most the highest number of its type.
+    /// The totals, each capped at the highest number of its type.
     pub fn totals(&self) -> Totals {
         let [hashes, accepted_work, counts @ ..] = self.0.map(WideSum::capped);
         let [accepted, rejected, stale, unanswered, blocks] = counts.map(capped);
@@ -99,7 +99,7 @@ impl AddAssign<&TotalsSum> for TotalsSum {
     }
 }
 
-/// The sums of both accounts.
+/// The sums of the workers' totals and of the pool servers'.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct LedgerSum {
     pub worker: TotalsSum,

@@ -1,4 +1,4 @@
-//! Sets of tasks by the numbers in their ids, which take little space.
+//! Compact sets of tasks, stored as the numbers in their ids.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::task_id::task_number;
 
-/// A set of task numbers, stored as runs of consecutive numbers: the first number of each run → its last.
+/// A set of task numbers, stored as runs of consecutive numbers: the first number of each run → its last number.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<(u64, u64)>", into = "Vec<(u64, u64)>")]
 pub struct TaskNumberSet(BTreeMap<u64, u64>);

@@ -23,15 +23,16 @@ pub struct TaskRecord {
     pub assignment: Option<Assignment>,
     /// Whether this scheduler launched it.
     pub origin: Origin,
-    /// For a server: where it will listen.
+    /// For a server: the address at which it will listen.
     pub address: Option<ServerAddress>,
     /// The agent's attributes, for constraints.
     pub attributes: Attributes,
-    /// The last state that Mesos gave; `None` before the first.
+    /// The last state that Mesos reported; `None` before the first update.
     pub state: Option<TaskState>,
     /// Whether its own last update is recorded. Later updates can only repeat it.
     pub closed: bool,
-    /// A keyed fingerprint of its specification. `None` is of an earlier version without fingerprints, and equals any fingerprint.
+    /// A keyed fingerprint of its specification. `None` comes from an earlier version without fingerprints, and matches any
+    /// fingerprint.
     pub specification: Option<String>,
 }
 
@@ -62,7 +63,7 @@ impl TaskRecord {
         }
     }
 
-    /// The id of the server task that it works for.
+    /// The id of the server task that a worker works for.
     pub fn server(&self) -> Option<&str> {
         match &self.assignment {
             Some(Assignment::Server(id)) => Some(id),
@@ -79,7 +80,7 @@ pub enum Origin {
         /// Thousandths of a CPU, executor and task together.
         cpus_milli: u64,
     },
-    /// It was found without a record, as after the loss of the state folder. It is to end.
+    /// The task was found without a record, for example after the loss of the state folder. It is to be ended.
     Unrecorded,
 }
 

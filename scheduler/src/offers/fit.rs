@@ -1,4 +1,4 @@
-//! The resources that one task takes of an agent's offers.
+//! The resources that one task takes from an agent's offers.
 
 use mesos::resources::{Quantity, Resources};
 use mesos::v1::{Offer, Resource};
@@ -27,7 +27,8 @@ impl Fit {
     }
 }
 
-/// The resources that the wanted task takes of an agent's offers, and the rest for further tasks; or why the offers are not enough.
+/// The resources that the wanted task takes from an agent's offers, and the rest for further tasks; or the reason why the offers
+/// are not enough.
 pub(super) fn fill(
     offers: &[&Offer],
     context: &PlanContext<'_>,
@@ -35,9 +36,9 @@ pub(super) fn fill(
 ) -> Result<(Fit, Resources), DeclineReason> {
     let mut left = usable(offers, context);
     if let Demand::Server { .. } = context.demand {
-        // After failures other ports are taken: another program may use the first ones, although Mesos offers them.
+        // After failures, other ports are taken, since another program may use the first ones although Mesos offers them.
         let skipped = 2 * u64::from(failures) % left.count("ports").saturating_sub(1).max(1);
-        // This cannot fail, since there are more ports.
+        // This cannot fail, since no more ports are skipped than there are.
         left.take_values("ports", usize::try_from(skipped).unwrap_or(0)).ok();
     }
     match take_next(&mut left, context) {
@@ -46,7 +47,7 @@ pub(super) fn fill(
     }
 }
 
-/// The resources that one more task takes of the rest; `None` if the rest is not enough.
+/// Takes the resources of one more task from the rest; `None` if the rest is not enough.
 pub(super) fn take_next(left: &mut Resources, context: &PlanContext<'_>) -> Option<Fit> {
     let limits = &context.placement.limits;
     match context.demand {
@@ -67,10 +68,10 @@ pub(super) fn take_next(left: &mut Resources, context: &PlanContext<'_>) -> Opti
 fn usable(offers: &[&Offer], context: &PlanContext<'_>) -> Resources {
     let pieces = offers.iter().flat_map(|offer| offer.resources.iter().cloned());
     let mut usable = Resources::from(pieces.collect::<Vec<_>>());
-    // A server cannot use revocable resources, and we use no shared ones.
+    // A server cannot use revocable resources, and no task uses shared ones.
     let revocable = usable.split_off(|piece| piece.revocable.is_some() || piece.shared.is_some());
     if uses_revocable(context) {
-        // Mesos refuses a task that mixes revocable and other CPU.
+        // Mesos refuses a task that mixes revocable and non-revocable CPU.
         usable.split_off(|piece| piece.name == "cpus");
         let cpus = |piece: &Resource| piece.name == "cpus" && piece.shared.is_none();
         usable.extend(revocable.into_iter().filter(cpus));
@@ -94,7 +95,7 @@ fn too_small(usable: &Resources, context: &PlanContext<'_>) -> DeclineReason {
     DeclineReason::NoWorker { needed, cpus_milli, reserved, revocable: uses_revocable(context), mem }
 }
 
-/// Takes resources; `None`, and nothing is taken, if there is not enough of each.
+/// Takes resources. If there is not enough of one of them, nothing is taken and `None` is returned.
 fn take(left: &mut Resources, cpus_milli: u64, mem: u64, ports: usize) -> Option<Fit> {
     let there = |name: &str| left.sum(name).milli();
     if there("cpus") < cpus_milli || there("mem") < mem * 1000 || left.count("ports") < ports as u64 {

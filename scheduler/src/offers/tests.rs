@@ -42,7 +42,7 @@ fn demand_with(wanted: Demand, placement: Placement) -> PlanContext<'static> {
     }
 }
 
-/// A context with marks of agent `a`.
+/// A context in which agent `a` has these marks.
 fn marked(marks: AgentMarks, context: PlanContext<'static>) -> PlanContext<'static> {
     let marks = move |agent: &str| if agent == "a" { marks } else { AgentMarks::default() };
     PlanContext { marks: Box::leak(Box::new(marks)), ..context }
@@ -237,7 +237,7 @@ fn a_constraint_is_tried_again_when_something_is_launched_elsewhere() {
     assert!(all.tasks.len() == 3 && !all.held_back && all.unused.is_empty());
 }
 
-/// Sorted so that nearly each launch allows another one on the other rack.
+/// The agents are sorted by rack, so that nearly every launch allows another one on the other rack.
 #[test]
 fn a_thousand_agents_that_have_to_wait_for_each_other_are_all_used() {
     let offers = (0..1000).map(|n| {

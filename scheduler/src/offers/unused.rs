@@ -34,7 +34,7 @@ pub enum DeclineReason {
     },
     /// The resources are not enough for a worker.
     NoWorker {
-        /// The least CPU for a worker.
+        /// Minimum CPU for a worker.
         needed: u64,
         /// CPU on offer.
         cpus_milli: u64,
@@ -45,11 +45,11 @@ pub enum DeclineReason {
         /// Memory on offer.
         mem: u64,
     },
-    /// A constraint, as it was written, is not met.
+    /// A constraint, given in its original text, is not met.
     Constraint(Demand, String),
-    /// Tasks have failed on the agent. It is paused for this time.
+    /// Tasks have failed on the agent. Nothing is launched on it for this time.
     Paused(Duration),
-    /// The machine becomes unavailable in this time.
+    /// The machine becomes unavailable after this time.
     Leaving(Duration),
 }
 

@@ -72,7 +72,7 @@ proptest! {
         prop_assert_eq!(ledger.iter().count(), 0);
     }
 
-    /// A report with impossible numbers, and then a correct one: the sums are as if the first report had not been sent.
+    /// After a report with impossible numbers and then a correct one, the sums are as if the first report had not been sent.
     #[test]
     fn a_lie_can_be_taken_back(
         accounts in prop::collection::vec((0..4usize, 0..3usize, 0..50u64), 1..10),
