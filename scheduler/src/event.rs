@@ -1,4 +1,4 @@
-//! The events that the state machine handles, and the effects that it wants.
+//! The events that the state machine handles, and the effects that it requests.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::artifact::DownloadStats;
 use crate::journal::{Change, Ticket};
 use crate::user_notice::UserNotice;
 
-/// Something that has happened. Tasks, agents and offers are named by their ids.
+/// Something that has happened. Tasks, agents and offers are given by their ids.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// The master has accepted a subscription, with this framework id.
@@ -23,9 +23,9 @@ pub enum Event {
     Offers(Vec<Offer>),
     /// An offer is rescinded.
     Rescinded(String),
-    /// When the agents of the offers that follow are unavailable, if maintenance is planned.
+    /// The planned maintenance (if any) of each agent that has an offer in the next event.
     Unavailabilities(Vec<(String, Option<Unavailability>)>),
-    /// The master asks for resources back.
+    /// The master asks for resources to be returned.
     InverseOffers(Vec<InverseOffer>),
     /// An inverse offer is rescinded.
     InverseRescinded(String),
@@ -71,14 +71,14 @@ pub struct Unavailability {
     pub lasts: Option<Duration>,
 }
 
-/// A request for resources that were offered before.
+/// A request to return resources that were offered before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InverseOffer {
     /// The id of the inverse offer.
     pub id: String,
     /// The agent; `None` for any agent.
     pub agent: Option<String>,
-    /// When the resources are wanted.
+    /// The maintenance for which the resources are to be returned.
     pub unavailability: Unavailability,
 }
 
@@ -105,9 +105,9 @@ pub enum Effect {
     Persist(Ticket, Change),
     /// Call the master.
     Call(Call),
-    /// Tell the user.
+    /// Show a notice to the user.
     Notify(UserNotice),
-    /// All is done. No effect follows.
+    /// The shutdown is complete. No further effect follows.
     Finish,
 }
 
@@ -120,14 +120,14 @@ pub enum Call {
         offers: Vec<String>,
         /// The tasks.
         tasks: Vec<TaskInfo>,
-        /// For how long the rest of the resources should not be offered again.
+        /// How long the rest of the resources should not be offered again.
         refuse: Duration,
     },
     /// Declines offers.
     Decline {
         /// The offers.
         offers: Vec<String>,
-        /// For how long the resources should not be offered again.
+        /// How long the resources should not be offered again.
         refuse: Duration,
     },
     /// Accepts inverse offers: the resources will be free in time.
@@ -170,7 +170,8 @@ pub enum Call {
         /// The update's uuid.
         uuid: Vec<u8>,
     },
-    /// Asks for the states of these tasks (id, agent); of all tasks that the master knows if there are none.
+    /// Asks for the states of these tasks (id, agent). If the list is empty, asks for the states of all tasks that the master
+    /// knows.
     Reconcile(Vec<(String, String)>),
     /// Ends the framework.
     Teardown,

@@ -1,4 +1,4 @@
-//! What of the framework outlives its tasks: its id and age, its ledger, and what remains of retired tasks.
+//! The part of the framework's state that outlives its tasks: its id and age, its ledger, and what remains of retired tasks.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -11,10 +11,10 @@ use crate::journal::{
 };
 use crate::task_id::{TaskKind, task_id};
 
-/// How many failures are kept to be shown.
+/// The number of recent failures that are kept to be shown.
 const FAILURES: usize = 10;
 
-/// What of the framework outlives its tasks.
+/// The part of the framework's state that outlives its tasks.
 #[derive(Debug)]
 pub struct History {
     /// The framework's id.
@@ -29,16 +29,16 @@ pub struct History {
     pub persisted_peak: u64,
     /// The last failures of tasks, to be shown.
     pub(crate) failures: RecentFailures,
-    /// The present remarks, to be shown.
+    /// The current remarks, to be shown.
     pub(crate) remarks: BTreeMap<RemarkTopic, String>,
     avoided: BTreeMap<String, AvoidedAgent>,
     next_number: u64,
-    /// The framework's age at a moment.
+    /// The framework's age at an instant, and this instant.
     age: (Duration, Instant),
 }
 
 impl History {
-    /// Goes on with the recovered state, except for its tasks. `age` is the age of the framework.
+    /// Continues with the recovered state, except for its tasks. `age` is the framework's age at `now`.
     pub fn new(recovered: RecoveredState, age: Duration, now: Instant) -> Self {
         let avoided = recovered.avoided.into_iter().map(|agent| (agent.agent.clone(), agent));
         Self {
@@ -106,7 +106,7 @@ pub struct TaskFailure {
     pub task: String,
     /// Its agent's host name.
     pub host: String,
-    /// The state in which it ended, or why it was given up.
+    /// The state in which it ended, or why the scheduler gave up on it.
     pub text: String,
 }
 

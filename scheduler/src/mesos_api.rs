@@ -8,13 +8,13 @@ use mesos::v1::{FrameworkId, FrameworkInfo, Offer, TaskStatus, Unavailability, f
 use crate::config::Config;
 use crate::event::{self, Call, Event, InverseOffer};
 
-/// How long an accepted inverse offer is not repeated. Mesos would repeat it every 5 s for each agent.
+/// How long Mesos does not repeat an accepted inverse offer. Otherwise it would repeat one every 5 s for each agent.
 const INVERSE_OFFER_FILTER: Duration = Duration::from_secs(60);
 
 /// Longer times are shortened to this, so that sums of them do not overflow.
 const LONGEST: Duration = Duration::from_secs(200 * 365 * 24 * 3600);
 
-/// The events for the state machine that an event of the master becomes. ERROR is handled by the driver.
+/// Converts an event from the master to events for the state machine. The driver handles ERROR.
 pub(crate) fn events(event: scheduler::Event) -> Vec<Event> {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     match event {
@@ -32,7 +32,7 @@ pub(crate) fn events(event: scheduler::Event) -> Vec<Event> {
     }
 }
 
-/// The unavailability relative to `unix` (time since the Unix epoch); `None` if it is over.
+/// The unavailability relative to `unix` (time since the Unix epoch); `None` if the unavailability has ended.
 fn relative(unavailability: &Unavailability, unix: Duration) -> Option<event::Unavailability> {
     let nanoseconds =
         |nanoseconds: i64| Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0)).min(LONGEST);
@@ -77,7 +77,7 @@ fn convert(event: scheduler::Event, unix: Duration) -> Option<Event> {
     }
 }
 
-/// The call as the master takes it; `None` for an acknowledgement without a uuid.
+/// Converts a call to Mesos' API; `None` for an acknowledgement without a uuid.
 pub(crate) fn call(framework: &FrameworkId, call: Call) -> Option<mesos::v1::scheduler::Call> {
     let ids = |ids: Vec<String>| ids.into_iter().map(Into::into).collect();
     Some(match call {

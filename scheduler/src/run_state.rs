@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-/// Without a tick for so long, this process was stopped or held up.
+/// If there was no tick for this long, this process was suspended or delayed.
 const STOPPED: Duration = Duration::from_secs(5);
 
-/// The master sends a heartbeat every 15 s. If it sends nothing for so long, it is stuck or unreachable.
+/// The master sends a heartbeat every 15 s. If it sends nothing for this long, it is stuck or unreachable.
 const MASTER_SILENT: Duration = Duration::from_secs(18);
 
 /// The state of this run of the scheduler.
@@ -28,19 +28,19 @@ impl RunState {
         Self { connected: false, ending: false, started: now, ticked: now, heard: now }
     }
 
-    /// Time passes. Returns whether this process was stopped meanwhile.
+    /// Handles a tick. Returns whether this process was suspended since the previous tick.
     pub(super) fn tick(&mut self, now: Instant) -> bool {
         now.duration_since(std::mem::replace(&mut self.ticked, now)) >= STOPPED
     }
 
-    /// An event of the master was received. Returns whether the master was silent before.
+    /// Records that an event of the master was received. Returns whether the master was silent before.
     pub(crate) fn hear_master(&mut self, now: Instant) -> bool {
         let was_silent = self.master_is_silent(now);
         self.heard = now;
         was_silent
     }
 
-    /// Whether the master is silent. Messages of tasks come through the master, so there are none either.
+    /// Whether the master is silent. Tasks' messages come through the master, so none are received either.
     pub fn master_is_silent(&self, now: Instant) -> bool {
         now.duration_since(self.heard) >= MASTER_SILENT
     }

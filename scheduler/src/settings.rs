@@ -9,7 +9,7 @@ use crate::task_info::TaskTemplate;
 pub struct Settings {
     /// What all tasks have in common.
     pub template: TaskTemplate,
-    /// How the framework is run.
+    /// The options for running the framework.
     pub options: FrameworkOptions,
     /// Where tasks may run, and with how much CPU.
     pub placement: Placement,

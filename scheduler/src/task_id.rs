@@ -26,7 +26,7 @@ impl TaskKind {
         [TaskKind::Server, TaskKind::Worker].into_iter().find(|kind| kind.name() == name)
     }
 
-    /// The kind of the task with this id. An id that this program did not make is taken for a worker's.
+    /// The kind of the task with this id. An id that this program did not create is treated as a worker's.
     pub fn of_id(id: &str) -> Self {
         if id.starts_with("miner-server-") { TaskKind::Server } else { TaskKind::Worker }
     }
@@ -37,7 +37,7 @@ pub fn task_id(kind: TaskKind, number: u64) -> String {
     format!("miner-{}-{number}", kind.name())
 }
 
-/// The number in a task id; `None` if this program did not make the id.
+/// The number in a task id; `None` if this program did not create the id.
 pub fn task_number(id: &str) -> Option<u64> {
     let (kind, digits) = id.strip_prefix("miner-")?.split_once('-')?;
     TaskKind::named(kind)?;

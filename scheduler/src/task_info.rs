@@ -1,7 +1,7 @@
 //! Builds the `TaskInfo` of a launch.
 //!
 //! Each task has an executor of its own with the same id, so that the end of one task cannot affect another. The specification is
-//! in `TaskInfo.data`, which the master's state page does not show. Nothing of it is on a command line.
+//! in `TaskInfo.data`, which the master's state page does not show. No part of the specification is on a command line.
 
 mod image_task;
 
@@ -28,7 +28,7 @@ pub const EXECUTABLE: &str = "mesos-miner";
 /// The subcommand that runs the executor.
 const SUBCOMMAND: &str = "executor";
 
-/// The grace period of a server: its node may still have to answer about the last blocks.
+/// The grace period of a server, during which its node may still deliver verdicts on the last blocks.
 const SERVER_GRACE: Duration = Duration::from_secs(12);
 
 /// How an agent gets the executor.
@@ -36,9 +36,10 @@ const SERVER_GRACE: Duration = Duration::from_secs(12);
 pub enum Delivery {
     /// The agent fetches it.
     Fetch {
-        /// The URI of the executor, or of an archive (`.tar.gz` …) with the executor at its top under the name [`EXECUTABLE`].
+        /// The URI of the executor, or of an archive (`.tar.gz` …) with the executor at its top level under the name
+        /// [`EXECUTABLE`].
         uri: String,
-        /// Whether the agent may keep it in its cache. The URI must change with the content then.
+        /// Whether the agent may keep it in its cache. In this case the URI must change with the content.
         cache: bool,
     },
     /// The agent has it at this path.
@@ -47,19 +48,20 @@ pub enum Delivery {
     Image {
         /// The image's name.
         image: String,
-        /// Who runs the container.
+        /// The program that runs the container.
         containerizer: Containerizer,
     },
 }
 
 impl Delivery {
-    /// Whether agents fetch it from this scheduler. Only the scheduler's own URI is known to change with the content.
+    /// Whether agents fetch the executor from this scheduler. Only then is caching allowed, since only the scheduler's own URI is
+    /// known to change with the content.
     pub fn is_served_here(&self) -> bool {
         matches!(self, Delivery::Fetch { cache: true, .. })
     }
 }
 
-/// Who runs a container.
+/// The program that runs a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Containerizer {
     /// The Docker daemon of the agent.
@@ -68,7 +70,7 @@ pub enum Containerizer {
     Mesos,
 }
 
-/// A pool at which workers mine instead of a server task.
+/// An external pool, at which workers mine instead of at a server task.
 #[derive(Clone, PartialEq, Eq, derive_more::Debug)]
 pub struct ExternalPool {
     /// `[stratum+tcp://]HOST:PORT`.
@@ -97,14 +99,14 @@ pub struct Programs {
 /// The program that the server runs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ServerProgram {
-    /// Our pool server under our executor, over this chain.
+    /// Our pool server under our executor, with this source of blocks.
     Builtin(BlockSourceSpec),
     /// A user's own image under Mesos' own executor.
     Image(ImageTask),
 }
 
 impl Programs {
-    /// Our own programs, with a built-in chain that has this wanted time between two blocks.
+    /// Our own programs, with a built-in chain that aims at this time between two blocks.
     pub fn builtin(block_interval: Duration) -> Self {
         let server = ServerProgram::Builtin(BlockSourceSpec::Builtin { block_interval });
         Self { server, worker: None, data_dir: None }
@@ -146,19 +148,19 @@ pub struct TaskTemplate {
     pub options: TaskOptions,
     /// The programs that tasks run.
     pub programs: Programs,
-    /// The pool at which workers mine; `None` for the server task.
+    /// The external pool at which workers mine; `None` if they mine at the server task.
     pub pool: Option<ExternalPool>,
     /// How an agent gets the executor.
     pub delivery: Delivery,
 }
 
 impl TaskTemplate {
-    /// The shortest intervals.
+    /// The shortest intervals between live messages and between reports.
     pub fn intervals(&self) -> Intervals {
         Intervals::new(self.options.live_interval, self.options.report_interval)
     }
 
-    /// The task of a record. `server` is the server of a worker, unless there is an external pool.
+    /// The `TaskInfo` for a record. `server` is the address of a worker's server, unless there is an external pool.
     pub fn task(
         &self,
         record: &TaskRecord,
@@ -175,7 +177,7 @@ impl TaskTemplate {
             ..TaskInfo::default()
         };
         if let Some(image) = self.programs.image(record.kind) {
-            // Mesos' own executor takes no resources of the offers.
+            // Mesos' own executor takes no resources from the offers, so the task takes all of them.
             let mut all = Resources::from(resources);
             all.extend(executor);
             return TaskInfo { resources: all.into(), ..image.task(info, record, &self.pool_url(server)) };
@@ -272,8 +274,8 @@ impl TaskTemplate {
     }
 }
 
-/// The file name endings of archives that Mesos' fetcher unpacks. A file that is only compressed (`.gz`) cannot be executed after
-/// it was unpacked.
+/// The file name extensions of archives that Mesos' fetcher unpacks. `.gz` is not among them, since a file that is only
+/// compressed cannot be executed after unpacking.
 const ARCHIVES: [&str; 8] = [".tar.gz", ".tgz", ".tar", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".zip"];
 
 /// How the fetcher gets the executor. A file that is not an archive is the executor itself.
@@ -309,8 +311,9 @@ fn container(image: &str, containerizer: Containerizer) -> ContainerInfo {
     info
 }
 
-/// The limit of updates for one task: up to a tenth lower than `limit`, so that tasks that were launched together are not replaced
-/// together. Multiples of the golden ratio's fraction spread evenly over the range, however many tasks there are.
+/// Maximum number of updates for one task: up to a tenth lower than `limit`, so that tasks that were launched together are not
+/// replaced together. The fractional parts of multiples of the golden ratio spread evenly over this range for any number of
+/// tasks.
 fn staggered(limit: NonZeroU64, task: &str) -> NonZeroU64 {
     const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
     let number: u64 = task.rsplit('-').next().and_then(|digits| digits.parse().ok()).unwrap_or(0);

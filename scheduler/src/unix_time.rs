@@ -9,7 +9,7 @@ pub(crate) fn elapsed_since(ms: u64) -> Duration {
     Duration::from_millis(now_ms().saturating_sub(ms))
 }
 
-/// A time for people, in UTC.
+/// A time as text for people, in UTC.
 pub(crate) fn date(ms: u64) -> String {
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(ms))
 }

@@ -10,17 +10,17 @@ use crate::fleet::CommonFailure;
 use crate::offers::UnusedAgent;
 use crate::task_info::pool_url;
 
-/// How many tasks are named in one notice. Further ones are counted.
+/// Maximum number of tasks that one notice names. Further tasks are only counted.
 const NAMED: usize = 10;
 
-/// Something that the user wants to know. Tasks are named by their ids, agents by their host names.
+/// Something that the user wants to know. Tasks are given by their ids, agents by their host names.
 #[derive(Clone, Debug, PartialEq)]
 pub enum UserNotice {
     /// The master has accepted the subscription of this framework.
     Subscribed(String),
     /// The master has removed this framework.
     Removed(String),
-    /// So many tasks of an earlier run of the scheduler, or of another scheduler, are still running.
+    /// The number of tasks of an earlier run or of another scheduler that are still running.
     Resumed(usize),
     /// A task is launched.
     Launched {
@@ -72,16 +72,16 @@ pub enum UserNotice {
         /// Reason and message, for people.
         why: String,
     },
-    /// A server is lost. Its workers are killed, or wait for the next server.
+    /// A server is lost. Its workers are killed, or they wait for the next server.
     ServerLost {
         /// The task.
         task: String,
-        /// How many workers are killed or wait.
+        /// The number of its workers.
         workers: usize,
-        /// Whether they wait.
+        /// Whether the workers wait for the next server.
         kept: bool,
     },
-    /// A worker mines at another server now.
+    /// A worker now mines at another server.
     Redirected {
         /// The task.
         task: String,
@@ -90,9 +90,9 @@ pub enum UserNotice {
     },
     /// A worker is ended to make room for a server.
     Preempted(String),
-    /// A worker is ended because its executor is of an earlier version.
+    /// A worker is replaced because its executor has an earlier version.
     Outdated(String),
-    /// A task is given up.
+    /// The scheduler gives up on a task.
     GivenUp {
         /// The task.
         task: String,
@@ -135,13 +135,13 @@ pub enum UserNotice {
         /// The last failure.
         why: String,
     },
-    /// Launches fail alike on several agents. From now on one launch at a time is tried.
+    /// Launches fail in the same way on several agents. From now on, one agent at a time is tried.
     CommonFailure(CommonFailure),
-    /// Launches succeed again, after so many failed.
+    /// Launches succeed again, after this many failed.
     CommonFailureOver(u64),
     /// An agent is unused.
     Unused(UnusedAgent),
-    /// A remark on why less is launched than could be.
+    /// A remark on why fewer tasks are launched than resources would allow.
     Remark(String),
     /// An executor has terminated unexpectedly, or an agent was removed.
     MesosFailure(String),
@@ -154,7 +154,7 @@ pub enum UserNotice {
         /// Why.
         why: String,
     },
-    /// The shutdown has begun: so many tasks are to end.
+    /// The shutdown has begun: this many tasks are to be ended.
     Ending(usize),
     /// Workers use other intervals for live messages and reports.
     Intervals {
@@ -163,7 +163,7 @@ pub enum UserNotice {
         /// The intervals.
         intervals: Intervals,
     },
-    /// A step of the shutdown took too long: these tasks are not waited for any more.
+    /// A step of the shutdown took too long: the scheduler no longer waits for these tasks.
     Overdue(Vec<String>),
 }
 

@@ -1,4 +1,4 @@
-//! The scheduler against a master that this test plays, over real sockets.
+//! Runs the scheduler against a simulated master, over real sockets.
 
 use mesos::masters::Masters;
 use mesos::resources::{Quantity, Resources, ranges, scalar};
@@ -20,15 +20,15 @@ use tokio_util::sync::CancellationToken;
 
 type Events = EventSender<Call>;
 
-/// What the tests want of a master, beyond single calls.
+/// Steps of a master that consist of several calls and events.
 trait MasterScript {
     /// Waits for SUBSCRIBE and sends SUBSCRIBED. Returns the framework id of the call.
     async fn subscribed(&mut self, id: &str) -> (Option<String>, Events);
 
-    /// Offers resources until a server task runs. Returns its id.
+    /// Offers resources, and reports the server task launched on them as running. Returns the task's id.
     async fn server(&mut self, events: &Events) -> String;
 
-    /// The tasks of the next ACCEPT, which must launch exactly one.
+    /// Waits for the next ACCEPT. Returns the first task that it launches.
     async fn launched(&mut self) -> TaskInfo;
 }
 
@@ -74,7 +74,7 @@ fn offer() -> Offer {
     }
 }
 
-/// With a report in which the pool has accepted `n` shares of a worker.
+/// A status update with a report in which `n` shares of a worker have been accepted.
 fn status(task: &str, state: TaskState, n: u8) -> TaskStatus {
     let totals = Totals { accepted: n.into(), blocks: 1, ..Totals::default() };
     let account = Account { worker: "w".into(), totals, ..Account::default() };
@@ -165,7 +165,7 @@ async fn a_restart_with_the_same_folder_is_the_same_framework() {
     });
     let (id, events) = master.subscribed("f").await;
     assert_eq!(id.as_deref(), Some("f"));
-    // A server of an earlier run gets workers once it has said how many it admits.
+    // A server of an earlier run is assigned workers once it has reported how many it admits.
     let live = Live::Pool(PoolLive::default()).encode();
     let (agent_id, executor_id) = ("a".into(), server.as_str().into());
     events.send(Event::Message(event::Message { agent_id, executor_id, data: live }));
@@ -263,7 +263,8 @@ async fn while_the_master_is_away_it_can_be_stopped() {
     assert!(matches!(&end, SchedulerEnd::NoFramework { summary } if summary.tasks.is_empty()), "{end:?}");
 }
 
-/// The original's server and worker from offer to ACCEPT; their updates, from Mesos' own executor, have no reports.
+/// Launches the images of the original system's server and worker. Their updates come from Mesos' own executor, so they contain
+/// no reports.
 #[tokio::test]
 async fn images_of_others_are_launched_as_the_original_s_were() {
     let mut master = TestMaster::start().await;

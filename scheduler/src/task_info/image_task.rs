@@ -48,7 +48,7 @@ pub enum ArgumentsError {
 }
 
 impl Arguments {
-    /// Reads words that are separated by spaces. Placeholders with `known` names may stand in them in braces.
+    /// Parses words that are separated by spaces. They may contain placeholders: names from `known` in braces.
     ///
     /// # Errors
     /// If the name of a placeholder is not known, or a brace is not closed.
@@ -70,7 +70,7 @@ impl Arguments {
         }
     }
 
-    /// The words. Remaining placeholders are empty.
+    /// The words. Remaining placeholders become empty.
     fn words(&self) -> Vec<String> {
         let text = |part: &Part| match part {
             Part::Text(text) => text.clone(),
@@ -98,7 +98,7 @@ fn parts(word: &str, known: &[&str]) -> Result<Vec<Part>, ArgumentsError> {
 }
 
 impl ImageTask {
-    /// Completes a task. `pool` is the URL at which a worker mines.
+    /// Adds the image and its arguments to a `TaskInfo`. `pool` is the URL at which a worker mines.
     pub(super) fn task(&self, info: TaskInfo, record: &TaskRecord, pool: &str) -> TaskInfo {
         let mut arguments = self.arguments.clone();
         arguments.fill("task_id", &record.id);

@@ -72,7 +72,7 @@ fn an_archive_is_unpacked_by_the_fetcher_whoever_serves_it() {
     for archive in ["http://h:1/abc/mesos-miner.tar.gz", "hdfs://h/mesos-miner-1.2.tgz", "/shared/m.zip"] {
         assert_eq!(fetched(archive), (Some(true), Some(false), None), "{archive}");
     }
-    // A `.gz` is not an archive: it has no file name and no mode.
+    // A `.gz` file is not an archive: it does not store a file mode.
     for file in ["http://h:1/mesos-miner", "http://h:1/m.tar.gz/m", "http://h:1/mesos-miner.gz"] {
         assert_eq!(fetched(file), (Some(false), Some(true), Some("mesos-miner".to_owned())), "{file}");
     }
@@ -86,7 +86,7 @@ fn tasks_launched_together_are_not_renewed_together() {
     assert!(limits.iter().all(|limit| (90_000..=100_000).contains(limit)), "{limits:?}");
     limits.sort_unstable();
     let gap = limits.windows(2).map(|pair| pair[1] - pair[0]).min();
-    // With one report a minute, no two tasks are replaced within half an hour.
+    // With one report a minute, no two tasks are replaced within half an hour of each other.
     assert!(gap >= Some(30), "{gap:?}");
     for few in 1..=20 {
         let few = NonZeroU64::new(few).unwrap();
@@ -156,8 +156,9 @@ fn an_image_brings_its_own_entry_point() {
     }
 }
 
-/// The original's `TaskInfo`s, field by field. What differs: names of workers' tasks (ours are called alike wherever
-/// they run), the ports, which the original used without taking them, and DiscoveryInfo, which it did not have.
+/// Compares our `TaskInfo`s with those of the original system, field by field. The differences are the names of workers' tasks
+/// (ours do not depend on where a task runs), the ports (the original used ports without taking them from the offer), and
+/// DiscoveryInfo (the original had none).
 #[test]
 fn user_images_run_as_in_the_original_system() {
     let default = |option: &str| {
