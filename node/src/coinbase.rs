@@ -9,22 +9,22 @@ use crate::template::Template;
 
 /// The longest script of a coinbase's input in bytes (consensus).
 const MAX_SCRIPT_SIZE: usize = 100;
-/// The most bytes that a one-byte opcode pushes.
+/// Maximum number of bytes that a one-byte opcode pushes.
 const MAX_SHORT_PUSH: usize = 75;
 
 /// The content of a coinbase that the template does not determine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CoinbasePlan {
-    /// The script that gets subsidy and fees, all of them.
+    /// The script that receives the whole subsidy and all fees.
     pub payout: ScriptBuf,
     /// Bytes for the end of the input's script, such as the pool's name; cut to fit.
     pub tag: Vec<u8>,
-    /// Bytes left free between the coinbase's parts, 1 to [`CoinbasePlan::MAX_EXTRANONCE_SIZE`].
+    /// Number of bytes left free between the coinbase's parts, 1 to [`CoinbasePlan::MAX_EXTRANONCE_SIZE`].
     pub extranonce_size: usize,
 }
 
-/// A coinbase serialized without its witness, as the txid needs it, in two parts: before and after the extranonces. Stratum
-/// calls them coinb1 and coinb2.
+/// A coinbase serialized without its witness, as it is hashed to the txid, in two parts: before and after the extranonces.
+/// Stratum calls them coinb1 and coinb2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CoinbaseParts {
     /// The bytes before the extranonces.
@@ -49,7 +49,7 @@ pub enum CoinbaseError {
 }
 
 impl CoinbasePlan {
-    /// The most bytes of extranonces that fit a coinbase.
+    /// Maximum number of extranonce bytes that fit into a coinbase.
     pub const MAX_EXTRANONCE_SIZE: usize = MAX_SHORT_PUSH;
 
     /// Makes the transaction for a template, and cuts it at the extranonces.
@@ -63,7 +63,8 @@ impl CoinbasePlan {
         if size == 0 || size > Self::MAX_EXTRANONCE_SIZE {
             return Err(CoinbaseError::ExtranonceSize { size });
         }
-        // At most 5 bytes. With the push of the extranonces the script has at least the 2 bytes that consensus demands.
+        // The height takes at most 5 bytes. With the push of the extranonces, the script has at least the 2 bytes that
+        // consensus demands.
         let height = height_script(template.height);
         let mut script = Builder::from(height.to_bytes()).push_slice(push(&vec![0; size]));
         for aux in &template.coinbase_aux {
@@ -113,7 +114,7 @@ pub(crate) fn height_script(height: u32) -> ScriptBuf {
     Builder::new().push_int(height.into()).into_script()
 }
 
-/// How many bytes one more push may have.
+/// Maximum number of bytes that one more push may have.
 fn room(script: &Builder) -> usize {
     MAX_SCRIPT_SIZE.saturating_sub(script.as_bytes().len() + 1).min(MAX_SHORT_PUSH)
 }

@@ -83,7 +83,7 @@ impl BlockDraft {
     pub fn header(&self, solution: Solution<'_>) -> Header {
         let txid = sha256d::Hash::hash(&self.coinbase.join(solution.extranonces)).to_byte_array();
         Header {
-            // The same 32 bits: this type is signed.
+            // The `bitcoin` crate's version is signed; the 32 bits are the same.
             version: Version::from_consensus(solution.version as i32),
             prev_blockhash: self.template.prev_hash,
             merkle_root: TxMerkleNode::from_byte_array(root_from_branch(txid, &self.template.branch)),
@@ -199,7 +199,7 @@ mod tests {
         assert!(
             rule(|b| b.header.bits = CompactTarget::from_consensus(0x1d00_ffff)).contains("proof of work")
         );
-        // Neither are the bits anybody's choice, nor is their target.
+        // A block with other bits than the expected ones is invalid, even if the expected target is easier.
         assert!(
             check_block(&block, draft.template.height, CompactTarget::from_consensus(0x2100_ffff)).is_err()
         );
@@ -219,8 +219,8 @@ mod tests {
     }
 
     proptest! {
-        /// The `bitcoin` crate as oracle: it computes merkle root and witness commitment from the whole block, where
-        /// we have branch and template.
+        /// Compares with the `bitcoin` crate, which computes merkle root and witness commitment from the whole block, while
+        /// our code uses the branch and the template.
         #[test]
         fn template_to_block_agrees_with_the_bitcoin_crate(
             transactions in 0usize..40, tag: Vec<u8>, extranonces in proptest::collection::vec(any::<u8>(), 1..33),
@@ -230,7 +230,7 @@ mod tests {
             let block = testing::mine(&draft, &extranonces, version, ntime);
             prop_assert_eq!(block.compute_merkle_root(), Some(block.header.merkle_root));
             prop_assert!(block.check_witness_commitment());
-            // The crate knows of no height in blocks of version 1, which a rolled version may look like.
+            // The crate reads no height from blocks of version 1 or lower, and a rolled version may be that low.
             if version as i32 >= 2 {
                 prop_assert_eq!(block.bip34_block_height(), Ok(draft.template.height.into()));
             }

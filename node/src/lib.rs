@@ -4,9 +4,9 @@
 //! node ─getblocktemplate→ Template ─+CoinbasePlan→ BlockDraft ─+Solution→ Block ─submitblock→ BlockVerdict
 //! ```
 //!
-//! A [`Template`] was checked and never changes. A [`BlockDraft`] adds a coinbase, cut where Stratum's extranonces go;
-//! [`HeaderTimes`] are the times and bits that its headers may have. A [`Solution`] has the values that the miner chose; the
-//! `bitcoin` crate checks the block with them before any node gets it.
+//! A [`Template`] has been checked and never changes. A [`BlockDraft`] adds a coinbase, cut where Stratum's extranonces go;
+//! [`HeaderTimes`] are the times and bits that its headers may have. A [`Solution`] has the values that the miner chose;
+//! the `bitcoin` crate checks the resulting block before any node gets it.
 //!
 //! This crate follows the BIPs and Bitcoin Core's documentation, and accepts bcoin's deviations.
 //!

@@ -11,13 +11,13 @@ use crate::template::Template;
 /// The bits of difficulty 1, the lowest of both testnets.
 const LOWEST: u32 = 0x1d00_ffff;
 
-/// The lowest difficulty applies more than so many seconds after the parent's time.
+/// The lowest difficulty applies more than this many seconds after the parent's time.
 const DELAY: u32 = 20 * 60;
 /// How far ahead of its clock a node accepts a block's time, in seconds (consensus).
 const MAX_AHEAD: u32 = 2 * 60 * 60;
-/// Distance that our times keep from this limit, in seconds, because clocks differ.
+/// Our times stay this many seconds below the limit, because clocks differ.
 const MARGIN: u32 = 60;
-/// Blocks of a difficulty period.
+/// Number of blocks in a difficulty period.
 const PERIOD: u32 = 2016;
 
 /// When to use the lowest difficulty of testnets.
@@ -38,8 +38,8 @@ pub struct HeaderTimes {
     pub start: u32,
     /// The earliest time of the header.
     pub first: u32,
-    /// The latest time for which `bits` are right; `u32::MAX` if they always are. Besides, nodes accept no time more than
-    /// two hours ahead of their own.
+    /// The latest time for which `bits` are right; `u32::MAX` if they always are. In any case, nodes accept no time more
+    /// than two hours ahead of their clocks.
     pub last: u32,
     /// The time of our clock from which other times and bits are better, so that a new job is due; `None` if never.
     pub until: Option<u32>,
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!((bits(&times), times.start, times.first), (REAL, PARENT + 10, PARENT - 3000));
         assert_eq!((times.last, times.until), (PARENT + 1200, Some(PARENT + 1201)));
         assert_eq!(bits(&at(PARENT + 1200, Honest)), REAL);
-        // By the node's clock as by ours.
+        // The rule also applies if only the node's clock has passed the limit.
         for (time, expected) in [(PARENT + 1200, REAL), (PARENT + 1201, LOWEST)] {
             let template = template(time, REAL);
             let times = HeaderTimes::of(&template, Network::Testnet4, Some(PARENT), PARENT + 10, Honest);
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_node_s_clock_counts_too() {
-        // Ours is behind: the node has applied the rule.
+        // Our clock is behind, but the node has already applied the rule.
         let template = template(PARENT + 1300, LOWEST);
         let times = HeaderTimes::of(&template, Network::Testnet4, Some(PARENT), PARENT + 5, Honest);
         assert_eq!((bits(&times), times.start, times.first), (LOWEST, PARENT + 1300, PARENT + 1201));
@@ -170,13 +170,14 @@ mod tests {
         let lowest = Template { bits: CompactTarget::from_consensus(LOWEST), ..template.clone() };
         let times = HeaderTimes::of(&lowest, Network::Testnet4, Some(PARENT), PARENT + 20, Honest);
         assert_eq!((bits(&times), times.last, times.until), (LOWEST, u32::MAX, None));
-        // Without the parent's time nothing may roll.
+        // Without the parent's time, miners must not change the header's time.
         let times = HeaderTimes::of(&template, Network::Testnet4, None, PARENT + 20, Early);
         assert_eq!((times.first, times.start, times.last), (PARENT + 10, PARENT + 10, PARENT + 10));
     }
 
     proptest! {
-        /// The rule itself as oracle: at both ends of what a job may use, the bits are those that Bitcoin Core asks for.
+        /// Compares with the rule itself: at the earliest and at the latest time of a job, its bits are those that Bitcoin
+        /// Core requires.
         #[test]
         fn bits_are_right_at_every_time(after in 0u32..20_000, now in 0u32..20_000, early: bool) {
             let required = |time: u32| if time > PARENT + DELAY { LOWEST } else { REAL };

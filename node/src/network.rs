@@ -77,7 +77,7 @@ pub enum PayoutError {
     Network {
         /// The address.
         address: String,
-        /// The networks that it belongs to, with commas between.
+        /// The networks that it belongs to, separated by commas.
         found: String,
         /// The node's network.
         wanted: &'static str,
@@ -88,7 +88,7 @@ pub enum PayoutError {
 #[derive(Debug, Deserialize)]
 struct ChainInfo {
     chain: String,
-    /// Bitcoin Core gives it since version 28.
+    /// Present since Bitcoin Core 28.
     signet_challenge: Option<String>,
 }
 
@@ -106,7 +106,7 @@ pub fn name(network: Network) -> &'static str {
 /// Asks a node for the name of its network, and checks the name by the hash of the genesis block.
 ///
 /// # Errors
-/// If the node does not answer, or is on an unknown network or on a signet that takes a key.
+/// If the node does not answer, or is on an unknown network or on a signet whose blocks need a signature.
 pub async fn detect(client: &RpcClient) -> Result<Network, NetworkError> {
     let info: ChainInfo = client.call("getblockchaininfo", json!([])).await?;
     let genesis: String = client.call("getblockhash", json!([0])).await?;
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn only_open_signets_can_be_mined() {
         check_challenge(&ScriptBuf::from_hex("51").unwrap()).unwrap();
-        // The public signet: one of two keys.
+        // The public signet, whose blocks need a signature by one of two keys.
         let public = "512103ad5e0edad18cb1f0fc0d28a3d4f1f3e445640337489abb10404f2d1e086be430210359ef5021964fe22d6f8e05b2463c9540ce96883fe3b278760f048f5189f2e6c452ae";
         for challenge in [public, "", "00", "6a"] {
             let error = check_challenge(&ScriptBuf::from_hex(challenge).unwrap()).unwrap_err();

@@ -30,13 +30,13 @@ use crate::text::one_line;
 /// Limits of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RpcLimits {
-    /// Time to open a connection. 5 s.
+    /// Time limit for opening a connection. Default: 5 s.
     pub connect: Duration,
-    /// Time for the whole answer to a call, unless the caller sets another limit. 30 s: a busy node may need many seconds
-    /// for a template.
+    /// Time limit for the whole answer to a call, unless the caller sets another limit. Default: 30 s, since a busy node
+    /// may need many seconds for a template.
     pub call: Duration,
-    /// The longest answer, in bytes. 32 MiB: a template with 4 MB of transactions is 8 MB of hexadecimal digits, and some
-    /// hundred bytes for each transaction.
+    /// Maximum size of an answer, in bytes. Default: 32 MiB, since a template with 4 MB of transactions has 8 MB of
+    /// hexadecimal digits, and a few hundred more bytes for each transaction.
     pub answer: usize,
 }
 
@@ -69,7 +69,7 @@ impl RpcClient {
     /// Makes a client; nothing is sent yet.
     ///
     /// # Errors
-    /// If the address is not a valid URI, which [`NodeUrl::parse`] excludes but for the oddest hosts.
+    /// If the address is not a valid URI, which [`NodeUrl::parse`] rules out except for very unusual hosts.
     pub fn new(url: NodeUrl, credentials: Credentials, limits: RpcLimits) -> Result<RpcClient, NodeUrlError> {
         let uri = Uri::try_from(url.to_string())
             .map_err(|_| NodeUrlError::Path { path: url.path.clone(), url: url.to_string() })?;
@@ -109,7 +109,7 @@ impl RpcClient {
         self.call_within(self.limits.call, method, params).await
     }
 
-    /// The same with another time limit, as for a long poll.
+    /// Like [`RpcClient::call`], but with another time limit, as for a long poll.
     ///
     /// # Errors
     /// As [`RpcClient::call`].

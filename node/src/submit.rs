@@ -63,8 +63,8 @@ enum SubmitProgress {
     Answered(BlockVerdict),
 }
 
-/// Submits a block to all nodes at once, and repeats this for nodes that do not answer, until one node has accepted the
-/// block or all nodes that can be reached have answered. Without an answer it never ends, unless it is dropped.
+/// Submits a block to all nodes at the same time, and repeats this for nodes that do not answer, until one node has
+/// accepted the block or all nodes that can be reached have answered. Without any answer, this future never completes.
 ///
 /// The first try with each node is completed even if another node accepts the block meanwhile.
 pub async fn submit(clients: &[Arc<RpcClient>], block: &Block) -> BlockVerdict {
@@ -180,7 +180,8 @@ mod tests {
         let rejected = SubmitProgress::Answered(BlockVerdict::Rejected("Block decode failed".into()));
         assert_eq!(refused(RpcError::DESERIALIZATION), rejected);
         assert_eq!(refused(-25), rejected);
-        // Still starting, an exception, an internal error, a method that this user may not call.
+        // The node is still starting, reports an exception or an internal error, or does not allow this user to call the
+        // method.
         for code in [RpcError::WARMUP, -1, -32603, -32601] {
             assert_eq!(refused(code), SubmitProgress::Failed, "{code}");
         }

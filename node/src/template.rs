@@ -30,7 +30,7 @@ pub struct Template {
     pub time: u32,
     /// The earliest time allowed in the header, seconds since the Unix epoch.
     pub min_time: u32,
-    /// Subsidy and fees: the most that the coinbase may pay.
+    /// Subsidy and fees, which together are the maximum that the coinbase may pay.
     pub coinbase_value: Amount,
     /// Data that the node wants in the coinbase's input (BIP-0022).
     pub coinbase_aux: Vec<Vec<u8>>,
@@ -61,7 +61,7 @@ pub struct TemplateTransaction {
     pub fee: Option<i64>,
 }
 
-/// Why a template cannot be used. The node is at fault, unless it has rules that this version does not know.
+/// Why a template cannot be used. The node is at fault, unless its chain has rules that this version does not know.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TemplateError {
@@ -81,7 +81,7 @@ pub enum TemplateError {
     /// A transaction cannot be decoded.
     #[error("transaction {index} of the template cannot be decoded")]
     Transaction {
-        /// Counted from 0, without the coinbase.
+        /// The transaction's index from 0, not counting the coinbase.
         index: usize,
         /// The decoder's error.
         #[source]
@@ -90,13 +90,13 @@ pub enum TemplateError {
     /// The id of a transaction does not match its data.
     #[error("transaction {index} of the template has {member} {computed}, not {given}")]
     Id {
-        /// Counted from 0, without the coinbase.
+        /// The transaction's index from 0, not counting the coinbase.
         index: usize,
         /// `txid` or `hash`.
         member: &'static str,
         /// The node's id.
         given: String,
-        /// The id of the data.
+        /// The id computed from the data.
         computed: String,
     },
     /// The witness commitment does not match the transactions.
@@ -104,7 +104,7 @@ pub enum TemplateError {
     Commitment {
         /// The node's commitment.
         given: String,
-        /// The commitment of the transactions.
+        /// The commitment computed from the transactions.
         computed: String,
     },
     /// A mandatory rule is unknown.
@@ -124,8 +124,8 @@ impl Template {
         serde_json::from_str::<wire::Template>(result)?.check()
     }
 
-    /// Makes a template for a chain without a node: segwit is active, and no version bit is in use. The pair is the earliest
-    /// time and the present one; `coinbase_value` is subsidy and fees.
+    /// Makes a template for a chain without a node: segwit is active, and no version bit is in use. The pair has the
+    /// earliest time and the current one; `coinbase_value` is subsidy and fees.
     pub fn compose(
         height: u32,
         version: u32,

@@ -1,8 +1,8 @@
 //! The stream of new templates from the best of several nodes.
 //!
 //! The best node is the first one in the operator's order that works and is not behind another one: a node that has lost
-//! its peers is of no more use than one that is down. A task of its own watches each node all the time, so that every
-//! node's newest template is at hand when the best node changes.
+//! its peers is as useless as one that is down. A separate task watches each node all the time, so that every node's newest
+//! template is available when the best node changes.
 
 #[cfg(test)]
 mod tests;
@@ -26,11 +26,11 @@ use net::Backoff;
 /// How nodes are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TemplateTiming {
-    /// Time between two requests for a template on the same tip, for the fees of new transactions. 30 s.
+    /// Time between two requests for a template on the same tip, which pick up the fees of new transactions. Default: 30 s.
     pub refresh: Duration,
-    /// The shortest time between two templates on the same tip, however often the node has a new one. 1 s.
+    /// The shortest time between two templates on the same tip, however often the node has a new one. Default: 1 s.
     pub pause: Duration,
-    /// The first and the longest pause after a node has failed. 0.25 s and 15 s.
+    /// The first and the longest pause after a node has failed. Default: 0.25 s and 15 s.
     pub retry: (Duration, Duration),
 }
 
@@ -94,7 +94,8 @@ impl Nodes {
         &self.clients
     }
 
-    /// The network of the first node that answers. Waits for ever for nodes that are starting or cannot be reached.
+    /// The network of the first node that answers. Waits without a time limit for nodes that are starting or cannot be
+    /// reached.
     ///
     /// # Errors
     /// The first node's error, if no node can be mined on and waiting will not help.
@@ -158,7 +159,7 @@ pub(crate) enum NodeState {
     Down(Arc<TemplateFetchError>),
 }
 
-/// A template, and what other calls to its node tell about it.
+/// A template, with data from other calls to its node.
 #[derive(Debug)]
 pub(crate) struct FetchedTemplate {
     pub template: Arc<Template>,

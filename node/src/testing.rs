@@ -56,7 +56,7 @@ pub fn json(count: usize) -> Value {
     })
 }
 
-/// The same template, parsed and checked.
+/// The template of [`json`], parsed and checked.
 pub fn template(count: usize) -> Template {
     Template::from_json(&json(count).to_string()).unwrap()
 }

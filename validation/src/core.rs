@@ -21,7 +21,7 @@ use crate::template;
 /// Why Core rejects a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
-    /// The reason as Core logs it: a word such as `bad-cb-height`, and mostly an explanation.
+    /// The reason as Core logs it: a word such as `bad-cb-height`, usually followed by an explanation.
     pub reason: String,
     /// The kind of the reason, if Core gives it.
     pub kind: Option<BlockValidationResult>,
@@ -41,7 +41,7 @@ pub struct Core {
     chain: ChainstateManager,
     checked: Checked,
     net: Net,
-    // Dropped after the fields that use them.
+    // The last two fields are dropped after the fields that use them.
     _context: Context,
     _directory: TempDir,
 }
@@ -140,7 +140,7 @@ fn reason(line: &str) -> Option<String> {
     Some(rest.trim_end().trim_end_matches(')').to_owned())
 }
 
-/// Held by the thread that reads the kernel's log.
+/// Held by the thread that reads the log of libbitcoinkernel.
 static LOG_LOCK: Mutex<()> = Mutex::new(());
 
 type Lines = Arc<Mutex<Vec<String>>>;

@@ -1,4 +1,4 @@
-//! Makes a block of a template with the code of the pool and the miner.
+//! Makes a block from a template with the code of the pool and the miner.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use node::{BlockDraft, CoinbasePlan, HeaderTimes, MinDifficultyTime, Solution, T
 
 use crate::net::Net;
 
-/// As many bytes as in the pool: its own counter, extranonce1 and extranonce2.
+/// The same size as in the pool: the pool's job counter, extranonce1 and extranonce2.
 const EXTRANONCE_SIZE: usize = 14;
-/// Version bits of the headers that are searched at once; BIP-0320 leaves these bits to miners.
+/// Version bits of the headers that are searched together; BIP-0320 leaves these bits to miners.
 const ROLLED: [u32; 3] = [0, 0x0000_2000, 0x1fff_e000];
 
 /// A mined block.
@@ -72,7 +72,7 @@ pub fn mine_from(net: Net, draft: &BlockDraft, (extranonce, nonce): (u64, u32)) 
 }
 
 /// Finds a new nonce for a block whose header or transactions were altered. The other fields of the header do not change,
-/// but for rolled version bits.
+/// except for rolled version bits.
 ///
 /// # Errors
 /// If there is no solution.
@@ -85,7 +85,7 @@ pub fn remine(block: &mut Block) -> anyhow::Result<()> {
 
 fn search(header: &bitcoin::block::Header, from: Cursor) -> anyhow::Result<Option<hasher::Hit>> {
     let header = hasher::Header {
-        // The same 32 bits.
+        // The `bitcoin` crate's version is signed; the 32 bits are the same.
         version: header.version.to_consensus() as u32,
         prev_hash: header.prev_blockhash.to_byte_array(),
         merkle_root: header.merkle_root.to_byte_array(),

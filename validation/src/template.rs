@@ -1,6 +1,6 @@
 //! Makes Bitcoin Core's answer to `getblocktemplate` from the kernel's chain.
 //!
-//! The `bitcoin` crate computes merkle tree and witness commitment here, since the pool computes its own.
+//! The `bitcoin` crate computes the witness commitment here, so that the pool's own code is checked independently.
 
 use bitcoin::consensus::encode;
 use bitcoin::hashes::Hash;
@@ -16,7 +16,7 @@ const MEDIAN_OF: usize = 11;
 /// Subsidy of the first blocks, in satoshi.
 const SUBSIDY: u64 = 5_000_000_000;
 
-/// The answer for the block after `tip`. It must be in the first difficulty period, where the bits do not change.
+/// The answer for the block after `tip`. That block must be in the first difficulty period, where the bits do not change.
 pub fn json(net: Net, tip: &BlockTreeEntry<'_>, now: u32, transactions: &[(Transaction, u64)]) -> Value {
     let height = tip.height() + 1;
     let min_time = median_time(tip) + 1;
@@ -76,7 +76,7 @@ fn witness_commitment(transactions: &[(Transaction, u64)]) -> String {
     ScriptBuf::from_bytes(output).to_hex_string()
 }
 
-/// The median time of a block and those before it.
+/// The median time of a block and its predecessors.
 fn median_time(tip: &BlockTreeEntry<'_>) -> u32 {
     let entries = std::iter::successors(Some(*tip), BlockTreeEntry::prev);
     let mut times: Vec<u32> = entries.take(MEDIAN_OF).map(|entry| entry.header().timestamp()).collect();

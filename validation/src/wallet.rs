@@ -16,7 +16,7 @@ pub struct Wallet {
 }
 
 impl Wallet {
-    /// The wallet with this number as its secret key, repeated; it must not be zero.
+    /// The wallet whose secret key repeats the byte `seed` 32 times; `seed` must not be zero.
     pub fn new(seed: u8) -> Wallet {
         let secp = Secp256k1::new();
         let secret = SecretKey::from_slice(&[seed; 32]).expect("a number within the group's order");

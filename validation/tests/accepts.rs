@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bitcoin::{Amount, Block, OutPoint, Transaction};
 use validation::{Core, Mined, Net, Wallet, draft, mine};
 
-/// How many blocks later a coinbase may be spent (consensus).
+/// Number of blocks after which a coinbase may be spent (consensus).
 const MATURITY: u32 = 100;
 
 fn now() -> u32 {

@@ -1,5 +1,5 @@
-//! Bitcoin Core rejects altered blocks of the pool, each for the reason that fits the alteration. So the parts that are not
-//! altered are valid.
+//! Bitcoin Core rejects altered blocks of the pool, each for the reason that matches the alteration. This shows that the
+//! parts that are not altered are valid.
 
 use bitcoin::hashes::Hash;
 use bitcoin::opcodes::all::OP_RETURN;
@@ -7,7 +7,7 @@ use bitcoin::script::Builder;
 use bitcoin::{Amount, Block, CompactTarget, OutPoint, ScriptBuf, TxMerkleNode, Witness, WitnessCommitment};
 use validation::{Core, Net, Wallet, draft, mine, remine};
 
-/// A time after regtest's genesis block, and long ago.
+/// A time after regtest's genesis block, but long in the past.
 const TIME: u32 = 1_600_000_000;
 
 /// A chain whose first coinbase has matured, and a valid block on top that spends this coinbase.

@@ -1,7 +1,7 @@
 //! Parses the answers of Bitcoin Core and of bcoin.
 //!
 //! Bitcoin Core sends errors with an HTTP status of their own (404 for an unknown method, 500 for all others); bcoin sends
-//! them with 200. So the status is ignored where the body is JSON-RPC.
+//! them with 200. So the status is ignored if the body is JSON-RPC.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

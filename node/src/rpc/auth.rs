@@ -14,7 +14,8 @@ use net::read_cookie;
 pub enum Credentials {
     /// The node asks for none.
     None,
-    /// User and password: `rpcuser`/`rpcpassword` or `rpcauth` of Bitcoin Core. bcoin takes any user with its API key.
+    /// User and password: `rpcuser`/`rpcpassword` or `rpcauth` of Bitcoin Core. bcoin accepts any user name if the password
+    /// is its API key.
     Basic {
         /// The user's name.
         user: String,
@@ -53,7 +54,7 @@ impl Authorization {
         Ok(header.clone())
     }
 
-    /// Makes the header anew after a refusal, and returns whether it differs from `used`, so that another try makes sense.
+    /// Makes a new header after a refusal, and returns whether it differs from `used`, so that another try makes sense.
     /// Only a cookie changes: the node writes a new one at each start.
     pub(super) fn renew(&self, used: Option<&HeaderValue>) -> io::Result<bool> {
         if !matches!(self.credentials, Credentials::CookieFile(_)) {

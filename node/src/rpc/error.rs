@@ -8,7 +8,7 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum RpcError {
     /// There is no connection, or it broke.
-    #[error("node {node} cannot be reached for {method}")]
+    #[error("cannot reach node {node} to call {method}")]
     Connection {
         /// The node.
         node: String,
@@ -72,7 +72,7 @@ pub enum RpcError {
         excerpt: String,
     },
     /// The result does not have the expected shape.
-    #[error("node {node} answers {method} with something else than expected")]
+    #[error("node {node} returned an unexpected result for {method}")]
     Result {
         /// The node.
         node: String,

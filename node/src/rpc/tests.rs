@@ -1,4 +1,4 @@
-//! The client with nodes that answer well, badly or not at all.
+//! Tests the client with nodes that answer correctly, incorrectly or not at all.
 
 use std::error::Error;
 use std::sync::atomic::AtomicUsize;
@@ -65,7 +65,7 @@ async fn a_new_cookie_is_read_when_the_old_one_is_refused() {
     assert_eq!(height(&client).await.unwrap(), 7);
     assert_eq!(node.calls().len(), 3);
 
-    // The cookie file of another node.
+    // The cookie file belongs to another node.
     *valid.lock().unwrap() = String::new();
     let error = height(&client).await.unwrap_err();
     assert!(matches!(error, RpcError::Unauthorized { status: 401, .. }), "{error}");
@@ -116,7 +116,7 @@ async fn errors_are_read_under_every_status() {
         ("HTTP 503 and no JSON-RPC: Work queue depth exceeded", true),
         ("HTTP 404 and no JSON-RPC: <html> nothing here", false),
         ("HTTP 502 and no JSON-RPC: <html>Bad Gateway", true),
-        ("something else than expected", false),
+        ("unexpected result", false),
         ("no JSON-RPC: no text", false),
     ] {
         let error = height(&client).await.unwrap_err();

@@ -49,7 +49,7 @@ fn reads_what_core_writes() {
 fn reads_what_bcoin_writes() {
     let early = Template::from_json(include_str!("../../tests/data/bcoin-regtest-1.json")).unwrap();
     assert_eq!((early.height, early.coinbase_aux), (1, vec![b"mined by bcoin".to_vec()]));
-    // Segwit is not active yet, although bcoin gives a commitment.
+    // Segwit is not active yet, so the commitment that bcoin gives nevertheless is ignored.
     assert_eq!(early.witness_commitment, None);
     assert!(early.longpoll_id.is_some());
 }
@@ -188,7 +188,7 @@ fn any_value() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// Any JSON gives an error, or a template that blocks can be made of.
+    /// Any JSON gives either an error or a template from which blocks can be made.
     #[test]
     fn no_template_causes_a_panic(changes in proptest::collection::vec((any::<usize>(), any_value()), 1..4)) {
         let mut json = testing::json(2);

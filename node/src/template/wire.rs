@@ -13,7 +13,8 @@ use crate::text::one_line;
 /// BIP-0009: the three top bits announce that the others are version bits.
 const TOP_BITS: u32 = 0xe000_0000;
 
-/// The members that are used. Numbers are as wide as a node could write them, so that an error can name a wrong one.
+/// The members that are used. The types of numbers are wide enough for invalid values, so that an error can show such a
+/// value.
 #[derive(Deserialize)]
 pub(super) struct Template {
     version: i64,
@@ -164,8 +165,8 @@ fn transaction(index: usize, entry: TransactionEntry) -> Result<TemplateTransact
     Ok(TemplateTransaction { transaction, txid, wtxid, fee: entry.fee })
 }
 
-/// The witness commitment of a block with these transactions. There is none before segwit is active, since the coinbase
-/// must not have a witness then, although bcoin gives one.
+/// The witness commitment of a block with these transactions. Before segwit is active, there is none, since the coinbase
+/// must not have a witness; bcoin gives a commitment nevertheless.
 fn witness_commitment(
     given: Option<&str>,
     segwit: bool,

@@ -1,4 +1,4 @@
-//! The choice of the best node, and the watch of fake nodes that behave like Bitcoin Core.
+//! Tests the choice of the best node, and watches fake nodes that behave like Bitcoin Core.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -40,7 +40,7 @@ fn the_first_node_that_works_is_used() {
     let (first, second) = (up(1), up(1));
     assert_eq!(node_and_clean(last.decide(&[NodeState::Starting, NodeState::Starting])), None);
     assert_eq!(node_and_clean(last.decide(&[NodeState::Starting, second.clone()])), Some((1, true)));
-    // The same tip by another node is no reason to start over.
+    // Another node's template on the same tip does not make older work worthless.
     assert_eq!(node_and_clean(last.decide(&[first.clone(), second.clone()])), Some((0, false)));
     assert_eq!(node_and_clean(last.decide(&[first.clone(), up(2)])), None);
     assert_eq!(node_and_clean(last.decide(&[down(), second.clone()])), Some((1, false)));
@@ -52,11 +52,11 @@ fn a_node_that_is_behind_is_left_until_it_has_caught_up() {
     let mut last = LastEvent::default();
     let (old, new, other) = (up_at(1, 7), up_at(2, 8), up_at(3, 8));
     assert_eq!(node_and_clean(last.decide(&[old.clone(), down()])), Some((0, true)));
-    // A node gets a new block mostly within a second after the first node.
+    // Usually, a node gets a new block within a second after the first node.
     assert_eq!(node_and_clean(last.decide(&[old.clone(), new.clone()])), Some((1, true)));
     assert_eq!(node_and_clean(last.decide(&[old.clone(), new.clone()])), None);
     assert_eq!(node_and_clean(last.decide(&[up_at(2, 8), new.clone()])), Some((0, false)));
-    // At the same height it is the operator's order that counts.
+    // At the same height, the operator's order decides.
     assert_eq!(node_and_clean(last.decide(&[other, new.clone()])), Some((0, true)));
     assert_eq!(node_and_clean(last.decide(&[old, down()])), Some((0, true)));
 }
@@ -69,7 +69,7 @@ fn a_total_loss_is_announced_once() {
     assert_eq!(node_and_clean(last.decide(&[down(), down()])), None);
     assert_eq!(node_and_clean(last.decide(&[down(), up(1)])), Some((1, true)));
     assert!(matches!(last.decide(&[down(), down()]), Some(TemplateEvent::AllDown(_))));
-    // The same tip again after the loss.
+    // After all nodes were down, the first template on the same tip does not make older work worthless.
     assert_eq!(node_and_clean(last.decide(&[up(1), down()])), Some((0, false)));
 }
 
@@ -83,7 +83,7 @@ struct Core {
 struct Chain {
     name: &'static str,
     tip: u8,
-    /// Rises with the transactions in the memory pool.
+    /// Increases when transactions enter the memory pool.
     fees: u64,
     longpoll: bool,
     up: bool,
@@ -303,7 +303,8 @@ async fn a_signet_with_a_key_is_refused() {
     let core = Core::with(signet("5121")).await;
     let fault = fault(&mut watch_all(&[&core], Network::Signet, timing())).await;
     assert!(fault.contains("challenge 5121"), "{fault}");
-    // A node that says so by itself, as Bitcoin Core does since version 28, is not waited for.
+    // If `getblockchaininfo` has the challenge, as in Bitcoin Core since version 28, the network is refused without a
+    // template.
     core.change(|chain| chain.has_challenge_in_info = true);
     let nodes = Nodes::new([core.node.client()]).unwrap();
     let error = soon(nodes.network()).await.unwrap_err().to_string();
@@ -350,7 +351,7 @@ async fn blocks_are_submitted_until_a_node_has_answered() {
     let sent = &busy.calls()[0];
     assert_eq!(sent.params, json!([bitcoin::consensus::encode::serialize_hex(&block)]));
 
-    // One that does not answer at all keeps none of the others waiting.
+    // A node that does not answer at all does not delay the verdict of the others.
     let mute = FakeNode::start(|_| std::future::pending()).await;
     let nodes = Nodes::new([mute.client(), busy.client()]).unwrap();
     assert_eq!(soon(nodes.submit(&block)).await, BlockVerdict::Duplicate);

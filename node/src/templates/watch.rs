@@ -1,4 +1,4 @@
-//! Watches one node: a long poll waits for the next tip, and a plain request now and then brings new fees.
+//! Watches one node: a long poll waits for the next tip, and an occasional plain request picks up higher fees.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -18,8 +18,8 @@ use crate::template::{self, Template, Unchecked};
 use logging::error_chain;
 use net::Backoff;
 
-/// Time limit of a long poll. A shorter one would block threads of Bitcoin Core, which has few of them and notices that a
-/// client is gone only when it answers. The next refresh detects a node that is gone.
+/// Time limit of a long poll. With a shorter limit, abandoned polls would block threads of Bitcoin Core, which has few
+/// threads and notices that a client is gone only when it answers. The next refresh detects a node that is gone.
 const LONG_POLL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Time between two requests for the tip of a node without long polls.
 const POLL: Duration = Duration::from_secs(1);
@@ -53,7 +53,7 @@ struct NodeWatch<'a, P> {
 }
 
 impl<P: Fn(NodeState)> NodeWatch<'_, P> {
-    /// Runs until the node fails; the error comes with whether the node gave a template before.
+    /// Runs until the node fails. Returns the error, and whether the node gave a template before.
     async fn run(&self) -> Result<Infallible, (TemplateFetchError, bool)> {
         let mut current = self.start().await.map_err(|error| (error, false))?;
         tracing::info!(node = %self.client.url(), height = current.template.height, "node works");

@@ -1,4 +1,4 @@
-//! Templates in and blocks out with a real node: bcoin on regtest.
+//! Gets templates from a real node, bcoin on regtest, and submits blocks to it.
 
 mod node_process;
 
@@ -125,7 +125,7 @@ async fn the_chain_grows_by_our_blocks() {
         assert!(mined < 1000, "segwit never becomes active");
     }
 
-    // bcoin takes no witness before the first block under the new rule.
+    // bcoin accepts no witness before the first block under the new rule.
     next_block(&nodes).await;
     // A payment, and another one that spends it.
     let parent = spend(&first.txdata[0]);
@@ -148,7 +148,7 @@ async fn the_chain_grows_by_our_blocks() {
 
     let coinbase = &block.txdata[0];
     assert_eq!(coinbase.output[0].script_pubkey, plan().payout);
-    // A halved subsidy, and the fees.
+    // The coinbase pays a halved subsidy and the fees.
     assert_eq!(coinbase.output[0].value.to_sat() % 100_000, 20_000);
     assert_eq!(coinbase.input[0].witness.len(), 1);
     let shown: Value = client.call("getblock", json!([block.block_hash().to_string()])).await.unwrap();
@@ -222,7 +222,7 @@ async fn a_restart_of_the_node_is_survived() {
 
     bcoin.stop();
     while !matches!(soon(templates.next()).await, TemplateEvent::AllDown(_)) {}
-    // A block that was found meanwhile is submitted when the node is back. The node has lost its chain.
+    // A block that was found meanwhile is submitted when the node is back, although the node has lost its chain.
     let (submitter, again) = (nodes.clone(), block.clone());
     let submitted = tokio::spawn(async move { submitter.submit(&again).await });
     bcoin.start_again().await;
