@@ -57,7 +57,7 @@ pub struct Args {
     /// --ledger-retention says; 0 removes all of them. Totals are kept for ever.
     #[arg(long, value_name = "SIZE", env = "MINER_LEDGER_MAX_SIZE", default_value = "4GiB", value_parser = size_limit)]
     pub ledger_max_size: SizeLimit,
-    /// How the framework is run.
+    /// The settings of the framework as a whole.
     #[command(flatten)]
     pub framework: FrameworkOptions,
     /// Print the summary as one line of JSON, and nothing else on standard output.
@@ -75,7 +75,7 @@ pub struct Args {
     /// Mesos role that gets the offers.
     #[arg(long, env = "MINER_ROLE", default_value = "*", value_parser = NonEmptyStringValueParser::new())]
     pub role: String,
-    /// What each task is given.
+    /// The resources and settings of each task.
     #[command(flatten)]
     pub task: TaskOptions,
     /// Exit with status 1 when the master cannot be reached.
@@ -197,7 +197,7 @@ impl Args {
     }
 }
 
-/// The name of the user who runs this process. It must be the name, not the number, because agents know users by name.
+/// The name of the user who runs this process. It must be the name, not the number, because agents look users up by name.
 fn current_user() -> String {
     let uid = rustix::process::getuid().as_raw().to_string();
     let named = |line: &str| {

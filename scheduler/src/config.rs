@@ -49,9 +49,9 @@ pub struct Config {
     pub http: Option<SocketAddr>,
     /// Whether to keep trying when the master or ZooKeeper cannot be reached.
     pub retry: bool,
-    /// How the framework is run.
+    /// The settings of the framework as a whole.
     pub framework: FrameworkOptions,
-    /// What each task is given.
+    /// The resources and settings of each task.
     pub task: TaskOptions,
     /// Where tasks may run, and with how much CPU.
     pub placement: Placement,

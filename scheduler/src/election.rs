@@ -232,7 +232,7 @@ async fn stand(
     if !ask_zookeeper(&lock, &lease).await {
         return Err(ZkError::SessionExpired);
     }
-    display.log(format!("leading, as {} says", zk.ensemble));
+    display.log(format!("this scheduler leads, according to {}", zk.ensemble));
     let keeper = tokio::spawn(renew(Arc::clone(&lock), lease.clone()));
     Ok(Some(Leadership { lock, lease, ensemble: zk.ensemble.clone(), host: candidate.host, keeper }))
 }
@@ -260,7 +260,7 @@ async fn log_leaders(
     loop {
         let (nodes, watcher) = match client.list_and_watch_children(folder).await {
             Ok(found) => found,
-            // This scheduler's own election node, and with it the folder, is about to be created.
+            // The election folder is about to be created, together with this scheduler's own election node.
             Err(ZkError::NoNode | ZkError::ConnectionLoss) => {
                 tokio::time::sleep(RETRY.0).await;
                 continue;

@@ -240,8 +240,8 @@ fn task_metrics(overview: &Overview, metrics: &mut Metrics) {
     let cpus = overview.cpus_milli as f64 / 1000.0;
     metrics.add("scheduler_cpus", "CPUs of tasks that have not ended.", cpus);
     let workers = overview.reporting_workers as f64;
-    metrics.add("scheduler_workers", "Workers that reported their hashrate lately.", workers);
-    let help = "Sum of the hashrates that workers reported lately.";
+    metrics.add("scheduler_workers", "Workers that recently reported their hashrate.", workers);
+    let help = "Sum of the hashrates that workers recently reported.";
     metrics.add("scheduler_hashrate_hashes_per_second", help, overview.hashrate);
 }
 

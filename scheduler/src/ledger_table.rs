@@ -27,7 +27,7 @@ pub struct LedgerTable {
     pub frameworks: Vec<String>,
     /// A row for each worker task, in the order of their launch; then a row for each miner that is not a task.
     pub workers: Vec<LedgerRow>,
-    /// A row for each server task: what it counted for all its workers.
+    /// A row for each server task, with its counts for all its workers.
     pub servers: Vec<LedgerRow>,
     /// The sum of `workers`.
     pub total: LedgerRow,
@@ -43,7 +43,7 @@ pub struct LedgerTable {
 /// The name of the row for tasks that ended long ago and have no rows of their own.
 pub const EARLIER: &str = "(earlier)";
 
-/// A row: what the pool servers count for a worker, and what the worker itself counts.
+/// A row: the pool servers' counts for a worker, and the worker's own counts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LedgerRow {
     /// The task's id, which is also the worker's name at the pool.
@@ -52,9 +52,9 @@ pub struct LedgerRow {
     pub host: Option<String>,
     /// Mesos' name for the task's last state; `None` before its first status update.
     pub state: Option<String>,
-    /// What the pool servers count.
+    /// The pool servers' counts.
     pub pool: LedgerColumn,
-    /// What the worker counts.
+    /// The worker's counts.
     pub worker: LedgerColumn,
     /// Accepted shares that the pool counted, but that the worker ended without reporting. `None` for a live task, which will
     /// report them, and for a worker at a foreign pool.
@@ -69,7 +69,7 @@ pub struct LedgerRow {
     foreign_pool: bool,
 }
 
-/// What one side counts.
+/// The counts of one side: the pool servers, or the worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LedgerColumn {
     /// The sums. The pool servers cannot know `hashes`, so it is zero in their column.

@@ -10,7 +10,7 @@ use command_line::{duration, whole_number};
 
 use crate::server_capacity::{SERVER_MEM, SERVER_MEM_RANGE};
 
-/// Options about the framework as a whole.
+/// Options for the framework as a whole.
 #[derive(Clone, Debug, PartialEq, clap::Args)]
 pub struct FrameworkOptions {
     /// End all tasks and the framework when the scheduler ends; otherwise the tasks keep mining.
@@ -52,7 +52,7 @@ impl Default for FrameworkOptions {
     }
 }
 
-/// Options about each task.
+/// Options for each task.
 #[derive(Clone, Debug, PartialEq, clap::Args)]
 pub struct TaskOptions {
     /// CPUs of the pool server's task.

@@ -1,8 +1,8 @@
 //! Queries about the framework's state. The driver owns the state and answers them.
 //!
 //! Nothing is computed without a query, and many queries cost little: an answer is reused for half a second, and the driver
-//! spends at most a twentieth of its time on answers. The pause after an answer that took longer than 3 ms is shorter than that
-//! requires, so that no query waits long.
+//! pauses after each answer, so that answers take at most a twentieth of its time. The pause is limited to 60 ms, so that no
+//! query waits long.
 
 use std::sync::Arc;
 use std::time::Duration;

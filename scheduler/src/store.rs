@@ -43,7 +43,7 @@ pub static STATE_FOLDER: FolderKind = FolderKind {
     missing: "is no ledger",
 };
 
-/// What the store reports.
+/// An event that the store reports.
 #[derive(Debug)]
 pub enum StoreEvent {
     /// These changes are durable, oldest first.

@@ -26,7 +26,7 @@ fn ends(mut process: Process) -> Ended {
 /// Waits for the first line of output that shows whether the scheduler leads. Returns whether it does.
 fn leads(process: &mut Process) -> bool {
     process.wait_for_error(LONG_DEADLINE, |line| match line {
-        _ if line.contains("leading, as") => Some(true),
+        _ if line.contains("this scheduler leads,") => Some(true),
         _ if line.contains("waiting for") => Some(false),
         _ => None,
     })

@@ -128,7 +128,7 @@ fn folder_and_zookeeper_are_migrated_whenever_the_scheduler_is_killed() {
         assert_totals(&Ledger::shared(&zk).expect("the ledger in format 1"));
         if let Some(written) = written {
             let mut killed = scheduler(&zookeeper, &name, folder.path());
-            killed.wait_for_error(LONG_DEADLINE, |line| line.contains("leading, as").then_some(()));
+            killed.wait_for_error(LONG_DEADLINE, |line| line.contains("this scheduler leads,").then_some(()));
             until("it comes so far", LONG_DEADLINE, || match written {
                 None => Some(()),
                 Some(0) => (nodes.children(&format!("{path}/shards")).len() == 100).then_some(()),

@@ -10,7 +10,7 @@ use tar::{Builder, EntryType, Header};
 
 use crate::task_info::EXECUTABLE;
 
-/// The suffix of the archive, which tells the fetcher to unpack it.
+/// The suffix of the archive, which makes the fetcher unpack it.
 const PACKED: &str = ".tar.gz";
 /// The modification time in the archive, in seconds since 1970. It is constant, so that equal content makes equal archives.
 const TIME: u64 = 1_577_836_800;

@@ -105,5 +105,5 @@ pub(crate) fn ensemble(text: &str) -> anyhow::Result<Ensemble> {
 fn parse_masters(text: &str) -> anyhow::Result<Masters> {
     let Some(path) = text.strip_prefix("file://") else { return Ok(text.parse()?) };
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
-    text.trim().parse().with_context(|| format!("the file {path} contains no such address"))
+    text.trim().parse().with_context(|| format!("the file {path} contains no valid address"))
 }

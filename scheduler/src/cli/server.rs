@@ -71,10 +71,10 @@ pub struct ServerArgs {
         default_value = "-o {server_host}:{worker_port}"
     )]
     pub worker_arguments: String,
-    /// Nodes.
+    /// The Bitcoin nodes.
     #[command(flatten)]
     pub node: NodeArgs,
-    /// Pools.
+    /// The upstream pools.
     #[command(flatten)]
     pub upstream: UpstreamArgs,
 }
@@ -148,7 +148,7 @@ impl ServerArgs {
         }
         if !Path::new(folder).is_absolute() {
             return Err(UsageError(format!(
-                "--data-dir {folder:?} is on the server's agent: give it from the root, such as /var/lib/mesos-miner"
+                "--data-dir {folder:?} is on the server's agent: give an absolute path, such as /var/lib/mesos-miner"
             ))
             .into());
         }

@@ -9,7 +9,7 @@ pub struct SizeLimit {
 
 /// The text is not a size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no size: write it like 500MiB, 1.5GiB, 20GB, 0 or none")]
+#[error("{0:?} is not a size: write it like 500MiB, 1.5GiB, 20GB, 0 or none")]
 pub struct SizeError(String);
 
 const UNITS: [(&str, f64); 9] = [

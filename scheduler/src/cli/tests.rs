@@ -97,7 +97,7 @@ fn the_server_s_folder_means_the_same_on_every_agent() {
     let folder = config(&["--data-dir", "/var/lib/pool"]).unwrap().programs.data_dir;
     assert_eq!(folder.as_deref(), Some("/var/lib/pool"));
     let relative = config(&["--data-dir", "pool"]).unwrap_err().to_string();
-    assert!(relative.contains("--data-dir \"pool\"") && relative.contains("from the root"), "{relative}");
+    assert!(relative.contains("--data-dir \"pool\"") && relative.contains("an absolute path"), "{relative}");
     let image = config(&["--data-dir", "/x", "--server", "docker:x", "--server-arguments", "x"]).unwrap_err();
     assert!(image.to_string().contains("--data-dir is for our own server"), "{image}");
     assert!(parse(&["--data-dir", "/x", "--pool", "host:1"]).is_err());

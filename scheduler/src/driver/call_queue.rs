@@ -39,7 +39,7 @@ pub(super) struct CallQueue {
     unanswered: Arc<Unanswered>,
 }
 
-/// What the queue reports.
+/// An event that the queue reports.
 #[derive(Debug)]
 pub(super) enum QueueEvent {
     /// A call failed, for this reason, which ends the subscription.

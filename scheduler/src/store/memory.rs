@@ -84,7 +84,7 @@ impl Memory {
     }
 }
 
-/// The records that a scheduler recovers from a folder that the last version with format 1 wrote.
+/// The records that a scheduler recovers from a folder that the last version of the program with format 1 wrote.
 pub(crate) fn folder_of_format_1() -> RecoveredState {
     let folder = tempfile::tempdir().unwrap();
     let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format-1/scheduler.sqlite");
@@ -94,7 +94,7 @@ pub(crate) fn folder_of_format_1() -> RecoveredState {
     recovered
 }
 
-/// The records that a scheduler recovers from a tree that the last version with format 1 wrote.
+/// The records that a scheduler recovers from a tree that the last version of the program with format 1 wrote.
 pub(crate) fn tree_of_format_1() -> RecoveredState {
     FakeTree::of_format_1(include_str!("../../tests/fixtures/format-1/tree.json")).read()
 }

@@ -35,7 +35,7 @@ impl Candidate {
     }
 
     fn leads(&self) -> bool {
-        said(&self.process, "leading, as") > said(&self.process, "not leading any more")
+        said(&self.process, "this scheduler leads,") > said(&self.process, "not leading any more")
     }
 
     /// Waits until the scheduler is on standby.
@@ -149,7 +149,7 @@ fn killed_zookeeper(cluster: Cluster, zookeeper: ZooKeeper) {
     let counted = mining.pool_count().expect("the pool runs");
     until("the tasks mine on", LONG_DEADLINE, || (mining.pool_count()? > counted).then_some(()));
     zookeeper.restart();
-    let again = |mining: &MiningHarness| said(&mining.scheduler, "leading, as") == 2;
+    let again = |mining: &MiningHarness| said(&mining.scheduler, "this scheduler leads,") == 2;
     until("one of them leads again", LONG_DEADLINE, || (second.leads() || again(&mining)).then_some(()));
     let other = if second.leads() {
         Candidate {

@@ -28,9 +28,9 @@ pub(super) struct CongestionWindow {
     refused: Option<Instant>,
     /// The first refusal since a call was accepted.
     refused_since: Option<Instant>,
-    /// When the user was last told that the master is overloaded.
+    /// When the user was last informed that the master is overloaded.
     told: Option<Instant>,
-    /// Whether the user has been told of the current overload.
+    /// Whether the user has been informed of the current overload.
     known: bool,
 }
 

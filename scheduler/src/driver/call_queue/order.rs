@@ -1,5 +1,5 @@
-//! Which calls may be sent now. Several calls are in flight at once on different connections and may arrive in any order, so a call
-//! that must not overtake another one waits until that one is answered.
+//! Which calls may be sent now. Several calls are in flight at the same time on different connections and may arrive in any
+//! order, so a call that must not overtake another one waits until that one is answered.
 //!
 //! The work for a call depends on the number of its keys, not on the number of calls.
 
@@ -11,7 +11,7 @@ use super::footprint::{Footprint, Key, Priority, Use};
 use super::lane::{Lane, Position};
 use crate::event::Call;
 
-/// Out of this number of calls that are sent, one is chosen as the oldest, whatever its priority.
+/// The interval, in sent calls, at which the oldest call is sent, whatever its priority.
 const OLDEST_EVERY: usize = 8;
 /// The memory for more calls than this is freed when all calls are answered.
 const KEPT_CAPACITY: usize = 1024;

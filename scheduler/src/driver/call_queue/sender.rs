@@ -41,7 +41,7 @@ enum Item {
     Mark(Instant),
 }
 
-/// What the sender reports to the driver.
+/// An event that the sender reports to the driver.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SenderEvent {
     /// All calls that were queued before this instant are answered.

@@ -29,7 +29,7 @@ struct Manner {
     delay_ms: u64,
     /// The percentage of calls that are answered 503 and have no effect.
     refused_percent: u32,
-    /// The number of calls, from the first on, that are answered 503.
+    /// The number of calls at the beginning that are answered 503.
     refuses: usize,
     /// The number of calls that must have arrived before the first answer.
     gathers: usize,

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::Notify;
 
-/// This number of calls is a burst: more than can be in flight at once.
+/// This number of calls is a burst: more than can be in flight at the same time.
 pub(in crate::driver) const BURST: usize = 512;
 
 /// The number of unanswered calls.

@@ -4,9 +4,9 @@
 //! 2. When the backup is on disk, it is renamed to its final name.
 //! 3. The tables are converted, in one transaction with the format number.
 //!
-//! The tables do not change before the third step is complete, so after a process was killed, the next one begins with the first
-//! step again. No step touches the single shares, of which there may be gigabytes: those of earlier formats stay in their table
-//! until they are removed.
+//! The tables do not change before the third step is complete, so if the process is killed before that, the next start begins
+//! with the first step again. No step touches the single shares, of which there may be gigabytes: those of earlier formats stay
+//! in their table until they are removed.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -34,8 +34,8 @@ const NEW_COLUMNS: [(&str, &str, &str); 9] = [
 ];
 
 /// The conversions, each with the first format that no longer needs it. In format 1, 0 CPUs meant a task that was found running,
-/// and `server` held a task's id or a pool's URL. Before format 3, all stored shares are in the old table, and each attribute
-/// is a row of its own.
+/// and `server` held a task's id or a pool's URL. Before format 3, all stored shares are in the old table, and each attribute is
+/// a separate row.
 const CONVERSIONS: [(i64, &str); 6] = [
     (2, "UPDATE task SET origin = 'found' WHERE cpus_milli = 0"),
     (2, "UPDATE task SET pool = server, server = NULL WHERE server NOT LIKE 'miner-%'"),

@@ -81,7 +81,7 @@ pub(super) fn task(
 pub(super) struct RetiredTask {
     /// Its last known state.
     pub state: Option<TaskState>,
-    /// Whether it retired under another leader, so that its accounts may be part of the sum of the other leaders.
+    /// Whether the task retired under another leader, so that its accounts may be part of the sum of the other leaders.
     pub in_sum: bool,
 }
 

@@ -45,7 +45,7 @@ pub(in crate::store) struct ShareRetention {
     limits: ShareLimits,
     /// Whether the table of format 2 may still have rows.
     format_2: bool,
-    /// When the user was last told that shares are removed.
+    /// When the user was last informed that shares are removed.
     told: Option<Instant>,
     /// When pages were last given back to the system.
     gave_back: Option<Instant>,

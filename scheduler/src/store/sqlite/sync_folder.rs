@@ -79,8 +79,8 @@ fn set_framework(tables: &Tables<'_>, framework: &FrameworkRecord, peak: u64) ->
     )
 }
 
-/// Tasks that retired under other leaders retire in the folder, too; if they had not ended here, their last state is unknown. A
-/// task that is not in the tree was never launched, and is deleted.
+/// Tasks that retired under other leaders retire in the folder, too; if the folder does not record their end, their last state is
+/// unknown. A task that is not in the tree was never launched, and is deleted.
 fn retire_or_delete_tasks(
     tables: &Tables<'_>,
     framework: &str,

@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// The minimum time between two log messages about failures to remove shares.
 const WARN_EVERY: Duration = Duration::from_secs(3600);
 
-/// What the writing thread reports.
+/// An event that the writing thread reports.
 #[derive(Debug)]
 pub(in crate::store) enum FolderEvent {
     /// These changes are on disk, oldest first.

@@ -266,7 +266,7 @@ pub fn calls() -> impl Strategy<Value = Vec<Call>> {
 }
 
 proptest! {
-    /// This holds for any order of answers and refusals.
+    /// The property holds for any order of answers and refusals.
     #[test]
     fn no_two_calls_that_must_keep_their_order_are_on_the_way_at_once(
         calls in calls(),

@@ -18,13 +18,13 @@ use crate::task_id::TaskKind;
 /// The environment variable that contains the database and the statement before which a process of this test dies.
 const DIE_AT: &str = "MINER_TEST_DIE_AT";
 
-/// The database that the last version with a format wrote; the fixture's README describes it.
+/// The database that the last version of the program with this format wrote; the fixture's README describes it.
 fn fixture(format: i64) -> PathBuf {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     fixtures.join(format!("format-{format}")).join(STATE_FOLDER.database)
 }
 
-/// A folder that the last version with a format wrote.
+/// A folder that the last version of the program with this format wrote.
 fn folder_of(format: i64) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::copy(fixture(format), folder.path().join(STATE_FOLDER.database)).unwrap();

@@ -79,7 +79,7 @@ fn folder() -> Connection {
     connection
 }
 
-/// The tree in ZooKeeper: it also has worker 6, which the folder does not know, and the sum of workers 4, 5 and 7.
+/// The tree in ZooKeeper: it also has worker 6, which is not in the folder, and the sum of workers 4, 5 and 7.
 fn handover() -> Handover {
     let address = Some(ServerAddress { host: "new".into(), stratum_port: 3, http_port: 4 });
     let tasks = vec![

@@ -26,7 +26,7 @@ pub(in crate::store::zookeeper) enum UnreadableNode {
     Key,
     #[error(
         "the nodes in ZooKeeper have format {found}; this program knows formats up to {FORMAT}: start the newer program \
-         that wrote them, or go back to what it left of format {FORMAT}: set the node framework to the content of \
+         that wrote them, or return to format {FORMAT}: set the node framework to the content of \
          framework-format-{FORMAT}"
     )]
     Format { found: u32 },
