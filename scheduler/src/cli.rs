@@ -142,7 +142,7 @@ pub fn sibling_executable() -> anyhow::Result<PathBuf> {
 }
 
 impl Args {
-    /// Checks everything. `executable` is the file to serve to the agents; it is called only if a file is needed.
+    /// Checks all options. `executable` is the file to serve to the agents; it is called only if a file is needed.
     ///
     /// # Errors
     /// If a file cannot be read, or a value is invalid.

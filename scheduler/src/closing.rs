@@ -59,7 +59,7 @@ fn end(config: &Config, mut state: State, last_calls: Result<(), String>, store:
     }
 }
 
-/// How the scheduler ends if it was stopped before it could subscribe: everything is as the previous run left it.
+/// How the scheduler ends if it was stopped before it could subscribe: the framework remains as the previous run left it.
 pub(crate) fn end_before_subscription(
     config: &Config,
     recovered: &RecoveredState,

@@ -1,7 +1,7 @@
 //! All I/O with the master: passes events to the state machine and carries out its effects.
 //!
-//! A failed call ends the subscription. After the next SUBSCRIBED the state machine makes up for everything that was lost, so
-//! that there is one way to recover from all failures.
+//! A failed call ends the subscription. After the next SUBSCRIBED, the state machine repeats what was lost, so that all failures
+//! are handled in one way.
 
 mod call_queue;
 mod internal_events;

@@ -37,7 +37,7 @@ pub enum SchedulerEnd {
     Failed {
         /// The figures.
         summary: Summary,
-        /// The reason.
+        /// The reason for the failure.
         why: String,
     },
 }

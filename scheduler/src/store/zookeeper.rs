@@ -147,7 +147,7 @@ impl SharedTree {
     /// Waits for the last writes, after the queue of changes was closed.
     ///
     /// # Errors
-    /// If ZooKeeper does not complete them in time.
+    /// If ZooKeeper does not complete the writes in time.
     pub async fn finish(mut self) -> Result<(), SharedError> {
         self.closing.store(true, Ordering::Relaxed);
         match timeout(CLOSE_DEADLINE, &mut self.task).await {

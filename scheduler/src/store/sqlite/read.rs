@@ -79,7 +79,7 @@ pub(super) fn task(
 
 /// The row of a retired task.
 pub(super) struct RetiredTask {
-    /// Its last known state.
+    /// The task's last known state.
     pub state: Option<TaskState>,
     /// Whether the task retired under another leader, so that its accounts may be part of the sum of the other leaders.
     pub in_sum: bool,

@@ -23,8 +23,8 @@ const ROWS_2_PER_CHANGE: usize = 20;
 /// Maximum number of pages that a step gives back to the system. For each page, SQLite searches its list of free pages, which
 /// takes longer if the list is longer.
 const PAGES: u64 = 10;
-/// The minimum time between two steps that give pages back while there are changes to write, because the changes wait for such a
-/// step.
+/// The minimum time between two steps that give pages back while changes wait to be written, because such a step delays the
+/// changes.
 const GIVE_BACK_EVERY: Duration = Duration::from_secs(1);
 /// A file within its limit keeps this number of free pages.
 const SPARE_PAGES: u64 = 4096;
@@ -34,7 +34,7 @@ const TELL_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// The result of a step.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::store) struct PruneStep {
-    /// Whether there is more to do.
+    /// Whether further steps are needed.
     pub more: bool,
     /// A message for the user.
     pub message: Option<String>,

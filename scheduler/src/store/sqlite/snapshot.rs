@@ -44,7 +44,7 @@ fn open(folder: &Path) -> Result<(Connection, PathBuf), StoreError> {
     }
 }
 
-/// [`LedgerSnapshot::rows_since_ms`] alone.
+/// Reads only [`LedgerSnapshot::rows_since_ms`].
 pub fn rows_since(folder: &Path) -> Option<u64> {
     ledger_snapshot(folder, false).ok()?.rows_since_ms
 }

@@ -361,10 +361,10 @@ fn failed_launches_are_runs_of_numbers() {
     };
     let ids = |numbers: std::ops::Range<u64>| numbers.map(|n| worker(n).id).collect::<Vec<_>>();
     (1..2001).for_each(|n| three.write(failed(n, TaskState::TaskFailed)));
-    // One of them has mined, and one was refused.
+    // One of the tasks has mined, and one ended with TASK_ERROR.
     three.write(vec![status(&worker(1000), TaskState::TaskFailed, Some(report(1, 7)))]);
     three.write(failed(2001, TaskState::TaskError));
-    // They retire in any order.
+    // The tasks retire in an arbitrary order.
     for numbers in [1500..2002, 1..700, 700..1500] {
         three.write(vec![Change::Retire(ids(numbers))]);
     }

@@ -50,7 +50,7 @@ impl AccountPages {
         pages.insert(page, worker);
     }
 
-    /// The page of an account, if it is in one.
+    /// The page of an account, if a page contains it.
     pub fn find(&self, reporter: &str, worker: &str) -> Option<String> {
         self.by_reporter.get(reporter)?.pages.get(worker).map(|page| name(reporter, *page))
     }
