@@ -86,7 +86,7 @@ fn a_scheduler_without_a_master_is_unhealthy() {
     let mut scheduler = mesos_miner(ARGUMENTS.into_iter().chain([master.as_str()]));
     let page = page_of(&mut scheduler);
     until("it says so", DEADLINE, || {
-        http::get_text(page, "/healthz")?.contains("no subscription").then_some(())
+        http::get_text(page, "/healthz")?.contains("not subscribed").then_some(())
     });
     ends(scheduler);
 }

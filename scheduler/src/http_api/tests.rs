@@ -88,10 +88,10 @@ async fn summary_of(api: &HttpApi) -> Result<Value, RequestError> {
 async fn there_is_no_problem_if_a_worker_mines_or_another_scheduler_leads() {
     assert_eq!(api(SchedulerPhase::Standby).problem().await, None);
     assert_eq!(leading(mining()).problem().await, None);
-    assert!(api(SchedulerPhase::Starting).problem().await.unwrap().contains("no subscription"));
+    assert!(api(SchedulerPhase::Starting).problem().await.unwrap().contains("not subscribed"));
     assert!(api(SchedulerPhase::Ending).problem().await.unwrap().contains("ending"));
     let trouble = async |overview| leading(overview).problem().await.unwrap_or_default();
-    assert!(trouble(Overview::default()).await.contains("no subscription"));
+    assert!(trouble(Overview::default()).await.contains("not subscribed"));
     let idle = Overview { running_workers: 0, ..mining() };
     assert_eq!(trouble(idle).await, "no worker mines: too little memory");
 }
