@@ -19,7 +19,7 @@ pub enum Event {
     Disconnected,
     /// The master has removed the framework, with all its tasks. Its id cannot be used again.
     Removed,
-    /// Offers.
+    /// The master offers resources.
     Offers(Vec<Offer>),
     /// An offer is rescinded.
     Rescinded(String),
@@ -42,27 +42,27 @@ pub enum Event {
     ExecutorTerminated {
         /// The id of the executor and of its task.
         executor: String,
-        /// The exit status, as wait(2) gives it.
+        /// The exit status, as wait(2) returns it.
         status: Option<i32>,
     },
     /// An agent was removed. Updates of its tasks follow.
     AgentRemoved(String),
     /// Changes are on disk, oldest first.
     Persisted(Vec<Ticket>),
-    /// How fast agents fetch the executor from this scheduler.
+    /// Statistics of how fast agents fetch the executor from this scheduler.
     Fetching(DownloadStats),
     /// The master has answered all calls that were decided before an instant.
     CallsAnswered {
-        /// The instant.
+        /// Calls that were decided before this instant have been answered.
         decided_before: Instant,
     },
-    /// Time has passed.
+    /// The time for periodic work has come.
     Tick,
     /// The user wants the scheduler to stop.
     Stop,
 }
 
-/// When a machine is unavailable because of maintenance, relative to now.
+/// The time during which a machine is unavailable because of maintenance, relative to now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unavailability {
     /// The time until maintenance begins; zero if it has begun.
@@ -114,7 +114,7 @@ pub enum Effect {
 /// A call to the master.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Call {
-    /// Launches tasks of one agent.
+    /// Launches tasks on one agent.
     Accept {
         /// The offers to use.
         offers: Vec<String>,

@@ -57,9 +57,9 @@ pub struct Fleet {
 /// The state of a server in service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerState {
-    /// Workers may be assigned to it when it runs.
+    /// Workers may be assigned to the server when it runs.
     Open,
-    /// It is to be ended, so no more workers are assigned to it.
+    /// The server is to be ended, so no more workers are assigned to it.
     Draining,
 }
 
@@ -86,7 +86,7 @@ impl Fleet {
         self.index.active.iter().filter_map(|key| self.tasks.get(*key))
     }
 
-    /// The servers that have not ended, including those that were given up.
+    /// The servers that have not ended, including those that the scheduler has given up on.
     pub fn active_servers(&self) -> impl Iterator<Item = &Task> {
         self.index.active_servers.iter().filter_map(|key| self.tasks.get(*key))
     }
@@ -235,7 +235,7 @@ impl Fleet {
         self.index.may_live
     }
 
-    /// How many workers run.
+    /// The number of running workers.
     pub fn count_running_workers(&self) -> usize {
         self.index.running_workers
     }

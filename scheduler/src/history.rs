@@ -23,7 +23,7 @@ pub struct History {
     pub ledger: Ledger,
     /// What remains of tasks that ended long ago.
     pub retired: RetiredTasks,
-    /// The highest number of workers that ran at once.
+    /// The highest number of workers that have run at the same time.
     pub peak_workers: u64,
     /// The last peak that was persisted.
     pub persisted_peak: u64,
@@ -100,13 +100,13 @@ impl RecentFailures {
 /// A task that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskFailure {
-    /// How long ago it failed.
+    /// How long ago the task failed.
     pub ago: Duration,
     /// The task's id.
     pub task: String,
-    /// Its agent's host name.
+    /// The host name of the task's agent.
     pub host: String,
-    /// The state in which it ended, or why the scheduler gave up on it.
+    /// The state in which the task ended, or why the scheduler gave up on it.
     pub text: String,
 }
 

@@ -111,9 +111,9 @@ pub struct PlanContext<'a> {
     pub placement: &'a Placement,
     /// Thousandths of a CPU that further workers may take.
     pub cpus_left_milli: u64,
-    /// How many further workers may be launched.
+    /// The number of further workers that may be launched.
     pub workers_left: u64,
-    /// How many agents may begin to fetch the executor.
+    /// The number of agents that may begin to fetch the executor.
     pub fetches_left: u64,
     /// The existing workers, as constraints count them.
     pub placed: &'a Occupancy,

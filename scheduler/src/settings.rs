@@ -4,7 +4,7 @@ use crate::offers::Placement;
 use crate::options::FrameworkOptions;
 use crate::task_info::TaskTemplate;
 
-/// What the framework's decisions depend on.
+/// The settings on which the framework's decisions depend.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// What all tasks have in common.

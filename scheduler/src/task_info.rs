@@ -34,7 +34,7 @@ const SERVER_GRACE: Duration = Duration::from_secs(12);
 /// How an agent gets the executor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// The agent fetches it.
+    /// The agent fetches the executor.
     Fetch {
         /// The URI of the executor, or of an archive (`.tar.gz` …) with the executor at its top level under the name
         /// [`EXECUTABLE`].
@@ -42,9 +42,9 @@ pub enum Delivery {
         /// Whether the agent may keep it in its cache. In this case the URI must change with the content.
         cache: bool,
     },
-    /// The agent has it at this path.
+    /// The agent has the executor at this path.
     Path(String),
-    /// It is the entry point of a container image.
+    /// The executor is the entry point of a container image.
     Image {
         /// The image's name.
         image: String,
@@ -66,7 +66,7 @@ impl Delivery {
 pub enum Containerizer {
     /// The Docker daemon of the agent.
     Docker,
-    /// The agent itself.
+    /// The agent itself (Mesos' own containerizer).
     Mesos,
 }
 
@@ -88,7 +88,7 @@ pub struct ExternalPool {
 /// The programs that tasks run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Programs {
-    /// The server.
+    /// The program of the server.
     pub server: ServerProgram,
     /// The image that workers run; `None` for our own miner.
     pub worker: Option<ImageTask>,

@@ -26,23 +26,23 @@ pub enum UserNotice {
     Launched {
         /// The task.
         task: String,
-        /// Its agent.
+        /// The host name of the task's agent.
         host: String,
-        /// Thousandths of a CPU.
+        /// The task's CPU, thousandths.
         cpus_milli: u64,
     },
-    /// A server listens.
+    /// A server listens for miners.
     ServerUp {
         /// The task.
         task: String,
-        /// Its address.
+        /// The address at which it listens.
         address: ServerAddress,
     },
     /// A worker mines.
     Mining {
         /// The task.
         task: String,
-        /// Its agent.
+        /// The host name of the task's agent.
         host: String,
     },
     /// A task's health has changed.
@@ -51,32 +51,32 @@ pub enum UserNotice {
         task: String,
         /// Whether the task is healthy.
         healthy: bool,
-        /// Why it is not.
+        /// Why the task is not healthy.
         why: String,
     },
     /// The agent of a task is unreachable.
     Unreachable {
         /// The task.
         task: String,
-        /// Its agent.
+        /// The host name of the task's agent.
         host: String,
     },
     /// A task ended.
     Ended {
         /// The task.
         task: String,
-        /// Its agent.
+        /// The host name of the task's agent.
         host: String,
-        /// Mesos' name of the state.
+        /// Mesos' name of the task's last state.
         state: String,
-        /// Reason and message, for people.
+        /// Mesos' reason and message, for people.
         why: String,
     },
     /// A server is lost. Its workers are killed, or they wait for the next server.
     ServerLost {
         /// The task.
         task: String,
-        /// The number of its workers.
+        /// The number of the server's workers.
         workers: usize,
         /// Whether the workers wait for the next server.
         kept: bool,
@@ -96,41 +96,41 @@ pub enum UserNotice {
     GivenUp {
         /// The task.
         task: String,
-        /// Why.
+        /// The reason.
         why: &'static str,
     },
-    /// The workers of an agent are replaced by one with all of their CPU.
+    /// The workers of an agent are replaced by a single worker with the CPU of all of them.
     Merging {
         /// The agent.
         host: String,
-        /// How many workers are replaced.
+        /// The number of workers that are replaced.
         workers: usize,
-        /// Thousandths of a CPU of the new worker.
+        /// The new worker's CPU, thousandths.
         cpus_milli: u64,
     },
     /// Maintenance of a machine with tasks is planned.
     Maintenance {
         /// The agent.
         host: String,
-        /// The time until it begins.
+        /// The time until maintenance begins.
         begins_in: Duration,
-        /// How many tasks are on the agent.
+        /// The number of tasks on the agent.
         tasks: usize,
     },
-    /// A server is ended because of maintenance, after its workers.
+    /// A server is ended because of maintenance, once its workers have ended.
     ServerDrained {
         /// The task.
         task: String,
-        /// How many workers are ended first.
+        /// The number of workers that are ended first.
         workers: usize,
     },
     /// Nothing is launched on an agent for a while.
     Paused {
         /// The agent.
         host: String,
-        /// How long.
+        /// The length of the pause.
         pause: Duration,
-        /// How many launches failed in a row.
+        /// The number of failures in a row.
         failures: u32,
         /// The last failure.
         why: String,
@@ -151,14 +151,14 @@ pub enum UserNotice {
     BadReport {
         /// The task.
         task: String,
-        /// Why.
+        /// The reason.
         why: String,
     },
     /// The shutdown has begun: this many tasks are to be ended.
     Ending(usize),
     /// Workers use other intervals for live messages and reports.
     Intervals {
-        /// How many workers there are.
+        /// The number of workers.
         workers: u64,
         /// The intervals.
         intervals: Intervals,

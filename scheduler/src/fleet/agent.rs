@@ -29,9 +29,9 @@ pub struct Pause {
 /// The time during which an agent's machine is unavailable because of maintenance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaintenanceWindow {
-    /// The beginning.
+    /// When the machine becomes unavailable.
     pub from: Instant,
-    /// The end; `None` if the machine does not come back.
+    /// When the machine returns; `None` if it does not.
     pub until: Option<Instant>,
 }
 

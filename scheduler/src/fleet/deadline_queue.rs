@@ -1,4 +1,4 @@
-//! A queue of deadlines that may move.
+//! A queue of deadlines that may change.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;

@@ -57,11 +57,11 @@ impl IndexKeys {
 /// Counts of the tasks of one kind that have not ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TaskCounts {
-    /// All tasks.
+    /// The number of these tasks.
     pub tasks: usize,
-    /// The tasks on unreachable agents.
+    /// The number of them on unreachable agents.
     pub unreachable: usize,
-    /// The CPU of all tasks, thousandths.
+    /// The CPU of all of them, thousandths.
     pub cpus_milli: u64,
 }
 
@@ -94,7 +94,7 @@ pub(super) struct Index {
     pub placed: (u64, u64),
     /// The tasks that have not ended, by agent.
     pub by_agent: HashMap<String, OnAgent>,
-    /// The tasks that hold offers, by offer.
+    /// The tasks for which offers are held, by offer.
     pub held_for: HashMap<String, TaskKey>,
     /// The workers that have not ended, by their server.
     pub by_server: HashMap<String, BTreeSet<TaskKey>>,
@@ -196,14 +196,14 @@ impl Index {
         }
     }
 
-    /// Adds a worker to those of its server.
+    /// Adds a worker to the workers of its server.
     pub fn assign(&mut self, key: TaskKey, task: &Task) {
         if let Some(server) = task.record.server() {
             insert_in(&mut self.by_server, server, key);
         }
     }
 
-    /// Removes a worker from those of its server.
+    /// Removes a worker from the workers of its server.
     pub fn unassign(&mut self, key: TaskKey, task: &Task) {
         if let Some(server) = task.record.server() {
             remove_in(&mut self.by_server, server, key);

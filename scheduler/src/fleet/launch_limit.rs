@@ -25,7 +25,7 @@ pub struct LaunchFailure {
     pub state: TaskState,
     /// Mesos' reason.
     pub reason: Option<task_status::Reason>,
-    /// The executor's exit status, as wait(2) gives it, if it is known.
+    /// The executor's exit status, as wait(2) returns it, if it is known.
     pub status: Option<i32>,
 }
 

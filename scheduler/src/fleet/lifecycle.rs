@@ -13,9 +13,9 @@ pub enum Lifecycle {
     Persisting(Box<PlannedLaunch>),
     /// Its launch was cancelled while it was being persisted.
     Cancelled {
-        /// The ids of the offers that are still held for it.
+        /// The ids of the offers that are still held for the task.
         offers: Vec<String>,
-        /// As [`PlannedLaunch::with`].
+        /// See [`PlannedLaunch::with`].
         with: Option<Vec<String>>,
     },
     /// The launch was sent by this run of the scheduler or an earlier one. There is no update yet.

@@ -37,11 +37,11 @@ pub struct Health {
 pub(super) struct Hashrate {
     /// Hashes per 1,000 s.
     pub millihashes: u64,
-    /// The step of its hashrate per CPU, see [`Hashrates`](super::hashrates::Hashrates).
+    /// The step of the worker's hashrate per CPU, see [`Hashrates`](super::hashrates::Hashrates).
     pub step: i32,
 }
 
-/// The KILLs of a task that is to end.
+/// The KILLs of a task that is to be ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Kill {
     sent: u32,
@@ -89,7 +89,7 @@ pub struct Task {
     /// When the last live message was received, or when the scheduler began to expect the next one after an interruption; `None`
     /// if no live message is expected.
     pub silent_since: Option<Instant>,
-    /// The version of the wire format of its last report.
+    /// The version of the wire format of the task's last report.
     pub version: Option<u32>,
     /// The intervals of its live messages and reports, as the task reports them or, if it does not, as its specification contains
     /// them.
@@ -215,7 +215,7 @@ impl Task {
         self.state_since().map(|(_, since)| since)
     }
 
-    /// When the task entered `state`; `None` if it is in another one.
+    /// When the task entered `state`; `None` if it is in another state.
     pub fn since_in(&self, state: TaskState) -> Option<Instant> {
         self.state_since().filter(|(known, _)| *known == state).map(|(_, since)| since)
     }

@@ -14,7 +14,7 @@ use crate::task_id::{TaskKind, task_number};
 /// A place where records are kept. For records that not every place keeps (single shares, messages for people), the methods do
 /// nothing by default.
 pub trait Records {
-    /// Why records cannot be read or written.
+    /// The error if records cannot be read or written.
     type Error;
 
     /// The id of the framework, if there is one that has not ended.

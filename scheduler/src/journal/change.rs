@@ -1,4 +1,4 @@
-//! The changes of records.
+//! The changes to the records.
 
 use mesos::v1::TaskState;
 use serde::{Deserialize, Serialize};
@@ -48,7 +48,7 @@ pub enum Change {
 pub struct StatusRecord {
     /// The task's id.
     pub task: String,
-    /// Server or worker.
+    /// Whether the task is a server or a worker.
     pub kind: TaskKind,
     /// The state, if this program knows it.
     pub state: Option<TaskState>,

@@ -36,14 +36,14 @@ impl Entry {
     }
 }
 
-/// An account with the names of its two tasks.
+/// An account with the names of the reporting task and of the worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Account<'a> {
     /// The task that reports.
     pub reporter: &'a str,
     /// The kind of that task.
     pub kind: TaskKind,
-    /// The worker that it reports about.
+    /// The worker that the account is about.
     pub worker: &'a str,
     /// The content of the account.
     pub entry: Entry,
@@ -90,11 +90,11 @@ impl WorkerAccounts {
 /// A worker whose accounts were replaced by their sum.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AggregatedWorker {
-    /// Its name.
+    /// The worker's name.
     pub worker: String,
-    /// The sums of its accounts.
+    /// The sums of the worker's accounts.
     pub line: LedgerLine,
-    /// The accounts, by reporting task.
+    /// The accounts that were replaced, by reporting task.
     pub by_reporter: BTreeMap<String, (TaskKind, Entry)>,
 }
 
@@ -184,7 +184,7 @@ impl Ledger {
         self.workers.get(worker)?.get(reporter).map(|account| &account.entry)
     }
 
-    /// All accounts, worker by worker.
+    /// All accounts, grouped by worker.
     pub fn iter(&self) -> impl Iterator<Item = Account<'_>> {
         self.workers.keys().flat_map(|worker| self.accounts_of(worker))
     }

@@ -18,19 +18,19 @@ use crate::task_id::task_number;
 pub struct RecoveredState {
     /// The framework to resume.
     pub framework: Option<FrameworkRecord>,
-    /// Its tasks that have not retired, including those that have ended, in the order of their launch.
+    /// The framework's tasks that have not retired, including those that have ended, in the order of their launch.
     pub tasks: Vec<TaskRecord>,
-    /// What remains of its retired tasks.
+    /// What remains of the framework's retired tasks.
     pub retired: RetiredTasks,
-    /// Its ledger.
+    /// The framework's ledger.
     pub ledger: Ledger,
     /// The lowest number that was never used in a task id.
     pub next_number: u64,
-    /// The highest number of workers that ran at once.
+    /// The highest number of workers that have run at the same time.
     pub peak_workers: u64,
     /// The agents on which nothing is to be launched.
     pub avoided: Vec<AvoidedAgent>,
-    /// The key for the fingerprints of specifications. A store always has one.
+    /// The key for the fingerprints of specifications. A store always sets it.
     pub specification_key: Option<SpecificationKey>,
 }
 
@@ -40,8 +40,8 @@ impl RecoveredState {
         self.tasks.iter().filter(|task| task.state.is_none_or(|state| !state.is_terminal())).count()
     }
 
-    /// Aggregates the accounts of retired tasks, as was done when they retired. The accounts of a task that has neither a record
-    /// nor retired are kept, since an update of this task may still be received.
+    /// Aggregates the accounts of retired tasks, as was done when they retired. The accounts of a task that neither has a record
+    /// nor has retired are kept, since an update of this task may still be received.
     pub fn aggregate_retired(&mut self) {
         let RecoveredState { tasks, retired, ledger, .. } = self;
         let tasks: BTreeSet<&str> = tasks.iter().map(|task| task.id.as_str()).collect();
@@ -55,7 +55,7 @@ impl RecoveredState {
 pub struct RetiredTasks {
     /// The tasks whose last update is recorded.
     pub done: TaskNumberSet,
-    /// All other tasks.
+    /// The retired tasks whose last update is not recorded.
     pub lost: TaskNumberSet,
     /// How many tasks ended in each state.
     pub states: BTreeMap<TaskState, u64>,
@@ -89,9 +89,9 @@ impl RetiredTasks {
 /// A framework, present or past. Its JSON is part of the format of the tree in ZooKeeper.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrameworkRecord {
-    /// Its id.
+    /// The framework's id.
     pub id: String,
-    /// When it was first subscribed, milliseconds since the Unix epoch.
+    /// When the framework first subscribed, milliseconds since the Unix epoch.
     pub started_ms: u64,
     /// When the scheduler learned that the master had removed it, milliseconds since the Unix epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]

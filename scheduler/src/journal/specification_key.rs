@@ -16,12 +16,12 @@ impl SpecificationKey {
         SpecificationKey(rand::random())
     }
 
-    /// The stored form.
+    /// The key as text, for storage.
     pub fn to_hex(&self) -> String {
         hex::encode(self.0)
     }
 
-    /// Reads the stored form.
+    /// Reads the text that [`Self::to_hex`] returns.
     pub fn from_hex(text: &str) -> Option<Self> {
         let mut key = [0; 32];
         hex::decode_to_slice(text, &mut key).ok()?;

@@ -10,7 +10,7 @@ use task::Totals;
 /// The totals of one worker or of several, as workers and as pool servers count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LedgerLine {
-    /// As workers count.
+    /// The totals as workers count.
     pub worker: Totals,
     /// As the pool servers count. A worker of several servers has the sum of their accounts.
     pub pool: Totals,

@@ -11,7 +11,7 @@ use crate::task_id::TaskKind;
 pub struct TaskRecord {
     /// `miner-server-N` or `miner-worker-N`; also the executor's id and the worker's Stratum user name.
     pub id: String,
-    /// Its kind.
+    /// The kind of the task.
     pub kind: TaskKind,
     /// The id of the agent.
     pub agent: String,
@@ -21,15 +21,15 @@ pub struct TaskRecord {
     pub agent_url: Option<String>,
     /// For a worker: the server or pool that it works for.
     pub assignment: Option<Assignment>,
-    /// Whether this scheduler launched it.
+    /// Whether a scheduler with these records launched the task.
     pub origin: Origin,
     /// For a server: the address at which it will listen.
     pub address: Option<ServerAddress>,
-    /// The agent's attributes, for constraints.
+    /// The agent's attributes, which constraints check.
     pub attributes: Attributes,
     /// The last state that Mesos reported; `None` before the first update.
     pub state: Option<TaskState>,
-    /// Whether its own last update is recorded. Later updates can only repeat it.
+    /// Whether the task's own last update is recorded. Later updates can only repeat it.
     pub closed: bool,
     /// A keyed fingerprint of its specification. `None` comes from an earlier version without fingerprints, and matches any
     /// fingerprint.
@@ -75,7 +75,7 @@ impl TaskRecord {
 /// Whether a scheduler with these records launched a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A scheduler with these records launched it.
+    /// A scheduler with these records launched the task.
     Launched {
         /// Thousandths of a CPU, executor and task together.
         cpus_milli: u64,

@@ -25,24 +25,24 @@ pub enum DeclineReason {
         needed: u64,
         /// Memory that a server needs.
         needed_mem: u64,
-        /// CPU on offer.
+        /// The CPU that is offered.
         cpus_milli: u64,
-        /// Memory on offer.
+        /// The memory that is offered.
         mem: u64,
-        /// Ports on offer.
+        /// The number of ports that are offered.
         ports: u64,
     },
     /// The resources are not enough for a worker.
     NoWorker {
         /// Minimum CPU for a worker.
         needed: u64,
-        /// CPU on offer.
+        /// The CPU that is offered.
         cpus_milli: u64,
         /// Whether the CPU must be revocable.
         revocable: bool,
         /// CPU that is not to be used (`--reserve-cpus`).
         reserved: u64,
-        /// Memory on offer.
+        /// The memory that is offered.
         mem: u64,
     },
     /// A constraint, given in its original text, is not met.

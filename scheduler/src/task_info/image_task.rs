@@ -13,7 +13,7 @@ use crate::journal::TaskRecord;
 pub struct ImageTask {
     /// The image's name.
     pub image: String,
-    /// Its arguments.
+    /// The arguments of the image's entry point.
     pub arguments: Arguments,
 }
 
