@@ -66,7 +66,7 @@ impl HealthCheck {
         }
     }
 
-    /// Waits until the result of a check differs from the last one. The error says why the server is unhealthy.
+    /// Waits until the result of a check differs from the last one. The error is the reason why the server is unhealthy.
     async fn next_change(&mut self) -> Result<(), String> {
         loop {
             self.ticks.tick().await;

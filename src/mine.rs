@@ -32,7 +32,7 @@ pub struct Args {
 /// Mines until Ctrl-C, SIGTERM or `--duration`, then prints a summary.
 ///
 /// # Errors
-/// If no search backend works here, or the pools or nodes cannot be mined for.
+/// If no search backend works on this machine, or the pools or nodes cannot be used.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     logging::init(args.mine.log_filter());
     if args.node.bitcoind.is_empty() {
@@ -63,7 +63,7 @@ fn options(args: &Args) -> anyhow::Result<ServerOptions> {
     let spec = args.node.spec(|name| std::env::var(name).ok());
     let spec = spec.map_err(|error| UsageError(format!("{error:#}")))?;
     Ok(ServerOptions {
-        // Only this process connects.
+        // Only the miner in this process connects.
         stratum: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
         http: None,
         config: Config::with_share_interval(args.mine.share_interval),

@@ -30,8 +30,8 @@ fn command<T: Parser>() -> Command {
     options(T::command()).mut_subcommands(options)
 }
 
-/// Lets clap take `-1` for the value of a number or duration, so that the error names the value; otherwise it would be
-/// an unknown option.
+/// Lets clap accept `-1` as the value of a number or duration, so that the error names the invalid value; otherwise clap would
+/// report an unknown option.
 fn allow_negative_numbers(arg: Arg) -> Arg {
     let numbers = [
         TypeId::of::<Duration>(),

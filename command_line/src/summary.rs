@@ -32,7 +32,7 @@ pub struct Summary {
 pub struct ShareCounts {
     /// Accepted by the pool.
     pub accepted: u64,
-    /// Rejected by the pool for any reason but staleness.
+    /// Rejected by the pool for any reason except staleness.
     pub rejected: u64,
     /// Stale: rejected with code 21, or dropped before they were sent.
     pub stale: u64,

@@ -45,7 +45,7 @@ impl FolderKind {
     /// If the folder cannot be created, or another process has the lock.
     pub fn lock(&'static self, folder: &Path) -> Result<FolderLock, StoreError> {
         fs::create_dir_all(folder).map_err(|error| {
-            // The system says "file exists" if the folder is a file.
+            // If `folder` is a file, the system's error is "file exists", which would be misleading.
             let is_file = error.kind() == io::ErrorKind::AlreadyExists;
             self.io_error(folder)(if is_file { io::ErrorKind::NotADirectory.into() } else { error })
         })?;

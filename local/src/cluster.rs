@@ -121,7 +121,7 @@ impl Cluster {
         self.handle.clone()
     }
 
-    /// Shuts all executors down (SHUTDOWN, their grace period, SIGKILL), then ends.
+    /// Shuts down all executors (SHUTDOWN, grace period, SIGKILL), then ends the cluster.
     pub async fn stop(self) {
         self.handle.stop(false).await;
         // Now the core ends by itself. An error would mean that the core has panicked; the panic has already been printed.

@@ -38,16 +38,16 @@ pub type RequestId = u64;
 /// The answer to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// 202
+    /// HTTP status 202.
     Accepted,
-    /// 200, an event stream with this Mesos-Stream-Id.
+    /// HTTP status 200, and an event stream with this Mesos-Stream-Id.
     Stream(Option<String>),
-    /// An error status and the reason.
+    /// An HTTP error status and the reason.
     Refused(u16, String),
 }
 
 impl Answer {
-    /// 400 with a reason.
+    /// HTTP status 400 with a reason.
     pub fn bad_request(reason: impl Into<String>) -> Self {
         Self::Refused(400, reason.into())
     }

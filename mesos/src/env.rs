@@ -24,7 +24,7 @@ pub struct ExecutorEnv {
     /// The agent (`MESOS_SLAVE_ID`).
     pub agent_id: AgentId,
     /// The endpoint to which calls are sent (`MESOS_AGENT_ENDPOINT`, the prefix of `MESOS_SLAVE_PID`, and TLS if
-    /// `LIBPROCESS_SSL_ENABLED` says so).
+    /// `LIBPROCESS_SSL_ENABLED` is `1` or `true`).
     pub endpoint: Endpoint,
     /// The folder that the executor may write to (`MESOS_SANDBOX`, else `MESOS_DIRECTORY`).
     pub sandbox: Option<PathBuf>,
@@ -87,7 +87,7 @@ impl ExecutorEnv {
     /// Reads the environment of this process. A token remains in it; see [`token::hide`].
     ///
     /// # Errors
-    /// When variables are missing or malformed; all of them at once.
+    /// When variables are missing or malformed. The error lists all of them.
     pub fn from_process() -> Result<Self, EnvError> {
         Self::from_process_with_token(None)
     }
@@ -95,7 +95,7 @@ impl ExecutorEnv {
     /// Reads the environment of this process, with the token that [`token::hide`] returned, if any.
     ///
     /// # Errors
-    /// When variables are missing or malformed; all of them at once.
+    /// When variables are missing or malformed. The error lists all of them.
     pub fn from_process_with_token(token: Option<String>) -> Result<Self, EnvError> {
         Self::from_lookup(|name| match &token {
             Some(token) if name == token::VARIABLE => Some(token.clone()),
@@ -106,7 +106,7 @@ impl ExecutorEnv {
     /// Reads an environment given as a function from names to values. An empty value counts as missing.
     ///
     /// # Errors
-    /// When variables are missing or malformed; all of them at once.
+    /// When variables are missing or malformed. The error lists all of them.
     pub fn from_lookup(get: impl Fn(&str) -> Option<String>) -> Result<Self, EnvError> {
         let mut reader = Reader { get, error: EnvError { missing: vec![], malformed: vec![] } };
         let identity = Identity {

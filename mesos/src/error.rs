@@ -107,31 +107,31 @@ fn starting_hint(status: u16) -> &'static str {
     if status == 404 { "; if this persists, check the address" } else { "" }
 }
 
-/// The kinds of refusals. `Display` says what to do.
+/// The kinds of refusals. `Display` shows how to react.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// 401, and the call had no credentials.
+    /// HTTP status 401, and the call had no credentials.
     CredentialsNeeded,
-    /// 401, although the call had a principal and secret.
+    /// HTTP status 401, although the call had a principal and a secret.
     CredentialsWrong,
-    /// 401, although the call had an executor's token.
+    /// HTTP status 401, although the call had an executor's token.
     TokenWrong,
-    /// 403.
+    /// HTTP status 403.
     Forbidden,
     /// The subscription that the call belongs to has ended.
     NotSubscribed,
     /// The agent does not know the framework or the executor, or has forgotten one of them.
     UnknownExecutor,
-    /// 400.
+    /// HTTP status 400.
     Malformed,
     /// The path belongs to another API.
     WrongApi,
-    /// 409.
+    /// HTTP status 409.
     Conflict,
-    /// 406 or 415.
+    /// HTTP status 406 or 415.
     MediaType,
-    /// Anything else.
+    /// Any other status.
     Other,
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Detects missed heartbeats. Pure: the caller passes the time.
+/// Detects missed heartbeats. A pure state machine: the caller passes in the time.
 #[derive(Debug, Clone)]
 pub struct Watchdog {
     interval: Option<Duration>,

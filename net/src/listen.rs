@@ -34,8 +34,8 @@ pub async fn listen(addresses: &[SocketAddr]) -> Result<(TcpListener, SocketAddr
     })
 }
 
-/// The addresses that stand for all addresses of this machine. A socket on the first one serves IPv6 and IPv4; on a
-/// machine without IPv6 the second one is used.
+/// The wildcard addresses, which mean all addresses of this machine. A socket on the first one accepts IPv6 and IPv4
+/// connections; the second one is for machines without IPv6.
 pub fn all_interfaces(port: u16) -> [SocketAddr; 2] {
     [(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()]
 }

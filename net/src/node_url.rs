@@ -8,7 +8,7 @@ use crate::address::{HostPort, HostPortError, hide_credentials, percent_decode};
 
 /// Bitcoin Core's port for RPC on the main network; each other network has one of its own.
 pub const DEFAULT_PORT: u16 = 8332;
-/// A cookie file must be shorter than this, in bytes.
+/// The limit on the size of a cookie file, in bytes; the file must be shorter.
 const MAX_COOKIE: usize = 1024;
 
 /// The address of a node's JSON-RPC. It has no credentials, so it can be displayed.
@@ -45,7 +45,7 @@ pub enum NodeUrlError {
     Address {
         /// The whole address without user and password.
         url: String,
-        /// What is wrong with the host or the port.
+        /// Why the host or the port is invalid.
         error: HostPortError,
     },
     /// The path has an invalid character.
@@ -70,7 +70,7 @@ impl NodeUrl {
     /// Reads an address, and the user and password in it.
     ///
     /// # Errors
-    /// If the text is no address; see [`NodeUrlError`].
+    /// If the text is not an address; see [`NodeUrlError`].
     pub fn parse(text: &str) -> Result<(NodeUrl, Option<(String, String)>), NodeUrlError> {
         let (scheme, rest) = text.trim().split_once("://").unwrap_or(("http", text.trim()));
         let (authority, path) = match rest.find('/') {
@@ -127,7 +127,7 @@ impl fmt::Display for NodeUrl {
 /// Reads the cookie file that Bitcoin Core writes at each start: the user and the password for its RPC.
 ///
 /// # Errors
-/// If the file cannot be read, or is not one line `USER:PASSWORD`. It is empty while the node writes it.
+/// If the file cannot be read, or is not one line `USER:PASSWORD`. The file is empty while the node writes it.
 pub fn read_cookie(path: &Path) -> io::Result<(String, String)> {
     let cookie = fs::read_to_string(path)?;
     let line = cookie.trim_end_matches(['\r', '\n']);

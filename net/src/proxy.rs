@@ -32,7 +32,7 @@ pub enum ProxyError {
     Address {
         /// The address without user and password.
         proxy: String,
-        /// What is wrong with the host or the port.
+        /// Why the host or the port is invalid.
         error: HostPortError,
     },
     /// The user or the password cannot be transmitted.

@@ -35,8 +35,9 @@ fn lines(scheduler: &Process, text: &str) -> usize {
 /// Waits for the message that launches failed alike, and checks that it contains all texts in `says`. Then waits for further
 /// attempts, and checks that each is on another agent.
 fn assert_tried_one_by_one(mesos: &MesosBox, scheduler: &mut Process, says: &[&str]) {
-    let remark = scheduler
-        .wait_for_error(LONG_DEADLINE, |line| line.contains("failed in the same way").then(|| line.to_owned()));
+    let remark = scheduler.wait_for_error(LONG_DEADLINE, |line| {
+        line.contains("failed in the same way").then(|| line.to_owned())
+    });
     for text in says {
         assert!(remark.contains(text), "{text:?} is not in {remark:?}");
     }

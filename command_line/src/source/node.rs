@@ -54,7 +54,7 @@ pub struct NodeArgs {
 pub enum PayoutKind {
     /// All blocks pay --address
     Address,
-    /// A block pays the address in the name of the worker who found it: ADDRESS or ADDRESS.WORKER
+    /// A block pays the address in the name of the worker that found it: ADDRESS or ADDRESS.WORKER
     User,
 }
 

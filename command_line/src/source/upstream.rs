@@ -43,7 +43,7 @@ impl UpstreamArgs {
         ])
     }
 
-    /// The specification of the upstream pools; `None` if no pool is given. `access` says how to connect.
+    /// The specification of the upstream pools; `None` if no pool is given. `access` has the options for the connections.
     ///
     /// # Errors
     /// [`UsageError`] if there is a user without a pool, or a pool without a user; or if the password file cannot be read.

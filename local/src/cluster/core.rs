@@ -78,7 +78,7 @@ impl Core {
             if self.containers.is_empty()
                 && let Some(done) = self.stopping.take()
             {
-                // The cluster's owner may have given up waiting.
+                // The cluster's owner may have stopped waiting.
                 let _ = done.send(());
                 return;
             }

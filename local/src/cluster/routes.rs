@@ -94,7 +94,7 @@ pub(super) async fn inspect<T: Send + 'static>(
 ) -> Option<T> {
     let (reply, answer) = oneshot::channel();
     let look = Box::new(move |members: &Members| {
-        // The caller may have given up waiting.
+        // The caller may have stopped waiting.
         let _ = reply.send(look(members));
     });
     sender.send(Message::Inspect(look)).ok()?;

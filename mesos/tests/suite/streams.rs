@@ -1,4 +1,4 @@
-//! Every recorded stream is split whole, in halves and byte by byte, and decoded to the last field.
+//! Every recorded stream is read whole, in halves and byte by byte, and every field is decoded.
 
 use bytes::Bytes;
 use mesos::recordio::{RecordReader, encode};
@@ -20,7 +20,7 @@ fn records(stream: &[u8], piece: usize) -> Vec<Bytes> {
     records
 }
 
-/// Splits the stream in pieces of several sizes, and compares the records.
+/// Reads the stream in pieces of several sizes, and checks that the records are equal.
 fn read(file: &File) -> Vec<Bytes> {
     let length = file.bytes.len();
     let whole = records(&file.bytes, length);

@@ -1,4 +1,4 @@
-//! Every call, operation and event of both APIs has its function or its place in an enum.
+//! Every call and operation of both APIs has a function, and every event has an enum variant.
 
 use std::time::Duration;
 
