@@ -186,7 +186,7 @@ impl Store {
         self.folder.persist_all(changes);
     }
 
-    /// Waits until all queued changes are in the state folder. If the store was never started, there are none.
+    /// Waits until all queued changes are in the state folder. If the store was never started, there are no changes.
     ///
     /// # Errors
     /// If the disk keeps failing.

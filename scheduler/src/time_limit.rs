@@ -10,7 +10,7 @@ pub(crate) struct TimeLimit {
 }
 
 impl TimeLimit {
-    /// Starts to count the time.
+    /// Starts to measure the time.
     pub fn start(limit: Option<Duration>) -> Self {
         TimeLimit { started: Instant::now(), limit }
     }

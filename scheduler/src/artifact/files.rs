@@ -12,7 +12,7 @@ use crate::task_info::EXECUTABLE;
 
 /// The suffix of the archive, which makes the fetcher unpack it.
 const PACKED: &str = ".tar.gz";
-/// The modification time in the archive, in seconds since 1970. It is constant, so that equal content makes equal archives.
+/// The modification time in the archive, in seconds since 1970. It is constant, so that equal content gives equal archives.
 const TIME: u64 = 1_577_836_800;
 /// The size of the read buffer in bytes.
 const BUFFER: usize = 256 * 1024;

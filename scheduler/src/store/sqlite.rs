@@ -183,7 +183,7 @@ impl StateFolder {
         }
     }
 
-    /// Waits until all queued changes are written. If the folder was never started, there are none.
+    /// Waits until all queued changes are written. If the folder was never started, there are no changes.
     ///
     /// # Errors
     /// If the disk keeps failing.

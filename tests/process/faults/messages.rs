@@ -94,7 +94,7 @@ fn calls_refused_for_now(cluster: Cluster) {
     let (_, ended) = mining.end();
     let said = |what: &str| ended.stderr.iter().filter(|line| line.contains(what)).count();
     assert_eq!(said("the master is overloaded (HTTP 503: busy)"), 1, "{ended:#?}");
-    assert_eq!(said("the master takes calls as fast as they come again"), 1, "{ended:#?}");
+    assert_eq!(said("the master accepts calls at full speed again"), 1, "{ended:#?}");
     assert_eq!((said("subscribed as framework"), said("cannot reach master")), (1, 0), "{ended:#?}");
 }
 

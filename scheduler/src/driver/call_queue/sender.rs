@@ -75,7 +75,7 @@ impl std::fmt::Display for MasterLoad {
                     "the master is overloaded ({why}): {waiting} calls wait, at most {window} are sent at a time"
                 )
             }
-            MasterLoad::Recovered => f.write_str("the master takes calls as fast as they come again"),
+            MasterLoad::Recovered => f.write_str("the master accepts calls at full speed again"),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Removes the oldest single shares when they exceed their limits of age and size.
 //!
-//! The writing thread does this in steps of milliseconds: one step after each batch, and further steps while there is nothing
-//! to write. So no acknowledgement waits for the removal of gigabytes. Later rows reuse the freed pages. Pages are given
-//! back to the system only where the limit was lowered or most of the file is free.
+//! The writing thread does this in steps of milliseconds: one step after each batch, and further steps while there is nothing to
+//! write. So no acknowledgement waits for the removal of gigabytes. Later rows reuse the freed pages. Pages are given back to the
+//! system only if the limit was lowered or most of the file is free.
 
 use std::time::{Duration, Instant};
 

@@ -9,8 +9,8 @@ use super::stored_shares::{self, StoredShare};
 use super::{migration, read};
 use crate::store::{LedgerSnapshot, STATE_FOLDER, StoreError};
 
-/// Reads the ledger of the last framework, or of all frameworks. This neither locks nor writes anything, and reads earlier
-/// formats without converting them.
+/// Reads the ledger of the last framework, or of all frameworks. This function neither locks nor writes anything, and reads
+/// earlier formats without converting them.
 ///
 /// # Errors
 /// If there is no ledger, or it cannot be read.
@@ -22,8 +22,8 @@ pub fn ledger_snapshot(folder: &Path, all: bool) -> Result<LedgerSnapshot, Store
     read_all(&transaction, all).map_err(&error)
 }
 
-/// Reads single shares until `each` breaks: first those of earlier formats, then the others, the oldest first. This neither locks
-/// nor writes anything.
+/// Reads single shares until `each` breaks: first those of earlier formats, then the others, the oldest first. This function
+/// neither locks nor writes anything.
 ///
 /// # Errors
 /// As [`ledger_snapshot`].

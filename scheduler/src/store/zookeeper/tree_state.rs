@@ -55,7 +55,7 @@ pub(super) struct TreeState {
     dropped: BTreeSet<String>,
     /// The sum that the framework node contains; the rest is in `moved`.
     written_sum: (LedgerLine, u64),
-    /// The framework node of format 1, to be backed up when the new one is written.
+    /// The framework node of format 1, to be backed up when the new framework node is written.
     format_1_backup: Option<Vec<u8>>,
 }
 
