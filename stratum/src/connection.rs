@@ -1,7 +1,7 @@
 //! Reads and writes messages as lines over any byte stream.
 //!
-//! All data is buffered in [`Reader`] and [`Writer`], not in their futures, so a future may be dropped half-way (as
-//! `select!` does) without losing anything.
+//! All data is buffered in [`Reader`] and [`Writer`], not in their futures, so a future may be dropped before it completes (as
+//! `select!` does) without losing data.
 
 mod line_buffer;
 
@@ -13,14 +13,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, Wr
 use crate::message::{Message, MessageError};
 use line_buffer::LineBuffer;
 
-/// Longest line of a pool, in bytes. p2pool sends long ones: its coinbases pay hundreds of miners.
+/// Maximum length of a line from a pool, in bytes. p2pool sends long lines, because its coinbases pay hundreds of miners.
 pub const POOL_LINE_LIMIT: usize = 1 << 20;
-/// Longest line of a miner, in bytes.
+/// Maximum length of a line from a miner, in bytes.
 pub const MINER_LINE_LIMIT: usize = 16 << 10;
-/// How much a peer may leave unread before writing to it fails, in bytes.
+/// How much data a peer may leave unread before writing to it fails, in bytes.
 const BACKLOG_LIMIT: usize = 1 << 20;
 
-/// Splits a stream into its two directions. The peer's lines may be `line_limit` bytes long.
+/// Splits a stream into its two directions. Lines from the peer may be at most `line_limit` bytes long.
 pub fn split<S: AsyncRead + AsyncWrite>(
     stream: S,
     line_limit: usize,
@@ -42,13 +42,13 @@ pub enum ReadError {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The stream ended within a line.
-    #[error("the connection ended within a line, after {bytes} bytes of it")]
+    /// The stream ended in the middle of a line.
+    #[error("the connection ended in the middle of a line, after {bytes} bytes")]
     Truncated {
-        /// Bytes of the cut line.
+        /// The number of bytes of the incomplete line.
         bytes: usize,
     },
-    /// The line is not a message. The lines after it can be read.
+    /// The line is not a message. The following lines can still be read.
     #[error(transparent)]
     Message(#[from] MessageError),
 }
@@ -77,8 +77,8 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     ///
     /// # Errors
     ///
-    /// If the stream fails or ends within a line, or if a line is too long or not a message. Reading can go on only after
-    /// the last of these, see [`ReadError::is_fatal`].
+    /// If the stream fails or ends in the middle of a line, or if a line is too long or not a message. Reading can continue only
+    /// after a line that is not a message, see [`ReadError::is_fatal`].
     pub async fn read(&mut self) -> Result<Option<Message>, ReadError> {
         loop {
             while let Some(line) = self.lines.next()? {
@@ -103,10 +103,10 @@ pub enum WriteError {
     /// The stream failed.
     #[error("writing failed")]
     Io(#[from] io::Error),
-    /// The peer does not read: too much data waits to be sent.
+    /// The peer does not read, and too much data waits to be sent.
     #[error("the peer has left {bytes} bytes unread")]
     Backlog {
-        /// Bytes that wait to be sent.
+        /// The number of bytes that wait to be sent.
         bytes: usize,
     },
 }
@@ -118,7 +118,7 @@ pub struct Writer<W> {
     waiting: Vec<u8>,
     /// How much of `waiting` was written to the stream.
     sent: usize,
-    /// Whether the stream was written to since it was last flushed. A TLS stream has a buffer of its own.
+    /// Whether data was written to the stream since its last flush. A TLS stream has its own buffer.
     unflushed: bool,
 }
 
@@ -128,28 +128,28 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         Writer { stream, waiting: Vec::new(), sent: 0, unflushed: false }
     }
 
-    /// Sends a message after everything that was queued before. Cancel-safe: the next flush finishes a message that was
-    /// sent half-way.
+    /// Sends a message after everything that was queued before. Cancel-safe: the next flush finishes a message that was sent
+    /// only in part.
     ///
     /// # Errors
     ///
-    /// See [`Writer::queue`] and [`Writer::flush`].
+    /// The errors of [`Writer::queue`] and [`Writer::flush`].
     pub async fn send(&mut self, message: &Message) -> Result<(), WriteError> {
         self.queue(&message.to_line())?;
         self.flush().await
     }
 
-    /// Queues one line, given without its line end. A pool that sends a line to many miners serializes it only once.
+    /// Queues one line, given without its line end. So a pool that sends a line to many miners can serialize it only once.
     ///
     /// # Errors
     ///
-    /// If the peer has left too much unread. Then nothing is queued.
+    /// If the peer has left too much data unread. The line is then not queued.
     pub fn queue(&mut self, line: &str) -> Result<(), WriteError> {
         let bytes = self.waiting();
         if bytes > BACKLOG_LIMIT {
             return Err(WriteError::Backlog { bytes });
         }
-        // Sent bytes are removed here, not after each write: that would move the rest of the buffer each time.
+        // Sent bytes are removed here. Removing them after each write would move the rest of the buffer each time.
         self.waiting.drain(..self.sent);
         self.sent = 0;
         self.waiting.reserve(line.len() + 1);
@@ -163,7 +163,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         self.waiting.len() - self.sent
     }
 
-    /// Whether [`Writer::flush`] has something to do, for example because an earlier one was dropped half-way.
+    /// Whether [`Writer::flush`] has something to do, for example because an earlier flush was dropped before it completed.
     pub fn needs_flush(&self) -> bool {
         self.unflushed || self.waiting() > 0
     }
@@ -181,7 +181,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
                 written => self.sent += written,
             }
         }
-        // Frees the buffer: a pool has thousands of idle connections.
+        // Frees the buffer, because a pool has thousands of idle connections.
         self.waiting = Vec::new();
         self.sent = 0;
         self.stream.flush().await?;

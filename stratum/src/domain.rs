@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-/// Whether `other` belongs to the same pool as `host`: the same name, or a name under the same registered domain.
+/// Whether `other` belongs to the same pool as `host`: it is the same name, or a name under the same registered domain.
 /// `eu.pool.com` and `us.pool.com` belong together; `pool.com` and `other.com` do not, nor do `pool.co.uk` and
-/// `other.co.uk`. There is no list of public suffixes, so the check is stricter than necessary for some countries. An IP
-/// address belongs only to itself.
+/// `other.co.uk`. Without a list of public suffixes, the check is stricter than necessary for some countries. An IP
+/// address matches only itself.
 pub(crate) fn same_domain(host: &str, other: &str) -> bool {
     let [host, other] = [host, other].map(|name| name.trim_end_matches('.').to_ascii_lowercase());
     if host == other {
@@ -33,7 +33,7 @@ fn registered_domain(host: &str) -> Option<&str> {
     host.get(host.len() - len..).filter(|_| !first.is_empty())
 }
 
-/// Second-level labels under which country registries register names.
+/// Second-level labels under which country registries register names, such as `co` in `co.uk`.
 const SECOND_LEVEL_SUFFIXES: &[&str] =
     &["ac", "co", "com", "edu", "gob", "gov", "gv", "ltd", "ne", "net", "nom", "or", "org", "plc", "web"];
 

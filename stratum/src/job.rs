@@ -7,11 +7,11 @@ use hasher::{CompactTarget, Header, Target, sha256d};
 
 use crate::message::Notify;
 
-/// One job, complete in itself: it keeps the target, version mask and extranonces that were in force when it came,
-/// whatever the pool changes later.
+/// A self-contained job: it keeps the target, version mask and extranonces that were in force when it was received, even if
+/// the pool changes them later.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
-    /// The pool's id of the job, which its shares name.
+    /// The pool's id of the job, which each share contains.
     pub id: String,
     /// Hash of the previous block, internal byte order (as in the header).
     pub prev_hash: [u8; 32],
@@ -29,7 +29,7 @@ pub struct Job {
     pub ntime: u32,
     /// Whether this job voids all older ones.
     pub clean: bool,
-    /// The target that a header must meet to be a share.
+    /// The target that the hash of a share must meet.
     pub target: Target,
     /// Version bits that the miner may roll (BIP-0310); 0 if none.
     pub version_mask: u32,
@@ -58,13 +58,13 @@ impl Job {
         [&self.coinb1, &self.extranonce1, extranonce2, &self.coinb2].concat()
     }
 
-    /// Whether both jobs have the same headers. True for a job that came again with another difficulty or version mask: the
-    /// miner continues it instead of starting over.
+    /// Whether both jobs have the same id and the same headers. This holds for a job that is sent again with another difficulty
+    /// or version mask: the miner continues it instead of starting over.
     pub fn same_work(&self, other: &Job) -> bool {
         self.id == other.id && self.version == other.version && self.same_but_for_version(other)
     }
 
-    /// Whether both jobs have the same headers except for the version. Ids and targets may differ, too.
+    /// Whether both jobs have the same headers except for the version. Ids and targets are not compared.
     pub fn same_but_for_version(&self, other: &Job) -> bool {
         (self.ntime, self.nbits, self.extranonce2_len) == (other.ntime, other.nbits, other.extranonce2_len)
             && self.prev_hash == other.prev_hash
@@ -75,10 +75,10 @@ impl Job {
     }
 }
 
-/// The parts of a job that come from its session, not from `mining.notify`.
+/// The parts of a job that come from the session, not from `mining.notify`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionParams {
-    /// The target that a header must meet to be a share.
+    /// The target that the hash of a share must meet.
     pub target: Target,
     /// Version bits that the miner may roll.
     pub version_mask: u32,
@@ -89,7 +89,7 @@ pub struct SessionParams {
 }
 
 impl Job {
-    /// The job of a `mining.notify`. `clean` applies if the message does not say whether the job is clean.
+    /// Creates the job of a `mining.notify`. `clean` applies if the message has no `clean_jobs`.
     pub fn new(notify: Notify, session: SessionParams, clean: bool) -> Self {
         Job {
             id: notify.job,
@@ -109,7 +109,7 @@ impl Job {
     }
 }
 
-/// Folds the merkle branch over the hash of the coinbase. All in internal byte order.
+/// Folds the merkle branch over the hash of the coinbase. All hashes are in internal byte order.
 pub fn merkle_root(coinbase_digest: [u8; 32], branch: &[[u8; 32]]) -> [u8; 32] {
     branch.iter().fold(coinbase_digest, |left, right| {
         let mut pair = [0; 64];
@@ -124,8 +124,8 @@ pub fn rolled_version(job: u32, mask: u32, version_bits: u32) -> u32 {
     (job & !mask) | (version_bits & mask)
 }
 
-/// Reverses the bytes of each 32-bit word of a hash, as `mining.notify` carries the hash of the previous block. Its own
-/// inverse.
+/// Reverses the bytes of each 32-bit word of a hash, which is how `mining.notify` carries the hash of the previous block.
+/// The function is its own inverse.
 pub fn swap_words(digest: [u8; 32]) -> [u8; 32] {
     let mut swapped = digest;
     swapped.chunks_exact_mut(4).for_each(<[u8]>::reverse);

@@ -1,20 +1,20 @@
 //! Stratum V1, the line-based JSON-RPC protocol between miners and pools, for both ends. The crate opens no sockets,
-//! computes no shares and decides no policy.
+//! computes no shares and implements no policy.
 //!
 //! ```text
 //! bytes ─Reader→ Message ─Session→ Event::Job(Job) ─header()→ hasher::Header
 //!                                  Event::Answer   ←submit()─ Share
 //! ```
 //!
-//! - [`message`]: messages and their typed methods, read tolerantly and written strictly;
+//! - [`message`]: messages with typed methods, read tolerantly and written strictly;
 //! - [`connection`]: lines of limited length over any `AsyncRead + AsyncWrite`;
 //! - [`job`]: coinbase → merkle root → header, with the byte orders of the wire;
 //! - [`session`]: the client's state machine: messages in, events out;
 //! - [`share`]: shares, and the reasons why pools reject them;
 //! - [`url`]: addresses of pools.
 //!
-//! Stratum V1 has no specification. The sources of these rules are the programs of pools and miners and, for
-//! `mining.configure`, [BIP-0310](https://github.com/bitcoin/bips/blob/master/bip-0310.mediawiki).
+//! Stratum V1 has no specification. The rules in this crate come from the source code of pools and miners and, for
+//! `mining.configure`, from [BIP-0310](https://github.com/bitcoin/bips/blob/master/bip-0310.mediawiki).
 
 pub mod connection;
 pub mod job;

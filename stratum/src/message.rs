@@ -1,8 +1,8 @@
 //! Messages: one line of JSON is a call (a request or a notification) or a response.
 //!
-//! Reading is tolerant where pools differ. A line is a call if it names a method, whatever its id: some pools send
+//! Reading is tolerant where pools differ. A line with a method is a call, regardless of its id: some pools send
 //! notifications with random or huge ids or with a `jsonrpc` member. An id keeps its spelling, so that the answer echoes
-//! it exactly. Writing is strict: it uses the form that every known pool and miner reads.
+//! it exactly. Writing is strict: it uses the form that every known pool and miner can read.
 
 mod answer;
 mod field;
@@ -37,7 +37,7 @@ pub enum Message {
 /// A method called by the peer. Whether it expects an answer depends on the method, not on the id.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// [`Id::Null`] in proper notifications.
+    /// The id; [`Id::Null`] in proper notifications.
     pub id: Id,
     /// `mining.notify` and the like.
     pub method: String,
@@ -50,9 +50,9 @@ pub struct Call {
 pub struct Response {
     /// The id of the request.
     pub id: Id,
-    /// Null if there is none.
+    /// The result; null if there is none.
     pub result: Value,
-    /// The reason of a failure. A failed request may also have `result: false` and no error.
+    /// The reason for a failure. A failed request may also have `result: false` and no error.
     pub error: Option<Reason>,
 }
 
@@ -64,7 +64,7 @@ pub enum Id {
     Null,
     /// A number, as most clients use, including ours.
     Number(u64),
-    /// Any other value, as the JSON text that its sender wrote.
+    /// Any other value, as the JSON text that the sender wrote.
     Other(String),
 }
 
@@ -134,9 +134,9 @@ pub enum MessageError {
         method: Box<str>,
         /// The name of the field.
         field: &'static str,
-        /// The JSON of the value, cut if long.
+        /// The value as JSON, cut if long.
         value: String,
-        /// What is expected.
+        /// A description of the valid values.
         expected: &'static str,
     },
 }
@@ -150,7 +150,7 @@ struct Envelope<'a> {
     params: Option<Value>,
     result: Option<Value>,
     error: Option<Value>,
-    /// ckpool puts its reason here, beside `result: false` and `error: null`.
+    /// ckpool puts its reason for a rejection here, in addition to `result: false` and `error: null`.
     #[serde(rename = "reject-reason")]
     reject_reason: Option<Value>,
 }
@@ -160,11 +160,11 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// If the line is not a JSON object with a method or an id. The connection is still usable then.
+    /// If the line is not a JSON object with a method or an id. The connection remains usable.
     pub fn from_line(line: &str) -> Result<Self, MessageError> {
         let envelope: Envelope<'_> = serde_json::from_str(line)
             .map_err(|source| MessageError::Json { line: printable(line), source })?;
-        // serde also accepts an array with the members in order.
+        // serde also accepts an array of the members in order.
         if !line.trim_start().starts_with('{') {
             return Err(MessageError::Shapeless { line: printable(line) });
         }
@@ -191,7 +191,7 @@ impl Message {
         Ok(Message::Response(Response { id, result, error }))
     }
 
-    /// Writes the message as a line, without its line end.
+    /// Writes the message as a line, without the line end.
     pub fn to_line(&self) -> String {
         let (id, value) = match self {
             Message::Call(call) => (&call.id, json!({"method": call.method, "params": call.params})),
@@ -221,7 +221,7 @@ impl Response {
     ///
     /// # Errors
     ///
-    /// Why the pool rejected the share.
+    /// The reason why the pool rejected the share.
     pub fn submit_result(&self) -> Result<(), Reason> {
         match (&self.error, &self.result) {
             (Some(reason), _) => Err(reason.clone()),
@@ -231,7 +231,7 @@ impl Response {
         }
     }
 
-    /// Why the pool refused the request, if it did. For requests that succeed with any result but `false`.
+    /// The pool's reason if it refused the request. For requests that succeed with any result except `false`.
     pub fn refusal(&self) -> Option<Reason> {
         let refused = || (self.result == false).then(|| Reason::new(Reason::OTHER, ""));
         self.error.clone().or_else(refused)

@@ -1,8 +1,8 @@
-//! The client's side of a connection as a state machine: messages in, events out. It has no socket and no clock; its owner
-//! sends its messages and handles timeouts.
+//! The client's side of a connection as a state machine: messages in, events out. It has no socket and no clock; the owner
+//! sends the messages and handles timeouts.
 //!
-//! The handshake begins with `mining.configure` and `mining.subscribe`. Once subscribed, it goes on with
-//! `mining.suggest_difficulty` and `mining.authorize`. Jobs are delivered as soon as extranonce1 is known, even if the pool
+//! The handshake begins with `mining.configure` and `mining.subscribe`. After the subscription,
+//! `mining.suggest_difficulty` and `mining.authorize` follow. Jobs are delivered as soon as extranonce1 is known, even if the pool
 //! has not answered the other requests.
 
 mod handshake;
@@ -21,10 +21,10 @@ use crate::message::{
 use crate::share::{Reason, Share};
 use crate::url::PoolUrl;
 
-/// The settings of a session. Its debug form omits the password.
+/// The settings of a session. `Debug` omits the password.
 #[derive(Clone, PartialEq, derive_more::Debug)]
 pub struct SessionOptions {
-    /// The address of the connection. `client.reconnect` may only lead to the same domain.
+    /// The address of the connection. `client.reconnect` is obeyed only within the same domain.
     pub pool: PoolUrl,
     /// User name, commonly `ACCOUNT.WORKER`.
     pub user: String,
@@ -39,7 +39,7 @@ pub struct SessionOptions {
     pub version_mask: u32,
     /// The difficulty to suggest: positive and finite.
     pub suggest_difficulty: Option<f64>,
-    /// The minimum difficulty to ask for.
+    /// The minimum difficulty to request.
     pub minimum_difficulty: Option<f64>,
     /// The session to resume.
     pub resume: Option<ResumeToken>,
@@ -65,7 +65,7 @@ impl SessionOptions {
     }
 }
 
-/// What a later connection needs to resume a session.
+/// The data with which a later connection can resume a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResumeToken {
     /// The id that the pool gave the session.
@@ -81,35 +81,36 @@ pub enum Event {
     Send(Message),
     /// The pool has assigned extranonces.
     Subscribed {
-        /// Whether the requested session was resumed, so that shares of its jobs can be submitted (again).
+        /// Whether the requested session was resumed, so that shares of its jobs can still be submitted.
         resumed: bool,
     },
     /// The pool has authorized the user.
     Authorized,
-    /// The job to work on from now on. The same work may come again with another version mask or difficulty, see
+    /// The job to work on from now on. The same work may be sent again with another version mask or difficulty, see
     /// [`Job::same_work`].
     Job(Arc<Job>),
-    /// The difficulty of the jobs to come.
+    /// The difficulty of the following jobs.
     Difficulty(f64),
-    /// The version bits that may be rolled, effective at once. The present job follows again with the new mask.
+    /// The version bits that may be rolled, effective immediately. If there is a current job, an [`Event::Job`] with the new
+    /// mask follows.
     VersionMask(u32),
     /// The pool has answered a share.
     Answer {
         /// The id that [`Session::submit`] returned.
         id: u64,
-        /// Whether the pool accepted the share, or why not.
+        /// Whether the pool accepted the share; if not, its reason.
         result: Result<(), Reason>,
     },
-    /// The pool asks us to connect again, perhaps to another address in its domain.
+    /// The pool asks us to reconnect, perhaps to another address in its domain.
     Reconnect {
         /// The address to connect to.
         pool: PoolUrl,
-        /// The time to wait before that.
+        /// The time to wait before connecting.
         wait: Duration,
     },
     /// A message from the pool to the miner's owner.
     ShowMessage(String),
-    /// A message that does not concern this session: an unknown method, or an answer to no request of ours.
+    /// A message that does not concern this session: an unknown method, or an answer that matches no open request.
     Ignored(Message),
 }
 
@@ -142,13 +143,13 @@ pub enum ProtocolError {
     ForeignReconnect {
         /// The pool that asked.
         pool: PoolUrl,
-        /// The host that it named.
+        /// The host to which the pool tried to redirect us.
         host: String,
     },
 }
 
 impl ProtocolError {
-    /// Whether the session is over. After other errors it goes on as before.
+    /// Whether the error ends the session. After other errors the session continues.
     pub fn is_fatal(&self) -> bool {
         use ProtocolError::{Subscribe, SubscribeRefused, Unauthorized};
         matches!(self, SubscribeRefused { .. } | Subscribe(_) | Unauthorized { .. })
@@ -176,17 +177,17 @@ pub struct Session {
     extranonces: Option<(Vec<u8>, usize)>,
     resume: Option<ResumeToken>,
     difficulty: f64,
-    /// `None` until version rolling is granted.
+    /// The version bits that may be rolled; `None` until version rolling is granted.
     version_mask: Option<u32>,
     /// Whether the pool has granted the extension `subscribe-extranonce`.
     extranonce_subscribed: bool,
-    /// The latest job that came before the answer to `mining.subscribe`, with the target then in force.
+    /// The latest job that was received before the answer to `mining.subscribe`, with the target that was in force.
     early_job: Option<(Notify, Target)>,
     job: Option<Arc<Job>>,
 }
 
 impl Session {
-    /// The maximum number of requests without an answer. The oldest beyond are given up.
+    /// The maximum number of unanswered requests. Beyond it, the oldest requests are forgotten.
     const MAX_PENDING: usize = 10_000;
 
     /// Creates a session. [`Session::start`] begins the handshake.
@@ -205,12 +206,12 @@ impl Session {
         }
     }
 
-    /// The present job.
+    /// The current job.
     pub fn job(&self) -> Option<&Arc<Job>> {
         self.job.as_ref()
     }
 
-    /// What a later connection needs to resume this session, if the pool gave it an id.
+    /// The token with which a later connection can resume this session, if the pool assigned a session id.
     pub fn resume(&self) -> Option<&ResumeToken> {
         self.resume.as_ref()
     }
@@ -242,12 +243,12 @@ impl Session {
         self.request(Pending::Submit, Request::Submit(submit))
     }
 
-    /// Returns the request that suggests a difficulty, which is positive and finite.
+    /// Returns the request that suggests a difficulty, which must be positive and finite.
     pub fn suggest_difficulty(&mut self, difficulty: f64) -> Message {
         self.request(Pending::AnswerIgnored, Request::SuggestDifficulty(difficulty)).1
     }
 
-    /// Returns a request that checks whether the connection is alive: every pool answers it, if only with an error.
+    /// Returns a request that checks whether the connection is alive. Every pool answers it, even if only with an error.
     pub fn ping(&mut self) -> Message {
         self.request(Pending::AnswerIgnored, Request::Ping).1
     }
@@ -270,7 +271,7 @@ impl Session {
                 vec![Event::Difficulty(difficulty)]
             }
             Notification::SetExtranonce { extranonce1, extranonce2_len } => {
-                // Shares to come have this extranonce1, so a resumed session must have it, too.
+                // Later shares use this extranonce1, so a resumed session must have it, too.
                 if let Some(resume) = &mut self.resume {
                     resume.extranonce1.clone_from(&extranonce1);
                 }
@@ -299,7 +300,7 @@ impl Session {
         self.set_job(notify, target).into_iter().collect()
     }
 
-    /// Makes `notify` the present job; `None` before the extranonces are known.
+    /// Makes `notify` the current job. Returns `None` while the extranonces are unknown.
     fn set_job(&mut self, notify: Notify, target: Target) -> Option<Event> {
         let (extranonce1, extranonce2_len) = self.extranonces.clone()?;
         let version_mask = self.version_mask.unwrap_or(0);
@@ -310,7 +311,7 @@ impl Session {
         Some(Event::Job(job))
     }
 
-    /// A new mask is effective at once (BIP-0310), so the present job comes again with it.
+    /// A new mask takes effect immediately (BIP-0310), so the current job is delivered again with the new mask.
     fn on_version_mask(&mut self, mask: u32) -> Vec<Event> {
         if !self.options.configure || self.options.version_mask == 0 {
             return Vec::new();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::text::printable;
 
-/// A share that a miner submits. With its job it determines one header, whose hash meets the target of the job.
+/// A share that a miner submits. Share and job determine one header, whose hash meets the target of the job.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Share {
     /// The id of the job.
@@ -21,11 +21,11 @@ pub struct Share {
     pub version: u32,
 }
 
-/// Why a pool refused a request: code and text of the `error` in its answer.
+/// Why a pool refused a request: the code and text of the `error` in its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
-    /// The error code; the constants name the usual ones. [`Reason::OTHER`] if the pool gave none and its text matches none,
-    /// or if its code does not fit.
+    /// The error code; the constants name the usual codes. [`Reason::OTHER`] if the pool sent no code and its text suggests
+    /// none, or if its code is not a `u32`.
     pub code: u32,
     /// The pool's text, on one line and of bounded length.
     pub message: String,
@@ -34,7 +34,7 @@ pub struct Reason {
 impl Reason {
     /// Any other reason.
     pub const OTHER: u32 = 20;
-    /// The pool does not know the job, or not any more: the share is stale.
+    /// The pool does not know the job, or no longer knows it: the share is stale.
     pub const JOB_NOT_FOUND: u32 = 21;
     /// The same share was submitted before.
     pub const DUPLICATE: u32 = 22;
@@ -45,12 +45,12 @@ impl Reason {
     /// The connection has not subscribed.
     pub const NOT_SUBSCRIBED: u32 = 25;
 
-    /// A reason with this code. `message` is cleaned and cut like all text of peers.
+    /// A reason with this code. `message` is made printable and cut, like all text from peers.
     pub fn new(code: u32, message: &str) -> Self {
         Reason { code, message: printable(message) }
     }
 
-    /// A reason without a code. The code is derived from words that pools use.
+    /// A reason for which the pool sent no code. The code is derived from typical words in the text.
     pub fn from_text(message: &str) -> Self {
         let text = message.to_lowercase();
         let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
@@ -67,7 +67,7 @@ impl Reason {
         Reason::new(code, message)
     }
 
-    /// Whether the share is stale: by code 21, or by the text under another code.
+    /// Whether the share is stale, according to code 21 or to the text.
     pub fn is_stale(&self) -> bool {
         self.code == Reason::JOB_NOT_FOUND || says_stale(&self.message.to_lowercase())
     }
@@ -78,7 +78,7 @@ impl Reason {
     }
 
     /// Reads the `error` member of an answer in any of its forms: `[code, message, traceback]`, `{"code", "message"}`, a
-    /// string, a number. An empty value means no error.
+    /// string, or a number. An empty value means no error.
     pub fn from_json(error: &Value) -> Option<Self> {
         match error {
             Value::Null | Value::Bool(false) => None,
@@ -111,7 +111,7 @@ impl Reason {
         };
         match number.map(u32::try_from) {
             Some(Ok(code)) => Reason::new(code, &message),
-            // The codes of JSON-RPC itself are negative. The text keeps the number.
+            // The codes that JSON-RPC defines are negative. The text keeps such a code.
             Some(Err(_)) => {
                 Reason::new(Reason::OTHER, &format!("{message} ({})", number.unwrap_or_default()))
             }
@@ -135,7 +135,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Whether the text says that a share is stale. Some pools put the id of the job in the middle.
+/// Whether the text says that a share is stale. Some pools put the job id in the middle of the text.
 fn says_stale(lower_case: &str) -> bool {
     let has = |words: &[&str]| words.iter().any(|words| lower_case.contains(words));
     has(&["stale", "unknown job", "invalid job", "old job"])

@@ -1,9 +1,9 @@
 //! Makes text from a peer safe to log and to show.
 
-/// Longest text of a peer, in characters. The rest is cut.
+/// Maximum length of a text from a peer, in characters. Longer texts are cut.
 const MAX_CHARS: usize = 300;
 
-/// Returns `text` on one line, without control characters (terminals act on them) and of bounded length.
+/// Returns `text` as one line of bounded length, without control characters, which terminals would interpret.
 pub(crate) fn printable(text: &str) -> String {
     let text = text.trim_matches(|c: char| c.is_control() || c.is_whitespace());
     let mut shown: String =

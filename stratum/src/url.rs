@@ -69,13 +69,13 @@ pub enum PoolUrlError {
     Address {
         /// The whole address, without a user.
         url: String,
-        /// What is wrong with the host or the port.
+        /// The error in the host or the port.
         error: HostPortError,
     },
     /// The address contains a user, perhaps with a password.
     #[error("a user in pool address {url:?}: give user and password separately")]
     User {
-        /// The address after the user and password.
+        /// The address without user and password.
         url: String,
     },
 }
@@ -110,8 +110,8 @@ impl fmt::Display for PoolUrl {
 }
 
 impl PoolUrl {
-    /// The address that `client.reconnect` leads to, or `None` if it is in another domain. A pool, or an attacker in its
-    /// place, cannot redirect its miners to a foreign pool.
+    /// The address to which `client.reconnect` redirects us, or `None` if it is in another domain. This check prevents a pool,
+    /// or an attacker in its place, from redirecting miners to a foreign pool.
     pub(crate) fn redirected(&self, reconnect: &Reconnect) -> Option<PoolUrl> {
         let host = match &reconnect.host {
             None => self.address.host.clone(),

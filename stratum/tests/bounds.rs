@@ -1,4 +1,4 @@
-//! Limits on data from peers, each at the limit and one beyond; and which fields make two jobs the same work.
+//! Limits on data from peers, tested at the limit and just beyond it. Also tests which fields make two jobs the same work.
 
 use hasher::{CompactTarget, Target};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Lines over streams that deliver their bytes in pieces of any size.
+//! Reading and writing lines over streams that deliver their bytes in pieces of any size.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn ping(id: u64) -> Message {
     Message::Call(Call { id: Id::Number(id), method: "mining.ping".to_owned(), params: vec![json!("ü")] })
 }
 
-/// Reads everything from these bytes, which arrive `at_once` at a time.
+/// Reads all messages from these bytes, which arrive in pieces of `at_once` bytes.
 async fn read_all(bytes: &[u8], at_once: usize) -> Vec<Result<Message, String>> {
     let (near, mut far) = duplex(at_once);
     let mut reader = Reader::new(near, LIMIT);
@@ -89,7 +89,7 @@ async fn a_dropped_read_loses_nothing() {
     let (near, mut far) = duplex(1000);
     let mut reader = Reader::new(near, LIMIT);
     for byte in format!("{}\n", ping(7).to_line()).bytes() {
-        // Polled once, then dropped.
+        // The future is polled once, then dropped.
         assert!(timeout(Duration::ZERO, reader.read()).await.is_err());
         far.write_all(&[byte]).await.unwrap();
     }
@@ -144,7 +144,7 @@ async fn one_line_is_one_write_ended_by_a_newline() {
 #[tokio::test]
 async fn data_buffered_by_the_stream_needs_a_flush() {
     let (near, mut far) = duplex(4);
-    // Like a TLS stream, it accepts everything and passes it on when it is flushed.
+    // Like a TLS stream, a `BufWriter` accepts all data and passes it on only when it is flushed.
     let mut writer = Writer::new(BufWriter::new(near));
     assert!(!writer.needs_flush());
     writer.queue(&ping(1).to_line()).unwrap();

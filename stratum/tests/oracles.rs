@@ -1,4 +1,4 @@
-//! The oracles of the fuzz targets on a bounded number of random cases. `fuzz/` runs them without a bound.
+//! Runs the oracles of the fuzz targets on a limited number of random cases. `fuzz/` runs them without a limit.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -40,7 +40,7 @@ fn lines() -> impl Strategy<Value = Vec<u8>> {
     (any::<u8>(), vec(piece, 0..30)).prop_map(|(at, pieces)| [vec![at], pieces.concat()].concat())
 }
 
-/// Found by fuzzing.
+/// A case that fuzzing found.
 #[test]
 fn arrays_are_not_messages() {
     let line = r#"[0,"mining.ping",[],null,null,null]"#;

@@ -1,4 +1,4 @@
-//! For any input: messages are read back as they were written, and no bytes from a peer cause a panic.
+//! Properties for any input: messages are read as they were written, and no bytes from a peer cause a panic.
 
 use hasher::CompactTarget;
 use proptest::collection::vec;
@@ -129,7 +129,7 @@ fn reread_call(call: Call) -> Call {
     }
 }
 
-/// JSON that resembles a message: real methods with any parameters, or real parameters with some replaced.
+/// JSON that resembles a message: real methods with any parameters, or real parameters, some of them replaced.
 fn almost_message() -> impl Strategy<Value = Value> {
     let methods = prop::sample::select(vec![
         "mining.notify",
@@ -174,7 +174,7 @@ fn request_params() -> impl Strategy<Value = Call> {
     request().prop_map(|request| request.to_call(Id::Number(1)))
 }
 
-/// Does everything that either end does with a line.
+/// Does everything that a pool or a miner does with a line.
 fn process(session: &mut Session, line: &str) {
     let Ok(message) = Message::from_line(line) else { return };
     match &message {

@@ -1,4 +1,4 @@
-//! Sessions as various pools conduct them, line by line. `data/README.md` describes the format.
+//! Replays sessions with various pools, line by line. `data/README.md` describes the format.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -18,7 +18,7 @@ fn sessions_of_all_pools() {
     assert!(played >= 11, "{played} sessions");
 }
 
-/// Replays one file. Holds the messages and events of the session that the file has not named yet.
+/// Replays one file. Holds the messages and events of the session that the file has not listed yet.
 struct Player {
     place: String,
     options: SessionOptions,
@@ -121,7 +121,7 @@ impl Player {
     fn expect_sent(&mut self, line: &str) {
         self.session();
         let sent = self.sent.pop_front();
-        // The id must keep its spelling; the order of the members does not matter.
+        // The id must be spelled the same; the order of the members does not matter.
         let id = |line: &str| line.split(',').next().map(str::to_owned);
         assert_eq!(sent.as_deref().and_then(id), id(line), "{}", self.place);
         let parse =
@@ -163,7 +163,7 @@ fn describe(event: &Event) -> String {
 }
 
 fn describe_job(job: &Job) -> String {
-    // The difficulty of the target, among those used in the files.
+    // Finds the difficulty of the target among the difficulties that the files use.
     let difficulties = [1.4e-8, 1.0, 2.0, 42.0, 512.0, 1024.0, 1e15];
     let difficulty = difficulties
         .into_iter()

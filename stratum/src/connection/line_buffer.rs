@@ -1,4 +1,4 @@
-//! Cuts received bytes into lines. Pure.
+//! Splits received bytes into lines. Does no I/O.
 
 use std::borrow::Cow;
 
@@ -6,14 +6,14 @@ use super::ReadError;
 
 /// Space reserved for one read, in bytes. Most lines from a miner are shorter.
 const READ_SIZE: usize = 1 << 10;
-/// An empty buffer with a larger capacity than this is freed: most connections are idle most of the time.
+/// An empty buffer with a larger capacity than this is freed, because most connections are idle most of the time.
 const MAX_IDLE_CAPACITY: usize = 4 << 10;
 
 /// Collects bytes and returns the lines among them.
 #[derive(Debug)]
 pub(super) struct LineBuffer {
     buffer: Vec<u8>,
-    /// The start of the first line that was not returned yet.
+    /// The start of the first line that has not been returned yet.
     start: usize,
     /// Where the search for the end of that line continues.
     scanned: usize,
@@ -25,8 +25,8 @@ impl LineBuffer {
         LineBuffer { buffer: Vec::new(), start: 0, scanned: 0, limit }
     }
 
-    /// Returns the next complete line, without its line end. Bytes that are not UTF-8 become replacement characters: these
-    /// are harmless in the text of a message and fail to parse elsewhere.
+    /// Returns the next complete line, without its line end. Bytes that are not UTF-8 become replacement characters, which are
+    /// harmless in strings and fail to parse elsewhere.
     pub fn next(&mut self) -> Result<Option<Cow<'_, str>>, ReadError> {
         let end = self.buffer.iter().skip(self.scanned).position(|byte| *byte == b'\n');
         let end = end.map(|offset| self.scanned + offset);

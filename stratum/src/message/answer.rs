@@ -1,4 +1,4 @@
-//! Answers that carry more than success or failure.
+//! Answers that contain more than success or failure.
 
 use serde_json::{Map, Value, json};
 
@@ -11,7 +11,7 @@ use super::{MessageError, Response};
 pub struct SubscribeAnswer {
     /// The id of the session, with which a later connection can resume it.
     pub session: Option<String>,
-    /// The bytes of the coinbase that the pool assigns to the connection. p2pool assigns none.
+    /// The bytes of the coinbase that the pool assigns to the connection; empty for p2pool.
     pub extranonce1: Vec<u8>,
     /// The number of bytes of extranonce2, which the miner chooses.
     pub extranonce2_len: usize,
@@ -61,11 +61,12 @@ fn session(subscriptions: &Value) -> Option<String> {
         },
         _ => return None,
     };
-    // The next connection sends the id back, so one that is too long is dropped.
+    // The next connection sends the id back, so an id that is too long is dropped.
     (!id.is_empty() && id.len() <= 256).then(|| id.clone())
 }
 
-/// The answer to `mining.configure` (BIP-0310). `None`: the extension was not requested, or the pool does not know it.
+/// The answer to `mining.configure` (BIP-0310). `None` in a field: the extension was not requested, or the pool does not know
+/// it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigureAnswer {
     /// The version bits that the miner may roll, if version rolling is granted.
@@ -103,7 +104,7 @@ impl ConfigureAnswer {
         })
     }
 
-    /// Writes the result. `asked` names the extensions that the miner asked for; those without an answer here are declined.
+    /// Writes the result. `asked` lists the extensions that the miner asked for. Extensions without a value here are declined.
     pub fn to_result(&self, asked: &[String]) -> Value {
         let mut results = Map::new();
         for extension in asked {

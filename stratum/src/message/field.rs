@@ -35,7 +35,7 @@ impl<'a> Fields<'a> {
 }
 
 impl<'a> Field<'a> {
-    /// The error that names this field and its value.
+    /// The error for an invalid value; it names the field and the value.
     pub fn invalid(&self, expected: &'static str) -> MessageError {
         let (method, value) = (printable(self.method).into(), printable(&self.value.to_string()));
         MessageError::Invalid { method, field: self.name, value, expected }
@@ -45,7 +45,7 @@ impl<'a> Field<'a> {
         self.value.as_str().ok_or_else(|| self.invalid("a string"))
     }
 
-    /// A string. A number is accepted as its digits.
+    /// A string. A number is also accepted and converted to text.
     pub fn text(&self) -> Result<String, MessageError> {
         match self.value {
             Value::String(text) => Ok(text.clone()),
@@ -72,7 +72,7 @@ impl<'a> Field<'a> {
         if bytes.len() > max { Err(self.invalid("fewer bytes")) } else { Ok(bytes) }
     }
 
-    /// 32 bytes in hexadecimal, in the order they are written.
+    /// 32 bytes in hexadecimal, in the order in which they are written.
     pub fn digest(&self) -> Result<[u8; 32], MessageError> {
         let mut digest = [0; 32];
         hex::decode_to_slice(self.str()?, &mut digest).map_err(|_| self.invalid("64 hex digits"))?;
@@ -117,7 +117,7 @@ pub(super) fn hex_u32(value: u32) -> Value {
     format!("{value:08x}").into()
 }
 
-/// Writes a number. A whole one has no fraction: some miners read only integers.
+/// Writes a number. A whole number is written without a fraction, because some miners read only integers.
 pub(super) fn number(value: f64) -> Value {
     if value.fract() == 0.0 && value.abs() < 9e15 { (value as i64).into() } else { value.into() }
 }

@@ -1,4 +1,4 @@
-//! What a pool sends by itself: notifications, and a few requests to the miner.
+//! Messages that a pool sends on its own initiative: notifications, and a few requests to the miner.
 
 use std::time::Duration;
 
@@ -22,15 +22,15 @@ pub enum Notification {
         /// The number of bytes of extranonce2, which the miner chooses.
         extranonce2_len: usize,
     },
-    /// `mining.set_version_mask`: the version bits that the miner may roll, effective at once (BIP-0310).
+    /// `mining.set_version_mask`: the version bits that the miner may roll, effective immediately (BIP-0310).
     SetVersionMask(u32),
-    /// `client.reconnect`: a request to connect again, perhaps elsewhere.
+    /// `client.reconnect`: a request to reconnect, perhaps to another address.
     Reconnect(Reconnect),
     /// `client.show_message`: text for the miner's owner, on one line and of bounded length.
     ShowMessage(String),
     /// `client.get_version`: asks for the miner's name and version.
     GetVersion,
-    /// `mining.ping`: asks for any answer.
+    /// `mining.ping`: asks for an answer of any kind.
     Ping,
     /// Any other method, which is ignored.
     Unknown,
@@ -39,19 +39,19 @@ pub enum Notification {
 /// The parameters of `client.reconnect`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reconnect {
-    /// The host to connect to; `None`: the same.
+    /// The host to connect to; `None` means the same host.
     pub host: Option<String>,
-    /// The port to connect to; `None`: the same.
+    /// The port to connect to; `None` means the same port.
     pub port: Option<u16>,
     /// The time to wait before connecting.
     pub wait: Duration,
 }
 
-/// Longest extranonce1 accepted, in bytes. A coinbase script has room for 100 bytes in all.
+/// Maximum length of extranonce1, in bytes. A coinbase script has room for 100 bytes in total.
 const MAX_EXTRANONCE1: usize = 64;
-/// Lengths of extranonce2 accepted, in bytes. Pools use 2 to 16.
+/// Valid lengths of extranonce2, in bytes. Pools use 2 to 16.
 const EXTRANONCE2_LENS: std::ops::RangeInclusive<u64> = 1..=16;
-/// Longest wait before a reconnect, in seconds. Without a limit, a pool could stop its miners for days.
+/// Maximum wait before a reconnect, in seconds. Without a limit, a pool could stop its miners for days.
 const MAX_WAIT_SECONDS: u64 = 600;
 
 impl Notification {
@@ -80,7 +80,7 @@ impl Notification {
         })
     }
 
-    /// Writes the call, with a null id. A pool replaces the id of calls that expect an answer. `None` for
+    /// Writes the call, with a null id. For calls that expect an answer, the pool replaces the id. Returns `None` for
     /// [`Notification::Unknown`].
     pub fn to_call(&self) -> Option<Call> {
         let (method, params) = match self {

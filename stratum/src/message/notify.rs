@@ -12,13 +12,13 @@ use crate::job::swap_words;
 pub struct Notify {
     /// The pool's id of the job.
     pub job: String,
-    /// Hash of the previous block, internal byte order. On the wire, the bytes of each of its 32-bit words are reversed.
+    /// Hash of the previous block, in internal byte order. On the wire, the bytes of each of its 32-bit words are reversed.
     pub prev_hash: [u8; 32],
     /// The coinbase transaction up to extranonce1.
     pub coinb1: Vec<u8>,
     /// The coinbase transaction after extranonce2.
     pub coinb2: Vec<u8>,
-    /// The merkle branch of the coinbase, from the leaf up, internal byte order, also on the wire.
+    /// The merkle branch of the coinbase, from the leaf up, in internal byte order, which is also used on the wire.
     pub branch: Vec<[u8; 32]>,
     /// Header version.
     pub version: u32,
@@ -26,14 +26,14 @@ pub struct Notify {
     pub nbits: CompactTarget,
     /// Header time, seconds since the Unix epoch.
     pub ntime: u32,
-    /// Whether this job voids all older ones; `None` if the pool leaves the field out.
+    /// Whether this job voids all older ones; `None` if the pool omits the field.
     pub clean: Option<bool>,
 }
 
 impl Notify {
-    /// Longest job id accepted, in bytes. The longest known in use has 40.
+    /// Maximum length of a job id, in bytes. The longest ids known to be in use have 40.
     const MAX_JOB: usize = 256;
-    /// Longest branch accepted, that of a block with 2^32 transactions.
+    /// Maximum length of a branch, which is enough for a block with 2^32 transactions.
     const MAX_BRANCH: usize = 32;
 
     pub(super) fn from_params(fields: &Fields<'_>) -> Result<Self, MessageError> {

@@ -1,4 +1,4 @@
-//! The requests of a miner.
+//! The requests that a miner sends.
 
 use serde_json::{Map, Value, json};
 
@@ -21,20 +21,20 @@ pub enum Request {
     SubscribeExtranonce,
     /// `mining.submit`.
     Submit(Submit),
-    /// `mining.ping`: asks for any answer.
+    /// `mining.ping`: asks for an answer of any kind.
     Ping,
     /// Any other method, by its name (cut if long).
     Unknown(String),
 }
 
-/// The extensions that a miner asks for in `mining.configure`. `None`: not asked for.
+/// The extensions that a miner asks for in `mining.configure`. `None` in a field: the miner did not ask for the extension.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Configure {
     /// The names of all requested extensions, known or not, in the miner's order; at most 32.
     pub extensions: Vec<String>,
     /// Version bits that the miner can roll, if it asks for version rolling.
     pub version_mask: Option<u32>,
-    /// The miner's minimum difficulty; zero switches the extension off.
+    /// The miner's minimum difficulty; zero disables the extension.
     pub minimum_difficulty: Option<f64>,
 }
 
@@ -47,12 +47,12 @@ pub struct Subscribe {
     pub session: Option<String>,
 }
 
-/// The parameters of `mining.authorize`. Its debug form omits the password.
+/// The parameters of `mining.authorize`. `Debug` omits the password.
 #[derive(Clone, PartialEq, Eq, derive_more::Debug)]
 pub struct Authorize {
     /// User name, commonly `ACCOUNT.WORKER`.
     pub user: String,
-    /// Password. Hardly ever a secret: some pools read options from it.
+    /// Password. It is rarely a secret: some pools read options from it.
     #[debug(skip)]
     pub password: String,
 }
@@ -74,7 +74,7 @@ pub struct Submit {
     pub version_bits: Option<u32>,
 }
 
-/// Longest user name, password, user agent or job id in a request, in bytes.
+/// Maximum length of a user name, password, user agent or job id in a request, in bytes.
 const MAX_TEXT: usize = 512;
 
 impl Request {
@@ -122,7 +122,7 @@ impl Request {
 impl Configure {
     const MAX_EXTENSIONS: usize = 32;
 
-    /// Asks for these extensions and for `mining.set_extranonce`.
+    /// Asks for the extensions whose parameters are given, and for `mining.set_extranonce`.
     pub fn new(version_mask: Option<u32>, minimum_difficulty: Option<f64>) -> Self {
         let mut extensions = Vec::new();
         extensions.extend(version_mask.map(|_| "version-rolling".to_owned()));
@@ -227,7 +227,7 @@ impl Submit {
     }
 }
 
-/// A string of bounded length, without control characters: it is stored and shown on terminals.
+/// Reads a string of bounded length without control characters, so that it can be stored and shown on terminals.
 fn short(field: Field<'_>) -> Result<String, MessageError> {
     let text = field.text()?;
     if text.len() > MAX_TEXT || text.contains(char::is_control) {

@@ -5,8 +5,8 @@ use crate::message::{
     Authorize, Configure, ConfigureAnswer, Message, Request, Response, Subscribe, SubscribeAnswer,
 };
 
-/// The parameters of a `mining.subscribe` request. Old pools refuse parameters that they do not know, so each refusal is
-/// followed by an attempt with fewer.
+/// The parameters of a `mining.subscribe` request. Old pools refuse parameters that they do not know, so after a refusal
+/// another attempt is made with fewer parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Attempt {
     /// The user agent and the session to resume.
@@ -63,7 +63,7 @@ impl Session {
         }
         let answer = SubscribeAnswer::from_response(response).map_err(ProtocolError::Subscribe)?;
         let asked = self.options.resume.as_ref().filter(|_| attempt == Attempt::Resume);
-        // Every connection may get an empty extranonce1, so it does not prove that the session was resumed.
+        // An empty extranonce1 does not prove that the session was resumed, because it may be assigned to every connection.
         let resumed = asked
             .is_some_and(|asked| asked.extranonce1 == answer.extranonce1 && !answer.extranonce1.is_empty());
         let extranonce1 = answer.extranonce1;
@@ -88,7 +88,7 @@ impl Session {
             None => {
                 let mut events = vec![Event::Authorized];
                 if self.options.configure && !self.extranonce_subscribed {
-                    // The older way to announce support for `mining.set_extranonce`. Pools without it just refuse.
+                    // This is the older way to announce support for `mining.set_extranonce`. Pools that do not know it merely refuse.
                     let request = self.request(Pending::AnswerIgnored, Request::SubscribeExtranonce).1;
                     events.push(Event::Send(request));
                 }

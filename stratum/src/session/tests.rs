@@ -1,4 +1,4 @@
-//! Sessions without a connection.
+//! Tests of sessions that have no connection.
 
 use super::*;
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Cuts Bitcoin's block 100000 into a Stratum job, with nothing but Python's own library.
+"""Turns Bitcoin's block 100000 into a Stratum job, using only Python's standard library.
 
-Prints block_100000.jsonl: what a pool sends, what a miner has to submit, and the header that both mean.
+Prints block_100000.jsonl: the messages of the pool, the share that a miner submits, and the resulting header.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ numbers = [number.to_bytes(4, "little") for number in (VERSION, TIME, BITS, NONC
 header = numbers[0] + internal(PREVIOUS) + root + numbers[1] + numbers[2] + numbers[3]
 assert sha256d(header) == internal(HASH)
 
-# The coinbase's script is 04 4c86041b 02 0602: its last five bytes play the extranonces.
+# The script of the coinbase is 04 4c86041b 02 0602. Its last five bytes serve as the extranonces.
 coinb1, rest = COINBASE.split("044c86041b020602")
 coinb1, extranonce1, extranonce2, coinb2 = coinb1 + "044c86", "041b", "020602", rest
 assert coinb1 + extranonce1 + extranonce2 + coinb2 == COINBASE
