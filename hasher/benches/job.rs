@@ -1,4 +1,4 @@
-//! The work before the first hash: midstates and constants for each job, self-tests and calibration for each process.
+//! Measures the work before the first hash: midstates and constants for each job, self-tests and calibration for each process.
 
 use std::hint::black_box;
 

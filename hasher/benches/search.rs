@@ -1,13 +1,13 @@
-//! The speed of each backend as a multiple of the yardstick: the `sha2` crate with a midstate and `compress256`.
+//! Measures the speed of each backend as a multiple of the yardstick: the `sha2` crate with a midstate and `compress256`.
 //!
 //! `cargo bench -p hasher --bench search [-- --check] [--rounds N] [--backend NAME]`
 //!
 //! Every figure is the median over rounds. In a round, each backend runs for 50 ms right after the yardstick, so that
-//! disturbances affect both. Cycles are cycles of the core clock, estimated by a chain of dependent additions around each
-//! slice. Their bound is the number of cycles if no unit is ever idle.
+//! disturbances affect both. Cycles are cycles of the core clock. Its rate is estimated before and after each slice by a chain
+//! of dependent additions. The bound is the number of cycles per hash if no execution unit is ever idle.
 //!
-//! `--check` exits with 1 if a ratio is below the minimum for this CPU. It exits with 2 if it cannot tell: there is no table
-//! for this CPU, or the yardstick ran below 95 % of its speed.
+//! With `--check`, the exit status is 1 if a ratio is below the minimum for this CPU. It is 2 if the check is not possible,
+//! because there is no table for this CPU, or because the yardstick ran below 95 % of its speed.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -33,7 +33,7 @@ struct Goal {
     rolled: bool,
     /// The lowest ratio to the yardstick that passes.
     minimum: f64,
-    /// Cycles per hash if no unit is ever idle, where that is known.
+    /// Cycles per hash if no execution unit is ever idle, if known.
     bound: Option<f64>,
 }
 
@@ -41,22 +41,23 @@ const fn goal(backend: &'static str, rolled: bool, minimum: f64, bound: Option<f
     Goal { backend, rolled, minimum, bound }
 }
 
-/// Vector operations for 16 nonces: for each version, and for the schedule that all versions share. See
-/// docs/PERFORMANCE.md.
+/// The number of vector operations for 16 nonces: for each version, and for the schedule that all versions share.
+/// docs/PERFORMANCE.md explains the numbers.
 const OPERATIONS: f64 = 2387.0;
 const SHARED_OPERATIONS: f64 = 460.0;
 
-/// Cycles per hash if each cycle executes so many 512-bit operations.
+/// Cycles per hash, given the number of 512-bit operations per cycle.
 const fn avx512_bound(per_cycle: f64, versions: f64) -> Option<f64> {
     Some((OPERATIONS + SHARED_OPERATIONS / versions) / per_cycle / 16.0)
 }
 
-/// The instructions per hash that compute two rounds: rounds 2 to 63 of hash 1 and 0 to 61 of hash 2.
+/// The number of instructions per hash that compute two rounds: rounds 2 to 63 of hash 1 and rounds 0 to 61 of hash 2.
 const TWO_ROUNDS: f64 = 62.0;
-/// The instructions that complete a group of four schedule words, for each of the two hashes. Versions share those of hash 1.
+/// The number of instructions that complete a group of four schedule words, for each of the two hashes. Versions share the
+/// schedule of hash 1.
 const GROUPS: f64 = 12.0;
 
-/// Cycles per hash if these instructions take so many cycles, on two units that work in parallel.
+/// Cycles per hash, given the cycles of these two instructions, which run on two execution units in parallel.
 const fn sha_ni_bound(two_rounds: f64, group: f64, versions: f64) -> Option<f64> {
     Some((TWO_ROUNDS * two_rounds).max((GROUPS + GROUPS / versions) * group))
 }
@@ -76,7 +77,7 @@ static CORES: &[Core] = &[
             goal("avx2", false, 1.35, Some(180.0)),
         ],
     },
-    // 512-bit operations take two passes here, so AVX-512 gains half as much.
+    // On this core, 512-bit operations take two passes, so AVX-512 gains half as much.
     Core {
         name: "Zen 4",
         family: 25,
@@ -183,8 +184,8 @@ fn main() -> ExitCode {
     if options.check { check(&rows, core, yardstick_cycles) } else { ExitCode::SUCCESS }
 }
 
-/// Runs a slice. The clock is the faster one of the estimates before and after it, because interruptions only lower an
-/// estimate.
+/// Runs a slice. The clock rate is the higher of the estimates before and after the slice, because interruptions only lower
+/// an estimate.
 fn slice(run: impl FnOnce() -> Measurement) -> (Measurement, Option<f64>) {
     let before = clock_hertz();
     let measured = run();
@@ -198,7 +199,7 @@ fn median(values: &[f64]) -> Option<f64> {
     values.get(values.len() / 2).copied()
 }
 
-/// The table of the CPU this runs on, if there is one.
+/// The table for the CPU of this machine, if there is one.
 fn this_core() -> Option<&'static Core> {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let field = |name: &str| {

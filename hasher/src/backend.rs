@@ -1,11 +1,11 @@
-//! The backends: several implementations of one search, in one table.
+//! The backends: several implementations of the same search, in one table.
 //!
-//! A backend supplies an [`Entry`] with a function that hashes a chunk of nonces under all versions and marks the candidates
-//! by the last word of the hash. The rest is common to all backends ([`scan`]): progress, the end of the search space, the
+//! A backend supplies an [`Entry`] with a function that hashes a chunk of nonces under all versions and marks as candidates
+//! the hashes whose last word has the required zeros. The rest is common to all backends ([`scan`]): progress, the end of the search space, the
 //! exact check of candidates, and a full buffer.
 //!
-//! To add a backend, add a file that defines an `ENTRY`, and its row in [`BACKENDS`]. The choice by name, the self-test,
-//! calibration, agreement tests and benches all use that table.
+//! To add a backend, add a file that defines an `ENTRY`, and add the `ENTRY` to [`BACKENDS`]. The choice by name, the
+//! self-test, calibration, agreement tests and benches all use that table.
 
 use std::fmt;
 
@@ -31,7 +31,7 @@ mod vector;
 
 pub use self_test::SelfTestError;
 
-/// All backends, usually the fastest first. Calibration finds the one that is fastest on this CPU.
+/// All backends, usually the fastest first. Calibration finds the backend that is fastest on this CPU.
 static BACKENDS: &[Entry] = &[
     #[cfg(target_arch = "x86_64")]
     avx512::ENTRY,
@@ -45,23 +45,23 @@ static BACKENDS: &[Entry] = &[
 /// A row of the table of backends.
 struct Entry {
     name: &'static str,
-    /// The number of nonces in one item of a chunk: the lanes of a vector, at most 16.
+    /// The number of nonces in one item of a chunk, which is the number of lanes of a vector: at most 16.
     lanes: usize,
-    /// The CPU features that it requires, as Linux names them in /proc/cpuinfo.
+    /// The CPU features that the backend requires, as Linux names them in /proc/cpuinfo.
     features: &'static [&'static str],
     available: fn() -> bool,
-    /// The number of items in a chunk, for work with so many versions. A chunk takes 20 to 50 µs.
+    /// The number of items in a chunk, for work with `versions` versions. A chunk takes 20 to 50 µs.
     items: fn(versions: usize) -> usize,
     search: Search,
 }
 
-/// Hashes a chunk: `lanes` nonces for each item, from `first` on (wrapping), each under all versions.
+/// Hashes a chunk: `lanes` nonces for each item, starting at `first` (wrapping), each nonce with all versions.
 ///
 /// `candidates` has a word for each version of each item, item by item. Bit `i` of a word is set if the hash of nonce `i` of
 /// the item passes the candidate mask of the work. Returns whether any bit is set.
 ///
 /// # Safety
-/// `available` of the entry must have returned true.
+/// The `available` function of the entry must have returned true.
 type Search = unsafe fn(work: &Work, first: u32, scratch: &mut Scratch, candidates: &mut [u16]) -> bool;
 
 /// An implementation of the search that runs on this CPU.
@@ -69,7 +69,7 @@ type Search = unsafe fn(work: &Work, first: u32, scratch: &mut Scratch, candidat
 #[debug("Backend({})", self.name())]
 pub struct Backend(&'static Entry);
 
-/// Why a name does not give a backend.
+/// Why no backend can be selected by a name.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum BackendError {
@@ -84,7 +84,7 @@ pub enum BackendError {
     Unavailable {
         /// The name.
         name: &'static str,
-        /// All CPU features that it requires, as Linux names them.
+        /// All CPU features that the backend requires, as Linux names them.
         features: &'static [&'static str],
     },
 }
@@ -95,15 +95,15 @@ impl Backend {
         BACKENDS.iter().filter(|entry| (entry.available)()).map(Backend)
     }
 
-    /// The names of all backends, in the same order, whether they run on this CPU or not.
+    /// The names of all backends, whether they run on this CPU or not, in the order of [`Backend::available`].
     pub fn names() -> impl Iterator<Item = &'static str> {
         BACKENDS.iter().map(|entry| entry.name)
     }
 
-    /// Returns the backend of that name.
+    /// Returns the backend with this name.
     ///
     /// # Errors
-    /// If there is none, or this CPU lacks features that it requires.
+    /// If no backend has this name, or if this CPU lacks features that the backend requires.
     pub fn named(name: &str) -> Result<Self, BackendError> {
         let entry = BACKENDS
             .iter()
@@ -125,25 +125,25 @@ impl Backend {
         self.0.name
     }
 
-    /// The number of nonces that it hashes at a time.
+    /// The number of nonces that the backend hashes at a time.
     pub fn lanes(self) -> usize {
         self.0.lanes
     }
 
-    /// Hashes headers from a position in the search space on, for 20 to 50 µs, and appends those that meet the target to
-    /// `hits`.
+    /// Hashes headers for 20 to 50 µs, starting at the position `from` in the search space, and appends those that meet the
+    /// target to `hits`.
     ///
-    /// Stops earlier at the end of the space or when `hits` is full. Every position from `from` to the returned
-    /// [`Progress::next`] is checked exactly once, and no hit is lost. The complete hash of each hit was compared with the
-    /// target. Never allocates.
+    /// Stops earlier at the end of the search space or when `hits` is full. Every position from `from` to the returned
+    /// [`Progress::next`] is checked exactly once, and no hit is lost. The complete hash of each hit is compared with the
+    /// target. The method never allocates.
     pub fn scan(self, work: &Work, from: Cursor, hits: &mut HitBuffer) -> Progress {
         scan::scan(self.0, work, from, hits)
     }
 
-    /// Checks that this backend finds exactly the hits of the portable one. Takes a few milliseconds.
+    /// Checks that this backend finds exactly the same hits as the portable one. Takes a few milliseconds.
     ///
     /// # Errors
-    /// If it does not. Then it must not be used.
+    /// If the hits differ. The backend must then not be used.
     pub fn self_test(self) -> Result<(), SelfTestError> {
         self_test::self_test(self)
     }

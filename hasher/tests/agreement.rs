@@ -1,6 +1,6 @@
-//! Every backend finds exactly the hits of the portable one, wherever a search starts and ends.
+//! Every backend finds exactly the same hits as the portable one, wherever a search starts and ends.
 //!
-//! Backends that the CPU does not support are printed as skipped. Those named in HASHER_REQUIRE (such as
+//! Backends that the CPU does not support are printed as skipped. The backends named in HASHER_REQUIRE (such as
 //! `avx2,sha-ni,avx512`) must be supported. HASHER_CASES sets the number of random cases.
 
 use std::io::Write;
@@ -16,7 +16,7 @@ fn backends() -> Vec<Backend> {
     Backend::available().filter(|backend| *backend != Backend::portable()).collect()
 }
 
-/// All hits from a cursor to the end of the work, and the number of hashes. `leave_in_buffer` hits may stay in the buffer
+/// Returns all hits from a cursor to the end of the work, and the number of hashes. `leave_in_buffer` hits may stay in the buffer
 /// between scans.
 fn search(backend: Backend, work: &Work, start: Cursor, leave_in_buffer: usize) -> (Vec<Hit>, u64) {
     let (mut buffer, mut hits, mut hashes) = (HitBuffer::new(), Vec::new(), 0);
@@ -43,7 +43,7 @@ struct Case {
     versions: Vec<u32>,
     start: u32,
     nonces: u64,
-    /// The target has difficulty 2^−bits: from unlikely to be met in this case to easy enough to fill the buffer.
+    /// The difficulty of the target is 2^−bits. It ranges from too hard for any hit to easy enough to fill the buffer.
     bits: i32,
     leave_in_buffer: usize,
 }
@@ -68,7 +68,7 @@ impl Case {
 }
 
 fn starts() -> impl Strategy<Value = u32> {
-    // Vector code is likely to fail at carries into each byte, at the sign bit, and at the end of the space.
+    // Vector code is likely to fail at carries into each byte, at the sign bit, and at the end of the search space.
     prop_oneof![
         any::<u32>(),
         0x7fff_ff00u32..=0x8000_0000,
@@ -141,7 +141,7 @@ fn two_to_the_24_nonces() {
         .filter(|(_, digest)| target.is_met_by(digest))
         .map(|(nonce, _)| Hit { version: header.version, nonce })
         .collect();
-    // 2^12 hits expected, 6 standard deviations are 384.
+    // The expected number of hits is 2^12, and 6 standard deviations are 384.
     assert!(expected.len().abs_diff(1 << 12) < 384, "{} hits", expected.len());
     let rolled = [header.version, 0x2000_0000, 0x2000_2000, 0x2000_4000];
     for backend in backends() {
@@ -155,7 +155,7 @@ fn two_to_the_24_nonces() {
     }
 }
 
-/// The digests of a header with each of some nonces.
+/// The digests of a header with each nonce of a range.
 fn by_sha2(header: &Header, nonces: std::ops::Range<u32>) -> impl Iterator<Item = (u32, Digest)> {
     use sha2::{Digest as _, Sha256};
     let bytes = header.to_bytes();
@@ -166,7 +166,8 @@ fn by_sha2(header: &Header, nonces: std::ops::Range<u32>) -> impl Iterator<Item 
     })
 }
 
-/// The candidate mask checks only leading zeros. Half of the hashes that pass it for this target do not meet the target.
+/// The candidate mask checks only leading zeros. For this target, half of the hashes that pass the mask do not meet the
+/// target.
 #[test]
 fn only_what_meets_the_target_is_a_hit() {
     let target = Target::from_difficulty(1.9 * 2f64.powi(-27));
@@ -235,7 +236,7 @@ fn searches_at_the_ends_of_the_space_have_defined_results() {
     }
 }
 
-/// A cursor with a version index that the work does not have continues with the next nonce.
+/// If a cursor has a version index that the work does not have, the scan continues with the next nonce.
 #[test]
 fn a_cursor_of_other_work_skips_no_nonce() {
     let work = |versions: &[u32]| Work::new(&Header::genesis(), versions, &Target::MAX).unwrap();
@@ -257,7 +258,7 @@ fn every_backend_passes_its_self_test() {
     }
 }
 
-/// Prints even in tests that pass, whose output the test harness hides.
+/// Prints to stderr directly, because the test harness hides the output of `print!` in tests that pass.
 fn say(text: &str) {
     writeln!(std::io::stderr(), "{text}").expect("stderr is writable");
 }

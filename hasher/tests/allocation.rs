@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use hasher::{Backend, Cursor, Header, HitBuffer, MAX_VERSIONS, Target, Work};
 
-/// The system allocator, with a count of the requests of each thread.
+/// The system allocator, which also counts the requests of each thread.
 struct Counting;
 
 thread_local! {
@@ -17,7 +17,7 @@ thread_local! {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         REQUESTS.set(REQUESTS.get() + 1);
-        // SAFETY: the caller meets the contract of `alloc`, which is the same here.
+        // SAFETY: the caller meets the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
@@ -48,7 +48,7 @@ fn a_scan_allocates_nothing() {
             (&rolled, Target::ZERO),
         ] {
             let asked = requests(|| {
-                // A change of job does not allocate either.
+                // A change of job must not allocate either.
                 let work = Work::new(&Header::genesis(), versions, &target).expect("a few versions");
                 let mut cursor = Cursor::default();
                 for _ in 0..50 {

@@ -1,4 +1,4 @@
-//! Headers of Bitcoin's main chain, from `tests/data/headers.txt`, on every backend.
+//! Tests every backend with headers of Bitcoin's main chain, from `tests/data/headers.txt`.
 
 use hasher::{Backend, Cursor, Header, Hit, HitBuffer, Target, Work, sha256d};
 
@@ -33,7 +33,7 @@ fn headers_hash_to_their_known_hashes() {
     assert_eq!(blocks()[0].header, Header::genesis());
 }
 
-/// A search near the nonce of a block finds exactly that nonce, with the version of the block alone and among others.
+/// A search near the nonce of a block finds exactly that nonce, with only the version of the block and with others.
 #[test]
 fn every_backend_finds_the_nonces_of_real_blocks() {
     for backend in Backend::available() {

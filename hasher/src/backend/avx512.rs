@@ -1,4 +1,5 @@
-//! AVX-512: 16 lanes. One instruction rotates, and one computes any function of three bits.
+//! The AVX-512 backend with 16 lanes. AVX-512 has an instruction that rotates and one that computes any function of three
+//! bits.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
@@ -22,12 +23,12 @@ pub(super) const ENTRY: Entry = Entry {
 #[repr(transparent)]
 struct Vector(__m512i);
 
-// Three streams of eight working variables, with their temporaries, fill the 32 registers. In the second stage, which also
-// computes the schedule, two streams do.
+// In the first stage, three streams of eight working variables, with their temporaries, fill the 32 registers. In the second
+// stage, which also computes the schedule, two streams fill them.
 vector::backend! { Vector, "avx512f,avx512bw", first: 3, second: 2, Vector(_mm512_setzero_si512()) }
 
-/// The operands of the ternary instruction as columns of its truth table: bit i is the operand's value in row i. So a
-/// function applied to these constants gives the truth table of the function.
+/// The operands of the ternary instruction as columns of a truth table: bit i is the operand's value in row i. So a function
+/// applied to these constants yields the truth table of the function.
 const A: i32 = 0b1111_0000;
 const B: i32 = 0b1100_1100;
 const C: i32 = 0b1010_1010;
@@ -35,7 +36,7 @@ const XOR3: i32 = A ^ B ^ C;
 const CHOOSE: i32 = (A & B) | (!A & C);
 const MAJORITY: i32 = (A & B) | (A & C) | (B & C);
 
-// SAFETY: the type is 512 plain bits. For all methods: a `Vector` is created only where AVX-512F and AVX-512BW are enabled,
+// SAFETY: the type consists of 512 plain bits. For all methods: a `Vector` is created only where AVX-512F and AVX-512BW are enabled,
 // so the CPU has them.
 unsafe impl Lanes for Vector {
     const COUNT: usize = 16;
@@ -111,10 +112,10 @@ unsafe impl Lanes for Vector {
     }
 }
 
-/// The operations as single instructions in assembly, whose order the compiler keeps.
+/// The operations as single assembly instructions, whose order the compiler preserves.
 ///
-/// The compiler reorders intrinsics, which slows the search down by 5 %: the order in which the rounds are written matters.
-/// The compiler still allocates the registers.
+/// The order in which the rounds are written matters: when the compiler reorders intrinsics, the search is 5 % slower. The
+/// compiler still allocates the registers.
 mod operations {
     use std::arch::asm;
     use std::arch::x86_64::__m512i;

@@ -1,14 +1,14 @@
-//! The search on vectors: many nonces at a time, one in each lane. Written once for all vector widths.
+//! The search on vectors: many nonces at a time, one in each lane. The code is generic over the vector width.
 //!
-//! A work item is *(version, nonce vector)*. Arithmetic dominates its cost, so the design saves operations and keeps the
-//! units busy:
+//! A work item is *(version, nonce vector)*. Arithmetic dominates the cost of an item, so the design saves operations and
+//! keeps the execution units busy:
 //!
 //! * Constants are precomputed ([`fold`](crate::fold)). The schedule of hash 1 depends only on the nonce, so all versions
-//!   share it ([`schedule()`]). It is stored with the round constants added.
+//!   share that schedule ([`schedule()`]). It is stored with the round constants added.
 //! * Hash 1 and rounds 0 to 15 of hash 2 read precomputed K + W ([`first()`]). The other rounds of hash 2 compute their
-//!   schedule on the way ([`second()`]). Each stage is a function that runs over a batch of items.
-//! * A round is a chain of dependent operations. Several items run side by side as *streams*, so that operations of one fill
-//!   the gaps of another.
+//!   schedule as they go ([`second()`]). Each stage is a function that runs over a batch of items.
+//! * A round is a chain of dependent operations. Several items run side by side as *streams*, so that the operations of one
+//!   stream fill the gaps of another.
 //! * Loops of eight rounds, after which each working variable is back in its register, keep the code small. The caches of
 //!   decoded instructions hold some 5000 instructions, and longer code runs slower.
 
@@ -32,8 +32,8 @@ use super::unroll::{streams, unroll};
 /// A vector of 32-bit lanes in a register. The methods are the operations of SHA-256, so that each instruction set can use
 /// its best instructions for them.
 ///
-/// A value proves that the CPU has the instructions: the first one is created only where they are enabled. All methods
-/// must be inlined into functions that enable the features.
+/// A value proves that the CPU has the instructions, because the first value is created only where the instructions are
+/// enabled. All methods must be inlined into functions that enable the features.
 ///
 /// # Safety
 /// The type must be a plain vector of integers: all byte patterns are valid values.
@@ -42,11 +42,11 @@ pub(super) unsafe trait Lanes: Copy {
     /// Number of lanes, at most 16.
     const COUNT: usize;
 
-    /// A vector with the same value in each lane. `self` is only the proof. The value is a reference because the CPU reads it
-    /// from memory.
+    /// A vector with the same value in each lane. `self` only proves that the CPU has the instructions. `value` is a reference
+    /// because the CPU reads it from memory.
     fn splat(self, value: &u32) -> Self;
-    /// The message words for nonces `first`, `first + 1`, …, with their bytes swapped because a header is little-endian.
-    /// `self` is only the proof.
+    /// The message words for nonces `first`, `first + 1`, …, with their bytes swapped because a header is little-endian. `self`
+    /// only proves that the CPU has the instructions.
     fn nonces(self, first: u32) -> Self;
     fn add(self, other: Self) -> Self;
     fn rotate_right<const BITS: i32>(self) -> Self;
@@ -57,10 +57,10 @@ pub(super) unsafe trait Lanes: Copy {
     fn majority(self, b: Self, c: Self) -> Self;
     /// The vector itself, but opaque to the optimizer.
     ///
-    /// LLVM reassociates chains of additions. It would move the addition of K + W, which is available early, behind the
+    /// LLVM reassociates chains of additions. It would perform the addition of K + W, which is available early, after the
     /// additions on the critical path. This method costs no instruction and keeps the order as written.
     fn pin(self) -> Self;
-    /// One bit for each lane that has zeros wherever `mask` has ones.
+    /// Bit `i` is set if lane `i` has zeros wherever `mask` has ones.
     fn zero_lanes(self, mask: Self) -> u16;
 
     /// Adds the same value to each lane.
@@ -89,11 +89,11 @@ pub(super) type State<L> = [L; 8];
 pub(super) struct Schedule<L> {
     /// The nonces as message words.
     nonces: L,
-    /// K + W of rounds 8 to 63 of hash 1: that of round t at index t − 8.
+    /// K + W of rounds 8 to 63 of hash 1. The value of round t is at index t − 8.
     k_plus_w: [L; 56],
 }
 
-/// Schedule words 16 to 63 of one stream, word t at index t − 16.
+/// Schedule words 16 to 63 of one stream. Word t is at index t − 16.
 pub(super) type Words<L> = [L; 48];
 
 /// Word t of a schedule by the complete recurrence; `index` is t − 16.
@@ -111,14 +111,14 @@ pub(super) struct Item<L> {
     words: [L; 8],
     /// The working variables after round 15 of hash 2.
     state: State<L>,
-    /// Makes the size an odd number of vectors, so that items do not compete for the same cache sets.
+    /// Makes the size of an item an odd number of vectors, so that items do not compete for the same cache sets.
     _padding: L,
 }
 
-/// Makes the compiler align the stack of the calling function, into which this is inlined, for spilled vectors.
+/// Makes the compiler align the stack of the calling function, into which this function is inlined, for spilled vectors.
 ///
-/// Without it, a spilled vector may cross a cache line, which doubles the cost of its access: depending on the position of
-/// the stack, the search with AVX2 took 176 or 199 cycles.
+/// Without the alignment, a spilled vector may cross a cache line, which doubles the cost of an access: depending on the
+/// position of the stack, the search with AVX2 took 176 or 199 cycles per hash.
 #[inline(always)]
 pub(super) fn align_spills() {
     #[repr(align(64))]
@@ -138,9 +138,10 @@ fn round<L: Lanes>(state: State<L>, k_plus_w: L) -> State<L> {
 
 /// Computes one round. The function `sum` adds h, K and W to its argument.
 ///
-/// The order of the statements keeps the units busy, and AVX-512 executes them in this order. Rotations come first, because
-/// only half of the units can do them. Other operations on the state follow, then the sums; the sum for e is first, because
-/// the next round starts with it. Streams follow each other: the CPU looks far enough ahead to overlap them.
+/// The order of the statements keeps the execution units busy, and the code for AVX-512 preserves this order. Rotations come
+/// first, because only half of the units can execute them. Other operations on the state follow, then the sums. The sum for
+/// e is the first, because the next round starts with e. The streams are written one after another, because the CPU looks
+/// far enough ahead to overlap them.
 #[inline(always)]
 fn round_with<L: Lanes>([a, b, c, d, e, f, g, _]: State<L>, sum: impl FnOnce(L) -> L) -> State<L> {
     let (e25, e11) = (e.rotate_right::<25>(), e.rotate_right::<11>());

@@ -6,7 +6,7 @@ use super::{Item, Lanes, Schedule, State, round, round_with, streams, unroll};
 use crate::fold::FoldedRounds;
 use crate::sha256::{DIGEST_BITS, IV, K, PAD};
 
-/// K + W of rounds 8 to 15 of hash 2, whose W is the padding.
+/// K + W of rounds 8 to 15 of hash 2, in which W is the padding.
 #[inline(always)]
 pub(in crate::backend) fn padding<L: Lanes>(proof: L) -> [L; 8] {
     let mut padding = [proof; 8];
@@ -21,7 +21,7 @@ pub(in crate::backend) fn padding<L: Lanes>(proof: L) -> [L; 8] {
     padding
 }
 
-/// Computes hash 1 and rounds 0 to 15 of hash 2 for several items, each a version and a schedule.
+/// Computes hash 1 and rounds 0 to 15 of hash 2 for several items. Each item is a version and a schedule.
 ///
 /// Rounds 8 to 63 of hash 1 and 8 to 15 of hash 2 share one loop, so that its 1500 instructions (eight rounds of three
 /// streams) are decoded once.
@@ -36,7 +36,7 @@ pub(in crate::backend) fn first<L: Lanes, const S: usize>(
     let mut rows: [&[[L; 8]]; S] = schedules.map(|schedule| schedule.k_plus_w.as_chunks().0);
     let mut hash = 1;
     loop {
-        // Hides the number of rows from the compiler, which would unroll the loop.
+        // `black_box` hides the number of rows from the compiler, which would otherwise unroll the loop.
         for row in 0..black_box(rows[0].len()) {
             unroll!(I in 0 1 2 3 4 5 6 7 => {
                 streams!(s in 0..S => {
@@ -56,7 +56,7 @@ pub(in crate::backend) fn first<L: Lanes, const S: usize>(
     });
 }
 
-/// Rounds 3 to 7 of hash 1. `fold` describes the constants.
+/// Computes rounds 3 to 7 of hash 1. The module [`fold`](crate::fold) describes the constants.
 #[inline(always)]
 fn rounds_3_to_7<L: Lanes, const S: usize>(
     versions: [&FoldedRounds; S],
@@ -84,10 +84,10 @@ fn rounds_3_to_7<L: Lanes, const S: usize>(
     states
 }
 
-/// The end of hash 1, whose words are stored as the message of hash 2, and rounds 0 to 7 of hash 2.
+/// Completes hash 1, stores its words as the message of hash 2, and computes rounds 0 to 7 of hash 2.
 ///
-/// Hash 2 starts from the initial state, so round 0 is two additions. In rounds 1 to 3 some working variables are still
-/// constants: the initial a, b, c, d are a−1, a−2, a−3, a−4, and likewise e to h.
+/// Hash 2 starts from the initial state, so round 0 consists of two additions. In rounds 1 to 3, some working variables are
+/// still constants of the initial state: its a, b, c, d are a−1, a−2, a−3, a−4, and likewise its e to h.
 #[inline(always)]
 fn rounds_0_to_7<L: Lanes, const S: usize>(
     versions: [&FoldedRounds; S],
@@ -118,7 +118,8 @@ fn rounds_0_to_7<L: Lanes, const S: usize>(
             states[s] = round_with(states[s], |choose| words[s][T].plus(h).add(choose));
         });
     });
-    // Makes the compiler reload words 4 to 7 from memory. It would otherwise keep them in registers and spill others.
+    // `black_box` makes the compiler reload words 4 to 7 from memory. It would otherwise keep these words in registers and spill
+    // others.
     let items = black_box(items);
     unroll!(T in 4 5 6 7 => {
         streams!(s in 0..S => {

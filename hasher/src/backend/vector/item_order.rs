@@ -1,6 +1,6 @@
 //! The order of the work items in a chunk.
 
-/// Iterates over all pairs of nonce vector and version, vector by vector.
+/// Iterates over all pairs of nonce vector and version: all versions of a vector come before the next vector.
 pub(super) struct ItemOrder {
     versions: usize,
     vector: usize,
@@ -12,7 +12,7 @@ impl ItemOrder {
         ItemOrder { versions, vector: 0, version: 0 }
     }
 
-    /// The next N items, one for each stream of a stage, as indices of vector and version.
+    /// Returns the next N items, one for each stream of a stage, as pairs of vector index and version index.
     #[inline(always)]
     pub(super) fn take<const N: usize>(&mut self) -> [(usize, usize); N] {
         std::array::from_fn(|_| {
