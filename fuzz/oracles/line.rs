@@ -1,14 +1,14 @@
-//! Reads lines of any bytes, in pieces of any size, and compares the messages with what serde_json reads.
+//! Reads lines of arbitrary bytes in two pieces, and compares the messages with the result of serde_json.
 
 use futures_util::FutureExt;
 use serde_json::Value;
 use stratum::{Id, Message, ReadError, Reader, Response};
 use tokio::io::AsyncReadExt;
 
-/// Short, so that some lines are too long.
+/// The line limit. It is short, so that some lines are too long.
 const LIMIT: usize = 512;
 
-/// The first byte of `data` says where the other bytes are split in two.
+/// Checks one input. The first byte of `data` is the position at which the other bytes are split into two pieces.
 pub fn check(data: &[u8]) {
     let Some((at, bytes)) = data.split_first() else { return };
     let (first, second) = bytes.split_at(usize::from(*at).min(bytes.len()));
@@ -26,7 +26,7 @@ pub fn check(data: &[u8]) {
                 next();
             }
             Err(ReadError::TooLong { .. }) => {
-                // Empty lines count, too.
+                // The search includes lines of white space, which `lines` leaves out.
                 return assert!(bytes.split(|byte| *byte == b'\n').any(|line| line.len() > LIMIT));
             }
             Err(ReadError::Truncated { bytes: rest }) => {
@@ -51,7 +51,7 @@ fn check_message(message: &Message, line: &str) {
         }
         Message::Response(response) => {
             assert_eq!(json["result"], response.result);
-            // A response with a null id is never written.
+            // A response with a null id cannot be written and read again.
             if matches!(response, Response { id: Id::Null, .. }) {
                 return;
             }

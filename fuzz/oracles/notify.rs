@@ -1,4 +1,4 @@
-//! `mining.notify` → header, compared with the `bitcoin` crate, which computes the merkle root from all transactions.
+//! Compares `mining.notify` → header with the `bitcoin` crate, which computes the merkle root from all transactions.
 
 use arbitrary::{Result, Unstructured};
 use bitcoin::hashes::{Hash, sha256d};
@@ -7,7 +7,7 @@ use stratum::{Event, Message, Session, SessionOptions};
 
 /// Makes a job from these bytes, passes it through a session as a pool would, and compares the header.
 pub fn check(data: &[u8]) {
-    // Too few bytes do not make a case.
+    // There are too few bytes for a case.
     let _ = case(&mut Unstructured::new(data));
 }
 
@@ -36,7 +36,7 @@ fn case(bytes: &mut Unstructured<'_>) -> Result<()> {
         nonce: 0,
     };
 
-    // On the wire the bytes of each 32-bit word of the hash are reversed.
+    // On the wire, the bytes of each 32-bit word of the hash are reversed.
     let words: Vec<u8> = prev_hash.chunks(4).flat_map(|word| word.iter().rev().copied()).collect();
     let notify = json!({"id": null, "method": "mining.notify", "params": [
         "job", hex::encode(words), hex::encode(coinb1), hex::encode(coinb2),
@@ -64,7 +64,7 @@ fn read(session: &mut Session, line: &Value) -> Vec<Event> {
 
 /// The merkle branch of the first transaction, given the hashes of the others.
 fn branch(others: &[[u8; 32]]) -> Vec<[u8; 32]> {
-    // The hash of the coinbase is unknown. Any value will do: the branch does not depend on it.
+    // The branch does not depend on the hash of the coinbase, so any value will do.
     let mut level: Vec<[u8; 32]> = [[0; 32]].into_iter().chain(others.iter().copied()).collect();
     let mut branch = Vec::new();
     while level.len() > 1 {
@@ -78,7 +78,7 @@ fn branch(others: &[[u8; 32]]) -> Vec<[u8; 32]> {
     branch
 }
 
-/// Like `Unstructured::take_rest`, which consumes its receiver.
+/// Like `Unstructured::take_rest`, but does not consume its receiver.
 trait Rest<'a> {
     fn take_rest_of(&mut self) -> &'a [u8];
 }

@@ -1,4 +1,4 @@
-//! Template → coinbase → block, checked by the `bitcoin` crate, which computes everything from the whole block.
+//! Checks template → coinbase → block with the `bitcoin` crate, which computes everything from the whole block.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use serde_json::json;
 /// The target of regtest, which every second hash meets.
 const BITS: u32 = 0x207f_ffff;
 
-/// The inputs: from the node, the owner and the miner.
+/// The inputs of a case, which come from the node, the owner and the miner.
 #[derive(Arbitrary, Debug)]
 struct Case<'a> {
     height: u32,
@@ -33,12 +33,12 @@ struct Case<'a> {
     transactions: Vec<(u8, bool)>,
 }
 
-/// Makes a template from these bytes, mines a block on it, and has the `bitcoin` crate check it.
+/// Makes a template from these bytes, mines a block on it, and checks the block with the `bitcoin` crate.
 pub fn check(data: &[u8]) {
     if let Ok(mut case) = Case::arbitrary_take_rest(Unstructured::new(data)) {
         // Nearly all random amounts would be refused.
         case.value %= Amount::MAX_MONEY.to_sat() + 2;
-        // Too few bytes do not make a case.
+        // There are too few bytes for a case.
         let _ = block(&case);
     }
 }
@@ -133,8 +133,8 @@ fn assert_block(block: &Block, case: &Case<'_>, payout: &ScriptBuf) {
     assert!(coinbase.output[1..].iter().all(|output| output.value == Amount::ZERO));
     let script = &coinbase.input[0].script_sig;
     assert!((2..=100).contains(&script.len()), "{script}");
-    // The crate reads no height from a block of version 1, which a rolled version may look like. It also does not read
-    // heights up to 16, which Bitcoin Core writes as opcodes.
+    // The crate reads no height from blocks of version 1, and a rolled version may be below 2. Nor does it read heights up to
+    // 16, which Bitcoin Core writes as opcodes.
     if case.rolled as i32 >= 2 && case.height > 16 {
         assert_eq!(block.bip34_block_height(), Ok(case.height.into()));
     }
