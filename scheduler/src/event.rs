@@ -51,9 +51,9 @@ pub enum Event {
     Persisted(Vec<Ticket>),
     /// Statistics of how fast agents fetch the executor from this scheduler.
     Fetching(DownloadStats),
-    /// The master has answered all calls that were decided before an instant.
+    /// The master has answered all calls that were decided on before an instant.
     CallsAnswered {
-        /// Calls that were decided before this instant have been answered.
+        /// Calls that were decided on before this instant have been answered.
         decided_before: Instant,
     },
     /// The time for periodic work has come.

@@ -93,7 +93,7 @@ impl Fleet {
         });
     }
 
-    /// Cancels all launches that are not sent yet.
+    /// Cancels all launches that have not been sent yet.
     pub fn cancel_all_launches(&mut self) {
         let ids: Vec<String> = self.unsent().map(|task| task.id().to_owned()).collect();
         for id in ids {
@@ -110,7 +110,7 @@ impl Fleet {
         if reassigned {
             self.index.unassign(key, task);
         }
-        // A task whose launch is not sent has no state.
+        // A task whose launch has not been sent has no state.
         if let Some(state) = record.state.filter(|_| !task.is_unsent()) {
             task.set_state(state, now);
         }

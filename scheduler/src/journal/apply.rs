@@ -26,7 +26,7 @@ pub trait Records {
 
     /// A task that has not retired.
     fn task(&self, id: &str) -> Result<Option<Cow<'_, TaskRecord>>, Self::Error>;
-    /// Adds a task, or replaces the one with its id.
+    /// Adds a task, or replaces the one with the same id.
     fn put_task(&mut self, task: TaskRecord) -> Result<(), Self::Error>;
     /// Removes a task that was never launched.
     fn remove_task(&mut self, id: &str) -> Result<(), Self::Error>;
@@ -47,7 +47,7 @@ pub trait Records {
     /// Records that this many workers have run at the same time.
     fn raise_peak_workers(&mut self, at_least: u64) -> Result<(), Self::Error>;
 
-    /// Adds an agent to avoid, or replaces the one with its name.
+    /// Adds an agent to avoid, or replaces the entry with the same id or host name.
     fn avoid_agent(&mut self, agent: &AvoidedAgent) -> Result<(), Self::Error>;
     /// Stops avoiding an agent.
     fn allow_agent(&mut self, agent: &str) -> Result<(), Self::Error>;

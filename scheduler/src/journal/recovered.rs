@@ -50,7 +50,7 @@ impl RecoveredState {
     }
 }
 
-/// What remains of tasks that ended long ago.
+/// What is kept of tasks that ended long ago.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RetiredTasks {
     /// The tasks whose last update is recorded.

@@ -12,7 +12,7 @@ use task::Totals;
 pub struct LedgerLine {
     /// The totals as workers count.
     pub worker: Totals,
-    /// As the pool servers count. A worker of several servers has the sum of their accounts.
+    /// The totals as the pool servers count. A worker of several servers has the sum of their accounts.
     pub pool: Totals,
 }
 
