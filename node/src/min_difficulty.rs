@@ -166,7 +166,7 @@ mod tests {
         // The first block of a period never has the lowest difficulty by the rule.
         let first = Template { height: 2016 * 3, ..template.clone() };
         assert_eq!(bits(&of(&first, Network::Testnet4)), REAL);
-        // Where the chain's own difficulty is the lowest, the boundary means nothing.
+        // If the chain's own difficulty is the lowest, the boundary has no effect.
         let lowest = Template { bits: CompactTarget::from_consensus(LOWEST), ..template.clone() };
         let times = HeaderTimes::of(&lowest, Network::Testnet4, Some(PARENT), PARENT + 20, Honest);
         assert_eq!((bits(&times), times.last, times.until), (LOWEST, u32::MAX, None));

@@ -32,14 +32,14 @@ pub enum NetworkError {
         /// Hash of its genesis block.
         genesis: String,
     },
-    /// The node is on another network than the first node.
+    /// The node is not on the network of the first node.
     #[error("node {node} is on {found}, but we mine on {wanted}")]
     Other {
         /// The node.
         node: String,
-        /// Its network.
+        /// The node's network.
         found: &'static str,
-        /// Ours.
+        /// The network on which we mine.
         wanted: &'static str,
     },
     /// Blocks of this signet need a signature.

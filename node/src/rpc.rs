@@ -46,7 +46,7 @@ impl Default for RpcLimits {
     }
 }
 
-/// A client of one node. Calls may overlap: each uses a connection of its own while it lasts.
+/// A client of one node. Calls may overlap: each call in progress uses its own connection.
 pub struct RpcClient {
     url: NodeUrl,
     uri: Uri,
@@ -112,7 +112,7 @@ impl RpcClient {
     /// Like [`RpcClient::call`], but with another time limit, as for a long poll.
     ///
     /// # Errors
-    /// As [`RpcClient::call`].
+    /// The errors of [`RpcClient::call`].
     pub async fn call_within<T: DeserializeOwned>(
         &self,
         limit: Duration,

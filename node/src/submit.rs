@@ -23,12 +23,12 @@ const BLOCK_ERRORS: [i64; 4] = [RpcError::DESERIALIZATION, -8, -25, -26];
 /// A node's answer to a submitted block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BlockVerdict {
-    /// The block is the node's new tip. bcoin answers the same for a block on a branch.
+    /// The block is the node's new tip. bcoin gives this answer also for a block on a branch.
     Accepted,
-    /// The node knows the block, as after a submission whose answer was lost. bcoin answers the same for a block that it
-    /// has rejected before.
+    /// The node already knows the block, for example after a submission whose answer was lost. bcoin gives this answer also
+    /// for a block that it has rejected before.
     Duplicate,
-    /// The block is valid so far, but not on the best chain.
+    /// The node has found no fault in the block, but the block is not on the best chain.
     Inconclusive,
     /// The block is invalid; the node's reason without its prefix `rejected: `.
     Rejected(String),

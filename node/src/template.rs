@@ -73,7 +73,7 @@ pub enum TemplateError {
     Member {
         /// The member's name.
         member: &'static str,
-        /// Its value.
+        /// The member's value.
         value: String,
         /// What the value should be.
         wanted: &'static str,

@@ -148,7 +148,7 @@ impl Nodes {
     }
 }
 
-/// What is known of a node.
+/// What is known about a node.
 #[derive(Clone, Debug)]
 pub(crate) enum NodeState {
     /// The node has not answered yet.

@@ -81,7 +81,7 @@ pub enum ChainError {
         /// The chain's tip.
         tip: BlockHash,
     },
-    /// The block's time is not after the median of the last eleven.
+    /// The block's time is not after the median time of the last eleven blocks.
     #[error("block {hash} has time {time}, the earliest allowed is {earliest}")]
     TooOld {
         /// The block's hash.

@@ -38,7 +38,7 @@ pub struct Args {
     /// Time between two blocks of the built-in chain, whose difficulty follows the miners' hashrate
     #[arg(long, value_name = "TIME", env = "MINER_BLOCK_INTERVAL", default_value = "20s", value_parser = duration)]
     pub block_interval: Duration,
-    /// How miners are treated.
+    /// The pool's settings for its miners.
     #[command(flatten)]
     pub config: Config,
     /// Options of the data folder.

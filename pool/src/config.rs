@@ -1,4 +1,4 @@
-//! How a pool treats its miners, with the command-line options for it.
+//! How a pool treats its miners: settings, with their command-line options.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use command_line::{duration, whole_number};
 use crate::admission::BanRules;
 use crate::vardiff::VardiffConfig;
 
-/// More connections than any machine can hold.
+/// The highest value of `--max-connections`, which is more than any machine can serve.
 const MAX_CONNECTIONS: u64 = 10_000_000;
 const MAX: u64 = u32::MAX as u64;
 

@@ -12,7 +12,7 @@ use crate::job::{ExtranonceLayout, Job, JobContent};
 pub enum CurrentJob {
     /// There is no work: connections end, so that miners switch to another pool.
     Nothing,
-    /// There is no work for the moment: connections stay open, and shares are stale.
+    /// There is no work at the moment: connections stay open, and shares are stale.
     Idle(ExtranonceLayout),
     /// There is a job.
     Job(Arc<Job>),

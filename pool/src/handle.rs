@@ -63,7 +63,7 @@ impl PoolHandle {
         self.0.live()
     }
 
-    /// Whether the pool has as many connections as it admits, so that further ones are refused.
+    /// Whether the pool has its maximum number of connections, so that further ones are refused.
     pub fn is_full(&self) -> bool {
         self.0.places.available_permits() == 0
     }

@@ -37,7 +37,7 @@ pub struct ServerOptions {
     pub stratum: Vec<SocketAddr>,
     /// Where health and metrics are served: the first of these addresses that the system allows; `None`: nowhere.
     pub http: Option<Vec<SocketAddr>>,
-    /// How miners are treated.
+    /// The pool's settings for its miners.
     pub config: Config,
     /// Where work comes from.
     pub source: BlockSourceSpec,

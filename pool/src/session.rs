@@ -1,4 +1,4 @@
-//! The session of one miner, which decides about difficulty, jobs, workers and shares. A session knows no protocol: a
+//! The session of one miner decides about difficulty, jobs, workers and shares. A session does not depend on a protocol: a
 //! front-end ([`stratum_v1`](crate::stratum_v1)) translates messages to [`Request`]s and [`MinerMessage`]s to messages. A
 //! session has no socket, clock or lock, so tests drive it event by event.
 //!
@@ -31,7 +31,7 @@ use crate::vardiff::Vardiff;
 /// Limits on the time between two checks of a silent miner's difficulty.
 const MIN_TICK: Duration = Duration::from_secs(1);
 const MAX_TICK: Duration = Duration::from_secs(30);
-/// The smallest relative change of a hashrate that is reported to the pool.
+/// The smallest relative change of the hashrate that a session reports to the pool.
 const HASHRATE_CHANGE: f64 = 0.1;
 
 /// The session of one connection.
@@ -40,7 +40,7 @@ pub struct Session {
     config: Config,
     /// The network of the addresses in the workers' names, if blocks pay to such addresses.
     pays_users: Option<Network>,
-    /// What a later connection can resume.
+    /// The part of the session that a later connection can resume.
     state: SessionState,
     /// Version bits that the miner wants to roll.
     wanted_mask: u32,

@@ -30,7 +30,7 @@ use crate::share::{ForwardRequest, FoundBlock};
 #[cfg(test)]
 pub(crate) use self::builtin::work as builtin_work;
 
-/// A source of work that has given its first job.
+/// A source of work that has already given its first job.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BlockSource {

@@ -8,9 +8,9 @@ use tokio::sync::watch;
 /// Counts since the pool started. Each change wakes the subscribers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PoolCounters {
-    /// Shares judged, whatever the verdict.
+    /// Number of judged shares, whatever the verdict.
     pub shares: u64,
-    /// Found blocks that have become part of the chain.
+    /// Number of found blocks that have become part of the chain.
     pub blocks: u64,
 }
 

@@ -122,7 +122,7 @@ pub struct StoreWriter {
 }
 
 impl StoreWriter {
-    /// Blocks until all changes are written, or writes have failed for a while.
+    /// Blocks until all changes are written, or until writes have failed for a while.
     pub fn close(self) {
         drop(self.stop);
         if let Err(panic) = self.thread.join() {

@@ -52,7 +52,7 @@ pub fn decode(message: Message) -> Decoded {
         },
         Ok(stratum::Request::SuggestDifficulty(difficulty)) => Request::SuggestDifficulty(difficulty),
         Ok(stratum::Request::Submit(submit)) => Request::Submit(submit.into()),
-        // Extranonces never change, so there is nothing to subscribe to.
+        // The pool never changes extranonces, so it never sends `mining.set_extranonce`.
         Ok(stratum::Request::SubscribeExtranonce) => return answer(Response::ok(call.id, true)),
         Ok(stratum::Request::Ping) => return answer(Response::ok(call.id, "pong")),
         Ok(stratum::Request::Unknown(method)) => {

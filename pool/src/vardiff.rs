@@ -196,7 +196,7 @@ mod tests {
         for hashrate in [1e5, 1e7, 4e9, 1e14] {
             let now = Instant::now();
             let mut vardiff = Vardiff::new(config(), now);
-            // A slow miner is silent at first, so its difficulty falls without any share.
+            // A slow miner sends no share at first, so its difficulty falls without any share.
             let mut start = now;
             for second in 1..300 {
                 start = now + Duration::from_secs(second);
@@ -237,7 +237,7 @@ mod tests {
         let changes = run(&mut vardiff, &mut now, 10_000);
         assert!(changes < 100, "{changes} changes in 10,000 shares of a steady miner");
         for _ in 0..20 {
-            // It pauses for two minutes, without any share.
+            // The miner pauses for two minutes, without any share.
             for _ in 0..30 {
                 now += Duration::from_secs(4);
                 vardiff.retarget(f64::INFINITY, now);
@@ -300,7 +300,8 @@ mod tests {
         let now = Instant::now();
         let mut vardiff = Vardiff::new(config(), now);
         vardiff.suggest(1.0, now);
-        // The miner seems twice as fast. That may be luck, so the change waits for some time since the last one.
+        // The miner seems twice as fast. This may be luck, so the next change waits until some time has passed since the
+        // last one.
         let seen = 20.0 * Target::HASHES_PER_DIFFICULTY;
         let at = |seconds| now + Duration::from_secs(seconds);
         vardiff.accepted(seen, at(1));

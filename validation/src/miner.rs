@@ -20,7 +20,7 @@ const ROLLED: [u32; 3] = [0, 0x0000_2000, 0x1fff_e000];
 pub struct Mined {
     /// The block.
     pub block: Block,
-    /// Its extranonce.
+    /// The coinbase's extranonce.
     pub extranonce: u64,
     /// The header's nonce.
     pub nonce: u32,
@@ -43,7 +43,7 @@ pub fn mine(net: Net, draft: &BlockDraft) -> anyhow::Result<Mined> {
     mine_from(net, draft, (0, 0))
 }
 
-/// Mines a block, beginning at an extranonce and a nonce. This is quick if they are a known solution.
+/// Mines a block, beginning at an extranonce and a nonce. The search is short if these are a known solution.
 ///
 /// # Errors
 /// If the solution makes no valid block.

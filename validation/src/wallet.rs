@@ -24,7 +24,7 @@ impl Wallet {
         Wallet { secp, secret, public }
     }
 
-    /// Its address on a network.
+    /// The wallet's address on a network.
     pub fn address(&self, network: Network) -> Address {
         Address::p2wpkh(&self.public, network)
     }

@@ -141,7 +141,7 @@ fn another_height() {
 
 #[test]
 fn other_bits() {
-    // Twice the work.
+    // The target is half as large, so a block would take twice the work.
     assert_rejected("bad-diffbits", |block| block.header.bits = CompactTarget::from_consensus(0x203f_ffff));
 }
 

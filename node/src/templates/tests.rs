@@ -161,7 +161,7 @@ const FAST: (Duration, Duration) = (Duration::from_millis(5), Duration::from_mil
 /// Longer than any test lasts.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// Without refreshes: only long polls bring templates.
+/// Timing without refreshes, so that only long polls get templates.
 fn timing() -> TemplateTiming {
     TemplateTiming { refresh: NEVER, pause: Duration::from_millis(10), retry: FAST }
 }
@@ -242,7 +242,7 @@ async fn the_second_node_steps_in_and_back() {
     first.change(|chain| chain.up = true);
     let next = update(&mut templates).await;
     assert!(!next.clean && next.node == 0);
-    // The first goes away in the middle of its long poll, and the second has a block meanwhile.
+    // The first node ends during its long poll, and the second node gets a block meanwhile.
     second.change(|chain| chain.tip = 2);
     drop(first);
     let mut next = update(&mut templates).await;
@@ -277,7 +277,7 @@ async fn the_network_is_waited_for() {
     core.change(|chain| chain.up = true);
     assert_eq!(soon(waiting).await.unwrap().unwrap(), Network::Regtest);
 
-    // Waiting does not help against an unknown network.
+    // Waiting does not help if the network is unknown.
     let nowhere = FakeNode::start(|call| async move {
         let info = json!({"chain": "simnet"});
         Reply::result(if call.method == "getblockchaininfo" { info } else { json!("00") })

@@ -24,7 +24,7 @@ const LONG_POLL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Time between two requests for the tip of a node without long polls.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Watches a node for ever.
+/// Watches a node without end.
 pub(super) async fn watch(
     client: Arc<RpcClient>,
     network: Network,
@@ -97,7 +97,7 @@ impl<P: Fn(NodeState)> NodeWatch<'_, P> {
                         Ok(template) => return self.complete(template, Some(current)).await,
                         Err(fault) => fault,
                     };
-                    // Only the poll may have failed, as behind a proxy with a short time limit.
+                    // Possibly only the poll has failed, for example because of a proxy with a short time limit.
                     tracing::debug!(%fault, "long poll failed");
                     return self.fetch(Some(current)).await;
                 }

@@ -127,7 +127,7 @@ async fn the_chain_grows_by_our_blocks() {
 
     // bcoin accepts no witness before the first block under the new rule.
     next_block(&nodes).await;
-    // A payment, and another one that spends it.
+    // One payment, and another one that spends the first one's output.
     let parent = spend(&first.txdata[0]);
     let child = spend(&parent);
     for payment in [&parent, &child] {
@@ -188,7 +188,7 @@ async fn the_node_s_verdicts_are_parsed() {
 async fn a_long_poll_returns_after_a_block_and_a_reorganisation() {
     let Some(bcoin) = Bcoin::start().await else { return };
     let nodes = Nodes::new([bcoin.client()]).unwrap();
-    // No refresh comes within the deadline.
+    // The refresh interval is longer than the deadline, so there is no refresh.
     let mut templates = nodes
         .templates(Network::Regtest, TemplateTiming { refresh: 10 * DEADLINE, ..TemplateTiming::default() });
     let fork = update(&mut templates).await;
@@ -198,7 +198,7 @@ async fn a_long_poll_returns_after_a_block_and_a_reorganisation() {
     let next = work_on(&mut templates, block.block_hash()).await;
     assert!(next.clean && next.template.height == 2);
 
-    // Another block of height 1 is on a branch, until a block on top of it makes the branch the best chain.
+    // Another block of height 1 is on a branch until a block on top makes this branch the best chain.
     let rival = mine(&fork.template, 1);
     assert!(soon(nodes.submit(&rival)).await.is_accepted());
     let on_rival = Template { prev_hash: rival.block_hash(), ..(*next.template).clone() };

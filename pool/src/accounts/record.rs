@@ -12,7 +12,7 @@ pub struct UnsavedChanges {
     pub workers: Vec<(Arc<str>, Totals)>,
     /// Accepted shares, oldest first.
     pub shares: Vec<ShareRecord>,
-    /// Number of accepted shares in the totals that get no row, because the disk is too slow.
+    /// Number of accepted shares that are in the totals, but get no row because the disk is too slow.
     pub shares_omitted: u64,
     /// Blocks that the chain has accepted or refused.
     pub blocks: Vec<BlockRecord>,
@@ -28,32 +28,32 @@ impl UnsavedChanges {
 /// An accepted share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShareRecord {
-    /// The name of the worker who found it.
+    /// The name of the worker that found the share.
     pub worker: Arc<str>,
     /// The share.
     pub row: ShareRow,
-    /// Its expected hashes.
+    /// The share's expected hashes.
     pub work: u128,
-    /// When it was accepted, in milliseconds since the Unix epoch.
+    /// When the share was accepted, in milliseconds since the Unix epoch.
     pub accepted_ms: u64,
 }
 
 /// A found block that the chain has accepted or refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockRecord {
-    /// Its hash.
+    /// The block's hash.
     pub hash: BlockHash,
-    /// Its height.
+    /// The block's height.
     pub height: u32,
-    /// The name of the worker who found it.
+    /// The name of the worker that found the block.
     pub worker: Arc<str>,
-    /// Number of its transactions, including the coinbase.
+    /// Number of the block's transactions, including the coinbase.
     pub transactions: usize,
-    /// The amount that its coinbase pays.
+    /// The amount that the coinbase pays.
     pub value: Amount,
-    /// When it was found, in seconds since the Unix epoch.
+    /// When the block was found, in seconds since the Unix epoch.
     pub found: u32,
-    /// Why it did not become part of the chain; `None` if it did.
+    /// Why the chain refused the block; `None` if the block became part of the chain.
     pub refused: Option<String>,
 }
 

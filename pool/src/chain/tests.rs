@@ -83,7 +83,7 @@ fn target_follows_the_hashrate() {
         // The compact form has at least 15 significant bits.
         assert!(error.abs() < 1e-4, "{hashrate} H/s: {error}");
     }
-    // No hashrate, or an absurd one, still gives a target that a header can carry.
+    // Even a hashrate that is zero or invalid gives a target that fits into a header.
     for hashrate in [0.0, -1.0, f64::NAN] {
         assert_eq!(chain.template(hashrate, NOW).bits, CompactTarget::from_consensus(0x207f_ffff));
     }
@@ -115,7 +115,7 @@ fn refuses_a_time_at_the_median() {
 #[test]
 fn every_tampering_breaks_a_rule() {
     let mut chain = chain();
-    // A height with transactions, so that there is something to tamper with.
+    // Mines up to a height whose block has transactions that can be altered.
     while chain.template(0.0, NOW).transactions.len() < 2 {
         let block = mine(&chain, &chain.template(0.0, NOW), &[0; EXTRANONCE_SIZE]);
         chain.accept(&block).unwrap();
@@ -160,7 +160,7 @@ proptest! {
                 prop_assert_eq!(block.block_hash().to_byte_array(), digest.to_bytes());
                 prop_assert_eq!(encode::serialize(&block.header), header.to_bytes());
             }
-            // Half of the hashes miss even this target; nothing else may be wrong.
+            // Half of all hashes miss even this target; the block may have no other fault.
             Err(AssembleError::Rule { hash, rule, .. }) => {
                 prop_assert_eq!(hash.to_byte_array(), digest.to_bytes());
                 prop_assert!(rule.contains("proof of work"), "{}", rule);

@@ -8,7 +8,7 @@ use task::BlockSourceSpec;
 
 use crate::store::StoreOptions;
 
-/// The default data folder of a pool whose blocks are real, in the current folder.
+/// The default data folder in the current folder, unless the pool uses the built-in chain.
 const DEFAULT_FOLDER: &str = "mesos-miner-pool";
 
 /// Where accounts and found blocks are kept, and for how long.
@@ -35,7 +35,7 @@ impl DataArgs {
         self.data_dir.as_ref().map(|_| "--data-dir")
     }
 
-    /// Where to keep the accounts of a pool whose blocks are real.
+    /// Where to keep the accounts of a pool that does not use the built-in chain.
     pub fn for_real_blocks(&self) -> StoreOptions {
         let folder = self.data_dir.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FOLDER));
         StoreOptions { folder, retention: self.retention }

@@ -8,9 +8,9 @@ use super::{HeaderBuilder, Job};
 /// A job as it was sent to one connection.
 #[derive(Clone, Debug)]
 pub struct IssuedJob {
-    /// Its id on this connection.
+    /// The job's id on this connection.
     pub id: JobId,
-    /// The job that all connections have in common.
+    /// The job, which is the same for all connections.
     pub job: Arc<Job>,
     /// The header builder with this connection's coinbase.
     pub builder: HeaderBuilder,

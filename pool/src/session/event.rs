@@ -19,9 +19,9 @@ pub enum Event {
     Job(Arc<Job>),
     /// The pool has no work at present: all shares are stale from now on.
     NoWork,
-    /// The upstream pool answered a share of [`Effect::Forward`], or never will.
+    /// The upstream pool has answered a share of [`Effect::Forward`], or will never answer.
     UpstreamVerdict(Outcome),
-    /// The reply to [`Effect::Resume`]: the former session, if it was found.
+    /// The reply to [`Effect::Resume`]: the former session, or `None` if the pool does not have it.
     Resume(Option<Box<SessionState>>),
     /// The time of [`Session::next_deadline`](super::Session::next_deadline) has come.
     Tick,

@@ -8,7 +8,7 @@ use crate::job::{IssuedJob, Job, JobId};
 
 /// Maximum number of jobs of one connection for which shares are accepted; older jobs are stale.
 pub(super) const MAX_ISSUED: usize = 32;
-/// Maximum number of accepted shares of one connection that are remembered to recognize duplicates. When it is reached, the
+/// Maximum number of accepted shares of one connection that are remembered to recognize duplicates. At this limit, the
 /// oldest jobs become stale.
 pub(super) const MAX_ACCEPTED: usize = 1 << 14;
 /// Number of accepted shares of one job after which the miner gets another job. Some jobs last for hours.

@@ -197,7 +197,7 @@ fn a_session_without_a_worker_is_closed_in_time_and_one_with_a_worker_is_not() {
     assert!(harness.next_deadline() <= harness.now.at + Duration::from_secs(1));
     assert!(matches!(harness.pass(1).effects[..], [Effect::Close(CloseReason::Unauthorized)]));
 
-    // A worker alone, without a subscription, is not enough.
+    // An authorized worker without a subscription is not enough.
     let mut harness = Harness::new(1e6);
     assert!(
         lines(&harness.line(r#"{"id":1,"method":"mining.authorize","params":["w","x"]}"#))[0]
@@ -211,7 +211,7 @@ fn a_session_without_a_worker_is_closed_in_time_and_one_with_a_worker_is_not() {
 
 #[test]
 fn a_share_is_counted_before_its_answer_and_a_block_is_found_once() {
-    // Nearly every share is a block.
+    // Nearly every share makes a block.
     let mut harness = Harness::ready(0.0);
     let (mut blocks, mut counted) = (0, 0);
     for _ in 0..3 {
@@ -237,7 +237,7 @@ fn a_silent_miner_gets_easier_jobs_and_its_old_job_gets_easier_too() {
     assert!(sent[1].ends_with("false]}"), "older jobs stay good: {}", sent[1]);
     let now = harness.difficulty();
     assert!(now < before / 4.0);
-    // The very first job was sent before the suggestion.
+    // The first job was sent before the suggestion.
     let first = &harness.issued()[1];
     assert!(first.difficulty > now && first.lowest == now);
 }
@@ -274,7 +274,7 @@ fn the_memory_of_old_jobs_is_bounded() {
 
 #[test]
 fn a_block_that_takes_hours_costs_no_shares_and_no_memory() {
-    // Every hash is a share, and none is a block.
+    // Every hash is a share, and no hash makes a block.
     let mut harness = Harness::new(1e12);
     harness.session.config.vardiff.minimum_difficulty = 1e-300;
     let fixed = r#"{"id":2,"method":"mining.authorize","params":["w","d=1e-300"]}"#;

@@ -66,10 +66,10 @@ pub struct RejectedShare {
     pub difficulty: f64,
 }
 
-/// Checks a share of `issued`. The caller checks whether it is a duplicate.
+/// Checks a share of `issued`. The caller checks whether the share is a duplicate.
 ///
 /// # Errors
-/// [`RejectedShare`] says why the share does not count.
+/// [`RejectedShare`] gives the reason why the share does not count.
 pub fn check(
     issued: &IssuedJob,
     context: &ShareContext<'_>,
@@ -210,7 +210,7 @@ mod tests {
         }
         let rolled = SubmittedShare { version_bits: Some(0x2000), ..share() };
         assert_eq!(code(&issued, MASK, &rolled), 0);
-        // This job does not allow the bit that the connection may roll on others.
+        // This job does not allow a bit that the connection may roll on other jobs.
         let mut job = Job::new(1, builtin_work());
         job.version_mask = MASK & !0x2000;
         issued.job = Arc::new(job);

@@ -11,13 +11,13 @@ use crate::job::HeaderBuilder;
 /// A block that a miner found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FoundBlock {
-    /// The worker's name, as its account has it.
+    /// The name of the worker's account.
     pub worker: Arc<str>,
     /// The block's height.
     pub height: u32,
-    /// When it was found, seconds since the Unix epoch.
+    /// When the block was found, in seconds since the Unix epoch.
     pub at: u32,
-    /// The block. All rules that need no chain were checked.
+    /// The block. All rules that can be checked without the chain have been checked.
     pub block: Box<Block>,
 }
 
@@ -54,7 +54,7 @@ impl FoundBlock {
         }
     }
 
-    /// The amount that its coinbase pays.
+    /// The amount that the coinbase pays.
     pub fn value(&self) -> Amount {
         let outputs = self.block.txdata.first().map(|coinbase| &coinbase.output[..]).unwrap_or_default();
         outputs.iter().map(|output| output.value).sum()

@@ -16,7 +16,7 @@ pub struct UpstreamShare {
     pub job: Arc<Job>,
     /// The share in the form that the upstream pool expects.
     pub share: Share,
-    /// The share as it is to be counted once the upstream pool has answered.
+    /// The share for its account, to be counted once the upstream pool has answered.
     pub judged: JudgedShare,
 }
 

@@ -65,7 +65,7 @@ pub async fn run(
             () = stop.cancelled() => break,
             Ok(()) = hashrates.changed() => {
                 let now = *hashrates.borrow_and_update() as f64;
-                // Without any miner there is no better target than the last one.
+                // Without any miner, no target is better than the last one.
                 if now == 0.0 || (now < hashrate * TOLERANCE && hashrate < now * TOLERANCE) {
                     continue;
                 }

@@ -88,7 +88,8 @@ impl UpstreamSource {
         let mut in_flight = InFlightShares::default();
         while !stop.is_cancelled() {
             let deadline = self.state.next_deadline();
-            // In no fixed order: a pool that sends without a pause must not keep shares from being submitted.
+            // The branches are polled in random order, so that a pool that sends without a pause does not keep shares from
+            // being submitted.
             let event = tokio::select! {
                 event = self.client.next() => match event {
                     Ok(client::Event::Answer(answer)) => {
@@ -99,7 +100,7 @@ impl UpstreamSource {
                         log(&event);
                         Some(Event::Client(event))
                     }
-                    // The client retries for ever, so this error means that there is no pool to try.
+                    // The client never stops retrying, so this error means that no pool is left to try.
                     Err(error) => {
                         tracing::error!(error = error_chain(&error), "there is no upstream pool any more");
                         break;

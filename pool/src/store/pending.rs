@@ -21,7 +21,7 @@ const MAX_REFUSED: usize = 100;
 /// Maximum size of a block's file in bytes: a block of 4 MB in hex, and some lines about the block.
 const MAX_FILE: u64 = 10 << 20;
 
-/// The folder of these files.
+/// The folder that contains the files of found blocks.
 #[derive(Clone, Debug)]
 pub struct PendingBlocks {
     folder: PathBuf,
@@ -60,7 +60,7 @@ impl PendingBlocks {
         let path = self.file(record.hash, PENDING);
         let Some(reason) = &record.refused else { return remove_file(&path) };
         let mut content = match read_json(&path) {
-            // The built-in chain writes no files.
+            // There is no file for a block of the built-in chain.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             content => content?,
         };
@@ -70,7 +70,7 @@ impl PendingBlocks {
         self.remove_oldest_refused()
     }
 
-    /// Reads the pending blocks. A file that cannot be read is logged and left alone.
+    /// Reads the pending blocks. A file that cannot be read is logged and stays unchanged.
     pub fn read_all(&self) -> io::Result<Vec<FoundBlock>> {
         let mut blocks = Vec::new();
         for path in self.files(is_pending)? {

@@ -1,4 +1,4 @@
-//! Tests what the data folder keeps across a clean stop, a kill and a failed write, and which files are left alone.
+//! Tests what the data folder keeps across a clean stop, a kill and a failed write, and which files stay unchanged.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -20,7 +20,7 @@ fn open(folder: &Path) -> (Store, RecoveredAccounts) {
 }
 
 fn totals(accepted: u64) -> Totals {
-    // More than SQLite's integers hold.
+    // This number does not fit into SQLite's integers.
     let accepted_work = u128::from(accepted) << 70;
     Totals { accepted, accepted_work, rejected: 1, stale: 2, unanswered: 4, blocks: 3, ..Totals::default() }
 }
@@ -127,7 +127,7 @@ fn the_files_of_the_latest_hundred_refused_blocks_are_kept() {
     let pending = open(folder.path()).0.pending_blocks();
     let now = std::time::SystemTime::now();
     for number in 0..101u64 {
-        // The files' names are not in the order of their age.
+        // The order of the files' names differs from the order of their age.
         let path = pending.folder().join(format!("{:03}.refused.json", number * 37 % 101));
         File::create(path).unwrap().set_modified(now - Duration::from_secs(1_000 - number)).unwrap();
     }
@@ -209,7 +209,7 @@ fn a_found_block_is_kept_until_its_verdict_is_in_the_database() {
     let pending = store.pending_blocks();
     pending.write(&found()).unwrap();
     assert_eq!(pending.read_all().unwrap(), [found()]);
-    // Other files in the folder are left alone.
+    // Other files in the folder stay unchanged.
     std::fs::write(pending.folder().join("x.json"), "{}").unwrap();
     std::fs::write(pending.folder().join("x.json.new"), "{").unwrap();
     assert_eq!(pending.read_all().unwrap(), [found()]);
@@ -239,7 +239,7 @@ fn a_block_that_was_judged_before_the_kill_is_not_counted_again() {
         store,
         vec![UnsavedChanges { blocks: vec![found().record(None)], ..UnsavedChanges::default() }],
     );
-    // As if the process had been killed between the transaction and the removal of the file.
+    // Simulates a process that was killed between the transaction and the removal of the file.
     pending.write(&found()).unwrap();
     let (_store, _) = open(folder.path());
     assert_eq!(pending.read_all().unwrap(), []);

@@ -11,7 +11,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Far more time than any step takes, also on a slow machine.
+/// Far more time than any step takes, even on a slow machine.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 pub struct TestPool {
@@ -23,7 +23,7 @@ pub struct TestPool {
 
 impl TestPool {
     pub async fn start(config: Config) -> TestPool {
-        // With such a long interval a block takes 1000 shares, so that no block comes by chance.
+        // With such a long interval, a block takes 1000 shares, so that no miner finds one by chance.
         TestPool::with_block_interval(config, Duration::from_secs(1_000)).await
     }
 

@@ -35,7 +35,7 @@ async fn shares_get_every_verdict() {
     assert_eq!(client.submit("other", &job.id, &e2, job.ntime, nonce).await, 24);
     assert_eq!(client.submit("w", &job.id, &e2, job.ntime, nonce).await, 0);
     assert_eq!(client.submit("w", &job.id, &e2, job.ntime, nonce).await, 22);
-    // The same share in another spelling is a duplicate.
+    // A share is a duplicate even if it is spelled differently.
     let spelled = json!([
         "w",
         job.id.to_uppercase(),
@@ -180,7 +180,7 @@ async fn a_suggestion_raises_the_chain_s_difficulty_and_is_capped_by_it() {
     client.ask(r#"{"id":1,"method":"mining.suggest_difficulty","params":[1000]}"#).await;
     client.subscribe().await;
     client.ask(r#"{"id":1,"method":"mining.authorize","params":["w","x"]}"#).await;
-    // At first no share is harder than a block. Then the chain follows the new hashrate.
+    // At first, no share's difficulty exceeds a block's. Then the chain follows the new hashrate.
     client
         .until(|client| {
             client.difficulty > 500.0 && client.jobs.last().is_some_and(|job| network(job) > 10_000.0)
@@ -203,7 +203,7 @@ async fn malformed_input_ends_its_own_connection_only() {
         let _ = bad.write.write_all(format!("{line}\n").as_bytes()).await;
         assert_eq!(bad.next().await, None, "{line:.20}");
     }
-    // Invalid UTF-8.
+    // The line is invalid UTF-8.
     let mut bad = Client::connect(&pool).await;
     bad.write.write_all(b"\xff\xfe\n").await.unwrap();
     assert_eq!(bad.next().await, None);
@@ -257,7 +257,7 @@ async fn accounts_outlive_connections_and_the_pool() {
 
 #[tokio::test]
 async fn the_pool_stays_responsive_when_every_hash_is_a_block() {
-    // On the easiest chain every second hash is a block. Several miners never stop.
+    // On the easiest chain, every second hash makes a block. Several miners mine without a pause.
     let config = with_difficulty(1e-12);
     let pool = TestPool::with_block_interval(config, Duration::from_nanos(1)).await;
     let start = pool.handle.live().height;

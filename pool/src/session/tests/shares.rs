@@ -10,7 +10,7 @@ fn submit(user: &str, job: &str, nonce: u32, bits: &str) -> String {
     format!(r#"{{"id":4,"method":"mining.submit","params":{params}}}"#)
 }
 
-/// A session on whose jobs every hash is a share, and none a block.
+/// A session on whose jobs every hash is a share, and no hash makes a block.
 fn easiest() -> Harness {
     let mut harness = Harness::new(1e12);
     harness.session.config.vardiff.minimum_difficulty = 1e-300;

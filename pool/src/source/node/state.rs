@@ -9,8 +9,8 @@ use node::{BlockVerdict, HeaderTimes, MinDifficultyTime, TemplateUpdate};
 use crate::clock::Now;
 use crate::job::{BlockClaim, TemplateJob};
 
-/// How long miners keep the last job when no node works. After this time, a new block has probably been found, so shares of
-/// the job would be stale.
+/// How long miners keep their last job when no node works. After this time, a new block has probably been found, so shares
+/// of the job would be stale.
 const KEEP_WORK: Duration = Duration::from_secs(10 * 60);
 
 /// An event at the nodes.
@@ -24,7 +24,7 @@ pub enum Event {
     BlockJudged {
         /// The block's parent.
         parent: BlockHash,
-        /// Their verdict.
+        /// The nodes' verdict.
         verdict: BlockVerdict,
     },
     /// [`NodeWorkState::next_deadline`] has passed.
@@ -56,11 +56,11 @@ pub struct NodeWorkState {
     min_difficulty_time: MinDifficultyTime,
     update: TemplateUpdate,
     claim: BlockClaim,
-    /// A node has rejected a block on this tip, so the next template may be tried again.
+    /// Whether a node has rejected a block on this tip, so that a new block may be made with the next template.
     rejected: bool,
     /// When the published times must be replaced.
     renew_at: Option<Instant>,
-    /// When work is withdrawn, since no node works.
+    /// When the work is withdrawn because no node works.
     withdraw_at: Option<Instant>,
 }
 

@@ -7,7 +7,7 @@ use stratum::Job;
 
 use crate::job::{BlockClaim, ExtranonceLayout, ExtranonceTooSmall, UpstreamJob};
 
-/// How long miners keep the last job when no upstream pool works. If the session with the upstream pool is resumed
+/// How long miners keep their last job when no upstream pool works. If the session with the upstream pool is resumed
 /// meanwhile, their shares count.
 const KEEP_WORK: Duration = Duration::from_secs(60);
 
@@ -71,7 +71,7 @@ impl UpstreamWorkState {
             Event::Client(Job(job)) => return vec![self.on_job(job)],
             Event::Client(Authorized { pool }) => {
                 let pool = pool.to_string();
-                // The jobs of another pool are void now.
+                // The pool has changed, so the former pool's jobs are void now.
                 self.next_is_clean |= self.pool.as_ref().is_some_and(|before| *before != pool);
                 self.pool = Some(pool);
             }
@@ -177,7 +177,7 @@ mod tests {
         let first = bench.job(job("a", true, 4));
         assert_eq!(bench.job(job("b", false, 4)), first);
         assert_eq!(bench.job(job("c", true, 4)), first + 1);
-        // The same job with another difficulty.
+        // The pool sends the job again with another difficulty.
         let again = Job { target: Target::from_difficulty(2.0), ..job("c", true, 4) };
         assert_eq!(bench.job(again), first + 1);
     }
