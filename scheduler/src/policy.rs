@@ -1,14 +1,14 @@
-//! The policies of the framework, one a file. A policy reads the fleet and returns intents. It changes nothing itself, and
-//! cannot see the state of another policy.
+//! The policies of the framework, one per file. A policy reads the fleet and returns intents. It changes nothing itself and
+//! cannot see the state of other policies.
 //!
-//! # Which policy wins
-//! [`policies`] lists the policies. They get each event in this order, and the intents of one policy are carried out before the
-//! next policy is asked. So later policies see what earlier ones did: a task that an earlier policy ends is to end for all of
-//! them, a server that it gives up is gone, an agent that it holds is left alone. Some intents cannot be undone by any policy: a
-//! task that is to end never goes on, and nothing is launched once the shutdown has begun. What can be set and cleared (an
-//! agent's window, its held offers, a worker's slot, its server) is set by one policy alone.
+//! # Precedence
+//! [`policies`] lists the policies. Each event goes to them in this order, and the intents of one policy are carried out before
+//! the next policy gets the event. So later policies see the effects of earlier ones: a task that is to end, a server that was
+//! given up, an agent whose offers are held. No policy can undo certain intents: a task that is to end is never kept, and nothing
+//! is launched once the shutdown has begun. An agent's maintenance window, an agent's held offers and the limit on launches are
+//! each set and cleared by one policy only.
 //!
-//! An intent may raise an event of its own. That event comes after the present one.
+//! An intent may raise further events. They are handled after the present one.
 
 mod acknowledge;
 mod admission;
@@ -68,17 +68,17 @@ pub trait Policy: fmt::Debug + Send {
 /// All policies, in the order in which they get an event.
 pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
     vec![
-        // First, since the others need not see tasks that have retired.
+        // First, so that the other policies do not see retired tasks.
         Box::<retire::Retire>::default(),
-        // Before the notice that a task runs: a surplus task is ended at once.
+        // Before `TaskNotices`: surplus tasks are ended, so no notice says that they run.
         Box::<surplus::SurplusTasks>::default(),
-        // Before the notice of each failure, and before the failure pauses its agent.
+        // Before `TaskNotices` and `AgentPause`: both treat a common failure differently from a single one.
         Box::new(common_failure::CommonFailures::new(settings.seed)),
         Box::<task_notices::TaskNotices>::default(),
-        // Before the loss of a server, so that its end is counted first.
+        // Before `ServerLoss`, so that a server's failure is counted before the server is given up.
         Box::<agent_pause::AgentPause>::default(),
         Box::<server_loss::ServerLoss>::default(),
-        // Before tasks are given up, since the master may still know of them.
+        // Before the policies that give up tasks: the master may still know these tasks.
         Box::new(reconcile::Reconcile::new(settings.seed)),
         Box::<launch_timeout::LaunchTimeout>::default(),
         Box::<server_health::ServerHealth>::default(),
@@ -90,7 +90,7 @@ pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
         Box::<server_preemption::ServerPreemption>::default(),
         Box::<upgrade::Upgrade>::default(),
         Box::<intervals::WorkerIntervals>::default(),
-        // Last, since they follow from the others: acknowledgements, KILLs, launches, the shutdown.
+        // Last, since these depend on the decisions of the others: acknowledgements, KILLs, launches, the shutdown.
         Box::<acknowledge::Acknowledge>::default(),
         Box::<kill::Kill>::default(),
         Box::new(launch::Launch::new(settings)),
@@ -99,23 +99,23 @@ pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
     ]
 }
 
-/// What policies may look at.
+/// The state that policies can read.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
-    /// What the user wants.
+    /// The user's settings.
     pub settings: &'a Settings,
-    /// The subscription.
+    /// The state of this run: its subscription, and whether it is shutting down.
     pub run: &'a RunState,
     /// Tasks and agents.
     pub fleet: &'a Fleet,
-    /// What of the framework outlives its tasks.
+    /// The framework's records that outlive its tasks.
     pub history: &'a History,
-    /// How many changes are on their way to the disk.
+    /// The number of changes that are not on disk yet.
     pub unpersisted: usize,
 }
 
 impl View<'_> {
-    /// Whether workers outlive their server. Workers that run a user's own image cannot be redirected.
+    /// Whether workers are kept when their server is lost. Workers that run a user's own image cannot be redirected.
     pub fn keeps_workers(&self) -> bool {
         let template = &self.settings.template;
         self.settings.options.on_server_loss == OnServerLoss::Repoint
@@ -123,7 +123,7 @@ impl View<'_> {
             && template.programs.worker.is_none()
     }
 
-    /// Whether a worker works for a server task, and can be redirected to another one.
+    /// Whether a worker mines at a server task and can be redirected to another server.
     pub fn can_be_redirected(&self, worker: &Task) -> bool {
         self.keeps_workers() && worker.record.server().is_some()
     }
@@ -133,7 +133,8 @@ impl View<'_> {
         self.settings.template.pool.as_ref().map(|pool| pool.url.as_str())
     }
 
-    /// Whether a task is one of the servers in service or of their workers.
+    /// Whether a task is still wanted: a server in service, a worker of such a server or of the external pool, or a worker that
+    /// can be redirected.
     pub fn belongs(&self, task: &Task) -> bool {
         if !task.is_worker() {
             return self.fleet.servers.contains_key(task.id());
@@ -148,7 +149,8 @@ impl View<'_> {
         works || self.can_be_redirected(task)
     }
 
-    /// How much CPU (thousandths) further workers may take, and how many they may be; `None` if there may be no more.
+    /// The CPU (in thousandths) that further workers may use, and the maximum number of further workers; `None` if no more are
+    /// allowed.
     pub fn room(&self) -> Option<(u64, u64)> {
         if self.admission_is_unknown() {
             return None;
@@ -162,107 +164,108 @@ impl View<'_> {
         (cpus >= limits.min_worker_cpus_milli && workers > 0).then_some((cpus, workers))
     }
 
-    /// Thousandths of a CPU for the server, whether it runs or not.
+    /// Thousandths of a CPU reserved for the server, whether or not it runs; 0 with an external pool.
     pub fn server_cpus_milli(&self) -> u64 {
         if self.pool().is_some() { 0 } else { self.settings.server_cpus_milli() }
     }
 
-    /// Whether messages of tasks can be received, so that silence is the tasks' own.
+    /// Whether messages from tasks can be received. Otherwise the silence of a task means nothing.
     pub fn hears_tasks(&self, now: Instant) -> bool {
         self.run.connected && !self.run.master_is_silent(now)
     }
 }
 
-/// Something that a policy wants done. Tasks, agents and servers are named by their ids.
+/// An action that a policy requests. Tasks, agents and servers are identified by their ids.
 #[derive(Clone, Debug)]
 pub enum Intent {
-    /// Call the master. Without a subscription the call is dropped.
+    /// Call the master. Without a subscription, the call is dropped.
     Call(Call),
     /// Tell the user.
     Notify(UserNotice),
-    /// Persist launches on the offers of one agent. The last of them holds the offers.
+    /// Persist launches on the offers of one agent. The last task in the list holds the offers.
     Launch(Vec<PlannedTask>),
-    /// Send launches that are on disk, by one call.
+    /// Send launches that are on disk, all in one call.
     SendLaunches {
         /// The id of the task that holds the offers.
         holder: String,
         /// The ids of the tasks.
         tasks: Vec<String>,
-        /// Mesos' `refuse_seconds` for what is left of the offers.
+        /// Mesos' `refuse_seconds` for the unused resources of the offers.
         refuse: Duration,
     },
-    /// Remove a task whose launch is on disk and is not to be sent; decline its offers.
+    /// Remove a task whose launch is on disk but will not be sent, and decline its offers.
     ForgetLaunch(String),
-    /// A task is to end.
+    /// End a task.
     End(String),
-    /// A task that has returned is to end: its next KILL is due now.
+    /// End a task that has returned: its next KILL is due immediately.
     EndReturned(String),
-    /// A task whose executor does not respond is to end.
+    /// End a task whose executor does not respond.
     EndExecutor(String),
     /// Send a KILL that is due.
     SendKill(String),
-    /// A task without any update counts as lost.
+    /// Treat a task without any status update as lost.
     PresumeLost(String),
-    /// A server is given up.
+    /// Take a server out of service.
     GiveUpServer(String),
-    /// No more workers are assigned to a server.
+    /// Assign no more workers to a server.
     DrainServer(String),
-    /// A worker has gone to another server.
+    /// Record that a worker mines at another server.
     Assign {
         /// The worker.
         worker: String,
         /// The server.
         server: String,
     },
-    /// A task has failed on its agent.
+    /// Pause the agent on which a task has failed.
     PauseAgent {
         /// The task.
         task: String,
-        /// Why, for people.
+        /// The reason, for display.
         why: String,
-        /// Whether other agents have this failure in common. Then it is only counted, since launches are limited anyway.
+        /// Whether other agents have this failure in common. Then the failure is only counted, since launches are limited
+        /// already.
         common: bool,
     },
-    /// Sets or clears the limit of launches.
+    /// Set or clear the limit on launches.
     LimitLaunches(Option<Box<LaunchLimit>>),
-    /// Sets or clears an agent's maintenance window.
+    /// Set or clear an agent's maintenance window.
     SetWindow {
         /// The agent.
         agent: String,
         /// `None` if no maintenance is planned.
         window: Option<MaintenanceWindow>,
     },
-    /// Sets whether an agent's offers are declined until its resources can be offered together.
+    /// Set whether an agent's offers are declined until its resources can be offered together.
     HoldOffers {
         /// The agent.
         agent: String,
-        /// Whether they are declined.
+        /// Whether the offers are declined.
         held: bool,
     },
-    /// Sets the intervals for workers.
+    /// Set the live and report intervals of workers.
     SetWorkerIntervals(::task::Intervals),
-    /// Nothing is launched on an agent's offers.
+    /// Note why nothing is launched on an agent's offers.
     NoteUnused(UnusedAgent),
-    /// A worker counts again against limits and constraints.
+    /// Count a worker against limits and constraints again.
     HoldSlot(String),
-    /// A worker no longer counts against limits and constraints.
+    /// Stop counting a worker against limits and constraints.
     ReleaseSlot(String),
-    /// Declined offers are wanted again.
+    /// Ask for declined offers again.
     ReviveOffers,
-    /// Sets or clears a remark for the user.
+    /// Set or clear a remark for the user.
     Remark {
-        /// What it is about.
+        /// The topic of the remark.
         topic: RemarkTopic,
-        /// The remark.
+        /// The text of the remark; `None` clears it.
         text: Option<String>,
     },
-    /// Keep only the numbers and sums of these tasks.
+    /// Retire these tasks: keep only their numbers and sums.
     Retire(Vec<String>),
-    /// Forget what is old of agents.
+    /// Forget old failures of agents, and old reasons why agents are unused.
     ExpireAgents,
-    /// The shutdown begins: nothing more is launched.
+    /// Begin the shutdown: nothing more is launched.
     BeginShutdown,
-    /// All is done.
+    /// End the run: nothing is left to do.
     Finish,
 }
 
@@ -277,7 +280,7 @@ impl Intent {
     }
 }
 
-/// A random time around `middle`, so that a thousand schedulers do not act at once.
+/// A random time around `middle`, so that a thousand schedulers do not act simultaneously.
 fn jitter(random: &mut StdRng, middle: Duration) -> Duration {
     middle.mul_f64(random.random_range(0.75..1.25))
 }

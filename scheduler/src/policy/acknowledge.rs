@@ -1,4 +1,5 @@
-//! An update is acknowledged when it is on disk and was applied. If a task that has retired is still alive, it is killed then.
+//! Acknowledges an update once it is on disk and applied. Also kills a retired task whose update shows that the task is still
+//! alive.
 
 use std::time::Instant;
 
@@ -17,7 +18,7 @@ impl Policy for Acknowledge {
         let (task, agent) = (task.clone(), agent.clone());
         let acknowledge =
             uuid.clone().map(|uuid| Call::Acknowledge { task: task.clone(), agent: agent.clone(), uuid });
-        // A retired task has no record for later KILLs, so it is killed at each of its updates.
+        // A retired task has no record that could schedule further KILLs, so each of its updates is answered by a KILL.
         let kill = still_alive.then_some(Call::Kill { task, agent });
         acknowledge.into_iter().chain(kill).map(Intent::Call).collect()
     }

@@ -1,4 +1,4 @@
-//! The servers admit a limited number of workers. The user is told when there are as many.
+//! The servers admit a limited number of workers. The user is told when this limit is reached.
 
 use std::time::Instant;
 
@@ -33,8 +33,8 @@ impl Policy for Admission {
 }
 
 impl View<'_> {
-    /// How many workers the servers admit. `None` if no server is open, or if the server is not our own program, whose limit is not
-    /// known.
+    /// The number of workers that the servers admit. `None` if no server is open, or if the server is a user's own program, whose
+    /// limit is unknown.
     pub fn admitted(&self) -> Option<u64> {
         let template = &self.settings.template;
         if self.pool().is_some() || !template.programs.is_ours(TaskKind::Server) {
@@ -48,14 +48,14 @@ impl View<'_> {
         self.fleet.open_servers().map(admitted).reduce(u64::saturating_add)
     }
 
-    /// Whether a server of an earlier run of the scheduler has not said yet how many workers it admits. It may have been launched
-    /// with less memory than servers are now.
+    /// Whether a server from an earlier run of the scheduler has not yet reported how many workers it admits. That server may
+    /// have less memory than a server launched now.
     pub fn admission_is_unknown(&self) -> bool {
         self.fleet.open_servers().any(|(server, _)| server.first_live_due.is_some())
     }
 }
 
-/// The remark, if the server alone is the reason why there are no more workers.
+/// The remark to show if only the server's limit prevents more workers.
 fn full(view: &View<'_>) -> Option<String> {
     let admitted = view.admitted().filter(|_| !view.run.ending && !view.admission_is_unknown())?;
     let most = view.settings.placement.limits.max_workers;
@@ -67,10 +67,10 @@ fn full(view: &View<'_>) -> Option<String> {
     let by_memory = server_capacity::workers(server_capacity::connections(mem))
         * view.fleet.open_servers().count() as u64;
     let help = if admitted < by_memory {
-        "its agent allows no more open files (ulimit -n), or it was launched with less --server-mem"
+        "its agent limits open files (ulimit -n), or it was launched with less --server-mem"
             .to_owned()
     } else {
-        format!("give it more memory than {mem} MB (--server-mem) for more")
+        format!("for more, give it more memory than {mem} MB (--server-mem)")
     };
-    Some(format!("the server admits {admitted} workers, and has them: {help}"))
+    Some(format!("the server is full, with {admitted} workers: {help}"))
 }

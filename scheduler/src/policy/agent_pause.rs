@@ -1,4 +1,4 @@
-//! Agents on which tasks fail again and again are paused, longer each time.
+//! Pauses agents on which tasks fail repeatedly, longer each time.
 
 use std::time::Instant;
 
@@ -14,8 +14,8 @@ impl Policy for AgentPause {
     fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, _now: Instant) -> Vec<Intent> {
         let PolicyEvent::Ended(ended) = event else { return Vec::new() };
         let Some(task) = view.fleet.get(&ended.task) else { return Vec::new() };
-        // Our own program finishes when it has sent all its updates, and is launched again. A user's image that finishes has
-        // given up, and may do so again at once.
+        // Our own program finishes when it reaches its limit of updates, and is launched again. A user's image that finishes may
+        // finish again immediately.
         let ours = view.settings.template.programs.is_ours(task.record.kind);
         let renewed = ended.state == TaskState::TaskFinished && task.running_since.is_some() && ours;
         if task.is_to_end() || renewed || !is_failure(ended) {
@@ -28,7 +28,7 @@ impl Policy for AgentPause {
     }
 }
 
-/// Whether the agent may be the cause, so that the next launch there should wait.
+/// Whether the agent may have caused the failure, so that the next launch on it should wait.
 fn is_failure(ended: &TaskEnd) -> bool {
     use TaskState::*;
     use task_status::Reason;

@@ -1,7 +1,8 @@
-//! A failure that agents have in common (a missing user, a wrong path, an ACL) is not repeated on each of them. Until a launch has
-//! succeeded, and while launches fail alike, few launches are in progress at once ([`launch_limiter`]).
+//! Limits launches so that a failure that agents have in common (a missing user, a wrong path, an ACL) is not repeated on each
+//! agent. Until a launch has succeeded, and while launches fail in the same way, only a few launches are in progress at a time
+//! ([`launch_limiter`]).
 //!
-//! A launch has succeeded when its task has run for a while: an executor may crash everywhere right after TASK_RUNNING.
+//! A launch has succeeded only when its task has run for a while: an executor may crash on every agent right after TASK_RUNNING.
 
 mod launch_limiter;
 mod open_launches;
@@ -18,9 +19,9 @@ use crate::fleet::{LaunchFailure, Task};
 use crate::task_info::Delivery;
 use crate::user_notice::UserNotice;
 
-/// A launch has succeeded when its task has run for so long.
+/// A launch has succeeded when its task has run for this long.
 const SUCCESS: Duration = Duration::from_secs(10);
-/// Other launches wait for the outcome of a launch for this long. Agents give executors a minute to start.
+/// Other launches wait for the outcome of a launch for at most this long. Agents give executors a minute to start.
 const OUTCOME: Duration = Duration::from_secs(90);
 
 /// The policy.
@@ -28,7 +29,8 @@ const OUTCOME: Duration = Duration::from_secs(90);
 pub(super) struct CommonFailures {
     limiter: LaunchLimiter,
     open: OpenLaunches,
-    /// When each launch is checked, in order: after it was sent, and after its task has begun to run.
+    /// Times of checks of launches, earliest first: after the launch was sent (`launched`), and after its task began to run
+    /// (`running`).
     launched: VecDeque<(Instant, String)>,
     running: VecDeque<(Instant, String)>,
 }
@@ -68,7 +70,7 @@ impl Policy for CommonFailures {
 }
 
 impl CommonFailures {
-    /// Sets the limit if there is or was one, and tells the user.
+    /// Updates the limit if there is or was one, and passes the notice to the user.
     fn set_limit(&self, was_limited: bool, notice: Option<UserNotice>) -> Vec<Intent> {
         let limit = self.limiter.limit(self.open.count_awaited());
         let changed = was_limited || limit.is_some();
@@ -93,14 +95,14 @@ impl CommonFailures {
             let message = ended.message.as_deref().filter(|message| !message.is_empty());
             format!("{}{}", message.map(|text| format!(": {text}")).unwrap_or_default(), advice(view, ended))
         };
-        // Failures are counted by agents, however many tasks each agent has.
+        // Count agents, not tasks: an agent may have several tasks.
         let agents = view.fleet.count_agents();
         let open = self.open.count_awaited().min(agents);
         let running = view.fleet.count_running_workers().min(agents - open);
         self.limiter.failed(failure, (task.agent(), sent), why, (open, running), now)
     }
 
-    /// Checks the launches that are due. Does nothing if nothing has changed.
+    /// Checks the launches that are due. Returns no intents if nothing has changed.
     fn tick(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         let was_limited = self.limiter.is_limited();
         let (mut notice, mut changed) = (None, false);
@@ -115,7 +117,7 @@ impl CommonFailures {
             changed |= self.check_start(view, id, now);
         }
         if self.open.is_empty() {
-            // Frees the memory that a burst took.
+            // Frees the memory that a burst of launches used.
             self.open.shrink();
             self.running.shrink_to_fit();
             self.launched.shrink_to_fit();
@@ -126,14 +128,14 @@ impl CommonFailures {
         if changed || notice.is_some() { self.set_limit(was_limited, notice) } else { Vec::new() }
     }
 
-    /// Other launches no longer wait for a launch whose task does not run yet. The launch stays open until the task has ended,
-    /// since agents may be slow. Returns whether anything has changed.
+    /// Checks a launch that was sent `OUTCOME` ago. If its task does not run yet, other launches stop waiting for the launch. It
+    /// stays open until the task has ended, since agents may be slow. Returns whether anything has changed.
     fn check_start(&mut self, view: &View<'_>, id: String, now: Instant) -> bool {
         if !self.open.contains(&id) {
             return false;
         }
         match view.fleet.get(&id).filter(|task| !task.has_ended() && !task.is_to_end()) {
-            // It is checked when it has run for a while.
+            // The queue `running` has a later check of this task.
             Some(task) if task.is_running() => false,
             Some(_) => {
                 self.launched.push_back((now + OUTCOME, id.clone()));
@@ -155,8 +157,8 @@ fn take_due(queue: &mut VecDeque<(Instant, String)>, now: Instant) -> Option<Str
     queue.pop_front().map(|(_, id)| id)
 }
 
-/// Whether a launch failed for a reason that other agents may have in common: not because its agent or its resources were lost, or
-/// because the task was to end.
+/// Whether a launch failed for a reason that other agents may have in common: not because its agent or its resources were lost,
+/// nor because the task was to end.
 fn has_failed(view: &View<'_>, task: &Task, ended: &TaskEnd, now: Instant) -> bool {
     use TaskState::*;
     use task_status::Reason::*;
@@ -182,7 +184,7 @@ fn has_failed(view: &View<'_>, task: &Task, ended: &TaskEnd, now: Instant) -> bo
         )
     );
     match ended.state {
-        // Our own program finishes when it has sent all its updates, however short that took.
+        // Our own program finishes when it reaches its limit of updates, however soon that is.
         TaskFinished => !gone && (ran.is_none() || !ours),
         TaskFailed | TaskError | TaskDropped | TaskKilled => !gone,
         TaskLost => ended.reason == Some(InvalidOffers),
@@ -200,7 +202,7 @@ fn advice(view: &View<'_>, ended: &TaskEnd) -> String {
     }
     let advice = match ended.reason {
         Some(Reason::InvalidOffers) => {
-            "offers are taken back before they are used; is the master's --offer_timeout too short?"
+            "offers are rescinded before they are used; is the master's --offer_timeout too short?"
         }
         Some(Reason::TaskUnauthorized | Reason::TaskGroupUnauthorized) => {
             "do the master's ACLs let this principal, user and role launch tasks? (--principal, --user, --role)"

@@ -1,7 +1,7 @@
-//! Many offers are declined in groups whose filters have different lengths.
+//! Splits many declined offers into groups whose filters have different durations.
 //!
-//! All offers that are declined by one call come back in one event, when the filter ends. With 50,000 agents this would be a wave
-//! of offers that are read and declined again and again.
+//! All offers declined by one call come back in one event when their filter expires. With 50,000 agents, this would be a
+//! recurring wave of offers to read and decline.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,15 +13,15 @@ use rand::rngs::StdRng;
 use crate::event::Call;
 use crate::offers::Decline;
 
-/// There is a group for each so many offers.
+/// The number of offers per group, unless that would make too many groups.
 const GROUP: usize = 64;
-/// How many groups there are at most. Each group takes one call.
+/// Maximum number of groups. Each group takes one call.
 const GROUPS: usize = 16;
-/// The range of the lengths of filters, relative to the middle.
+/// The range of filter durations, relative to the middle.
 const SPREAD: Range<f64> = 0.75..1.25;
 
-/// The calls that decline these offers. There is one call for each length of a filter, except that offers declined for `middle`
-/// are split into groups with lengths around it.
+/// The calls that decline these offers. There is one call per filter duration, except that offers declined for `middle` are split
+/// into groups with durations around `middle`.
 pub(super) fn calls(declines: Vec<Decline>, middle: Duration, random: &mut StdRng) -> Vec<Call> {
     let mut by_time: BTreeMap<Duration, Vec<String>> = BTreeMap::new();
     for decline in declines {
@@ -32,7 +32,7 @@ pub(super) fn calls(declines: Vec<Decline>, middle: Duration, random: &mut StdRn
     others.chain(spread.into_iter().flatten()).collect()
 }
 
-/// Rounds up to whole seconds. Otherwise the pauses of a thousand agents would take a thousand calls.
+/// Rounds up to whole seconds. Otherwise the different pauses of a thousand agents would take a thousand calls.
 fn rounded(refuse: Duration, middle: Duration) -> Duration {
     if refuse == middle || refuse.subsec_nanos() == 0 {
         return refuse;
@@ -61,7 +61,7 @@ mod tests {
 
     const MIDDLE: Duration = Duration::from_secs(60);
 
-    /// The sizes of the calls, and their times in milliseconds, shortest first.
+    /// The number of offers in each call, and the filter durations of the calls in milliseconds, shortest first.
     fn declined(count: usize, refuse: Duration) -> (Vec<usize>, Vec<u128>) {
         let decline = |number: usize| Decline { offers: vec![format!("o{number}")], refuse };
         let calls = calls((0..count).map(decline).collect(), MIDDLE, &mut StdRng::seed_from_u64(1));

@@ -10,26 +10,26 @@ use crate::event::{InverseOffer, Unavailability};
 use crate::fleet::StateChange;
 use crate::offers::UnusedAgent;
 
-/// Something that policies may react to. Tasks, agents, servers and offers are named by their ids.
+/// Something that policies may react to. Tasks, agents, servers and offers are identified by their ids.
 #[derive(Clone, Debug)]
 pub enum PolicyEvent {
-    /// The first event: the fleet has the tasks of an earlier run of the scheduler.
+    /// The first event. The fleet already has the tasks of an earlier run of the scheduler.
     Started,
     /// The master has accepted a subscription.
     Subscribed,
     /// Time has passed.
     Tick,
-    /// All that follows from an event is done. Raised again until no policy wants anything.
+    /// Everything that follows from an event has been handled. Raised repeatedly until no policy returns an intent.
     Settled,
     /// The user wants the scheduler to stop.
     Stop,
-    /// Offers.
+    /// The master has sent offers.
     Offers(Vec<Offer>),
-    /// When the agents of the offers that follow are unavailable, if maintenance is planned.
+    /// The planned maintenance, if any, of the agents whose offers follow in the next event.
     Unavailabilities(Vec<(String, Option<Unavailability>)>),
     /// The master asks for resources back.
     InverseOffers(Vec<InverseOffer>),
-    /// An inverse offer is rescinded.
+    /// An inverse offer was rescinded.
     InverseRescinded(String),
     /// An executor has terminated.
     ExecutorTerminated {
@@ -51,16 +51,16 @@ pub enum PolicyEvent {
     },
     /// A status update of a task was received. It is not on disk yet.
     UpdateReceived(String),
-    /// An update is on disk that says that a task has not ended.
+    /// An update that is on disk says that a task has not ended.
     Alive {
         /// The task.
         task: String,
         /// Mesos' state.
         state: TaskState,
-        /// What the task was before.
+        /// The task's state before the update.
         change: StateChange,
     },
-    /// An update is on disk that says that a task has ended.
+    /// An update that is on disk says that a task has ended.
     Ended(TaskEnd),
     /// An update is on disk and was applied.
     UpdatePersisted {
@@ -68,7 +68,7 @@ pub enum PolicyEvent {
         task: String,
         /// The agent.
         agent: String,
-        /// The update's uuid, if it is to be acknowledged.
+        /// The update's uuid, if the update is to be acknowledged.
         uuid: Option<Vec<u8>>,
         /// Whether the task is still alive, although it has retired.
         still_alive: bool,
@@ -79,7 +79,7 @@ pub enum PolicyEvent {
         task: String,
         /// Whether the task is healthy.
         healthy: bool,
-        /// Whether its health was known before.
+        /// Whether the task's health was known before.
         known: bool,
         /// Why the task is not healthy.
         why: String,
@@ -88,19 +88,19 @@ pub enum PolicyEvent {
     LiveMessage {
         /// The task.
         task: String,
-        /// Whether it is the first one.
+        /// Whether this is the task's first live message.
         first: bool,
     },
     /// A worker no longer counts against limits and constraints.
     SlotReleased(String),
-    /// A server was given up.
+    /// A server was taken out of service.
     ServerLost(String),
     /// A worker was assigned to another server.
     Assigned(String),
     /// Nothing is launched on an agent's offers.
     Unused(UnusedAgent),
-    /// Declined offers are wanted again.
+    /// A policy asks for declined offers again.
     OffersRevived,
-    /// How fast agents fetch the executor from this scheduler.
+    /// A measurement of how fast agents fetch the executor from this scheduler.
     Fetching(DownloadStats),
 }

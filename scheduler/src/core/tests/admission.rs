@@ -1,4 +1,4 @@
-//! There are no more workers than the server admits.
+//! No more workers are launched than the server admits.
 
 use mesos::resources::Resources;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::offers::WorkerLimits;
 use crate::task_info::{ExternalPool, ServerProgram};
 
-/// The server says how many connections it admits.
+/// The server reports how many connections it admits.
 fn admits(script: &mut Script, max_connections: Option<u32>) {
     script.server_speaks(max_connections);
 }
@@ -32,7 +32,7 @@ fn no_more_workers_are_launched_than_the_server_admits() {
     script.wait(Duration::from_secs(1));
     let said = remarks(&script);
     assert_eq!(said.len(), 1);
-    assert!(said[0].starts_with("the server admits 15 workers, and has them"), "{said:?}");
+    assert!(said[0].starts_with("the server is full, with 15 workers"), "{said:?}");
     assert!(said[0].contains("ulimit -n") && said[0].contains("--server-mem"), "{said:?}");
     script.wait(Duration::from_secs(100));
     let notices = script.notices.iter().filter(|notice| matches!(notice, UserNotice::Remark(_)));
@@ -49,7 +49,7 @@ fn no_more_workers_are_launched_than_the_server_admits() {
     assert_eq!(script.launched().len(), 1);
     script.clear();
 
-    // The server admits more workers, as the next one may.
+    // The server admits more workers, as a new server might.
     admits(&mut script, Some(34));
     script.wait(Duration::from_secs(1));
     assert!(script.calls.contains(&Call::Revive));
@@ -82,7 +82,7 @@ fn without_a_limit_in_live_messages_the_servers_memory_decides() {
     offers(&mut script, 0..100);
     assert_eq!(script.launched().len(), 100);
     let mut small = settings();
-    small.template.options.server_mem = 33; // Less than the option allows, so that the test is short.
+    small.template.options.server_mem = 33; // Less memory than the option allows, to keep the test short.
     let mut script = Script::server_of(small);
     admits(&mut script, None);
     offers(&mut script, 0..100);
@@ -91,7 +91,7 @@ fn without_a_limit_in_live_messages_the_servers_memory_decides() {
     assert_eq!(
         remarks(&script),
         [
-            "the server admits 69 workers, and has them: give it more memory than 33 MB (--server-mem) for more"
+            "the server is full, with 69 workers: for more, give it more memory than 33 MB (--server-mem)"
         ]
     );
 }
@@ -119,7 +119,7 @@ fn external_pools_and_users_servers_have_no_known_limit() {
     pool.template.options.server_mem = 33;
     let mut script = Script::with(pool);
     script.subscribe();
-    // A run of the scheduler begins with few launches, until one task runs.
+    // A new run of the scheduler allows only a few launches until one task runs.
     offers(&mut script, 0..1);
     script.update(status("miner-worker-1", TaskState::TaskRunning, 1));
     script.write();
@@ -152,7 +152,7 @@ fn a_recovered_server_gets_no_more_workers_before_its_first_live_message() {
     admits(&mut script, Some(17));
     script.wait(Duration::from_secs(1));
     assert!(script.calls.contains(&Call::Revive), "{:?}", script.calls);
-    // A run of the scheduler begins with few launches, until one task runs.
+    // A new run of the scheduler allows only a few launches until one task runs.
     offers(&mut script, 20..21);
     script.update(status("miner-worker-7", TaskState::TaskRunning, 1));
     script.write();

@@ -1,7 +1,8 @@
-//! How many launches may be in progress, depending on the outcome of earlier ones. Pure.
+//! Limits the number of launches in progress, depending on the outcomes of earlier launches. Pure.
 //!
-//! Each kind of failure is counted by the agents on which it happened since the last success. When there are more of them than
-//! chance explains, one launch at a time is tried, with growing pauses. Each success doubles the number of launches allowed.
+//! Each kind of failure is counted by the number of agents on which it has happened since the last success. When there are more
+//! such agents than chance explains, one launch at a time is tried, with growing pauses. Each success doubles the number of
+//! launches allowed.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -14,39 +15,40 @@ use crate::fleet::{CommonFailure, LaunchFailure, LaunchLimit};
 use crate::policy::jitter;
 use crate::user_notice::UserNotice;
 
-/// How many launches may be in progress until the first one succeeds.
+/// Maximum number of launches in progress until the first one succeeds.
 const FIRST_LAUNCHES: u64 = 4;
-/// Agents have a failure in common if it happened on so many of them in a row.
+/// A failure is common if it happened on this many agents without a success in between.
 const AGENTS: usize = 3;
-/// Likewise for calls whose offers had been rescinded. The number is higher, since one race makes several such failures.
+/// For launches whose offers had been rescinded, this many calls must fail. The number is higher, since one race can make several
+/// calls fail.
 const LOST_RACES: usize = 16;
-/// A failure that happens on fewer than one in so many agents is not common.
+/// A failure is not common if more than this many launches are open or have succeeded for each agent on which it happened.
 const GOOD_FOR_EACH_BAD: usize = 4;
 /// The first and the longest pause between two tries.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(180));
-/// Above this number of allowed launches there is no limit.
+/// When more launches than this would be allowed, the limit is lifted.
 const NO_LIMIT: u64 = 1024;
-/// After this time without a failure there is no limit either, since there may be no more agents to try.
+/// The limit is also lifted this long after a success if no launch has failed since: there may be no more agents to try.
 const CALM: Duration = Duration::from_secs(60);
-/// How many kinds of failure are counted, and how many sites of each.
+/// Maximum number of kinds of failure that are counted, and of sites per kind.
 const KINDS: usize = 16;
 const SITES: usize = 16_384;
 
-/// Where a launch failed: on an agent. A lost race for an offer is not the agent's, so there each call counts, by the time when
-/// it was sent.
+/// Where a launch failed: its agent. If the launch lost a race for its offer, the agent is not at fault: then each call counts
+/// separately, identified by the time when it was sent.
 type FailureSite = (String, Option<Instant>);
 
-/// One kind of failure, counted since the last time without a limit.
+/// One kind of failure and its counts.
 #[derive(Debug)]
 struct FailureKind {
     failure: LaunchFailure,
-    /// Where it happened since the last success.
+    /// The sites of this failure since the last success.
     sites: BTreeSet<FailureSite>,
-    /// On how many agents these are.
+    /// The number of different agents in `sites`.
     agents: u64,
     launches: u64,
     why: String,
-    /// Whether the user was told.
+    /// Whether the user was told of this failure.
     announced: bool,
 }
 
@@ -54,12 +56,12 @@ struct FailureKind {
 #[derive(Debug)]
 struct Limit {
     allowed: u64,
-    /// While one launch at a time is tried: when the next one may begin.
+    /// While one launch at a time is tried: when the next launch may begin.
     next: Option<Instant>,
     pause: Duration,
-    /// The index in `kinds` of the failure that the limit is for; `None` until the first launch succeeds.
+    /// The index in `kinds` of the failure that caused the limit; `None` for the initial limit.
     kind: Option<usize>,
-    /// When the limit became stricter. Launches that were sent before say nothing new.
+    /// When the limit last became stricter. Failures of launches that were sent earlier are no news.
     since: Option<Instant>,
     succeeded: Option<Instant>,
 }
@@ -70,12 +72,12 @@ pub struct LaunchLimiter {
     random: StdRng,
     kinds: Vec<FailureKind>,
     limit: Option<Limit>,
-    /// How many launches have succeeded in this run of the scheduler.
+    /// The number of launches that have succeeded in this run of the scheduler.
     succeeded: usize,
 }
 
 impl LaunchLimiter {
-    /// Before the first launch.
+    /// A limiter before the first launch.
     pub fn new(seed: u64) -> Self {
         let (allowed, pause) = (FIRST_LAUNCHES, PAUSES.0);
         let limit = Limit { allowed, next: None, pause, kind: None, since: None, succeeded: None };
@@ -87,14 +89,15 @@ impl LaunchLimiter {
         self.limit.is_some()
     }
 
-    /// The present limit, with so many launches in progress.
+    /// The present limit, with `open` launches in progress.
     pub fn limit(&self, open: usize) -> Option<LaunchLimit> {
         let limit = self.limit.as_ref()?;
         let failure = limit.kind.map(|kind| self.kinds[kind].common());
         Some(LaunchLimit { allowed: limit.allowed, sent: open as u64, not_before: limit.next, failure })
     }
 
-    /// A task has begun to run, or had no update for long. If no launch has failed, others may be launched.
+    /// A task has begun to run, or has neither run nor failed for a long time. Lifts the initial limit, but not one that a
+    /// failure caused.
     pub fn promising(&mut self) {
         if self.limit.as_ref().is_some_and(|limit| limit.kind.is_none()) {
             self.limit = None;
@@ -114,7 +117,7 @@ impl LaunchLimiter {
         if limit.allowed > NO_LIMIT || limit.kind.is_none() { self.lift() } else { None }
     }
 
-    /// Time passes while no launch is in progress.
+    /// Called at ticks while no launch is in progress. Lifts the limit if no launch has failed for some time after a success.
     pub fn calm(&mut self, now: Instant) -> Option<UserNotice> {
         let good = self.limit.as_ref().and_then(|limit| limit.succeeded);
         let failed = self.kinds.iter().any(|kind| !kind.sites.is_empty());
@@ -132,8 +135,8 @@ impl LaunchLimiter {
         (launches > 0).then_some(UserNotice::CommonFailureOver(launches))
     }
 
-    /// A launch failed on an agent. `sent` is when it was sent, if that is known. `open` launches in progress and `running` workers
-    /// could have failed, too.
+    /// A launch failed on an agent. `sent` is the time when the launch was sent, if known. `open` is the number of launches in
+    /// progress, `running` that of running workers: these launches have not failed so far.
     pub fn failed(
         &mut self,
         failure: LaunchFailure,
@@ -150,7 +153,7 @@ impl LaunchLimiter {
             return None;
         }
         let pause = match &self.limit {
-            // A launch of unknown time was sent before, too, since the times of the tries are known.
+            // A launch whose time is unknown was also sent earlier: the times of all tries are known.
             Some(Limit { next: Some(_), since, .. }) if sent < *since => return None,
             Some(limit) if limit.next.is_some() => (limit.pause * 2).min(PAUSES.1),
             _ => PAUSES.0,
@@ -175,7 +178,7 @@ impl LaunchLimiter {
         index
     }
 
-    /// Forgets the oldest kind if there are too many, but not the kind that the limit is for.
+    /// Forgets the oldest kind of failure if there are too many, but never the kind that caused the current limit.
     fn make_room(&mut self) {
         if self.kinds.len() < KINDS {
             return;
@@ -212,7 +215,7 @@ impl FailureKind {
     }
 }
 
-/// Whether the offers of a launch had been rescinded before it arrived.
+/// Whether the offers of a launch had been rescinded before the call arrived.
 fn is_lost_race(failure: &LaunchFailure) -> bool {
     failure.reason == Some(task_status::Reason::InvalidOffers)
 }

@@ -1,4 +1,4 @@
-//! The launches in progress, whose outcome is open. Pure.
+//! The launches in progress: those whose outcome is still open. Pure.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -10,7 +10,7 @@ pub struct OpenLaunch {
     pub sent: Instant,
     /// The exit status of its executor, as wait(2) gives it, if it has terminated.
     pub status: Option<i32>,
-    /// Whether other launches no longer wait for it. It may still succeed or fail.
+    /// Whether other launches no longer wait for this one. This launch may still succeed or fail.
     late: bool,
 }
 
@@ -41,7 +41,7 @@ impl OpenLaunches {
         Some(open)
     }
 
-    /// Other launches need not wait for this one any longer. Returns whether they did until now.
+    /// Makes other launches stop waiting for this one. Returns whether they waited for it until now.
     pub fn set_late(&mut self, task: &str) -> bool {
         let Some(open) = self.all.get_mut(task).filter(|open| !open.late) else { return false };
         open.late = true;
@@ -49,7 +49,7 @@ impl OpenLaunches {
         true
     }
 
-    /// How many launches other launches wait for.
+    /// The number of launches that other launches wait for.
     pub fn count_awaited(&self) -> usize {
         self.all.len() - self.late
     }

@@ -35,7 +35,7 @@ impl Clocked {
         self.limiter.failed(failure, (agent, Some(self.now)), || ": it ends".to_owned(), others, self.now)
     }
 
-    /// A launch crashes on each of these agents, one after the other.
+    /// Launches crash on these agents, in sequence.
     fn crash_on(&mut self, agents: std::ops::Range<usize>) -> Vec<Option<UserNotice>> {
         agents.map(|agent| self.fail(crash(), &format!("agent{agent}"), (0, 0))).collect()
     }
@@ -143,7 +143,7 @@ fn the_limit_ends_some_time_after_a_success() {
 #[test]
 fn a_few_bad_agents_among_many_good_ones_limit_nothing() {
     let mut it = Clocked::free(1);
-    // Three of a thousand launches fail while the others are in progress, and then run.
+    // Three of a thousand launches fail while the others are in progress; the others then succeed.
     for agent in ["a", "b", "c"] {
         assert_eq!(it.fail(crash(), agent, (997, 0)), None);
     }
@@ -168,7 +168,7 @@ fn failures_of_earlier_launches_do_not_lengthen_the_pause() {
     let sent = it.now;
     it.now += SECOND;
     for n in 0..50 {
-        // For a launch of an earlier run the time is not known.
+        // The time of a launch by an earlier run is unknown.
         for sent in [Some(sent), None] {
             it.limiter.failed(crash(), (&format!("agent{n}"), sent), String::new, (49 - n, 0), it.now);
         }
