@@ -10,8 +10,8 @@
 //! - an update changes nothing and is not acknowledged before its record is on disk;
 //! - a task is not launched before its launch is on disk;
 //! - there are no more servers than wanted. A worker is launched only while its server runs. When the server is lost, the worker
-//!   is killed or redirected to the next server;
-//! - a task that should not run is killed again and again, until Mesos says that it has ended.
+//!   is killed, or redirected to the next server;
+//! - a task that should not run is sent KILLs until Mesos says that it has ended.
 
 mod events;
 mod intents;
@@ -39,8 +39,8 @@ use crate::policy::{Policy, PolicyEvent, View, policies};
 use crate::run_state::RunState;
 use crate::settings::Settings;
 
-/// How often policies get [`PolicyEvent::Settled`] after one event, at most. A policy that always wants something more must not
-/// stop the framework.
+/// Maximum number of [`PolicyEvent::Settled`] rounds after one event, so that a policy that always returns an intent cannot block
+/// the framework.
 const ROUNDS: usize = 100;
 
 /// The framework.
@@ -55,7 +55,7 @@ pub struct State {
 }
 
 impl State {
-    /// Goes on where an earlier run of the scheduler stopped. `age` is the age of the framework.
+    /// Resumes where an earlier run of the scheduler stopped. `age` is the age of the framework.
     pub fn new(settings: Settings, mut recovered: RecoveredState, age: Duration, now: Instant) -> Self {
         let tasks = std::mem::take(&mut recovered.tasks);
         let mut state = Self {
@@ -74,7 +74,7 @@ impl State {
         state
     }
 
-    /// The id to subscribe with.
+    /// The framework id to subscribe with.
     pub fn framework(&self) -> Option<&str> {
         self.history.framework.as_deref()
     }
@@ -90,13 +90,13 @@ impl State {
         self.outbox.take()
     }
 
-    /// The figures of this moment.
+    /// The current figures.
     pub fn overview(&self, now: Instant) -> Overview {
         overview::overview(&self.run, &self.fleet, &self.history, now)
     }
 
-    /// At most `limit` tasks, and at most [`MAX_PAGE`], that were launched after the task `after`. That task may be gone, since
-    /// ids are numbered in the order of launches.
+    /// At most `limit` tasks, and at most [`MAX_PAGE`], that were launched after the task `after`. The task `after` need not
+    /// exist any more, since ids are numbered in launch order.
     pub fn tasks(&self, after: Option<&str>, limit: usize, now: Instant) -> TaskPage {
         overview::tasks(&self.fleet, &self.history.ledger, after, limit, now)
     }
@@ -106,22 +106,22 @@ impl State {
         overview::summary(&self.fleet, &self.history, now)
     }
 
-    /// How many tasks may still be running.
+    /// The number of tasks that may still be running.
     pub fn live_tasks(&self) -> usize {
         self.fleet.count_live()
     }
 
-    /// How many launches are not sent yet.
+    /// The number of launches that are not sent yet.
     pub fn unsent_launches(&self) -> usize {
         self.fleet.count_unsent()
     }
 
-    /// The master has taken the TEARDOWN, which kills all tasks. Returns the changes to persist.
+    /// The master has accepted TEARDOWN, which kills all tasks. Returns the changes to persist.
     pub fn torn_down(&mut self, now: Instant) -> Vec<Change> {
         self.transition(now).torn_down()
     }
 
-    /// Gives events to all policies and does what they want. Returns whether they wanted anything.
+    /// Passes events to all policies and carries out their intents. Returns whether there were any intents.
     fn run_policies(&mut self, mut policy_events: VecDeque<PolicyEvent>, now: Instant) -> bool {
         let mut any = false;
         while let Some(policy_event) = policy_events.pop_front() {

@@ -1,4 +1,4 @@
-//! What each event changes, before policies decide what follows from it.
+//! The changes that each event makes before the policies react to it.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use crate::policy::PolicyEvent;
 use crate::user_notice::UserNotice;
 
 impl Transition<'_> {
-    /// Goes on with the tasks of an earlier run of the scheduler, which are in the fleet.
+    /// Resumes with the tasks of an earlier run of the scheduler, which are already in the fleet.
     pub fn resume(&mut self) {
-        // A task that has reported sends live messages, too, unless it fell silent before this run.
+        // A task that has sent reports also sends live messages, unless it fell silent before this run.
         let reports = |task: &str| self.history.ledger.workers_of(task).next().is_some();
         let tasks = self.fleet.all().map(|task| task.id().to_owned());
         for id in tasks.filter(|task| reports(task)).collect::<Vec<_>>() {
             self.fleet.expect_live(&id, self.now);
         }
-        // Only the server that was launched last is in service. An older one that has not ended was given up before.
+        // Only the server that was launched last is in service. An older server that has not ended was given up earlier.
         let launched = |task: &&Task| !task.is_worker() && task.record.origin != Origin::Unrecorded;
         let last = self
             .fleet
@@ -37,7 +37,7 @@ impl Transition<'_> {
 
     pub fn on_event(&mut self, event: Event) {
         if event.is_from_master() && self.run.hear_master(self.now) {
-            // While the master was silent, tasks could not be heard either. What they sent meanwhile is still to be read.
+            // While the master was silent, no messages from tasks arrived either. They are still to be read.
             self.fleet.restart_timers(true, self.now);
         }
         self.fleet.expire_hashrates(self.now);
@@ -84,7 +84,7 @@ impl Transition<'_> {
             self.change(Change::Framework(framework.clone()), OnPersisted::Nothing);
         }
         self.notify(UserNotice::Subscribed(framework));
-        // Time without a subscription is not held against tasks.
+        // Time without a subscription does not count towards the timeouts of tasks.
         self.fleet.restart_timers(false, self.now);
         self.fleet.make_all_kills_due(self.now);
         self.raise(PolicyEvent::Subscribed);
@@ -93,7 +93,7 @@ impl Transition<'_> {
     /// The master has removed the framework, and all its tasks with it. A new framework begins with an empty ledger.
     fn removed(&mut self) {
         for (task, kind) in self.live_tasks() {
-            let why = "the master has given the framework up";
+            let why = "the master has removed the framework";
             let status = end_without_report(task, kind, TaskState::TaskGone, why);
             self.persist(Change::Status(status), OnPersisted::Nothing);
         }
@@ -117,13 +117,14 @@ impl Transition<'_> {
 
     fn tick(&mut self) {
         if self.run.tick(self.now) {
-            // This process was stopped. What tasks sent meanwhile is still to be read, so they are not to blame for silence.
+            // This process was stopped. Messages that tasks sent in the meantime are still to be read, so the tasks do not count
+            // as silent.
             self.fleet.restart_timers(true, self.now);
         }
         self.raise(PolicyEvent::Tick);
     }
 
-    /// An offer is gone, and with it the launches that hold it.
+    /// An offer was rescinded, so the launches that hold it are cancelled.
     fn rescinded(&mut self, offer: &str) {
         let Some(task) = self.fleet.holder_of(offer).map(|task| task.id().to_owned()) else { return };
         // The agent's other offers are declined, so that all of its resources are offered again.
@@ -134,7 +135,7 @@ impl Transition<'_> {
         }
     }
 
-    /// The master has taken the TEARDOWN, which ends all tasks. Returns the changes to persist.
+    /// The master has accepted TEARDOWN, which ends all tasks. Returns the changes to persist.
     pub fn torn_down(&mut self) -> Vec<Change> {
         let tasks = self.live_tasks();
         let end = |(task, kind)| {

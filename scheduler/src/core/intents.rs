@@ -1,4 +1,4 @@
-//! What policies want is done.
+//! Carries out the intents of policies.
 
 use std::time::Duration;
 
@@ -67,20 +67,20 @@ impl Transition<'_> {
         }
     }
 
-    /// Declines offers that are offered again at once.
+    /// Declines offers without a filter, so that their resources are offered again immediately.
     fn give_back(&mut self, offers: Vec<String>) {
         self.call(Call::Decline { offers, refuse: Duration::ZERO });
     }
 
-    /// The launches on the offers of one agent are sent together, when the last of them is on disk. Until then its offers are
-    /// held.
+    /// Persists the launches on the offers of one agent. They are sent together when the last one is on disk. Until then, that
+    /// launch holds the offers.
     fn persist_launches(&mut self, mut tasks: Vec<PlannedTask>) {
         let Some(last) = tasks.pop() else { return };
         let others = tasks.into_iter().map(|planned| self.persist_launch(planned, None)).collect();
         self.persist_launch(last, Some(others));
     }
 
-    /// Returns the id of the new task.
+    /// Persists one launch. Returns the id of the new task.
     fn persist_launch(&mut self, planned: PlannedTask, with: Option<Vec<String>>) -> String {
         let PlannedTask { agent, place, cpus_milli, ports, .. } = &planned;
         let kind = if ports.is_some() { TaskKind::Server } else { TaskKind::Worker };
@@ -105,7 +105,7 @@ impl Transition<'_> {
         id
     }
 
-    /// What a new worker works for: the external pool, or the server with the fewest workers.
+    /// Where a new worker mines: at the external pool, or at the server with the fewest workers.
     fn assignment(&self) -> Option<Assignment> {
         if let Some(pool) = &self.settings.template.pool {
             return Some(Assignment::Pool(pool.url.clone()));
@@ -129,7 +129,7 @@ impl Transition<'_> {
         }
     }
 
-    /// The `TaskInfo` of a planned launch, which counts as sent.
+    /// Marks a planned launch as sent, and returns its `TaskInfo`.
     fn launch(&mut self, id: &str) -> Option<TaskInfo> {
         let planned = self.fleet.launch_sent(id, self.now)?;
         let record = self.fleet.get(id).map(|task| &task.record)?;
@@ -169,7 +169,7 @@ impl Transition<'_> {
         }
     }
 
-    /// A launch was never answered, so another task can take its place.
+    /// Marks a task whose launch was never answered as lost, so that another task can take its place.
     fn presume_lost(&mut self, id: String) {
         let Some(kind) = self.fleet.get(&id).map(|task| task.record.kind) else { return };
         let why = "the launch was never answered";
@@ -187,7 +187,8 @@ impl Transition<'_> {
         }
     }
 
-    /// The user is told only of agents without any worker. On others, the rest of the resources may be merged with the worker's.
+    /// Tells the user only of agents without any worker. On other agents, the unused resources may be merged with those of the
+    /// workers.
     fn note_unused(&mut self, unused: UnusedAgent) {
         let busy = self.fleet.count_workers_on(&unused.agent) > 0;
         self.raise(PolicyEvent::Unused(unused.clone()));

@@ -1,4 +1,4 @@
-//! The effects that are wanted, and what follows when a change is on disk.
+//! Collects effects, and the actions that follow when changes are on disk.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::event::Effect;
 use crate::journal::{Change, StatusRecord, Ticket};
 use crate::policy::PolicyEvent;
 
-/// What follows when a change is on disk.
+/// The action that follows when a change is on disk.
 #[derive(Debug)]
 pub(super) enum OnPersisted {
     /// The launch of this task can be sent.
@@ -17,13 +17,13 @@ pub(super) enum OnPersisted {
     Update(Box<StatusUpdate>),
     /// Policies get an event.
     Raise(Box<PolicyEvent>),
-    /// The peak of running workers is compared again.
+    /// The number of running workers is compared with the persisted peak again.
     Peak,
     /// Nothing.
     Nothing,
 }
 
-/// A status update on its way to the disk.
+/// A status update that is not on disk yet.
 #[derive(Debug)]
 pub(super) struct StatusUpdate {
     pub record: StatusRecord,
@@ -34,7 +34,7 @@ pub(super) struct StatusUpdate {
     pub uuid: Option<Vec<u8>>,
 }
 
-/// Effects in the order of their decisions, and the changes on their way to the disk.
+/// The effects in the order in which they were decided, and the changes that are not on disk yet.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     effects: Vec<Effect>,
@@ -59,24 +59,24 @@ impl Outbox {
         self.effects.push(Effect::Persist(self.last_ticket, change));
     }
 
-    /// Takes out what follows from a change that is on disk now.
+    /// Removes and returns the action that follows a change, which is on disk now.
     pub fn persisted(&mut self, ticket: Ticket) -> OnPersisted {
         let then = self.pending.remove(&ticket).unwrap_or(OnPersisted::Nothing);
         self.peak_pending &= !matches!(then, OnPersisted::Peak);
         then
     }
 
-    /// Whether the last peak is still on its way to the disk.
+    /// Whether the last peak is not on disk yet.
     pub fn is_peak_pending(&self) -> bool {
         self.peak_pending
     }
 
-    /// How many changes are on their way to the disk.
+    /// The number of changes that are not on disk yet.
     pub fn count_unpersisted(&self) -> usize {
         self.pending.len()
     }
 
-    /// Cancels what would follow from the changes on their way.
+    /// Cancels the actions that would follow the pending changes.
     pub fn cancel_pending(&mut self) {
         self.pending.values_mut().for_each(|then| *then = OnPersisted::Nothing);
         self.peak_pending = false;

@@ -1,5 +1,5 @@
-//! The figures and lists that are shown: an overview of bounded size, and tasks page by page. Nothing is decided by them, and they
-//! are made on request only.
+//! The figures and lists for users: an overview of bounded size, and pages of tasks. They are computed only on request, and no
+//! decision depends on them.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -13,11 +13,11 @@ use crate::journal::{Ledger, LedgerLine};
 use crate::run_state::RunState;
 use crate::task_id::TaskKind;
 
-/// How many servers, slow workers and failures are in an overview.
+/// Maximum number of servers, of slow workers and of failures in an overview.
 const LISTED: usize = 10;
-/// How many reasons for unused agents are in an overview.
+/// Maximum number of reasons for unused agents in an overview.
 const REASONS: usize = 20;
-/// How many tasks are on a page, at most.
+/// Maximum number of tasks on a page.
 pub const MAX_PAGE: usize = 1000;
 
 /// The framework at one moment. Its size does not depend on the number of tasks.
@@ -27,25 +27,26 @@ pub struct Overview {
     pub connected: bool,
     /// The framework's id.
     pub framework: Option<String>,
-    /// How many tasks are in each state, or ended in it.
+    /// The number of tasks in each state, including tasks that ended in it.
     pub states: BTreeMap<String, u64>,
-    /// How many tasks that have not ended are in each state, including those without a Mesos state.
+    /// The number of tasks in each state, counting only tasks that have not ended. A task without a Mesos state counts as
+    /// `writing` or `launched`.
     pub live_states: BTreeMap<String, u64>,
-    /// Thousandths of a CPU of the tasks that have not ended.
+    /// The CPU of the tasks that have not ended, in thousandths.
     pub cpus_milli: u64,
-    /// How many workers run.
+    /// The number of running workers.
     pub running_workers: u64,
-    /// How many workers have sent their hashrate lately.
+    /// The number of workers with a recent hashrate.
     pub reporting_workers: u64,
-    /// The sum of these hashrates in H/s.
+    /// The sum of the recent hashrates, in H/s.
     pub hashrate: f64,
     /// The sums of the ledger.
     pub totals: LedgerLine,
-    /// How many blocks were found.
+    /// The number of blocks found.
     pub blocks: u64,
-    /// The highest number of workers that ran at once.
+    /// The highest number of workers that ran at the same time.
     pub peak: u64,
-    /// Why less is launched than could be, and why agents are unused.
+    /// Why no more tasks are launched, and why agents are unused.
     pub unused: UnusedReasons,
     /// The servers that have not ended, at most 10, in the order of their launch.
     pub servers: Vec<TaskOverview>,
@@ -58,30 +59,30 @@ pub struct Overview {
 /// Why agents are unused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UnusedReasons {
-    /// Different texts, at most 20.
+    /// The reasons, without duplicates; at most 20.
     pub texts: Vec<String>,
-    /// How many more there are.
+    /// The number of further reasons that are not listed.
     pub more: u64,
 }
 
-/// One task, for people.
+/// One task, for display.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskOverview {
-    /// Its id.
+    /// The task's id.
     pub id: String,
-    /// Its kind.
+    /// The task's kind.
     pub kind: TaskKind,
-    /// Its agent's host name.
+    /// The host name of the task's agent.
     pub host: String,
-    /// Mesos' name of its state; `writing` or `launched` before it has one.
+    /// Mesos' name of the task's state; `writing` or `launched` before Mesos has reported a state.
     pub state: String,
-    /// Whether it is healthy, if it reports that.
+    /// Whether the task is healthy, if it reports its health.
     pub healthy: Option<bool>,
     /// Thousandths of a CPU.
     pub cpus_milli: u64,
-    /// Its live message, if that is recent.
+    /// The task's last live message, if it is recent.
     pub live: Option<Live>,
-    /// A worker's own account.
+    /// The totals that a worker has reported itself.
     pub totals: Totals,
 }
 
@@ -90,12 +91,12 @@ pub struct TaskOverview {
 pub struct TaskPage {
     /// The tasks.
     pub tasks: Vec<TaskOverview>,
-    /// The id to ask for the next page with; `None` if this is the last one.
+    /// The task after which the next page begins; `None` if this page is the last one.
     pub next: Option<String>,
 }
 
 impl Overview {
-    /// How many tasks have ended in each state.
+    /// The number of tasks that ended in each state.
     pub fn ended_states(&self) -> impl Iterator<Item = (&str, u64)> {
         self.states.iter().filter_map(|(state, count)| {
             let ended = count.saturating_sub(self.live_states.get(state).copied().unwrap_or(0));
@@ -114,7 +115,7 @@ impl TaskOverview {
     }
 }
 
-/// The figures of this moment.
+/// The current figures.
 pub(super) fn overview(run: &RunState, fleet: &Fleet, history: &History, now: Instant) -> Overview {
     let (totals, blocks) = history.ledger.sum();
     let (hashrate, reporting_workers) = fleet.hashrate();
@@ -138,7 +139,8 @@ pub(super) fn overview(run: &RunState, fleet: &Fleet, history: &History, now: In
     }
 }
 
-/// At most `limit` tasks, and at most [`MAX_PAGE`], that were launched after the task `after`, which may be gone.
+/// At most `limit` tasks, and at most [`MAX_PAGE`], that were launched after the task `after`. The task `after` need not exist
+/// any more.
 pub(super) fn tasks(
     fleet: &Fleet,
     ledger: &Ledger,
@@ -183,7 +185,7 @@ fn live_states(fleet: &Fleet) -> BTreeMap<String, u64> {
     states
 }
 
-/// Each reason once: agents on one machine share its host name, so many of their reasons are the same.
+/// Lists each reason once: agents on one machine share a host name, so many of their reasons are the same.
 fn unused_reasons(fleet: &Fleet, history: &History) -> UnusedReasons {
     let reasons = fleet.agents.reasons();
     let common = fleet.common_failure().map(|failure| {

@@ -88,7 +88,7 @@ pub(super) fn offer(id: &str, agent: &str, cpus: f64, mem: u64) -> Offer {
     }
 }
 
-/// An update of an agent. Its uuid is made of the task and `n`.
+/// An update from an agent. Its uuid is made of the task's id and `n`.
 pub(super) fn status(task: &str, state: TaskState, n: u8) -> TaskStatus {
     let mut uuid = task.as_bytes().to_vec();
     uuid.push(n);
@@ -107,12 +107,12 @@ pub(super) fn report(worker: &str, sequence: u64, accepted: u64) -> Vec<u8> {
     Report { sequence, accounts: vec![account], server: None }.encode()
 }
 
-/// A state machine with a clock and a disk, and the effects that it wanted.
+/// A state machine with a clock and a disk, and the effects that it has returned.
 pub(super) struct Script {
     pub state: State,
     pub now: Instant,
     pub disk: Memory,
-    /// The changes on their way to the disk.
+    /// The changes that are not on disk yet.
     pub queue: Vec<(Ticket, Change)>,
     pub calls: Vec<Call>,
     pub notices: Vec<UserNotice>,
@@ -132,7 +132,7 @@ impl Script {
         Script { state, now, disk, queue, calls, notices, finished: false, settings }
     }
 
-    /// With a subscription, and miner-server-1 running on agent `a`.
+    /// A script with a subscription, and with miner-server-1 running on agent `a`.
     pub fn with_server() -> Self {
         Script::server_of(settings())
     }
@@ -148,7 +148,7 @@ impl Script {
         script
     }
 
-    /// The same with miner-worker-2 running on `a` and miner-worker-3 on `b`.
+    /// Like [`Script::with_server`], plus miner-worker-2 running on `a` and miner-worker-3 on `b`.
     pub fn with_workers() -> Self {
         Script::workers_of(settings())
     }
@@ -184,7 +184,7 @@ impl Script {
         }
     }
 
-    /// A live message of miner-server-1, which may say how many connections it admits.
+    /// Delivers a live message of miner-server-1, which may state how many connections the server admits.
     pub fn server_speaks(&mut self, max_connections: Option<u32>) {
         let live = Live::Pool(PoolLive { max_connections, ..PoolLive::default() });
         self.event(Event::Message { executor: "miner-server-1".into(), data: live.encode() });
@@ -220,7 +220,7 @@ impl Script {
         }
     }
 
-    /// Likewise without heartbeats.
+    /// Time passes, tick by tick, without heartbeats of the master.
     pub fn wait_for_master(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
@@ -247,7 +247,8 @@ impl Script {
         self.clear();
     }
 
-    /// Likewise, but the next process starts on another machine: with an empty disk, or with the records of an earlier lead.
+    /// The process dies with its pending changes, and another one starts on another machine: with an empty disk, or with the
+    /// records from an earlier time as leader.
     pub fn hand_over(&mut self, empty_disk: bool) {
         self.queue.clear();
         let recovered = self.disk.hand_over(empty_disk);

@@ -1,4 +1,4 @@
-//! One transition of the state: what events and intents may read and change, and the few ways in which they do.
+//! One transition of the state: the data that events and intents may read and change, and the methods that change it.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -34,7 +34,7 @@ impl Transition<'_> {
         self.outbox.persist(change, then);
     }
 
-    /// Applies a change in memory at once, and persists it.
+    /// Applies a change in memory immediately, and persists it.
     pub fn change(&mut self, change: Change, then: OnPersisted) {
         self.apply(&change);
         self.persist(change, then);
@@ -47,8 +47,8 @@ impl Transition<'_> {
         let Ok(()) = journal::apply(&mut records, change, 0);
     }
 
-    /// Calls the master. Without a subscription the call is dropped: it would have no effect, and what matters of it is decided
-    /// anew after the next subscription.
+    /// Calls the master. Without a subscription, the call is dropped: it would have no effect, and after the next subscription
+    /// the policies decide again which calls are needed.
     pub fn call(&mut self, call: Call) {
         if self.run.connected {
             self.outbox.add(Effect::Call(call));
@@ -63,7 +63,7 @@ impl Transition<'_> {
         self.policy_events.push_back(event);
     }
 
-    /// Follows the peak of running workers. A new peak is persisted when the last one is on disk.
+    /// Updates the peak number of running workers. A new peak is persisted when the previous one is on disk.
     pub fn update_peak(&mut self) {
         let running = self.fleet.count_running_workers() as u64;
         let peak = self.history.peak_workers.max(running);

@@ -41,7 +41,7 @@ impl Transition<'_> {
         self.persist(Change::Status(record), OnPersisted::Update(Box::new(update)));
     }
 
-    /// The content of an update that is not the last one of its task.
+    /// The record of an update that is not the last one of its task.
     fn status_record(&mut self, status: &TaskStatus) -> StatusRecord {
         let task = status.task_id.value.clone();
         StatusRecord {
@@ -66,8 +66,8 @@ impl Transition<'_> {
         }
     }
 
-    /// Adds a task without a record, as after the loss of the state folder. It is accounted for, and killed. Returns `false` if
-    /// the update only says that no such task exists.
+    /// Adds a task without a record, for example after the loss of the state folder. The task is recorded, and killed. Returns
+    /// `false` if the update only says that no such task exists.
     fn adopt(&mut self, status: &TaskStatus) -> bool {
         let ended = status.known_state().is_none_or(has_ended);
         if ended && status.uuid.is_none() {
@@ -117,8 +117,8 @@ impl Transition<'_> {
         self.raise(PolicyEvent::UpdatePersisted { task, agent, uuid, still_alive: false });
     }
 
-    /// An update of a task that has retired. It is persisted unless the task's last update is on disk already: then the update
-    /// is a repetition. A task that is still alive is killed.
+    /// Handles an update of a task that has retired. The update is persisted unless the task's last update is on disk already:
+    /// then it is a repetition. A task that is still alive is killed.
     fn update_of_retired(&mut self, status: &TaskStatus) {
         let task = status.task_id.value.clone();
         let closed = self.history.retired.done.contains_task(&task);
@@ -138,7 +138,7 @@ impl Transition<'_> {
         let live = Live::decode(data).ok();
         match live.and_then(|live| self.fleet.on_live_message(&executor, live, self.now)) {
             Some(first) => self.raise(PolicyEvent::LiveMessage { task: executor, first }),
-            // Live messages are only shown, and the next one comes soon.
+            // The unusable message is dropped, since the next live message comes soon.
             None => tracing::debug!(executor, "unexpected message"),
         }
     }
@@ -149,7 +149,7 @@ fn uuid(status: &TaskStatus) -> Option<&[u8]> {
     status.uuid.as_deref().filter(|uuid| !uuid.is_empty())
 }
 
-/// Whether an update repeats one that is on its way to the disk, or is an answer to RECONCILE without news.
+/// Whether an update repeats one that is not on disk yet, or is an answer to RECONCILE that says nothing new.
 fn is_known(task: &Task, status: &TaskStatus) -> bool {
     match uuid(status) {
         Some(uuid) => task.pending_uuid.as_deref() == Some(uuid),

@@ -67,8 +67,7 @@ fn full(view: &View<'_>) -> Option<String> {
     let by_memory = server_capacity::workers(server_capacity::connections(mem))
         * view.fleet.open_servers().count() as u64;
     let help = if admitted < by_memory {
-        "its agent limits open files (ulimit -n), or it was launched with less --server-mem"
-            .to_owned()
+        "its agent limits open files (ulimit -n), or it was launched with less --server-mem".to_owned()
     } else {
         format!("for more, give it more memory than {mem} MB (--server-mem)")
     };

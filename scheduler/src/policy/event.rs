@@ -57,7 +57,7 @@ pub enum PolicyEvent {
         task: String,
         /// Mesos' state.
         state: TaskState,
-        /// The task's state before the update.
+        /// The task's state and slot before the update.
         change: StateChange,
     },
     /// An update that is on disk says that a task has ended.

@@ -1,9 +1,10 @@
-//! How many agents may fetch the executor from this scheduler at once: so many that each has it long before its registration
-//! timeout, whatever the network's bandwidth. The other agents wait, and their offers are declined until about their turn.
+//! Limits how many agents fetch the executor from this scheduler at the same time, so that each agent has it long before the
+//! executor's registration timeout, whatever the network's bandwidth. The other agents wait: their offers are declined until
+//! about their turn.
 //!
-//! The number follows from two measurements: how many copies the artifact server sends in a second, and how long agents take to
-//! start a task, since some have the executor in their cache. It grows as soon as either measurement is higher. It falls only
-//! while so many agents fetch that the number itself does not limit the measurement.
+//! The limit follows from two measurements: how many copies the artifact server sends per second, and how long agents take to
+//! start a task, since some have the executor in their cache. The limit grows as soon as either measurement is higher. It falls
+//! only while many agents fetch: with few, the limit itself keeps the measurement low.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -11,31 +12,32 @@ use std::time::{Duration, Instant};
 
 use crate::artifact::DownloadStats;
 
-/// A third of what Mesos' agents allow an executor from its launch until it registers
-/// (`--executor_registration_timeout`), a minute by default.
+/// A fetch should take at most this long: a third of the time that Mesos' agents allow an executor from its launch until it
+/// registers (`--executor_registration_timeout`, a minute by default).
 const FETCH_WITHIN: Duration = Duration::from_secs(20);
-/// After this time a fetch no longer counts: the agent has given up, or the executor is about to register.
+/// After this time a fetch no longer counts: it has timed out on the agent, or the executor is about to register.
 const REGISTRATION: Duration = Duration::from_secs(60);
-/// How many agents fetch at once before anything is measured. At 100 Mbit/s the last of them is done after 53 s.
+/// Maximum number of agents that fetch at the same time before the first measurement. At 100 Mbit/s the last of them is done
+/// after 53 s.
 const FIRST: f64 = 64.0;
-/// How many agents may always fetch at once, however slow the link is.
+/// The number of agents that may always fetch at the same time, however slow the link is.
 const LEAST: u64 = 2;
-/// The assumed rate before anything is measured, in agents a second. It is high: waiting agents should be offered again too
+/// The assumed rate before the first measurement, in agents per second. It is high: waiting agents should be offered again too
 /// early rather than too late.
 const ASSUMED: f64 = 64.0;
-/// By this factor waiting agents are offered again earlier than the rate says, so that there are offers when the rate grows.
+/// Waiting agents are offered again faster than the rate by this factor, so that there are offers when the rate grows.
 const EARLY: f64 = 2.0;
-/// Offers are declined for this long at most: by then the rate may be higher, or an earlier agent may be gone.
+/// Offers are declined for at most this long: by then the rate may be higher, or an earlier agent may be gone.
 const LONGEST: Duration = Duration::from_secs(120);
-/// An agent whose resources are not offered again so long after its turn does not wait any more.
+/// An agent stops waiting if its resources are not offered again within this time after its turn.
 const ABSENT: Duration = Duration::from_secs(300);
-/// The first and the longest time between two REVIVEs because fewer agents fetch than could.
+/// The first and the longest time between two REVIVEs that are sent because fewer agents fetch than the limit allows.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 /// The time between two measurements of how many agents have started a task.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A hash of an agent's id, to save memory. With 50,000 agents the probability of a collision is one to ten billion, and its only
-/// effect is that one agent does not wait.
+/// A hash of an agent's id, to save memory. With 50,000 agents the probability of a collision is one in ten billion, and the only
+/// effect of a collision is that one agent does not wait.
 type Agent = u64;
 
 /// Which agents have the executor, which fetch it, and which wait.
@@ -45,13 +47,13 @@ pub(super) struct FetchPacing {
     on: bool,
     hasher: RandomState,
     have: HashSet<Agent>,
-    /// The agents that fetch, and since when.
+    /// The agents that fetch, each with the time when its fetch began.
     fetching: HashMap<Agent, Instant>,
     begun: VecDeque<(Instant, Agent)>,
     /// The turn of each waiting agent.
     waiting: HashMap<Agent, Instant>,
     turns: VecDeque<(Instant, Agent)>,
-    /// How many agents fetch the executor in a second.
+    /// The number of agents that can fetch the executor per second.
     rate: f64,
     measured: bool,
     starts: Starts,
@@ -61,7 +63,7 @@ pub(super) struct FetchPacing {
     ask_pause: Duration,
 }
 
-/// The agents that have started a task since a moment.
+/// The agents that have started a task since the last measurement.
 #[derive(Debug, Default)]
 struct Starts {
     since: Option<Instant>,
@@ -88,7 +90,7 @@ impl FetchPacing {
         }
     }
 
-    /// Whether a launch on this agent begins a fetch. A fetch in progress serves further launches on its agent, too.
+    /// Whether a launch on this agent begins a fetch. A fetch in progress serves further launches on the same agent, too.
     pub fn must_fetch(&self, agent: &str) -> bool {
         if !self.on {
             return false;
@@ -97,7 +99,7 @@ impl FetchPacing {
         !self.have.contains(&agent) && !self.fetching.contains_key(&agent)
     }
 
-    /// How many more agents may begin to fetch.
+    /// The number of further agents that may begin to fetch.
     pub fn room(&self) -> u64 {
         if self.on { self.most().saturating_sub(self.outstanding()) } else { u64::MAX }
     }
@@ -110,7 +112,7 @@ impl FetchPacing {
         ((self.rate * FETCH_WITHIN.as_secs_f64()) as u64).max(LEAST)
     }
 
-    /// Something is launched on an agent.
+    /// A task is launched on an agent.
     pub fn launched(&mut self, agent: &str, now: Instant) {
         if self.must_fetch(agent) {
             let agent = self.hasher.hash_one(agent);
@@ -120,8 +122,8 @@ impl FetchPacing {
         }
     }
 
-    /// A task has started on an agent. A task of an earlier run of the scheduler says nothing, since its executor was fetched from
-    /// another address.
+    /// A task has started on an agent. A task of an earlier run of the scheduler does not count, since its executor was fetched
+    /// from another address.
     pub fn started(&mut self, agent: &str, now: Instant) {
         let agent = self.hasher.hash_one(agent);
         if let Some(begun) = self.fetching.remove(&agent) {
@@ -131,7 +133,8 @@ impl FetchPacing {
         }
     }
 
-    /// A task has ended before it ran, or was not launched after all. If its agent was fetching, it does not have the executor.
+    /// A task has ended before it ran, or was not launched after all. If its agent was fetching, the agent does not have the
+    /// executor.
     pub fn ended(&mut self, agent: &str) {
         self.fetching.remove(&self.hasher.hash_one(agent));
     }
@@ -167,10 +170,10 @@ impl FetchPacing {
         turn
     }
 
-    /// Takes the measurement of the artifact server.
+    /// Uses a measurement of the artifact server.
     pub fn measure(&mut self, fetching: &DownloadStats) {
         let sample = fetching.per_second;
-        // While few agents fetch, little is sent, whatever the bandwidth.
+        // While few agents fetch, the server sends little, whatever the bandwidth.
         let limits = self.outstanding() * 2 >= self.most();
         if !self.grow(sample) && limits {
             self.rate = (self.rate + (sample - self.rate) / 4.0).max(0.01);
@@ -178,7 +181,7 @@ impl FetchPacing {
         }
     }
 
-    /// Time has passed. Returns whether declined offers are wanted again, since fewer agents fetch than could.
+    /// Handles a tick. Returns whether declined offers are wanted again because fewer agents fetch than the limit allows.
     pub fn tick(&mut self, now: Instant) -> bool {
         while let Some((begun, agent)) =
             self.begun.front().copied().filter(|(at, _)| *at + REGISTRATION <= now)
@@ -198,8 +201,8 @@ impl FetchPacing {
         self.asks(now)
     }
 
-    /// Measures how many agents start a task in a second. Agents with the executor in their cache count as if they had fetched one
-    /// after the other.
+    /// Measures how many agents start a task per second. Agents with the executor in their cache count as if each had fetched it
+    /// after the previous one.
     fn measure_starts(&mut self, now: Instant) {
         let Starts { since, agents, took } = self.starts;
         let time = since.map_or(Duration::ZERO, |since| now.duration_since(since));
@@ -214,7 +217,7 @@ impl FetchPacing {
         self.grow(sample);
     }
 
-    /// Raises the rate if a measurement is higher. Returns whether it is.
+    /// Raises the rate if a measurement is higher. Returns whether the measurement is higher.
     fn grow(&mut self, sample: f64) -> bool {
         if sample <= self.rate {
             return false;
@@ -246,8 +249,8 @@ impl FetchPacing {
         }
         let rate = if self.measured { format!(" at {:.1} a second", self.rate) } else { String::new() };
         Some(format!(
-            "agents fetch the executor from this scheduler{rate}: {waiting} wait for their turn; install it on them \
-             (--executor-path), or have them fetch it from a mirror (--executor-uri)"
+            "agents fetch the executor from this scheduler{rate}: {waiting} wait for their turn; to avoid this, \
+             install it on them (--executor-path), or let them fetch it from a mirror (--executor-uri)"
         ))
     }
 }

@@ -1,13 +1,13 @@
-//! How often workers send live messages and reports depends on the number of workers: the master forwards the messages and
-//! updates of all frameworks, so all workers together send about the same number, however many they are.
+//! Adapts the intervals of live messages and reports to the number of workers. The master forwards the messages and updates of
+//! all frameworks, so all workers together send about the same number per second, however many workers there are.
 //!
-//! New workers get the intervals in their specification, running ones by an instruction. An instruction may be lost, so it is
-//! repeated until the worker's live messages confirm the intervals. An executor whose messages do not name its intervals cannot
-//! be sent others. The intervals that an earlier run of the scheduler sent are not known, so all recovered workers get an
-//! instruction. They confirm it before their silence counts.
+//! New workers get the intervals in their specification, running workers in an instruction. An instruction may be lost, so it is
+//! repeated until the worker's live messages confirm the intervals. An executor whose live messages do not state its intervals
+//! cannot change them. The intervals that an earlier run of the scheduler sent are unknown, so all recovered workers get an
+//! instruction. They confirm it before they could count as silent.
 //!
-//! Instructions are sent in rounds: in the order of launches, to some workers at each tick, except those that have confirmed. So
-//! there is no state for single workers.
+//! Instructions are sent in rounds: in launch order, to some workers at each tick, skipping those that have confirmed. So no
+//! state is needed for single workers.
 
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
@@ -21,22 +21,22 @@ use crate::event::Call;
 use crate::fleet::Task;
 use crate::user_notice::UserNotice;
 
-/// Intervals are these numbers (the preferred numbers of ISO 3, R10) times a power of ten, in microseconds. So a few workers
-/// more or less change no interval.
+/// Intervals are these numbers (the preferred numbers of ISO 3, R10) times a power of ten, in microseconds. So a few workers more
+/// or fewer do not change the interval.
 const STEPS: [u64; 10] = [100, 125, 160, 200, 250, 315, 400, 500, 630, 800];
 /// The number of powers of ten, up to the longest interval of [`Intervals`].
 const DECADES: u32 = 9;
-/// Percent of the wanted messages each second. With more messages the interval becomes longer.
+/// The interval becomes longer if workers would send more than this percentage of the wanted messages per second.
 const MOST: u64 = 105;
-/// The interval becomes shorter if there are no more messages than this afterwards, in percent.
+/// The interval becomes shorter only if workers would then send at most this percentage of the wanted messages per second.
 const LEAST: u64 = 95;
-/// Intervals become shorter only after there have been fewer workers for so long: workers that are ended with a lost server are
-/// soon replaced.
+/// Intervals become shorter only after there have been fewer workers for this long: workers that end with a lost server are soon
+/// replaced.
 const SHRINK_AFTER: Duration = Duration::from_secs(60);
 
-/// How many instructions are sent at one tick, at most.
+/// Maximum number of instructions per tick.
 const SENT_AT_ONCE: usize = 100;
-/// How many workers are checked at one tick, at most.
+/// Maximum number of workers checked per tick.
 const CHECKED_AT_ONCE: usize = 1000;
 /// The first and the longest pause between two rounds. An executor confirms within 5 s.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
@@ -46,7 +46,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(10), Duration::from_se
 pub(super) struct WorkerIntervals {
     /// The intervals of live messages and of reports.
     intervals: Option<[SizedInterval; 2]>,
-    /// When intervals become shorter, unless there are more workers again.
+    /// When intervals become shorter, unless the number of workers rises again before.
     shrink_at: Option<Instant>,
     round: Round,
 }
@@ -54,11 +54,11 @@ pub(super) struct WorkerIntervals {
 /// The present round of instructions, or the next one.
 #[derive(Debug)]
 struct Round {
-    /// When the round goes on; `None` if all workers have confirmed.
+    /// When the round continues; `None` if all workers have confirmed.
     at: Option<Instant>,
     /// The last worker that was checked.
     after: Option<String>,
-    /// Whether an instruction was sent.
+    /// Whether an instruction was sent in this round.
     any_sent: bool,
     /// The pause until the next round.
     pause: Duration,
@@ -75,13 +75,13 @@ impl Policy for WorkerIntervals {
         match event {
             PolicyEvent::Started => {
                 let intents = self.follow_size(view, now);
-                // By then most workers have confirmed by their live messages.
+                // By then the live messages of most workers have confirmed the intervals.
                 self.round.at = Some(now + PAUSES.0);
                 intents
             }
             PolicyEvent::Settled if !view.run.ending => self.follow_size(view, now),
             PolicyEvent::LiveMessage { task, .. } => {
-                // The worker has missed an instruction, or got one from an earlier run of the scheduler.
+                // The worker has missed an instruction, or follows one from an earlier run of the scheduler.
                 if self.round.at.is_none()
                     && view.fleet.get(task).is_some_and(|task| needs_instruction(view, task))
                 {
@@ -96,7 +96,7 @@ impl Policy for WorkerIntervals {
 }
 
 impl WorkerIntervals {
-    /// Sets other intervals if there are too many workers for the present ones, or have been too few for a while.
+    /// Sets new intervals if there are too many workers for the present intervals, or have been too few for a while.
     fn follow_size(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         let (_, workers) = view.fleet.placed();
         let known = self.intervals.as_ref().filter(|_| view.fleet.worker_intervals.is_some());
@@ -155,7 +155,7 @@ impl WorkerIntervals {
 }
 
 impl Round {
-    /// The worker `last` was checked last; `None` if the round is complete.
+    /// Continues the round after `last`, the last worker checked. `None` ends the round.
     fn go_on(&mut self, last: Option<&str>, any_sent: bool, now: Instant) {
         self.any_sent |= any_sent;
         self.after = last.map(str::to_owned);
@@ -171,8 +171,9 @@ impl Round {
     }
 }
 
-/// Whether a worker says that it uses other intervals, or may use any that an earlier run of the scheduler sent, and has an
-/// executor that can receive an instruction. An executor that does not know the instruction ignores it.
+/// Whether a worker needs an instruction and can receive one. It needs one if its live messages state other intervals, or if it
+/// has sent none and an earlier run of the scheduler may have changed its intervals. An executor that does not know the
+/// instruction ignores it.
 fn needs_instruction(view: &View<'_>, task: &Task) -> bool {
     let differs = task.tells_intervals && task.intervals != view.fleet.worker_intervals;
     let unknown = task.intervals.is_none() && task.live.is_none();
@@ -182,7 +183,7 @@ fn needs_instruction(view: &View<'_>, task: &Task) -> bool {
         && matches!(task.state(), Some(TaskState::TaskStarting | TaskState::TaskRunning))
 }
 
-/// An interval, and the numbers of workers that it is right for.
+/// An interval, and the range of numbers of workers that it suits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct SizedInterval {
     interval: Duration,
@@ -190,10 +191,10 @@ struct SizedInterval {
 }
 
 impl SizedInterval {
-    /// The interval at which so many workers together send `rate` messages a second, but at least `shortest`.
+    /// The interval, at least `shortest`, at which this many workers together send `rate` messages per second.
     fn of(workers: u64, rate: NonZeroU32, shortest: Duration) -> Self {
         let shortest = micros(shortest);
-        // With more workers than this the interval is too short.
+        // The number of workers above which an interval is too short.
         let limit = |micros: u64, percent: u64| {
             let workers = u128::from(micros) * u128::from(rate.get()) * u128::from(percent) / 100_000_000;
             u64::try_from(workers).unwrap_or(u64::MAX)

@@ -1,5 +1,5 @@
-//! Tasks that are to end get KILLs again and again, until Mesos says that they have ended. `fleet::task` decides when the next
-//! KILL is due and when SHUTDOWN of the executor follows. After a new subscription all KILLs are due.
+//! Sends KILLs to tasks that are to end, until Mesos says that they have ended. `fleet::task` decides when the next KILL is due
+//! and when SHUTDOWN of the executor follows. After a new subscription, all KILLs are due.
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
-//! Launches on offers: a server if none is in service, then workers on all resources. Offers are suppressed while nothing is
-//! wanted, and revived when something is.
+//! Launches tasks on offers: a server if none is in service, then workers on all other resources. Offers are suppressed while no
+//! task is wanted, and revived when one is.
 
 use std::time::{Duration, Instant};
 
@@ -17,31 +17,31 @@ use crate::settings::Settings;
 use crate::task_id::TaskKind;
 use crate::user_notice::UserNotice;
 
-/// For how long useless offers are declined, on average. REVIVE ends this early when they are wanted again.
+/// How long useless offers are declined, on average. REVIVE ends this time early when offers are wanted again.
 const REFUSE: Duration = Duration::from_secs(60);
 
-/// The least time between two notices about waiting agents.
+/// Minimum time between two notices about waiting agents.
 const NOTICE_EVERY: Duration = Duration::from_secs(60);
 
-/// How many servers are wanted.
+/// The number of servers that are wanted.
 const SERVERS: usize = 1;
 
 /// The policy.
 #[derive(Debug)]
 pub(super) struct Launch {
     random: StdRng,
-    /// The demand that the master knows of.
+    /// The demand that was last announced to the master.
     announced_demand: Demand,
-    /// Offers were declined because of a constraint that may be met when workers come or go.
+    /// Whether offers were declined because of a constraint that may be met when workers come or go.
     held_back: bool,
-    /// Declined offers are wanted again.
+    /// Whether declined offers are wanted again.
     offer_again: bool,
-    /// Offers were declined, or not used up, because no more launches were allowed.
+    /// Whether offers were declined, or not used up, because no more launches were allowed.
     limited: bool,
     pacing: FetchPacing,
     /// The present remark about waiting agents.
     remark: Option<String>,
-    /// When the user last got it as a notice.
+    /// When the user last got the remark as a notice.
     notified: Option<Instant>,
 }
 
@@ -151,7 +151,8 @@ impl Launch {
         intents
     }
 
-    /// The number of launches is limited. Returns for how long offers are declined: until the next try, which begins with REVIVE.
+    /// Applies the limit on launches. Returns how long offers are declined: at least until the next try, which begins with
+    /// REVIVE.
     fn limit(&mut self, view: &View<'_>, allowed: u64, wanted: &mut Demand, now: Instant) -> Duration {
         if allowed == 0 && *wanted != Demand::Nothing {
             *wanted = Demand::Nothing;
@@ -172,7 +173,7 @@ impl Launch {
         let Some(known) = view.fleet.get(holder).filter(|task| task.is_unsent()) else { return Vec::new() };
         let holder = holder.to_owned();
         let Some(with) = known.launched_with() else {
-            // The launch that holds the offers is still on its way to the disk.
+            // The launch that holds the offers is not on disk yet.
             return match known.planned_launch() {
                 Some(_) => Vec::new(),
                 None => self.forget(view, &[known]),
@@ -225,7 +226,8 @@ impl Launch {
         intents
     }
 
-    /// SUPPRESS when nothing is wanted. REVIVE when the demand has changed, since declined offers may be enough now.
+    /// Sends SUPPRESS when no task is wanted. Sends REVIVE when the demand has changed, since declined offers may be sufficient
+    /// now.
     fn announce_demand(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         let wanted = wanted(view);
         let allowed = view.fleet.launches_allowed(now);
@@ -243,7 +245,7 @@ impl Launch {
     }
 }
 
-/// What the next offers are wanted for.
+/// The demand for the next offers.
 fn wanted(view: &View<'_>) -> Demand {
     if view.run.ending {
         return Demand::Nothing;

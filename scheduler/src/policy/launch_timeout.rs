@@ -1,4 +1,4 @@
-//! A launch without any update is given up: the master did not get it, or its agent is gone.
+//! Gives up launches without any update: the master did not get the call, or the agent is gone.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::DeadlineQueue;
 
-/// After this time without an update a launch is given up. An agent may need most of it to find a restarted master.
+/// After this time without an update, a launch is given up. An agent may need most of this time to find a restarted master.
 const LAUNCH_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The policy.
 #[derive(Debug, Default)]
 pub(super) struct LaunchTimeout {
-    /// Launches whose call the master may not have answered yet, with the time of their decision. A slow master may take minutes,
-    /// which do not count.
+    /// Launches whose call the master may not have answered yet, with the time of their decision. A slow master may take minutes
+    /// to answer, which do not count towards the timeout.
     sent: VecDeque<(Instant, Arc<str>)>,
     due: DeadlineQueue<Arc<str>>,
 }
@@ -34,7 +34,7 @@ impl Policy for LaunchTimeout {
                 let answered = self.sent.partition_point(|(decided, _)| decided < decided_before);
                 self.count_from(now, answered);
             }
-            // The calls of the last subscription will not be answered any more.
+            // The calls of the previous subscription will no longer be answered.
             PolicyEvent::Subscribed => self.count_from(now, self.sent.len()),
             PolicyEvent::Tick if view.hears_tasks(now) => return self.give_up(view, now),
             _ => {}
@@ -44,7 +44,7 @@ impl Policy for LaunchTimeout {
 }
 
 impl LaunchTimeout {
-    /// Starts the time of the first launches in `sent`.
+    /// Starts the timeout of the first `launches` entries of `sent`.
     fn count_from(&mut self, now: Instant, launches: usize) {
         self.sent.drain(..launches).for_each(|(_, task)| self.due.add(now + LAUNCH_TIMEOUT, task));
         if self.sent.is_empty() {

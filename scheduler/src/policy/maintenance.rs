@@ -1,6 +1,8 @@
-//! Agents whose machine becomes unavailable: nothing more is launched there, and tasks are ended in time for their last reports.
+//! Handles agents whose machine becomes unavailable: no more tasks are launched on them, and their tasks are ended in time to
+//! send their last reports.
 //!
-//! Mesos says so in the agent's offers and, where tasks run, by inverse offers. See "Maintenance Primitives" in its documentation.
+//! Mesos announces maintenance in the agent's offers and, if the agent runs tasks, by inverse offers. See "Maintenance
+//! Primitives" in its documentation.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -10,11 +12,12 @@ use crate::event::{Call, InverseOffer, Unavailability};
 use crate::fleet::{DeadlineQueue, MaintenanceWindow, Task};
 use crate::user_notice::UserNotice;
 
-/// An agent is drained so long before its machine becomes unavailable: tasks have this time to end and to report.
+/// An agent is drained this long before its machine becomes unavailable: its tasks have this time to end and to report.
 const LEAD: Duration = Duration::from_secs(60);
 /// No worker is launched on an agent whose machine becomes unavailable within this time.
 pub(super) const NO_LAUNCH: Duration = Duration::from_secs(300);
-/// Likewise for the server. The time is longer, since all workers depend on it.
+/// No server is launched on an agent whose machine becomes unavailable within this time, which is longer since all workers depend
+/// on the server.
 pub(super) const NO_SERVER: Duration = Duration::from_secs(3600);
 /// How long the workers of a draining server may take to end. They end first, so that the server counts their last shares.
 const WORKERS_END: Duration = Duration::from_secs(15);
@@ -51,22 +54,22 @@ impl LastInverseOffers {
     }
 }
 
-/// The policy. The fleet has the windows of the agents.
+/// The policy. The fleet stores the maintenance windows of the agents.
 #[derive(Debug, Default)]
 pub(super) struct Maintenance {
     inverse: LastInverseOffers,
     /// The agents whose tasks are to end.
     drained: BTreeSet<String>,
-    /// Agents that may have to be drained, or whose maintenance may be over.
+    /// When to check agents that may have to be drained, or whose maintenance may be over.
     due: DeadlineQueue<String>,
-    /// The draining servers, and until when their workers are waited for.
+    /// The draining servers, each with the deadline for the end of its workers.
     draining: BTreeMap<String, Instant>,
 }
 
 impl Policy for Maintenance {
     fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
         match event {
-            // The master repeats all plans after a subscription.
+            // The master repeats all maintenance plans after a subscription.
             PolicyEvent::Subscribed => {
                 self.inverse = LastInverseOffers::default();
                 self.drained.clear();
@@ -100,7 +103,7 @@ impl Maintenance {
     fn set(&mut self, agent: &str, unavailability: Unavailability, now: Instant) -> Intent {
         let window = window(unavailability, now);
         if window.from > now + LEAD {
-            // A later plan: tasks that are launched until then have to end, too.
+            // The maintenance was postponed: tasks that are launched until then have to end, too.
             self.drained.remove(agent);
         }
         let lead = window.from.checked_sub(LEAD).unwrap_or(now);
@@ -133,7 +136,7 @@ impl Maintenance {
                 intents.push(Intent::Notify(UserNotice::Maintenance { host, begins_in, tasks }));
             }
             intents.push(self.set(agent, *unavailability, now));
-            // The master repeats the inverse offer while the plan stands. It does not rescind the ones accepted before.
+            // The master repeats the inverse offer while the plan stands. It does not rescind earlier ones that were accepted.
             self.inverse.set(id, agent);
             accepted.push(id.clone());
         }
@@ -146,7 +149,7 @@ impl Maintenance {
         intents
     }
 
-    /// Drains agents when it is time, and forgets plans that are over.
+    /// Drains agents whose time has come, and forgets maintenance that is over.
     fn drain(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         let mut intents = Vec::new();
         for agent in self.due.take_all(now) {
@@ -190,7 +193,7 @@ impl Maintenance {
         }
         let server = server.to_owned();
         if view.keeps_workers() {
-            // The workers go on at the next server.
+            // The workers continue at the next server.
             let notice = UserNotice::ServerDrained { task: server.clone(), workers: 0 };
             return vec![Intent::Notify(notice), Intent::End(server)];
         }

@@ -1,11 +1,11 @@
-//! Several small workers on one agent are replaced by one big worker, if it is worth it.
+//! Replaces several small workers on one agent by one big worker, if that is worthwhile.
 //!
-//! Mesos offers resources as they become free. So an agent may end up with several workers, each with memory, executor and
-//! connection of its own, and with idle CPU for which no memory is left. All workers of the agent are ended, and one is launched
-//! with all of their resources, if
-//! - there are several, or there is free CPU that cannot be used otherwise;
-//! - the new worker would have at least twice the CPU of the biggest one, within `--cpus-per-worker` and `--max-cpus`;
-//! - all of them have mined for a while, and the agent's workers were not merged within the last half hour.
+//! Mesos offers resources as they become free. So an agent may end up with several workers, each with its own memory, executor
+//! and connection, and with idle CPU for which no memory is left. All workers of the agent are ended, and one is launched with
+//! all of their resources, if
+//! - there are several workers, or there is free CPU that cannot be used otherwise;
+//! - the new worker would have at least twice the CPU of the biggest old one, within `--cpus-per-worker` and `--max-cpus`;
+//! - all workers have mined for a while, and the agent's workers were not merged within the last half hour.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -17,9 +17,9 @@ use crate::fleet::{DeadlineQueue, Task};
 use crate::offers::{DeclineReason, UnusedAgent};
 use crate::user_notice::UserNotice;
 
-/// Workers must have mined for so long.
+/// Workers are merged only after mining for this long.
 const SETTLED: Duration = Duration::from_secs(60);
-/// The least time between two mergers on one agent.
+/// Minimum time between two mergers on one agent.
 const EVERY: Duration = Duration::from_secs(30 * 60);
 /// How long workers may take to end. Their grace period is shorter.
 const END: Duration = Duration::from_secs(30);
@@ -29,16 +29,16 @@ const GATHER: Duration = Duration::from_secs(3);
 /// How far the merging of an agent's workers has come.
 #[derive(Debug)]
 enum MergeInProgress {
-    /// The workers are ended.
+    /// The workers are being ended.
     Ending {
-        /// Their ids.
+        /// The ids of the workers.
         workers: Vec<String>,
-        /// The deadline for their end.
+        /// The deadline for the end of the workers.
         until: Instant,
     },
     /// The workers have ended, and the master gathers their resources to offer them together.
     Gathering {
-        /// When the resources are asked for.
+        /// When REVIVE asks for the resources.
         until: Instant,
     },
 }
@@ -51,14 +51,14 @@ impl MergeInProgress {
     }
 }
 
-/// The policy. While the workers of an agent end, its offers are declined: each would become a small worker again. When the
+/// The policy. While the workers of an agent end, its offers are declined: each offer would become a small worker again. When the
 /// master has had time to gather the resources, REVIVE asks for them.
 #[derive(Debug, Default)]
 pub(super) struct Merge {
     in_progress: BTreeMap<String, MergeInProgress>,
     /// When the workers of an agent were last merged.
     last: BTreeMap<String, Instant>,
-    /// Agents to look at again.
+    /// When to check agents again.
     due: DeadlineQueue<String>,
 }
 
@@ -99,7 +99,7 @@ impl Merge {
         Vec::new()
     }
 
-    /// Looks at an agent with several workers when the last of them has mined for a while.
+    /// Schedules a check of an agent with several workers for the time when the last of them has mined for a while.
     fn look_at(&mut self, view: &View<'_>, agent: &str, now: Instant) {
         let workers: Vec<&Task> = view.fleet.on_agent(agent).filter(|task| task.is_worker()).collect();
         if workers.len() > 1 {
@@ -108,13 +108,13 @@ impl Merge {
         }
     }
 
-    /// An agent has free CPU that is not enough for a worker, or for which there is no memory.
+    /// Merges the workers of an agent with its free CPU, if that is not enough for a worker or lacks memory.
     fn merge_with_rest(&mut self, view: &View<'_>, unused: &UnusedAgent, now: Instant) -> Vec<Intent> {
         match unused.reason {
             DeclineReason::NoWorker { cpus_milli, reserved, .. } if cpus_milli > reserved => {
                 self.merge(view, &unused.agent, cpus_milli - reserved, now)
             }
-            // Without free CPU only several workers can be merged, and those are looked at when they have mined for a while.
+            // Without free CPU, a merger needs several workers. `look_at` has scheduled a check of such agents.
             _ => Vec::new(),
         }
     }
@@ -135,7 +135,7 @@ impl Merge {
         let cpus = |task: &&Task| task.record.cpus_milli();
         let Some(biggest) = workers.iter().map(cpus).max() else { return Vec::new() };
         if !workers.iter().all(is_settled) {
-            // One of them may never mine for long, so the agent is looked at again later.
+            // One of the workers may never mine for long, so the agent is checked again later.
             if workers.len() > 1 {
                 self.due.add(now + SETTLED, agent.to_owned());
             }

@@ -1,7 +1,7 @@
-//! The master is asked for the states of tasks, until there is an answer for each.
+//! Asks the master for the states of tasks until there is an answer for each task.
 //!
-//! See "Reconciliation" in Mesos' documentation. A master does not answer for a task whose agent may still return, so it is asked
-//! again, with growing pauses. Implicit reconciliation, for all tasks, finds tasks without a record.
+//! See "Reconciliation" in Mesos' documentation. A master does not answer for a task whose agent may still return, so the request
+//! is repeated with growing pauses. Implicit reconciliation covers all tasks, so it also finds tasks without a record.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,17 +20,17 @@ use crate::fleet::{DeadlineQueue, Task};
 const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 /// The time between two implicit requests.
 const IMPLICIT: Duration = Duration::from_secs(15 * 60);
-/// The master is asked for a task that has had no update for so long after its launch.
+/// The master is asked about a task that has had no update this long after its launch.
 const LAUNCH_DOUBT: Duration = Duration::from_secs(10);
 
 /// The policy.
 #[derive(Debug)]
 pub(super) struct Reconcile {
     random: StdRng,
-    /// The tasks that were asked for and have had no update since.
+    /// The tasks that the master was asked about and that have had no update since.
     waiting: BTreeSet<String>,
     backoff: Backoff,
-    /// When the tasks in `waiting` are asked for again.
+    /// When the master is asked again about the tasks in `waiting`.
     next: Option<Instant>,
     /// When the next implicit request is due.
     implicit: Option<Instant>,
@@ -68,7 +68,7 @@ impl Policy for Reconcile {
 }
 
 impl Reconcile {
-    /// Begins anew after each subscription.
+    /// Starts over after each subscription.
     fn begin(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         self.backoff.reset();
         (self.next, self.implicit) = (None, None);
@@ -83,8 +83,7 @@ impl Reconcile {
         let idle = self.waiting.is_empty();
         self.add_silent_launches(view, now);
         if all {
-            // For a task that the master has forgotten, with an agent that stayed away, there is an answer only to an explicit
-            // request.
+            // If the master has forgotten a task and its agent has not returned, the master answers only an explicit request.
             let live = view.fleet.active().filter(|task| task.may_live());
             self.waiting.extend(live.map(|task| task.id().to_owned()));
         }
@@ -102,7 +101,7 @@ impl Reconcile {
         self.waiting.extend(silent.into_iter().map(|id| id.to_string()));
     }
 
-    /// Asks for all tasks that have had no update, if it is time.
+    /// Asks about all tasks in `waiting`, if a request is due.
     fn ask(&mut self, view: &View<'_>, idle: bool, now: Instant) -> Vec<Intent> {
         if self.waiting.is_empty() {
             self.backoff.reset();

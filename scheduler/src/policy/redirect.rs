@@ -1,7 +1,7 @@
 //! Workers that outlive their server (`--on-server-loss=repoint`) are redirected to the next one.
 //!
-//! A message to an executor may be lost, so it is repeated until the worker's live messages say that it mines at the new server.
-//! The worker's record changes only then, so that a restarted scheduler redirects all workers that have not confirmed.
+//! A message to an executor may be lost, so it is repeated until the worker's live messages show that the worker mines at the new
+//! server. Only then does the worker's record change, so a restarted scheduler redirects all workers that have not confirmed.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -17,9 +17,9 @@ use crate::user_notice::UserNotice;
 
 /// The time between two messages to one worker.
 const SEND_AGAIN: Duration = Duration::from_secs(5);
-/// A worker that does not go after so many messages is replaced.
+/// A worker that has not switched servers after this many messages is replaced.
 const MAX_MESSAGES: u32 = 12;
-/// Executors can be redirected since this version of the wire form.
+/// The first version of the wire format whose executors can be redirected.
 pub(super) const REDIRECTED_SINCE: u32 = 2;
 
 /// The messages that redirect a worker to a server.
@@ -34,7 +34,7 @@ struct Redirect {
 /// The policy.
 #[derive(Debug, Default)]
 pub(super) struct Redirects {
-    /// By worker.
+    /// The last redirect of each worker, by the worker's id.
     sent: HashMap<String, Redirect>,
 }
 
@@ -52,10 +52,10 @@ impl Policy for Redirects {
 }
 
 impl Redirects {
-    /// Redirects workers whose server is gone to an open one, again and again until they confirm it.
+    /// Redirects workers whose server is gone to an open server, repeatedly until each worker confirms.
     fn send_all(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         let Some((server, address)) = view.fleet.least_busy_server() else { return Vec::new() };
-        // Before TASK_STARTING there is no executor, and while the agent is unreachable there is no way to it.
+        // Before TASK_STARTING there is no executor, and messages do not reach an unreachable agent.
         let receives = |worker: &&Task| {
             let state = worker.state();
             let present = matches!(state, Some(TaskState::TaskStarting | TaskState::TaskRunning));
@@ -75,7 +75,7 @@ impl Redirects {
         }
         let times = sent.map_or(0, |sent| sent.times);
         if times >= MAX_MESSAGES || worker.version.is_some_and(|version| version < REDIRECTED_SINCE) {
-            let why = "it does not go to the new server";
+            let why = "it does not switch to the new server";
             return vec![Intent::notify_given_up(&id, why), Intent::End(id)];
         }
         let redirect = Redirect { server: server.id().to_owned(), at: now, times: times + 1 };
@@ -84,7 +84,7 @@ impl Redirects {
         vec![Intent::Call(Call::Message { executor: id, agent: worker.agent().to_owned(), data })]
     }
 
-    /// Assigns a worker to the server where its live message says that it mines.
+    /// Assigns a worker to the server that its live message names.
     fn confirm(&mut self, view: &View<'_>, worker: &str) -> Vec<Intent> {
         let Some(task) = view.fleet.get(worker).filter(|task| is_redirected(view, task)) else {
             return Vec::new();

@@ -1,5 +1,5 @@
-//! Tasks that ended long ago retire: of them only their number, their last state as a count, and their part of a sum in the
-//! ledger remain. Their records stay on disk, except for failed launches.
+//! Retires tasks that ended long ago. In memory, only the task number, a count of last states and a sum in the ledger are kept.
+//! The task's record stays on disk, unless the launch failed.
 
 use std::time::{Duration, Instant};
 
@@ -9,12 +9,12 @@ use crate::task_id::task_number;
 
 /// How long a task is kept after its last update.
 const KEEP_FINAL: Duration = Duration::from_secs(600);
-/// How long other tasks are kept: a lost task may return, and a task that has ended only by the master's account may send more
+/// How long other tasks are kept: a lost task may return, and a task whose end only the master has reported may send more
 /// updates. After this time an update is only persisted, and the task is killed if it is alive.
 const KEEP_LOST: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The time between two checks.
 const CHECK_EVERY: Duration = Duration::from_secs(60);
-/// How many tasks retire by one change of the store, at most.
+/// Maximum number of tasks that retire in one change of the store.
 const AT_ONCE: usize = 500;
 
 /// The policy.
@@ -44,7 +44,8 @@ impl Policy for Retire {
     }
 }
 
-/// Whether a task is not needed any more. A task without a number cannot be recognized after it has retired.
+/// Whether a task is no longer needed. A task without a number in its id could not be recognized after it has retired, so it
+/// never retires.
 fn may_retire(view: &View<'_>, task: &Task) -> bool {
     let needed = task.pending_uuid.is_some() || view.fleet.servers.contains_key(task.id());
     task_number(task.id()).is_some() && !needed

@@ -1,4 +1,4 @@
-//! A server that does not start, gives no work, or is on an unreachable agent is replaced.
+//! Replaces a server that does not start, provides no work, or is on an unreachable agent.
 
 use std::time::{Duration, Instant};
 
@@ -8,9 +8,9 @@ use super::unreachable::UNREACHABLE;
 use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::Task;
 
-/// A server that does not listen after this time is replaced. It must be long enough to fetch and start the executor.
+/// A server that does not listen after this time is replaced. The time must be long enough to fetch and start the executor.
 pub const SERVER_START: Duration = Duration::from_secs(180);
-/// A server that runs but gives no work is replaced after this time.
+/// A server that runs but provides no work is replaced after this time.
 pub const ILL_SERVER: Duration = Duration::from_secs(60);
 
 /// The policy.
@@ -41,12 +41,12 @@ fn why(server: &Task, now: Instant) -> Option<&'static str> {
     let long_ago = |at: Option<Instant>, limit| at.is_some_and(|at| now.duration_since(at) >= limit);
     match server.state()? {
         TaskState::TaskUnreachable if long_ago(server.since(), UNREACHABLE) => {
-            Some("its agent does not answer")
+            Some("its agent is unreachable")
         }
         TaskState::TaskStaging | TaskState::TaskStarting if long_ago(server.launched(), SERVER_START) => {
-            Some("it does not come up")
+            Some("it did not start in time")
         }
-        TaskState::TaskRunning if long_ago(server.unhealthy_since(), ILL_SERVER) => Some("it gives no work"),
+        TaskState::TaskRunning if long_ago(server.unhealthy_since(), ILL_SERVER) => Some("it sends no work"),
         _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! What becomes of the workers when their server is gone.
+//! Ends or keeps the workers of a lost server.
 
 use std::time::Instant;
 
@@ -30,7 +30,7 @@ fn lost(view: &View<'_>, server: &str) -> Vec<Intent> {
     let (kept, ended): (Vec<&Task>, Vec<&Task>) =
         workers.partition(|worker| keeps && worker.running_since.is_some());
     let never_ran = view.fleet.get(server).is_none_or(|server| server.running_since.is_none());
-    // A failure that launches have in common was told once.
+    // The user was already told of a failure that launches have in common.
     let is_told = view.fleet.common_failure().is_some() && never_ran;
     let notice = (!view.run.ending && !is_told).then(|| {
         let workers = if keeps { kept.len() } else { ended.len() };

@@ -1,4 +1,4 @@
-//! Workers that are kept for the next server may take all resources there are. If no offer is enough for a server, one of these
+//! Workers that are kept for the next server may occupy all resources. If no offer is large enough for a server, one of these
 //! workers is ended.
 
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::constraints::{Occupancy, TentativeOccupancy, all_allow};
 use crate::fleet::Task;
 use crate::user_notice::UserNotice;
 
-/// A worker is ended if no offer was enough for a new server for so long.
+/// A worker is ended if no offer was large enough for a new server for this long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The policy.
@@ -34,7 +34,7 @@ impl Policy for ServerPreemption {
         if now.duration_since(since) < PATIENCE {
             return Vec::new();
         }
-        // If the resources of this worker are not enough, the next one is ended later.
+        // If the resources of this worker are not enough, another worker is ended later.
         self.waiting_since = Some(now);
         let Some(task) = most_dispensable(view, now) else { return Vec::new() };
         vec![Intent::Notify(UserNotice::Preempted(task.clone())), Intent::End(task)]
@@ -55,7 +55,7 @@ fn most_dispensable(view: &View<'_>, now: Instant) -> Option<String> {
     };
     // A server cannot use revocable CPU.
     let candidates = redirect::waiting(view).filter(|_| !placement.revocable).filter(helps);
-    // A worker with too little CPU may have enough together with what is free on its agent.
+    // The CPU of a smaller worker may be enough together with the free CPU on its agent.
     let cost = |task: &&Task| {
         let cpus = task.record.cpus_milli();
         (cpus < needed, if cpus < needed { u64::MAX - cpus } else { cpus })

@@ -1,5 +1,5 @@
-//! The shutdown: KILL workers → their last reports are persisted and acknowledged → KILL servers likewise → TEARDOWN. Each step
-//! has a deadline. Without teardown, the tasks go on, and only changes on their way to the disk are waited for.
+//! The shutdown: KILL the workers → persist and acknowledge their last reports → do the same with the servers → TEARDOWN. Each
+//! step has a deadline. Without teardown, the tasks keep running, and the shutdown only waits until all changes are on disk.
 
 use std::time::{Duration, Instant};
 
@@ -12,18 +12,18 @@ use crate::user_notice::UserNotice;
 
 /// How long the tasks of one kind may take to end. Mesos' own grace period is shorter.
 const STEP: Duration = Duration::from_secs(15);
-/// How long the disk may take.
+/// How long writing to disk may take in a shutdown without teardown.
 const PERSIST: Duration = Duration::from_secs(5);
 
 /// How far the shutdown has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) enum Shutdown {
-    /// It has not begun.
+    /// The shutdown has not begun.
     #[default]
     No,
-    /// The tasks go on. Changes on their way to the disk are waited for, until this deadline.
+    /// The tasks keep running. The shutdown waits until all changes are on disk, or until this deadline.
     Leaving(Instant),
-    /// The tasks of this kind are to end, until this deadline.
+    /// The tasks of this kind are to end by this deadline.
     Ending(TaskKind, Instant),
     /// Nothing is left to do.
     Done,
@@ -82,7 +82,7 @@ impl Shutdown {
         intents
     }
 
-    /// Begins the next step if the present one is done.
+    /// Begins the next step if the present one is done or overdue.
     fn next(&mut self, view: &View<'_>, now: Instant) -> Option<Vec<Intent>> {
         match *self {
             Self::No | Self::Done => None,
@@ -111,8 +111,8 @@ impl Shutdown {
     }
 }
 
-/// Whether tasks of this kind are still to end, or changes are on their way to the disk. A task on an unreachable agent is not
-/// waited for: TEARDOWN ends it when the agent returns.
+/// Whether tasks of this kind have not ended yet, or changes are not on disk yet. The shutdown does not wait for a task on an
+/// unreachable agent: TEARDOWN ends that task when the agent returns.
 fn is_waited_for(view: &View<'_>, kind: TaskKind) -> bool {
     let active = view.fleet.count(kind);
     active.tasks > active.unreachable || view.unpersisted > 0

@@ -1,6 +1,6 @@
-//! Tasks that run by Mesos' account but have stopped sending live messages are replaced, and so are workers that do not get
-//! beyond TASK_STARTING. A stuck executor would keep its resources for ever, and a stuck server all its workers too. Mesos
-//! itself does not supervise executors.
+//! Replaces tasks that are in TASK_RUNNING but have stopped sending live messages, and workers that stay in TASK_STARTING. A
+//! stuck executor would keep its resources forever, and a stuck server would keep those of its workers, too. Mesos itself does
+//! not supervise executors.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,8 @@ use mesos::v1::TaskState;
 use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::{DeadlineQueue, INTERVALS_WAITED, Task};
 
-/// A worker of ours that gets no work ends by itself after a minute. If it has not after this time, it is stuck.
+/// Our own worker ends by itself if it gets no work for a minute. A worker that is still in TASK_STARTING after this time is
+/// stuck.
 const WORKER_START: Duration = Duration::from_secs(120);
 
 /// The policy.
@@ -72,20 +73,21 @@ fn deadline(view: &View<'_>, task: &Task) -> Option<(Instant, &'static str)> {
     match task.state()? {
         TaskState::TaskRunning => {
             let since = task.silent_since?.max(task.since()?);
-            Some((since + patience(view, task), "it says nothing any more"))
+            Some((since + patience(view, task), "it has stopped sending messages"))
         }
         // A user's own image may take any time to start.
         TaskState::TaskStarting
             if task.is_worker() && view.settings.template.programs.is_ours(task.record.kind) =>
         {
-            Some((task.launched()?.max(task.since()?) + WORKER_START, "it does not come up"))
+            Some((task.launched()?.max(task.since()?) + WORKER_START, "it did not start in time"))
         }
         _ => None,
     }
 }
 
-/// How long a task may be silent: some of its intervals. A worker that was sent longer intervals may use them before its next
-/// message says so. A worker without any message may have been sent them by an earlier run of the scheduler.
+/// How long a task may be silent: several of its live intervals. A worker that was sent longer intervals may use them before its
+/// next message confirms them. If a worker has not sent any message yet, an earlier run of the scheduler may have sent it longer
+/// intervals.
 fn patience(view: &View<'_>, task: &Task) -> Duration {
     let may_use_others = task.is_worker() && (task.tells_intervals || task.live.is_none());
     let others = view.fleet.worker_intervals.filter(|_| may_use_others);

@@ -1,5 +1,4 @@
-//! Surplus tasks are ended: servers that were given up, their workers, and workers that return when others have taken their
-//! slots.
+//! Ends surplus tasks: servers that were given up, their workers, and workers that return when others have taken their slots.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! Notices to the user about what becomes of tasks.
+//! Notifies the user when tasks run, fail or end.
 
 use std::time::Instant;
 
@@ -87,7 +87,7 @@ fn ended(view: &View<'_>, ended: &TaskEnd) -> Option<UserNotice> {
     })
 }
 
-/// Whether the task failed like others that the user was told of together.
+/// Whether the task's failure is the common failure that the user was already told of.
 pub(super) fn is_common(view: &View<'_>, ended: &TaskEnd) -> bool {
     view.fleet
         .common_failure()
@@ -108,7 +108,7 @@ pub struct TaskEnd {
 }
 
 impl TaskEnd {
-    /// Reason and message, for people.
+    /// The reason and the message, for display.
     pub(super) fn why(&self) -> String {
         let reason = self.reason.map(|reason| format!(" ({})", reason.as_str_name())).unwrap_or_default();
         let message = self.message.as_deref().filter(|message| !message.is_empty());
@@ -116,7 +116,7 @@ impl TaskEnd {
     }
 }
 
-/// A hint for a failed fetch of the executor: most likely the agent does not reach this scheduler.
+/// A hint for a failed fetch of the executor: most likely the agent cannot reach this scheduler.
 pub(super) fn advice(view: &View<'_>, ended: &TaskEnd) -> String {
     let launch = ended.reason == Some(task_status::Reason::ContainerLaunchFailed);
     let fetch = ended.message.as_ref().is_some_and(|message| message.contains("fetch"));

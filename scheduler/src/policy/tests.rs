@@ -1,4 +1,4 @@
-//! Tests of single policies with a fleet. The tests in `core` are about all policies together.
+//! Tests of single policies with a fleet. The tests in `core` cover all policies together.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::task_info::ExternalPool;
 const SECOND: Duration = Duration::from_secs(1);
 const SERVER: &str = "miner-server-1";
 
-/// A fleet, and all else that a policy may look at.
+/// A fleet, and everything else that a policy can read.
 struct Stage {
     settings: Settings,
     run: RunState,
@@ -27,7 +27,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// With a subscription, without tasks.
+    /// A stage with a subscription and without tasks.
     fn new(settings: Settings) -> Self {
         let now = Instant::now();
         let mut run = RunState::new(now);
@@ -37,7 +37,7 @@ impl Stage {
         Self { settings, run, fleet, history, now }
     }
 
-    /// The same with a running server in service.
+    /// A stage with a subscription and a running server in service.
     fn with_server(settings: Settings) -> Self {
         let mut stage = Self::new(settings);
         let now = stage.now;
@@ -69,13 +69,13 @@ impl Stage {
         change
     }
 
-    /// The same, as an event.
+    /// Changes the state of a task, and returns the event for policies.
     fn alive(&mut self, id: &str, state: TaskState) -> PolicyEvent {
         let change = self.set_state(id, state);
         PolicyEvent::Alive { task: id.to_owned(), state, change }
     }
 
-    /// Short forms of a policy's intents.
+    /// Passes an event to a policy. Returns short forms of the policy's intents.
     fn on(&mut self, rule: &mut dyn Policy, event: &PolicyEvent) -> Vec<String> {
         self.run.hear_master(self.now);
         let view = View {
@@ -88,7 +88,7 @@ impl Stage {
         rule.on_event(&view, event, self.now).iter().map(short).collect()
     }
 
-    /// Likewise at a tick after a while.
+    /// Passes a tick to a policy after `time`. Returns short forms of the policy's intents.
     fn later(&mut self, rule: &mut dyn Policy, time: Duration) -> Vec<String> {
         self.now += time;
         self.on(rule, &PolicyEvent::Tick)

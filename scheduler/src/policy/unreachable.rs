@@ -1,5 +1,5 @@
-//! Workers on unreachable agents. After a while others may take their slots: Mesos forgets an agent that is gone for good only
-//! after weeks. A worker that returns when its slot is taken is ended by `surplus`.
+//! Releases the slots of workers on unreachable agents after a while, so that others may take them: Mesos takes weeks to forget
+//! an agent that never returns. A worker that returns when its slot is taken is ended by `surplus`.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,8 @@ use mesos::v1::TaskState;
 use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::DeadlineQueue;
 
-/// Others may take the slot of a worker that is unreachable for so long. A server is replaced.
+/// Others may take the slot of a worker that has been unreachable for this long. A server that has been unreachable for this long
+/// is replaced.
 pub(super) const UNREACHABLE: Duration = Duration::from_secs(60);
 
 /// The policy.

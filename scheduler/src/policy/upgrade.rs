@@ -1,8 +1,8 @@
-//! Workers whose executor cannot be redirected are replaced, one after the other.
+//! Replaces workers whose executor cannot be redirected, one at a time.
 //!
-//! An executor with an earlier version of the wire form is not replaced for that alone: each version since
-//! [`OLDEST_VERSION`](::task::OLDEST_VERSION) is read. But where workers are to outlive their server, a worker that cannot be
-//! redirected to the next server would be lost with this one.
+//! An earlier version of the wire format alone is no reason to replace an executor: the scheduler reads each version since
+//! [`OLDEST_VERSION`](::task::OLDEST_VERSION). But where workers are to outlive their server, a worker that cannot be redirected
+//! to the next server would be lost with the present one.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -12,16 +12,16 @@ use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::Task;
 use crate::user_notice::UserNotice;
 
-/// The least time between two replacements.
+/// Minimum time between two replacements.
 const APART: Duration = Duration::from_secs(60);
-/// The next worker is replaced when the last one's successor mines, or after this time.
+/// The next worker is replaced when the successor of the previous one mines, or after this time.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The last replacement.
 #[derive(Clone, Copy, Debug)]
 struct Replacement {
     at: Instant,
-    /// How many workers ran then.
+    /// The number of workers that ran at that time.
     running: usize,
 }
 

@@ -40,7 +40,7 @@ fn frozen_server(mut mining: MiningHarness) {
     mining.recovers(Instant::now(), |mining| mining.tasks().is_disjoint(&old));
     let (summary, ended) = mining.end();
     assert_eq!(summary.tasks, BTreeMap::from([("TASK_FAILED".into(), 1), ("TASK_KILLED".into(), 5)]));
-    let why = |line: &String| line.contains(&server.id) && line.contains("it says nothing any more");
+    let why = |line: &String| line.contains(&server.id) && line.contains("it has stopped sending messages");
     assert!(ended.stderr.iter().any(why), "{ended:#?}");
 }
 

@@ -90,9 +90,7 @@ fn without_a_limit_in_live_messages_the_servers_memory_decides() {
     script.wait(Duration::from_secs(1));
     assert_eq!(
         remarks(&script),
-        [
-            "the server is full, with 69 workers: for more, give it more memory than 33 MB (--server-mem)"
-        ]
+        ["the server is full, with 69 workers: for more, give it more memory than 33 MB (--server-mem)"]
     );
 }
 

@@ -14,21 +14,21 @@ const STEP: Duration = Duration::from_millis(500);
 enum Fate {
     Runs,
     Ends(TaskState, Option<Reason>),
-    /// The task runs, and crashes at once.
+    /// The task runs, and crashes immediately.
     Crashes,
-    /// The given outcome, after a while.
+    /// The given outcome, after the given time.
     After(Duration, &'static Fate),
 }
 
 const CRASH: Fate = Fate::Ends(TaskState::TaskFailed, Some(Reason::ExecutorTerminated));
 
-/// Agents whose resources are offered again when their filters have ended, and the tasks that run there.
+/// Agents whose resources are offered again when their filters have expired, and the tasks that run on them.
 struct Agents {
     script: Script,
     fates: Vec<Fate>,
     refused: BTreeMap<String, Instant>,
     running: BTreeMap<String, String>,
-    /// The outcomes of tasks, and when they happen. Until then the tasks occupy their agents.
+    /// The outcomes of tasks, and when they happen. Until then, the tasks occupy their agents.
     later: Vec<(Instant, String, String, Fate)>,
     suppressed: bool,
     launches: usize,
@@ -61,7 +61,7 @@ impl Agents {
         }
     }
 
-    /// Offers free agents. What a server leaves on its agent is not offered.
+    /// Offers the resources of free agents. The unused resources of the server's agent are not offered.
     fn offer(&mut self) {
         let now = self.script.now;
         let free = (0..self.fates.len()).map(|n| format!("agent{n}")).filter(|agent| {
@@ -187,7 +187,7 @@ fn a_common_failure_is_tried_on_few_agents_until_it_is_over() {
         assert_eq!(agents.told(), (1, 1), "{:#?}", agents.told);
         assert!(agents.script.state.overview(agents.script.now).unused.texts.is_empty());
 
-        // The failed launches are a sum by now, in memory and on disk, and no task number is used again.
+        // By now, only a sum of the failed launches is kept, in memory and on disk. No task number is used again.
         agents.pass(MINUTE * 15);
         assert_eq!(agents.script.state.fleet.all().count(), 50);
         assert_eq!(agents.script.state.summary(agents.script.now).tasks["TASK_FAILED"], failed);
@@ -211,7 +211,7 @@ fn slow_successful_launches_are_soon_made_on_all_agents() {
     }
 }
 
-/// The outcome may come while other launches still wait for it, or later.
+/// The failures may come while other launches still wait for these outcomes, or later.
 #[test]
 fn the_failures_of_one_burst_make_one_pause() {
     for seconds in [80, 100, 200] {
@@ -291,7 +291,7 @@ fn some_bad_agents_among_many_good_ones_limit_nothing() {
         assert_eq!(agents.running.len(), 116);
         agents.pass(MINUTE * 8);
         assert_eq!(agents.told(), (0, 0));
-        // A launch that succeeds late does not wait for others.
+        // A new launch is not limited by the failures on a few bad agents.
         agents.fates.push(Fate::Runs);
         agents.pass(Duration::from_secs(1));
         assert!(agents.running.contains_key("agent120"));
@@ -338,7 +338,7 @@ fn a_killed_worker_is_not_a_failure() {
     assert_eq!((agents.told(), agents.running.len()), ((0, 0), 20));
 }
 
-/// Its row is gone. Repeated updates change nothing, and its accounts are recorded once.
+/// The row of the retired launch is gone. Repeated updates change nothing, and the accounts of the launch are recorded once.
 #[test]
 fn a_retired_failed_launch_counts_once() {
     for (state, reported) in [(TaskState::TaskFailed, false), (TaskState::TaskDropped, true)] {
@@ -369,7 +369,7 @@ fn a_retired_failed_launch_counts_once() {
     }
 }
 
-/// Schedulers lead in turn, on machines with and without a state folder.
+/// Several schedulers lead in turn, on machines with and without a state folder.
 #[test]
 fn failed_launches_count_once_when_another_scheduler_leads() {
     let mut agents = Agents::new(settings(), vec![CRASH; 20]);

@@ -143,7 +143,7 @@ fn an_update_without_a_report_is_no_bad_report() {
     assert!(script.notices.is_empty(), "{:?}", script.notices);
 }
 
-/// An answer to RECONCILE brings the tasks to light.
+/// An answer to RECONCILE reveals tasks without a record.
 #[test]
 fn unknown_tasks_in_answers_to_reconcile_are_killed() {
     let mut script = Script::with_workers();

@@ -15,7 +15,7 @@ use super::*;
 use crate::offers::{Placement, WorkerLimits};
 use crate::task_info::ExternalPool;
 
-/// Longer than all pauses together: those of agents, of filters, of silence, and a merger.
+/// Longer than all waiting times together: agent pauses, filters, the silence timeout, and a merger.
 const RECOVERY: Duration = Duration::from_secs(45 * 60);
 
 impl Cluster {
@@ -42,7 +42,7 @@ impl Cluster {
         }
     }
 
-    /// Ends all faults. Returns what is still wrong after a while, if anything.
+    /// Ends all faults. Returns the fault in the state that remains after a while, if any.
     fn end_faults(&mut self) -> Result<(), String> {
         (self.slow_disk, self.fate) = (false, None);
         for which in 0..self.agents() {
@@ -90,7 +90,7 @@ proptest! {
         let placement = Placement { limits, ..Placement::default() };
         let mut settings = Settings { placement, ..settings_where(|options| options.on_server_loss = on_server_loss) };
         settings.template.pool = (way == 2).then(pool);
-        // The intervals depend on each single worker.
+        // Each single worker changes the intervals.
         settings.template.options.live_interval = Duration::from_secs(1);
         settings.options.live_messages_per_second = NonZeroU32::MIN;
         settings.options.reports_per_second = NonZeroU32::MIN;

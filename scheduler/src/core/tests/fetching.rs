@@ -13,7 +13,7 @@ fn offers(agents: std::ops::Range<u32>) -> Event {
     Event::Offers(agents.map(|n| offer(&format!("o{n}"), &format!("agent{n:04}"), 1.0, 512)).collect())
 }
 
-/// For how long offers were declined, in seconds.
+/// How long offers were declined, in seconds.
 fn refused(script: &Script) -> Vec<u64> {
     let times = |call: &Call| match call {
         Call::Decline { refuse, .. } => Some(refuse.as_secs()),
@@ -49,7 +49,7 @@ fn waiting_agents_fetch_when_others_have_the_executor() {
     let said = script.state.overview(script.now).unused.texts;
     assert!(said[0].contains("936 wait"), "{said:?}");
     assert!(script.notices.contains(&UserNotice::Remark(said[0].clone())));
-    // They fetch the executor in ten seconds: 6.4 agents a second.
+    // These agents fetch the executor in ten seconds: 6.4 agents per second.
     (0..9).for_each(|_| tell(&mut script, 6.4));
     script.now += Duration::from_secs(9);
     start(&mut script, &first);
@@ -60,7 +60,7 @@ fn waiting_agents_fetch_when_others_have_the_executor() {
     assert!((100..=150).contains(&next.len()), "{}", next.len());
     script.clear();
     start(&mut script, &next);
-    // Further tasks are launched at once on agents that have the executor.
+    // Further tasks are launched immediately on agents that have the executor.
     script.event(offers(0..10));
     script.write();
     assert_eq!(script.launched().len(), 10);

@@ -1,11 +1,11 @@
-//! Goes on with a state folder of format 1.
+//! Resumes with a state folder of format 1.
 
 use std::collections::BTreeSet;
 
 use super::*;
 use crate::store::memory::{folder_of_format_1, tree_of_format_1};
 
-/// Begins with that state folder, subscribes, and gets the master's answers.
+/// Starts with the recovered state, subscribes, and gets the master's answers.
 fn go_on(recovered: RecoveredState) -> Script {
     let mut script = Script::new();
     script.state = State::new(settings(), recovered, Duration::from_secs(60), script.now);
@@ -37,7 +37,7 @@ fn tasks_sums_and_counts_are_recovered_and_no_task_is_killed() {
     for recovered in [folder_of_format_1(), tree_of_format_1()] {
         let next_number = recovered.next_number;
         let script = go_on(recovered);
-        // The earlier program had found these two running without a record, and was ending them.
+        // The earlier program had found these two tasks running without a record, and was ending them.
         let killed: BTreeSet<&str> = script.killed().into_iter().collect();
         assert_eq!(killed, ["miner-server-778", "miner-worker-777"].into());
         assert_eq!(next_number, 780);

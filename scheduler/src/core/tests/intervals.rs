@@ -23,7 +23,7 @@ fn slow() -> Settings {
 }
 
 impl Script {
-    /// A live message of a worker with these intervals; `None` for an executor of an earlier version.
+    /// Delivers a live message of a worker with these intervals; `None` for an executor of an earlier version.
     fn say(&mut self, task: &str, intervals: Option<Intervals>) {
         let live = Live::Worker(WorkerLive { intervals, hashrate: 1.0, ..WorkerLive::default() });
         self.event(Event::Message { executor: task.into(), data: live.encode() });
@@ -43,7 +43,7 @@ impl Script {
         all
     }
 
-    /// The intervals in the specifications of the workers launched since then.
+    /// The intervals in the specifications of the workers launched since the last call of this function.
     fn specified(&mut self) -> Vec<Intervals> {
         let tasks = self.calls.iter().flat_map(|call| match call {
             Call::Accept { tasks, .. } => &tasks[..],
@@ -68,7 +68,7 @@ impl Script {
     }
 }
 
-/// Two workers with the 2 s of their specifications.
+/// Two workers that use the interval of 2 s in their specifications.
 fn two_workers() -> Script {
     let mut script = Script::workers_of(slow());
     for worker in ["miner-worker-2", "miner-worker-3"] {
@@ -79,7 +79,7 @@ fn two_workers() -> Script {
     script
 }
 
-/// The same with a third worker that was just launched.
+/// Like [`two_workers`], plus a third worker that was just launched.
 fn three_workers() -> Script {
     let mut script = two_workers();
     script.offer_on(&["c".into()]);

@@ -25,7 +25,7 @@ fn constrained(constraint: &str) -> Placement {
     Placement { workers: vec![constraint.parse().unwrap()], ..Placement::default() }
 }
 
-/// The CPU of the workers launched so far, thousandths.
+/// The CPU of the workers launched so far, in thousandths.
 fn cpus(script: &Script) -> Vec<u64> {
     let cpus = |notice: &UserNotice| match notice {
         UserNotice::Launched { cpus_milli, .. } => Some(*cpus_milli),
@@ -84,7 +84,7 @@ fn an_agent_is_filled_with_workers_by_one_call() {
     assert_eq!(cpus(&script), [1000, 1000, 1000]);
 }
 
-/// Only few workers are launched until one of them runs. Then the rest of the agent's resources is asked for, once.
+/// Only a few workers are launched until one of them runs. Then the scheduler asks once for the rest of the agent's resources.
 #[test]
 fn the_rest_of_an_agent_is_used_when_one_of_the_first_workers_runs() {
     let limits = WorkerLimits { worker_cpus_milli: Some(1000), ..WorkerLimits::default() };
@@ -115,7 +115,7 @@ fn one_call_launches_only_the_workers_that_are_still_wanted() {
     let mut script = script(Placement { limits, ..Placement::default() });
     script.event(Event::Offers(vec![offer("b", "b", 3.0, 512)]));
     script.clear();
-    // The launch that holds the offers, and another one.
+    // The launch that holds the offers, and another launch, are no longer wanted.
     for unwanted in ["miner-worker-2", "miner-worker-4"] {
         script.state.fleet.want_end(unwanted, script.now);
     }

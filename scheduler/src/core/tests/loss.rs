@@ -275,7 +275,7 @@ fn the_user_is_told_of_terminated_executors_and_removed_agents() {
     assert_eq!(said, expected);
 }
 
-/// A restarted scheduler does not know the server's health from an update.
+/// A restarted scheduler learns the server's health from an answer to RECONCILE, not from an update.
 #[test]
 fn a_server_that_is_unhealthy_by_the_masters_account_is_replaced() {
     let mut script = Script::with_workers();
@@ -321,7 +321,7 @@ fn a_server_that_gives_no_work_for_long_is_replaced() {
         script
             .notices
             .iter()
-            .any(|notice| { notice.to_string() == "giving up on miner-server-1: it gives no work" })
+            .any(|notice| { notice.to_string() == "giving up on miner-server-1: it sends no work" })
     );
     assert!(script.killed().contains(&"miner-server-1"));
     script.event(Event::Offers(vec![offer("o9", "c", 2.0, 1024)]));

@@ -6,7 +6,7 @@ fn away(begins_in: Duration) -> Unavailability {
     Unavailability { begins_in, lasts: Some(10 * MINUTE) }
 }
 
-/// An inverse offer whose id is made of the agent's.
+/// An inverse offer whose id is derived from the agent's id.
 fn wanted_back(agent: &str, begins_in: Duration) -> Event {
     let agent = agent.to_owned();
     Event::InverseOffers(vec![InverseOffer {
@@ -55,7 +55,7 @@ fn an_agent_is_drained_before_maintenance_and_used_again_afterwards() {
     assert_eq!(script.launched(), ["miner-worker-4"]);
 }
 
-/// Mesos repeats inverse offers while the plan stands, which may be weeks. It rescinds only those without an answer.
+/// Mesos repeats inverse offers while the plan stands, which may be weeks. It rescinds only inverse offers without an answer.
 #[test]
 fn repeated_inverse_offers_leave_nothing_behind() {
     let mut script = Script::with_workers();

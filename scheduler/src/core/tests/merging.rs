@@ -1,6 +1,6 @@
 use super::*;
 
-/// Workers that were launched one after the other on agent `b`, from miner-worker-2 on.
+/// Workers that were launched in sequence on agent `b`, starting with miner-worker-2.
 fn with_pieces(cpus: &[f64]) -> Script {
     let mut script = Script::with_server();
     for (i, cpus) in cpus.iter().enumerate() {
@@ -97,7 +97,7 @@ fn a_third_worker_that_never_runs_does_not_prevent_a_merger() {
             script.write();
             assert_eq!(script.launched(), ["miner-worker-4"]);
         } else {
-            // The offer is rescinded while the launch is on its way to a slow disk.
+            // The offer is rescinded while the launch is being written to a slow disk.
             script.wait(Duration::from_secs(15));
             script.event(Event::Rescinded("p9".into()));
             script.write();

@@ -1,4 +1,4 @@
-//! A model of a small cluster on which anything happens in any order. Nothing is acknowledged or launched before it is on disk,
+//! A model of a small cluster in which events happen in any order. Nothing is acknowledged or launched before it is on disk,
 //! there are never two servers, tasks take no more CPU than offered, and the totals are exact in the end, whatever was repeated,
 //! reordered, lost with a process or persisted late.
 
@@ -89,7 +89,7 @@ impl Model {
         assert!(taken <= used.iter().map(|(_, cpus)| cpus).sum(), "more CPU than offered");
     }
 
-    /// Returns the task's CPU.
+    /// Launches a task. Returns the task's CPU.
     fn launch(&mut self, task: &mesos::v1::TaskInfo) -> u64 {
         let id = task.task_id.value.clone();
         assert!(self.script.disk.knows(&id), "{id} is launched before it is written");
@@ -121,7 +121,7 @@ impl Model {
         }
     }
 
-    /// A worker follows an instruction at once, if the message arrives.
+    /// A worker follows an instruction immediately, if the message arrives.
     fn instructed(&mut self, id: &str, data: &[u8]) {
         let Instruction::MineAt { pool } = Instruction::decode(data).unwrap() else { return };
         self.next += 1;
@@ -293,7 +293,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
-    /// Likewise with schedulers on several machines, most of which have only a part of the records.
+    /// Several schedulers lead in turn on different machines, most of which have only a part of the records.
     #[test]
     fn sums_are_exact_whoever_leads(
         actions in prop::collection::vec((0u8..22, any::<u16>()), 0..250),
@@ -316,7 +316,7 @@ proptest! {
         prop_assert_eq!(model.script.state.history.ledger.sum().0.worker.accepted, accepted);
         prop_assert_eq!(model.script.disk.shared().ledger.sum(), model.script.state.history.ledger.sum());
         model.script.disk.assert_agreement();
-        // Of tasks that ended only sums are left.
+        // Only sums are left of tasks that have ended.
         model.script.finished = false;
         model.script.hand_over(true);
         model.script.event(Event::Tick);

@@ -1,4 +1,4 @@
-//! What is shown has a bounded size and exact figures.
+//! The overview has a bounded size and exact figures.
 
 use std::time::Duration;
 

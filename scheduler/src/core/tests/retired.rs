@@ -2,7 +2,7 @@ use super::*;
 
 const LONG: Duration = Duration::from_secs(700);
 
-/// A worker with shares that ended long ago.
+/// A script in which miner-worker-3 has found shares and has ended.
 fn ended() -> Script {
     let mut script = Script::with_workers();
     let data = Some(report("miner-worker-3", 2, 9));
@@ -109,7 +109,7 @@ fn outsiders_are_aggregated_when_their_server_has_ended() {
     assert_eq!(script.state.history.ledger.iter().count(), 0);
 }
 
-/// The master's account of a task's end is not the task's own last update, which may still bring a report.
+/// If the master reports the end of a task, the task's own last update may still follow and bring a report.
 #[test]
 fn the_last_report_counts_however_long_after_the_end_it_comes() {
     for restarted in [false, true] {

@@ -21,7 +21,10 @@ fn a_silent_server_is_replaced_and_its_executor_shut_down() {
     let ended: Vec<_> = script.calls.iter().filter(ends).collect();
     assert_eq!(ended, [&Call::Shutdown { executor: "miner-server-1".into(), agent: "a".into() }]);
     let said: Vec<String> = script.notices.iter().map(ToString::to_string).collect();
-    assert!(said.contains(&"giving up on miner-server-1: it says nothing any more".into()), "{said:?}");
+    assert!(
+        said.contains(&"giving up on miner-server-1: it has stopped sending messages".into()),
+        "{said:?}"
+    );
     assert!(said.iter().any(|text| text.starts_with("nothing is launched on a.host for 1 s")), "{said:?}");
     script.event(Event::Offers(vec![offer("o5", "c", 2.0, 1024)]));
     script.write();
@@ -41,7 +44,7 @@ fn silence_does_not_count_without_a_subscription() {
     assert!(script.killed().contains(&"miner-server-1"));
 }
 
-/// The master or the network is stuck, and no connection breaks. Messages of tasks wait meanwhile.
+/// The master or the network is stuck, but no connection breaks. Messages from tasks are delayed meanwhile.
 #[test]
 fn silence_does_not_count_while_the_master_is_silent() {
     let mut script = Script::with_workers();
@@ -130,7 +133,7 @@ fn the_silence_of_a_task_counts_anew_after_the_master_was_silent() {
     assert_eq!(script.killed().first(), Some(&"miner-worker-3"));
 }
 
-/// With a third worker that is in TASK_STARTING.
+/// A script with a third worker, which is in TASK_STARTING, and that worker's id.
 fn beginning(settings: Settings) -> (Script, String) {
     let mut script = Script::workers_of(settings);
     script.event(Event::Offers(vec![offer("o4", "c", 2.0, 1024)]));
@@ -141,7 +144,8 @@ fn beginning(settings: Settings) -> (Script, String) {
     (script, worker)
 }
 
-/// An executor that was stopped at this moment would keep its resources for ever. A healthy one ends by itself before.
+/// An executor that stops responding in TASK_STARTING would keep its resources forever. A healthy executor ends by itself
+/// earlier.
 #[test]
 fn a_worker_that_stays_in_task_starting_is_given_up() {
     let (mut script, worker) = beginning(settings());
@@ -151,7 +155,7 @@ fn a_worker_that_stays_in_task_starting_is_given_up() {
     assert_eq!(script.killed(), [worker.as_str()]);
     assert!(script.calls.contains(&Call::Shutdown { executor: worker.clone(), agent: "c".into() }));
     let said: Vec<String> = script.notices.iter().map(ToString::to_string).collect();
-    assert!(said.contains(&format!("giving up on {worker}: it does not come up")), "{said:?}");
+    assert!(said.contains(&format!("giving up on {worker}: it did not start in time")), "{said:?}");
 }
 
 #[test]
@@ -198,7 +202,7 @@ fn a_scheduler_that_was_stopped_for_seconds_reads_waiting_messages_too() {
     assert!(script.killed().is_empty(), "{:?}", script.notices);
 }
 
-/// The process was stopped, and messages of tasks are still unread.
+/// The process was stopped, and messages from tasks are still unread.
 #[test]
 fn silence_does_not_count_while_the_scheduler_was_stopped() {
     let mut script = Script::with_workers();

@@ -1,6 +1,6 @@
 use super::*;
 
-/// A report of an executor with that version.
+/// A report of an executor with the given version.
 fn report_of(version: u8, worker: &str, sequence: u64) -> Vec<u8> {
     let mut data = report(worker, sequence, 1);
     data[1] = version;

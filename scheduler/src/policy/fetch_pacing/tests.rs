@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-/// A measurement of the artifact server.
+/// Maximum number of downloads that the artifact server sends at the same time.
 const DOWNLOADS: usize = 16;
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -96,12 +96,12 @@ fn agents_with_the_executor_in_their_cache_raise_the_rate() {
     (0..64).for_each(|n| pacing.started(&format!("agent{n}"), now));
     pacing.tick(now);
     assert!((60..=100).contains(&pacing.most()), "{}", pacing.most());
-    // The next agents start within a tenth of a second: they had the executor.
+    // The next agents start within a tenth of a second: they already had the executor.
     launch(&mut pacing, 64..128, now);
     (64..128).for_each(|n| pacing.started(&format!("agent{n}"), now + SECOND / 10));
     pacing.tick(now + SECOND);
     assert!(pacing.most() > 600, "{}", pacing.most());
-    // A single agent that had the executor changes nothing.
+    // A single agent that already had the executor changes nothing.
     let most = pacing.most();
     launch(&mut pacing, 128..200, now + SECOND);
     pacing.started("agent128", now + SECOND);
@@ -170,7 +170,7 @@ fn offers_are_not_revived_in_a_loop() {
     (0..64).for_each(|n| pacing.started(&format!("agent{n}"), now));
     let times = asked(&mut pacing, &mut now, 300);
     assert!((3..=8).contains(&times.len()), "{times:?}");
-    // Agents that are not offered again are forgotten. Then there is no REVIVE any more.
+    // Agents that are not offered again are forgotten. Then no more REVIVEs are sent.
     asked(&mut pacing, &mut now, 300);
     assert_eq!((pacing.remark(), pacing.waiting.len(), pacing.turns.len()), (None, 0, 0));
     assert!(asked(&mut pacing, &mut now, 100).is_empty());
@@ -202,7 +202,8 @@ struct Cluster {
     now: Instant,
     /// When the next offer of each idle agent is due.
     offered: BTreeMap<u64, Instant>,
-    /// The agents that fetch, in the order of their launches: since when, and how much of the executor is missing.
+    /// The agents that fetch, in the order of their launches, each with the time of its launch and the missing part of the
+    /// executor.
     fetching: Vec<(u64, Instant, f64)>,
     longest: Duration,
     asked: u32,

@@ -1,4 +1,5 @@
-//! Master, agents and executors, as far as they matter to a scheduler. Calls that may overtake each other do so.
+//! A simulated master with agents and executors, as far as they matter to a scheduler. Calls that may overtake each other do so
+//! at random.
 
 mod agents;
 mod faults;
@@ -32,7 +33,7 @@ pub enum Fate {
     InvalidOffers,
     /// The agent was disconnected.
     AgentDisconnected,
-    /// The master refuses it.
+    /// The master refuses the launch.
     Invalid,
     /// The call is lost.
     Lost,
@@ -50,7 +51,7 @@ struct Agent {
     id: String,
     cpus: u64,
     mem: u64,
-    /// Since when the agent is disconnected, and whether the master has noticed.
+    /// When the agent disconnected, and whether the master has noticed.
     away: Option<(Instant, bool)>,
 }
 
@@ -98,14 +99,14 @@ pub struct Cluster {
     agents: Vec<Agent>,
     tasks: BTreeMap<String, Real>,
     offers: BTreeMap<String, Piece>,
-    /// The tasks that had an answer.
+    /// The offers that were accepted or declined.
     answered: BTreeSet<String>,
     filters: Vec<Filter>,
     suppressed: bool,
     /// Whether calls are lost because the connection is about to break.
     deaf: bool,
     history: Vec<TaskStatus>,
-    /// The tasks that were asked for while the master had no answer.
+    /// The tasks in RECONCILE requests that the master could not answer.
     unanswered: BTreeSet<String>,
     /// Decides which of several calls arrives first.
     random: StdRng,
@@ -164,7 +165,7 @@ impl Cluster {
         }
     }
 
-    /// A cluster before the subscription.
+    /// Time passes for the scheduler alone, without a subscription.
     fn pass_alone(&mut self, time: Duration) {
         for _ in 0..time.as_secs() {
             self.script.now += Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! Agents and executors.
+//! The simulated agents and executors.
 
 use super::*;
 

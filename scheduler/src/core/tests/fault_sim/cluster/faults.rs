@@ -1,4 +1,4 @@
-//! The faults.
+//! The simulated faults.
 
 use super::*;
 
@@ -27,7 +27,7 @@ impl Cluster {
         }
     }
 
-    /// SIGUSR1 ends the agent and its tasks. It returns at once.
+    /// SIGUSR1 ends the agent and its tasks. The agent returns immediately.
     pub fn say_goodbye(&mut self, which: usize) {
         let id = self.agents[which % self.agents.len()].id.clone();
         if !self.here(&id) {
@@ -61,7 +61,7 @@ impl Cluster {
         self.end(task, TaskState::TaskFailed);
     }
 
-    /// Chooses among tasks that have sent live messages.
+    /// Makes a task hang, if it has sent live messages.
     pub fn hang(&mut self, task: &str) {
         let heard = self.script.state.fleet.get(task).is_some_and(|task| task.silent_since.is_some());
         if let Some(task) =
@@ -80,7 +80,7 @@ impl Cluster {
         self.drop_tasks(&agent, TaskState::TaskGoneByOperator);
     }
 
-    /// Mesos says that a task is gone, although it is not.
+    /// Mesos wrongly says that a task is gone.
     pub fn mistake(&mut self, task: &str, which: usize) {
         let states =
             [TaskState::TaskLost, TaskState::TaskGone, TaskState::TaskUnknown, TaskState::TaskUnreachable];
@@ -104,7 +104,7 @@ impl Cluster {
         self.event(Event::Rescinded(id));
     }
 
-    /// The connection breaks, or another master leads. The last calls may be lost.
+    /// The connection breaks, or another master becomes the leader. The last calls may be lost.
     pub fn reconnect(&mut self, deaf: bool) {
         self.deaf = deaf;
         self.pass(Duration::from_secs(2));

@@ -3,7 +3,7 @@
 use super::*;
 
 impl Cluster {
-    /// What is wrong with the present state, if anything.
+    /// Describes a fault in the present state, if there is one.
     pub fn trouble(&self) -> Option<String> {
         let (state, now) = (&self.script.state, self.script.now);
         let live = || self.tasks.iter().filter(|(_, task)| task.lives());

@@ -1,4 +1,4 @@
-//! The master: offers, calls, answers.
+//! The simulated master: offers, calls, answers.
 
 use super::*;
 
@@ -93,7 +93,7 @@ impl Cluster {
         }
     }
 
-    /// Returns the resources of the task, if it gets to its agent.
+    /// Launches a task. Returns its resources, if the launch reaches the agent.
     fn launch(&mut self, info: &TaskInfo, fate: Option<Fate>) -> Option<(u64, u64)> {
         let (id, agent) = (info.task_id.value.clone(), info.agent_id.value.clone());
         let failed = match fate {
@@ -171,7 +171,7 @@ impl Cluster {
                 continue;
             }
             self.next += 1;
-            // Sometimes in several offers.
+            // Sometimes offers an agent's resources in two offers.
             let part = if self.next.is_multiple_of(3) { cpus / 2 } else { 0 };
             for (n, (cpus, mem)) in [(cpus - part, mem), (part, 0)].into_iter().enumerate() {
                 if cpus + mem > 0 {
