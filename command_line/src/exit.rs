@@ -16,7 +16,7 @@ pub const EXIT_STATUS_HELP: &str = "Exit status: 0 when it ended as asked (Ctrl-
 #[error("{0}")]
 pub struct UsageError(pub String);
 
-/// Returns the exit status of a program. Prints an error with its causes; its status is [`EX_USAGE`] for a
+/// Returns the exit status of a program. Prints an error with its causes; the exit status is then [`EX_USAGE`] for a
 /// [`UsageError`], else 1.
 pub fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {

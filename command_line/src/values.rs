@@ -31,7 +31,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         _ => return Err(malformed()),
     };
     let seconds = digits.parse::<f64>().map_err(|_| malformed())? * unit;
-    // A longer duration is a typing error, and adding it to a time could overflow.
+    // A longer duration is probably a typo, and adding it to a time could overflow.
     if !(0.001..=864_000_000.0).contains(&seconds) {
         return Err(format!("{text:?} is out of range: a duration is from 1ms to 10000d"));
     }

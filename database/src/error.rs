@@ -49,7 +49,7 @@ pub enum StoreError {
         found: i64,
         /// The latest format that this program knows.
         known: i64,
-        /// A copy in the latest known format, if the newer program left one.
+        /// The copy in the latest known format, if the newer program left such a copy.
         copy: Option<PathBuf>,
     },
     /// SQLite cannot open, read or write the database.

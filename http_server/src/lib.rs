@@ -50,8 +50,8 @@ impl Default for Limits {
 /// Serves until `stop` is cancelled. Then the listening address is released, all connections are closed, even in the middle of
 /// an answer, and `serve` returns.
 ///
-/// `accept` is called for each connection. It returns the service for it, and a future whose completion closes the
-/// connection, such as a timeout.
+/// `accept` is called for each connection. It returns the connection's service, and a future, such as a timeout, whose
+/// completion closes the connection.
 pub async fn serve<S, B, E>(
     listener: TcpListener,
     limits: Limits,

@@ -38,8 +38,8 @@ pub struct ExecutorEnv {
     pub subscription_backoff_max: Duration,
     /// Time from SHUTDOWN to SIGKILL (`MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD`).
     pub shutdown_grace_period: Duration,
-    /// Certificates for TLS (`LIBPROCESS_SSL_CA_FILE`, `LIBPROCESS_SSL_CERT_FILE`, `LIBPROCESS_SSL_KEY_FILE`). Agents
-    /// pass these on if their `--executor_environment_variables` has them.
+    /// Certificates for TLS (`LIBPROCESS_SSL_CA_FILE`, `LIBPROCESS_SSL_CERT_FILE`, `LIBPROCESS_SSL_KEY_FILE`). Agents set these
+    /// variables only if their option `--executor_environment_variables` contains them.
     pub tls_files: TlsFiles,
     /// The credentials of calls (`MESOS_EXECUTOR_AUTHENTICATION_TOKEN`).
     pub auth: Auth,

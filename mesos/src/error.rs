@@ -73,7 +73,7 @@ pub enum CallError {
     BadRedirect {
         /// The peer that redirects.
         endpoint: Endpoint,
-        /// Why its target is invalid.
+        /// Why the redirect target is invalid.
         #[source]
         source: AddressError,
     },
@@ -96,7 +96,7 @@ pub enum CallError {
     NotMesos {
         /// The peer.
         endpoint: Endpoint,
-        /// Why its response does not look like Mesos.
+        /// Why the response does not look like Mesos.
         found: String,
     },
 }

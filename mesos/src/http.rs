@@ -49,16 +49,16 @@ type Body = Full<Bytes>;
 pub struct Config {
     /// The credentials that every call carries.
     pub auth: Auth,
-    /// Time limit for opening a connection, including the lookup of its host name. 5 s.
+    /// Time limit for opening a connection, including the lookup of its host name. Default: 5 s.
     pub connect_timeout: Duration,
-    /// Time limit for the response to a call, or for the head of the response to SUBSCRIBE. 15 s.
+    /// Time limit for the response to a call, or for the head of the response to SUBSCRIBE. Default: 15 s.
     pub call_timeout: Duration,
-    /// Maximum length of an event in bytes. 1 GiB; memory is allocated only for bytes that have arrived.
+    /// Maximum length of an event in bytes. Default: 1 GiB; memory is allocated only for bytes that have arrived.
     pub record_limit: usize,
-    /// A stream is assumed to be dead after this many missed heartbeats. 5.
+    /// A stream is assumed to be dead after this many missed heartbeats. Default: 5.
     pub missed_heartbeats: u32,
     /// A Unix domain socket to use instead of TCP, for executors whose agent has one. TCP is used if the file does not exist,
-    /// and for `https://` endpoints. None.
+    /// and for `https://` endpoints. Default: `None`.
     pub domain_socket: Option<PathBuf>,
     /// The TLS settings for `https://` endpoints. `None`, the default, makes connections to such endpoints fail.
     pub tls: Option<Tls>,

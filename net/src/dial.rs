@@ -34,7 +34,7 @@ pub struct Dialer {
     pub tls: Option<Tls>,
     /// The proxy to connect through.
     pub proxy: Option<Proxy>,
-    /// Time limit for name lookup, TCP, proxy and TLS together. 10 s by default.
+    /// Time limit for name lookup, TCP, proxy and TLS together. Default: 10 s.
     pub timeout: Duration,
 }
 
@@ -124,7 +124,7 @@ pub fn set_socket_options(stream: &TcpStream) {
     }
 }
 
-/// Connects to the first address that answers. Each address has a head start before the next one.
+/// Connects to the first address that answers. Tries the next address after [`HEAD_START`], or as soon as an attempt fails.
 async fn first_of(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpStream> {
     let mut addresses = addresses.fuse();
     let mut tries = JoinSet::new();

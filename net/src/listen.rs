@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use thiserror::Error;
 use tokio::net::TcpListener;
 
-/// The system refuses a listening socket: the port is in use, or the address is not one of this machine.
+/// The system refuses a listening socket: the port is in use, or the address does not belong to this machine.
 #[derive(Debug, Error)]
 #[error("cannot listen on {addresses}")]
 pub struct ListenError {

@@ -6,7 +6,7 @@ use std::{fmt, fs, io};
 
 use crate::address::{HostPort, HostPortError, hide_credentials, percent_decode};
 
-/// Bitcoin Core's port for RPC on the main network; each other network has one of its own.
+/// Bitcoin Core's port for RPC on the main network; every other network has a different port.
 pub const DEFAULT_PORT: u16 = 8332;
 /// The limit on the size of a cookie file, in bytes; the file must be shorter.
 const MAX_COOKIE: usize = 1024;

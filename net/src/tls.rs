@@ -87,7 +87,7 @@ pub enum TlsError {
     /// The authorities to trust cannot be used.
     #[error("the authorities to trust are not certificates in PEM format")]
     Authorities,
-    /// The system has no trusted certificates, or they cannot be read.
+    /// The system has no trusted certificates, or its certificates cannot be read.
     #[error("no trusted certificates found on this system ({found}); give a CA file")]
     NoRoots {
         /// What was found.

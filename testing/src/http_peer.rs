@@ -8,10 +8,10 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// A request as it arrived.
+/// A received request.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The number of its connection, counted from 0.
+    /// The number of the request's connection, counted from 0.
     pub connection: usize,
     /// Request line and headers, in lower case.
     pub head: String,

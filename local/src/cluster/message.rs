@@ -49,7 +49,7 @@ pub(super) enum Message {
         id: Uuid,
         event: ContainerEvent,
     },
-    /// Calls a function with the members.
+    /// Calls a function with the cluster's members.
     Inspect(Box<dyn FnOnce(&Members) + Send>),
     /// An event that only tests inject.
     Fault(MemberEvent),

@@ -14,7 +14,7 @@ const PREFIX: &str = "json.info_";
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Leader {
-    /// The address that it listens on.
+    /// The address that the master listens on.
     pub address: HostPort,
     /// The master's host name, for certificates and messages.
     pub hostname: Option<String>,

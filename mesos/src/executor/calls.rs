@@ -1,4 +1,4 @@
-//! A function for each call, and one for status updates.
+//! A function for each type of call, and a function that makes status updates.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

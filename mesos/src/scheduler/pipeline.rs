@@ -16,11 +16,11 @@ use crate::http::{ConnectionEvent, EncodedCall, PipelinedConnection};
 /// Limits the number of calls that a pipeline has in flight to connections × calls per connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PipelineSettings {
-    /// Maximum number of connections. A connection is opened when it is needed. 32.
+    /// Maximum number of connections. A connection is opened when it is needed. Default: 32.
     pub connections: usize,
-    /// Maximum number of calls in flight on one connection. 8.
+    /// Maximum number of calls in flight on one connection. Default: 8.
     pub calls_per_connection: usize,
-    /// Fewer calls than this are not spread over several connections. 4.
+    /// Fewer calls than this are not spread over several connections. Default: 4.
     pub min_batch: usize,
 }
 
