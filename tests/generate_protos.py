@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Makes the Python modules that tests/mesos-box/check/run.py wants with --wire protobuf from our own .proto files.
+"""Generates the Python modules for tests/mesos-box/check/run.py --wire protobuf from our own .proto files.
 
   generate_protos.py OUT PROTO_FOLDER...
 
-Needs the Python package grpcio-tools on the path (scripts/peers installs it). Messages that Mesos' own scheduler or
-agent would understand and ours do not describe cannot pass the check: it reads and writes with these modules only.
+Needs the Python package grpcio-tools on the path (scripts/peers installs it). The check encodes and decodes messages
+only with these modules, so it fails if our .proto files lack a message or field that it needs.
 """
 import os
 import sys

@@ -123,7 +123,7 @@ fn agents_on_other_machines_fetch_the_packed_executor_once() {
     let Some(command) = peer::mesos() else { return };
     let mesos = MesosBox::start(&command, 2);
     let master = mesos.master.to_string();
-    // `localhost` must also work as the host in the address of the fetched executor.
+    // The address has no port, so the scheduler must add the port at which it serves the executor.
     let address = "--artifact-address=localhost";
     let mut scheduler =
         mesos_miner(["scheduler", "--master", &master, address, "--teardown-on-exit", "--json"]);

@@ -1,5 +1,5 @@
-// A miner made with npm's stratum-client, for a test of the pool: finds a share and submits it twice, then one that is too
-// easy, then one of a job that never was. Prints the pool's verdicts as one line of JSON.
+// A miner that uses npm's stratum-client, for a test of the pool. It finds a share and submits it twice, then a share that is
+// too easy, then a share for an unknown job. Prints the pool's verdicts as one line of JSON.
 //
 //   NODE_PATH=.../node_modules node mine.js HOST PORT WORKER
 'use strict';
@@ -21,7 +21,7 @@ const sha256d = (bytes) => {
 const hex = (number) => number.toString(16).padStart(8, '0');
 const turned = (text) => Buffer.from(text, 'hex').reverse();
 
-// The header but for its nonce. Stratum sends the previous block's hash in words that are turned around.
+// Builds the header with a zero nonce. Stratum reverses the bytes of each 4-byte word of the previous block's hash.
 function header(work, extranonce2) {
   let root = sha256d(Buffer.from(work.coinb1 + work.extraNonce1 + extranonce2 + work.coinb2, 'hex'));
   for (const node of work.merkle_branch) root = sha256d(Buffer.concat([root, Buffer.from(node, 'hex')]));
