@@ -24,7 +24,7 @@ pub struct CoinbasePlan {
 }
 
 /// A coinbase serialized without its witness, as it is hashed to the txid, in two parts: before and after the extranonces.
-/// Stratum calls them coinb1 and coinb2.
+/// Stratum calls the two parts coinb1 and coinb2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CoinbaseParts {
     /// The bytes before the extranonces.
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(coinbase.output[0].script_pubkey.as_bytes(), [0x51]);
         assert_eq!(Some(&coinbase.output[1].script_pubkey), template.witness_commitment.as_ref());
         assert_eq!(coinbase.output[1].value, Amount::ZERO);
-        // Before segwit there is nothing to commit to.
+        // Before segwit, a coinbase needs no witness commitment.
         let before = Template { witness_commitment: None, ..template };
         let bytes = plan(b"", 8).cut(&before).unwrap().join(&[7; 8]);
         assert_eq!(encode::deserialize::<Transaction>(&bytes).unwrap().output.len(), 1);

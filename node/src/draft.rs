@@ -105,7 +105,7 @@ impl BlockDraft {
         let template = &self.template;
         let mut coinbase: Transaction = encode::deserialize(&self.coinbase.join(solution.extranonces))
             .map_err(|source| AssembleError::Coinbase { height: template.height, source })?;
-        // The witness is added last: the txid does not include it.
+        // The witness is added last, since the txid does not include the witness.
         if let (Some(_), Some(input)) = (&template.witness_commitment, coinbase.input.first_mut()) {
             input.witness = Witness::from_slice(&[WITNESS_RESERVED_VALUE]);
         }

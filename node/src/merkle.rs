@@ -21,7 +21,7 @@ pub(crate) fn coinbase_branch(txids: Vec<[u8; 32]>) -> Vec<[u8; 32]> {
             .chunks(2)
             .filter_map(|pair| match pair {
                 [left, right] => Some(join(left, right)),
-                // An odd last element is hashed with itself.
+                // The last element of an odd row is hashed with itself.
                 [single] => Some(join(single, single)),
                 _ => None,
             })

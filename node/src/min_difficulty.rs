@@ -23,7 +23,7 @@ const PERIOD: u32 = 2016;
 /// When to use the lowest difficulty of testnets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MinDifficultyTime {
-    /// Once 20 minutes have really passed since the last block.
+    /// When 20 minutes have really passed since the last block.
     Honest,
     /// As soon as nodes accept a header whose time is 20 minutes after its parent's: up to two hours ahead.
     Early,
@@ -38,10 +38,10 @@ pub struct HeaderTimes {
     pub start: u32,
     /// The earliest time of the header.
     pub first: u32,
-    /// The latest time for which `bits` are right; `u32::MAX` if they always are. In any case, nodes accept no time more
-    /// than two hours ahead of their clocks.
+    /// The latest time for which `bits` are right; `u32::MAX` if `bits` are right for all times. In any case, nodes accept
+    /// no time more than two hours ahead of their clocks.
     pub last: u32,
-    /// The time of our clock from which other times and bits are better, so that a new job is due; `None` if never.
+    /// The time on our clock from which miners need a new job with other times and bits; `None` if never.
     pub until: Option<u32>,
 }
 
@@ -81,7 +81,7 @@ impl HeaderTimes {
             return HeaderTimes { bits: lowest, start: now.max(first), first, last: u32::MAX, until: None };
         }
         if template.bits == lowest {
-            // The chain has the lowest difficulty already, so the boundary changes nothing.
+            // The chain already has the lowest difficulty, so the boundary changes nothing.
             return plain;
         }
         HeaderTimes { last: boundary, until: Some(lowest_from), ..plain }

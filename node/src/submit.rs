@@ -55,7 +55,7 @@ impl BlockVerdict {
 /// The progress of the submission to one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum SubmitProgress {
-    /// The first try is under way.
+    /// The first try is in progress.
     Waiting,
     /// A try failed; another one follows.
     Failed,
@@ -88,7 +88,7 @@ pub async fn submit(clients: &[Arc<RpcClient>], block: &Block) -> BlockVerdict {
     BlockVerdict::Rejected("there is no node to submit it to".to_owned())
 }
 
-/// Submits to one node until it answers or the receiver is dropped.
+/// Submits a block to one node until the node answers or the receiver is dropped.
 async fn submit_to(
     client: Arc<RpcClient>,
     block: Arc<str>,

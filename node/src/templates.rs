@@ -171,7 +171,7 @@ pub(crate) struct FetchedTemplate {
 pub struct TemplateUpdate {
     /// The template.
     pub template: Arc<Template>,
-    /// The time in the parent's header, seconds since the Unix epoch; known where the bits depend on it
+    /// The time in the parent's header, seconds since the Unix epoch; known only if the bits depend on this time
     /// ([`crate::min_difficulty`]).
     pub parent_time: Option<u32>,
     /// Whether the tip has changed, so that older work is worthless.
@@ -233,7 +233,8 @@ impl LastEvent {
             NodeState::Up(fetched) => Some((node, fetched)),
             _ => None,
         });
-        // `max_by_key` returns the last of several with the same height, which is the first node after `rev`.
+        // Of several templates with the same height, `max_by_key` returns the last one, which is the first node's because
+        // of `rev`.
         let best = up.rev().max_by_key(|(_, fetched)| fetched.template.height);
         let Some((node, fetched)) = best else { return self.decide_down(states) };
         self.all_down = false;

@@ -30,9 +30,9 @@ const METER_MEMORY: f64 = 120.0;
 #[derive(Debug)]
 struct Entry {
     meter: HashrateMeter,
-    /// Sums of earlier runs of the pool.
+    /// Totals of earlier runs of the pool.
     before: Totals,
-    /// Sums of this run.
+    /// Totals of this run of the pool.
     totals: Totals,
     rows: Vec<ShareRow>,
     rows_omitted: u64,
@@ -74,7 +74,7 @@ pub struct WorkerSummary {
     pub hashrate: f64,
 }
 
-/// The accounts of all workers. They outlive connections.
+/// The accounts of all workers. Accounts outlive connections.
 #[derive(Debug, Default)]
 pub struct Accounts {
     entries: HashMap<Arc<str>, Entry>,

@@ -76,7 +76,7 @@ pub enum ChainError {
     Orphan {
         /// The block's hash.
         hash: BlockHash,
-        /// The block that it extends.
+        /// The parent of the block.
         parent: BlockHash,
         /// The chain's tip.
         tip: BlockHash,
@@ -156,7 +156,7 @@ impl BuiltinChain {
     /// Checks a block, and appends it to the chain.
     ///
     /// # Errors
-    /// If the block does not extend the tip, or breaks a rule. Then the chain does not change.
+    /// If the block does not extend the tip, or breaks a rule. In these cases, the chain does not change.
     pub fn accept(&mut self, block: &Block) -> Result<(), ChainError> {
         let (hash, parent, tip) = (block.block_hash(), block.header.prev_blockhash, self.tip);
         if parent != tip {

@@ -5,11 +5,11 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 /// The current time of the monotonic clock and of the system clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
-    /// For intervals.
+    /// The monotonic clock, for intervals.
     pub at: Instant,
-    /// For headers: seconds since the Unix epoch.
+    /// The system clock for headers: seconds since the Unix epoch.
     pub unix: u32,
-    /// For records: milliseconds since the Unix epoch.
+    /// The system clock for records: milliseconds since the Unix epoch.
     pub unix_ms: u64,
 }
 

@@ -13,9 +13,9 @@
 //! - `job`: what miners work on, and how the coinbase's free bytes are divided among them; `current_job` publishes it;
 //! - `session`: decides about one miner's difficulty, jobs and shares, without I/O and without a protocol. `share` checks
 //!   a share, `vardiff` chooses the difficulty;
-//! - `stratum_v1`: what messages mean and how answers are written; a second protocol would be a module beside it;
+//! - `stratum_v1`: reads and writes a miner's messages; a second protocol would be another module like this one;
 //! - `server`: the sockets; `admission`: bans, and the extranonce1 of each connection;
-//! - `accounts`: what each worker has done; `stats` and `health`: sums and faults; [`PoolHandle`] reads them all;
+//! - `accounts`: the shares and blocks of each worker; `stats` and `health`: sums and faults; [`PoolHandle`] reads them all;
 //! - `pool_state`: the state that these modules share;
 //! - `store`: the data folder, where accounts and found blocks outlive the process; [`read_accounts`] reads it.
 

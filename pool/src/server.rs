@@ -51,7 +51,7 @@ pub struct ServerOptions {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
-    /// An address cannot be listened on.
+    /// The server cannot listen on an address.
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// The data folder cannot be used.
@@ -62,7 +62,7 @@ pub enum ServerError {
     Source(#[from] BlockSourceError),
 }
 
-/// A pool server that listens. It serves no miner until it is [`run`](Server::run).
+/// A pool server that listens. The server serves no miner until [`run`](Server::run) is called.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
@@ -76,7 +76,7 @@ pub struct Server {
 
 impl Server {
     /// Waits for work, if it comes from a node or an upstream pool, and then listens on all addresses. Admits fewer
-    /// connections than asked for if the system does not allow as many open files.
+    /// connections than configured if the system does not allow enough open files.
     ///
     /// # Errors
     /// If the server cannot listen on an address, use its data folder, or get work from the nodes or pools.
@@ -132,7 +132,7 @@ impl Server {
     async fn run_pool(self, stop: CancellationToken) {
         let writing = self.store.and_then(|store| start_writing(store, &self.state));
         let stop = stop.child_token();
-        // Ends the tasks if this future is dropped.
+        // Stops the tasks if this future is dropped.
         let _guard = stop.clone().drop_guard();
         // The source outlives the connections, so that it still takes a block that one of them has just found.
         let stop_source = CancellationToken::new();

@@ -42,11 +42,11 @@ pub enum BlockSource {
     Upstream(Box<UpstreamSource>),
 }
 
-/// Why a source gives no work, and never will.
+/// Why a source cannot give work, now or later.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BlockSourceError {
-    /// No node is named.
+    /// The list of nodes is empty.
     #[error(transparent)]
     NoNodes(#[from] NoNodes),
     /// A node's address is malformed.

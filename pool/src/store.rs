@@ -83,7 +83,7 @@ impl Store {
         schema::prepare(&connection, &path)?;
         let (recovered, ids) = read::recover(&connection).map_err(&database)?;
         let pending = PendingBlocks::open(folder).map_err(&io)?;
-        // A process may have been killed after it wrote a verdict and before it removed the file.
+        // An earlier process may have been killed after it wrote a verdict and before it removed the block's file.
         for hash in pending.hashes().map_err(&io)? {
             if read::has_block(&connection, &hash).map_err(&database)? {
                 pending.remove(&hash).map_err(&io)?;

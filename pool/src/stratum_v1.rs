@@ -99,7 +99,7 @@ fn response(answer: &Answer, PendingRequest { id, extensions }: &PendingRequest)
     }
 }
 
-/// The line of a job. It is encoded only once for connections that get the same bytes.
+/// The line of a job. For connections that get the same bytes, the line is encoded only once.
 pub fn notify_line(issued: &IssuedJob, clean: bool) -> String {
     let encode = || Message::from(notify(issued, clean).to_call()).to_line();
     match issued.job.encoding_cache(issued.id, clean) {
@@ -144,7 +144,7 @@ impl From<stratum::message::Submit> for SubmittedShare {
     }
 }
 
-/// Reads the name of a session, which we wrote as hexadecimal digits.
+/// Reads a session id, which the pool wrote as hexadecimal digits.
 fn session_id(name: &str) -> Option<SessionId> {
     let mut id = SessionId::default();
     hex::decode_to_slice(name, &mut id).ok().map(|()| id)

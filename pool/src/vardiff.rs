@@ -1,4 +1,4 @@
-//! The difficulty of each connection. It is chosen so that the miner finds one share per share interval.
+//! The difficulty of each connection, chosen so that the miner finds one share per share interval.
 //!
 //! The hashrate is estimated from accepted work. A miner's suggestion (`mining.suggest_difficulty`) counts as if the
 //! corresponding hashrate had been observed for a few intervals, so a wrong suggestion is soon outweighed.
@@ -54,7 +54,7 @@ impl Default for VardiffConfig {
 }
 
 impl VardiffConfig {
-    /// The nearest difficulty within the limits. The lower limit wins should they cross.
+    /// The nearest difficulty within the limits. If the limits cross, the lower limit wins.
     fn clamp(&self, difficulty: f64) -> f64 {
         difficulty.min(self.maximum_difficulty.unwrap_or(f64::INFINITY)).max(self.minimum_difficulty)
     }
@@ -133,8 +133,8 @@ impl Vardiff {
         }
     }
 
-    /// Changes the difficulty if a change is due, and returns the one in force. It never exceeds `network`, the difficulty
-    /// of a block: each block must be a share.
+    /// Changes the difficulty if a change is due, and returns the difficulty in force. This never exceeds `network`, the
+    /// difficulty of a block, since each block must be a share.
     pub fn retarget(&mut self, network: f64, now: Instant) -> f64 {
         let ideal = self.fixed.unwrap_or_else(|| {
             self.config.clamp(self.hashrate(now) * self.interval() / Target::HASHES_PER_DIFFICULTY)
@@ -286,7 +286,7 @@ mod tests {
         vardiff.raise_minimum(1e-30);
         vardiff.suggest(1e-30, now);
         assert_eq!(vardiff.difficulty(), config().minimum_difficulty);
-        // The lower limit wins if they cross.
+        // If the limits cross, the lower limit wins.
         let mut vardiff = Vardiff::new(
             VardiffConfig { minimum_difficulty: 5.0, maximum_difficulty: Some(2.0), ..config() },
             now,

@@ -38,7 +38,7 @@ pub fn draft(template: Template, payout: ScriptBuf) -> anyhow::Result<BlockDraft
 /// Mines a block with the time of the draft's template.
 ///
 /// # Errors
-/// If the solution makes no valid block.
+/// If the solution does not make a valid block.
 pub fn mine(net: Net, draft: &BlockDraft) -> anyhow::Result<Mined> {
     mine_from(net, draft, (0, 0))
 }
@@ -46,7 +46,7 @@ pub fn mine(net: Net, draft: &BlockDraft) -> anyhow::Result<Mined> {
 /// Mines a block, beginning at an extranonce and a nonce. The search is short if these are a known solution.
 ///
 /// # Errors
-/// If the solution makes no valid block.
+/// If the solution does not make a valid block.
 pub fn mine_from(net: Net, draft: &BlockDraft, (extranonce, nonce): (u64, u32)) -> anyhow::Result<Mined> {
     let template = &draft.template;
     let times = HeaderTimes::of(template, net.network(), None, template.time, MinDifficultyTime::Honest);

@@ -2,13 +2,13 @@
 
 use bitcoin::Network;
 
-/// OP_TRUE: anyone satisfies it, without data in the block (BIP-0325).
+/// The challenge OP_TRUE, which anyone satisfies without data in the block (BIP-0325).
 pub const SIGNET_CHALLENGE: [u8; 1] = [0x51];
 
 /// A network to mine on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Net {
-    /// Regtest, where every second hash is a block.
+    /// Regtest, where every second hash makes a block.
     Regtest,
     /// A private signet whose challenge anyone satisfies: `51` (OP_TRUE).
     Signet,

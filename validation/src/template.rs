@@ -65,7 +65,8 @@ fn entry((transaction, fee): &(Transaction, u64)) -> Value {
     })
 }
 
-/// The output's script: OP_RETURN, 36 bytes, of which the first four are fixed (BIP-0141).
+/// The script of the output with the witness commitment: OP_RETURN and 36 bytes, of which the first four are fixed
+/// (BIP-0141).
 fn witness_commitment(transactions: &[(Transaction, u64)]) -> String {
     let wtxids = transactions.iter().map(|(transaction, _)| transaction.compute_wtxid());
     let leaves = std::iter::once(Wtxid::all_zeros()).chain(wtxids).map(|id| id.to_raw_hash());

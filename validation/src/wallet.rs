@@ -1,4 +1,4 @@
-//! A wallet with one key: blocks pay to it, and transactions spend its coins.
+//! A wallet with one key: blocks pay to the wallet, and transactions spend its coins.
 
 use bitcoin::secp256k1::{All, Message, Secp256k1, SecretKey};
 use bitcoin::sighash::{EcdsaSighashType, SighashCache};

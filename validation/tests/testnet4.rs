@@ -2,9 +2,9 @@
 
 use validation::{Core, Net, Wallet, draft, mine_from};
 
-/// Time, extranonce and nonce of the first blocks. A block of testnet4 takes 2^32 hashes, so these were searched for once;
-/// the rest of a block is computed in each run. If the pool ever makes other coinbases, the search continues from here for
-/// some minutes, and the test prints the new values.
+/// Time, extranonce and nonce of the first blocks. A block of testnet4 takes 2^32 hashes, so these values were searched for
+/// once; each run computes the rest of the blocks. If the pool ever makes other coinbases, the search continues from here
+/// for some minutes, and the test prints the new values.
 const FOUND_ON_TESTNET4: [(u32, u64, u32); 2] =
     [(1_714_778_460, 1, 964_310_735), (1_714_779_060, 0, 3_300_805_116)];
 

@@ -38,7 +38,7 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, AnswerError> 
             _ => Err(AnswerError::NotJsonRpc),
         },
         Ok(Envelope { error, .. }) => Err(refused(error)),
-        // The result may have any shape if there is an error beside it.
+        // If the answer also has an error, the result may have any shape.
         Err(source) => match members(body) {
             Some((Value::Null, true)) => Err(AnswerError::Result(source)),
             Some((error, _)) if !error.is_null() => Err(refused(error)),

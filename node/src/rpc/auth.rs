@@ -12,7 +12,7 @@ use net::read_cookie;
 /// The credentials for a node's JSON-RPC. Their debug form omits the password.
 #[derive(Clone, PartialEq, Eq, derive_more::Debug)]
 pub enum Credentials {
-    /// The node asks for none.
+    /// The node asks for no credentials.
     None,
     /// User and password: `rpcuser`/`rpcpassword` or `rpcauth` of Bitcoin Core. bcoin accepts any user name if the password
     /// is its API key.
@@ -54,8 +54,8 @@ impl Authorization {
         Ok(header.clone())
     }
 
-    /// Makes a new header after a refusal, and returns whether it differs from `used`, so that another try makes sense.
-    /// Only a cookie changes: the node writes a new one at each start.
+    /// Makes a new header after a refusal, and returns whether it differs from `used`, in which case another try makes
+    /// sense. Only a cookie changes: the node writes a new one at each start.
     pub(super) fn renew(&self, used: Option<&HeaderValue>) -> io::Result<bool> {
         if !matches!(self.credentials, Credentials::CookieFile(_)) {
             return Ok(false);

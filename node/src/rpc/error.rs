@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A call that failed. `node` is the node's address without credentials; no text shows a secret.
+/// A call that failed. `node` is the node's address without credentials; no error text contains a secret.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RpcError {
-    /// There is no connection, or it broke.
+    /// The node cannot be reached, or the connection broke.
     #[error("cannot reach node {node} to call {method}")]
     Connection {
         /// The node.

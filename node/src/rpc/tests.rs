@@ -13,7 +13,7 @@ fn basic() -> Credentials {
     Credentials::Basic { user: "me".into(), password: "secret".into() }
 }
 
-/// All texts of an error and its sources, as a log could show them.
+/// All texts of an error and its sources, as they might appear in a log.
 fn all_texts(error: &RpcError) -> String {
     let mut text = format!("{error}\n{error:?}");
     let mut source = error.source();

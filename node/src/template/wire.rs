@@ -13,8 +13,8 @@ use crate::text::one_line;
 /// BIP-0009: the three top bits announce that the others are version bits.
 const TOP_BITS: u32 = 0xe000_0000;
 
-/// The members that are used. The types of numbers are wide enough for invalid values, so that an error can show such a
-/// value.
+/// The members of a template that are used. The types of numbers are wide enough for invalid values, so that an error can
+/// show such a value.
 #[derive(Deserialize)]
 pub(super) struct Template {
     version: i64,

@@ -24,7 +24,7 @@ const LONG_POLL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Time between two requests for the tip of a node without long polls.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Watches a node without end.
+/// Watches a node; never returns.
 pub(super) async fn watch(
     client: Arc<RpcClient>,
     network: Network,
@@ -44,7 +44,7 @@ pub(super) async fn watch(
     }
 }
 
-/// The watch of a node until it fails.
+/// Watches a node until the node fails.
 struct NodeWatch<'a, P> {
     client: &'a RpcClient,
     network: Network,
@@ -91,7 +91,7 @@ impl<P: Fn(NodeState)> NodeWatch<'_, P> {
                 self.fetch(Some(current)).await
             };
             tokio::select! {
-                // A refresh under way is dropped: it may be older than the poll's template.
+                // A refresh in progress is dropped: its template may be older than the poll's.
                 polled = &mut poll => {
                     let fault = match polled {
                         Ok(template) => return self.complete(template, Some(current)).await,

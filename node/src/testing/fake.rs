@@ -1,4 +1,4 @@
-//! A fake node on a port of its own, whose answers a test decides.
+//! A fake node on its own port; a test chooses the node's answers.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -51,7 +51,7 @@ impl Reply {
 
 type Handler = Arc<dyn Fn(Call) -> Pin<Box<dyn Future<Output = Reply> + Send>> + Send + Sync>;
 
-/// A node that answers until it is dropped.
+/// A fake node, which answers until this value is dropped.
 pub struct FakeNode {
     pub url: NodeUrl,
     calls: Arc<Mutex<Vec<Call>>>,

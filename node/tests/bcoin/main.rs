@@ -47,8 +47,8 @@ async fn height(client: &RpcClient) -> u32 {
     soon(client.call("getblockcount", json!([]))).await.unwrap()
 }
 
-/// Tries nonces until the hash meets the target, which every second one does on regtest. Blocks of the same template differ
-/// by `extra`.
+/// Tries nonces until the hash meets the target; on regtest, every second hash does. Blocks of the same template differ by
+/// `extra`.
 fn mine(template: &Arc<Template>, extra: u8) -> Block {
     let draft = BlockDraft::new(template.clone(), &plan()).unwrap();
     let target = Target::from_compact(template.bits);
@@ -83,7 +83,7 @@ async fn work_on(templates: &mut TemplateStream, tip: BlockHash) -> TemplateUpda
     }
 }
 
-/// Spends an output: pays all but a fee to the same script.
+/// Spends an output: pays its value, less a fee, to the same script.
 fn spend(previous: &Transaction) -> Transaction {
     let output = &previous.output[0];
     Transaction {

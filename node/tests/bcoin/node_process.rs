@@ -1,4 +1,5 @@
-//! Runs a real Bitcoin node: bcoin. `scripts/peers` installs it where `REQUIRE_PEERS=1`; `cargo test` never does.
+//! Runs a real Bitcoin node: bcoin. `scripts/peers` installs bcoin if `REQUIRE_PEERS=1`; `cargo test` never installs
+//! anything.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -30,7 +31,7 @@ impl Drop for Bcoin {
 impl Bcoin {
     pub const PASSWORD: &str = "s3cret-k3y-of-a-node";
 
-    /// Starts bcoin and waits until it answers. `None`, with a message, if it is not installed.
+    /// Starts bcoin and waits until it answers. Prints a message and returns `None` if bcoin is not installed.
     pub async fn start() -> Option<Bcoin> {
         let installed = folder("bcoin").map(|folder| folder.join("node_modules/bcoin/bin/node"));
         let program = require("bcoin", installed)?;
@@ -92,7 +93,7 @@ fn spawn(program: &Path, port: u16, folder: &Path) -> Child {
         ])
         .args(["--api-key", Bcoin::PASSWORD, "--http-port", &port.to_string(), "--prefix"])
         .arg(folder)
-        // Its native parts are not compiled.
+        // bcoin's native parts are not compiled.
         .env("NODE_BACKEND", "js")
         .stdin(Stdio::null())
         .stdout(Stdio::null())

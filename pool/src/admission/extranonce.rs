@@ -20,7 +20,7 @@ impl Default for Extranonces {
     }
 }
 
-/// The right of one connection to its extranonce1. Dropping it frees the extranonce1.
+/// The right of one connection to its extranonce1. Dropping the lease frees the extranonce1.
 #[derive(Debug)]
 pub struct ExtranonceLease {
     from: Arc<Extranonces>,

@@ -18,7 +18,7 @@ pub struct Args {
     /// The pool's data folder
     #[arg(long, value_name = "DIR", env = "MINER_DATA_DIR", default_value = "mesos-miner-pool")]
     pub data_dir: PathBuf,
-    /// One JSON object instead of a table
+    /// Print one JSON object instead of a table
     #[arg(long, env = "MINER_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
 }

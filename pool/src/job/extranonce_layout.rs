@@ -65,7 +65,7 @@ impl ExtranonceLayout {
         }
     }
 
-    /// Padding and issue, which miners get as the end of the coinbase's first half.
+    /// The bytes of padding and issue, which miners receive as the end of the coinbase's first half.
     pub fn hidden(&self, issue: u16) -> Vec<u8> {
         let mut bytes = vec![0; self.padding];
         let issue = issue.to_be_bytes();
@@ -111,7 +111,7 @@ mod tests {
     }
 
     proptest! {
-        /// Two connections never search the same bytes, and neither do two jobs of one connection.
+        /// No two connections search the same bytes, and no two jobs of one connection do.
         #[test]
         fn parts_never_overlap(size in 2usize..=16, bytes: [u8; 12], issues: [u16; 2]) {
             let layout = ExtranonceLayout::split(size).unwrap();

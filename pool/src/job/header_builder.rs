@@ -8,9 +8,9 @@ use node::{BlockDraft, Solution};
 /// All of a block's header except the values that the miner chooses.
 #[derive(Clone, Debug)]
 pub enum HeaderBuilder {
-    /// For a block of our own.
+    /// Builds headers of a block of our own.
     Template(Arc<BlockDraft>),
-    /// For a job of an upstream pool.
+    /// Builds headers for a job of an upstream pool.
     Upstream(Arc<stratum::Job>),
 }
 

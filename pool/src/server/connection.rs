@@ -226,7 +226,7 @@ impl Connection {
     }
 }
 
-/// Limits the messages per second. Further ones wait in the socket, which slows down their sender.
+/// Limits the messages per second. Further messages wait in the socket, which slows down their sender.
 struct MessageRateLimit {
     per_message: Duration,
     burst: Duration,

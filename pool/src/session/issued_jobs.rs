@@ -21,7 +21,7 @@ const STALE: &str = "stale";
 pub struct IssuedJobs {
     /// Jobs for which shares are accepted, oldest first.
     pub(super) jobs: Vec<IssuedJob>,
-    /// The first and the last job id ever issued here. Ids between them that are not in `jobs` are stale.
+    /// The first and the last job id ever issued on this connection. Ids between them that are not in `jobs` are stale.
     range: Option<(JobId, JobId)>,
     /// Whether a job on the current tip was issued.
     pub(super) on_tip: bool,

@@ -107,7 +107,7 @@ impl SessionTable {
 }
 
 impl SuspendedSessions {
-    /// Room for `capacity` sessions.
+    /// An empty table with room for `capacity` sessions.
     pub fn new(capacity: usize) -> Self {
         SuspendedSessions { capacity, table: Mutex::default() }
     }
@@ -126,7 +126,7 @@ impl SuspendedSessions {
         table.sessions.insert(session.id, (now + KEEP, session));
     }
 
-    /// Takes a session out; `None` if no session has this id.
+    /// Removes and returns a session; `None` if no session has this id.
     pub fn take(&self, id: &SessionId, now: Instant) -> Option<Box<SessionState>> {
         let mut table = self.lock();
         table.remove_expired(now);

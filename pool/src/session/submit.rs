@@ -34,7 +34,7 @@ impl Session {
         Some(result.into())
     }
 
-    /// The account that a share goes to.
+    /// The account that counts a share.
     fn account_of(&self, share: &SubmittedShare) -> Result<Arc<str>, Reason> {
         if !self.subscribed {
             return Err(Reason::new(Reason::NOT_SUBSCRIBED, "not subscribed"));
@@ -46,7 +46,7 @@ impl Session {
         }
     }
 
-    /// Judges a share and adds all its effects but the answer. Returns `None` if an upstream pool judges it.
+    /// Judges a share and adds all its effects except the answer. Returns `None` if an upstream pool judges it.
     fn judge(
         &mut self,
         account: Arc<str>,
@@ -84,7 +84,7 @@ impl Session {
         Some(Ok(()))
     }
 
-    /// Checks a share against its job and the shares before it.
+    /// Checks a share against its job and the earlier shares.
     fn check(&mut self, share: &SubmittedShare, now: Now) -> Result<ValidShare, RejectedShare> {
         let unknown_job = |reason| {
             // Without its job, only the rolled bits of the version are known.
@@ -107,7 +107,7 @@ impl Session {
     }
 }
 
-/// Whether a share of an upstream pool's job meets the network's target, as the first one on this tip.
+/// Whether a share of an upstream pool's job is the first one on this tip that meets the network's target.
 fn is_first_block(upstream: &UpstreamJob, digest: &Digest) -> bool {
     Target::from_compact(upstream.job.nbits).is_ok_and(|target| target.is_met_by(digest))
         && upstream.claim.take()

@@ -41,7 +41,8 @@ impl FoundBlock {
         Ok(job.claim().take().then_some(found))
     }
 
-    /// The record for the accounts, once the chain has judged the block. `refused` says why it is not in the chain.
+    /// The record for the accounts, once the chain has judged the block. `refused` is the reason why the chain refused the
+    /// block.
     pub fn record(&self, refused: Option<String>) -> BlockRecord {
         BlockRecord {
             hash: self.block.block_hash(),

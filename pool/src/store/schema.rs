@@ -6,8 +6,8 @@
 //! block(hash, height, worker, found, transactions, value, refused)
 //! ```
 //!
-//! Every share that was accepted is in the totals of its worker's row; the shares of the last days have rows of their own,
-//! too. `accepted_work` and `work` are expected hashes, as decimal text, since SQLite's integers have only 63 bits. Times
+//! Every share that was accepted is in the totals of its worker's row; the shares of the last days also have rows of their
+//! own. `accepted_work` and `work` are expected hashes, as decimal text, since SQLite's integers have only 63 bits. Times
 //! in `_ms` are milliseconds since the Unix epoch, `found` and `ntime` seconds; `value` is in satoshi; `refused` is NULL
 //! for a block that became part of the chain.
 
@@ -75,10 +75,10 @@ pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreE
     prepare().map_err(DATA_FOLDER.database_error(path))
 }
 
-/// Whether the file is a pool's database; `false` if it is empty.
+/// Whether the file is a pool's database; `false` if the file is empty.
 ///
 /// # Errors
-/// If another program wrote it, or a later version of this program.
+/// If another program or a later version of this program wrote the file.
 pub(super) fn exists(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
     let database = DATA_FOLDER.database_error(path);
     let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(&database);

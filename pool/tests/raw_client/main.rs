@@ -151,7 +151,7 @@ async fn a_suggestion_or_the_password_sets_the_difficulty() {
     client.ask(r#"{"id":1,"method":"mining.authorize","params":["w","x"]}"#).await;
     client.until(|client| !client.jobs.is_empty()).await;
     assert_eq!(client.difficulty, 0.00002);
-    // A later suggestion brings a new job. Shares of the old job may then be as easy as before.
+    // A later suggestion causes a new job. Shares of the old job may then be as easy as before.
     let old = client.job();
     client.ask(r#"{"id":1,"method":"mining.suggest_difficulty","params":[0.0001]}"#).await;
     client.until(|client| client.job().difficulty == 0.0001).await;
@@ -199,7 +199,7 @@ async fn malformed_input_ends_its_own_connection_only() {
     let long = format!(r#"{{"id":1,"method":"{}"}}"#, "x".repeat(20_000));
     for line in ["GET / HTTP/1.1", "{", "[]", "{}", "\u{0}\u{1}", &long] {
         let mut bad = Client::connect(&pool).await;
-        // The pool may hang up while we still write.
+        // The pool may close the connection while the test still writes.
         let _ = bad.write.write_all(format!("{line}\n").as_bytes()).await;
         assert_eq!(bad.next().await, None, "{line:.20}");
     }

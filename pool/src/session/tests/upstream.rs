@@ -51,7 +51,7 @@ fn upstream_job(difficulty: f64, extranonce2_len: usize, epoch: u64) -> Upstream
     UpstreamJob { job: Arc::new(job), layout, epoch, claim: BlockClaim::default() }
 }
 
-/// The share that goes to the upstream pool, if one does.
+/// The share that is forwarded to the upstream pool, if there is one.
 fn forwarded_share(outcome: &Reaction) -> Option<UpstreamShare> {
     outcome.iter().find_map(|e| if let Effect::Forward(share) = e { Some((**share).clone()) } else { None })
 }

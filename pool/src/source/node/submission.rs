@@ -22,7 +22,7 @@ async fn write(found: &FoundBlock, pending: Option<PendingBlocks>) {
     let (hash, folder) = (found.block.block_hash(), pending.folder().to_owned());
     let found = found.clone();
     let written = tokio::task::spawn_blocking(move || pending.write(&found)).await;
-    // The block is submitted whether it is on disk or not.
+    // The block is submitted even if it could not be written to disk.
     if let Err(error) = written.unwrap_or_else(|error| Err(error.into())) {
         tracing::error!(%hash, folder = %folder.display(), %error, "a found block cannot be written to disk");
     }
