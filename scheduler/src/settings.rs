@@ -13,12 +13,12 @@ pub struct Settings {
     pub options: FrameworkOptions,
     /// Where tasks may run, and with how much CPU.
     pub placement: Placement,
-    /// The seed of random choices.
+    /// The seed for random choices.
     pub seed: u64,
 }
 
 impl Settings {
-    /// The server's CPU, thousandths.
+    /// The server's CPU, in thousandths.
     pub fn server_cpus_milli(&self) -> u64 {
         (self.template.options.server_cpus * 1000.0).round() as u64
     }

@@ -15,7 +15,7 @@ use crate::user_notice::UserNotice;
 impl Transition<'_> {
     /// Resumes with the tasks of an earlier run of the scheduler, which are already in the fleet.
     pub fn resume(&mut self) {
-        // A task that has sent reports also sends live messages, unless it fell silent before this run.
+        // A task that has sent reports is expected to send live messages, too, even if it fell silent before this run.
         let reports = |task: &str| self.history.ledger.workers_of(task).next().is_some();
         let tasks = self.fleet.all().map(|task| task.id().to_owned());
         for id in tasks.filter(|task| reports(task)).collect::<Vec<_>>() {

@@ -44,7 +44,7 @@ pub enum PolicyEvent {
     LaunchPersisted(String),
     /// The launch of a task was sent, or a task without a record was found.
     Launched(String),
-    /// The master has answered all calls that were decided before an instant.
+    /// The master has answered all calls that were decided before a certain instant.
     CallsAnswered {
         /// The instant.
         decided_before: Instant,

@@ -147,7 +147,7 @@ impl FetchPacing {
         self.waiting.remove(&agent);
     }
 
-    /// An agent has to wait. Returns for how long its offers are declined, in whole seconds, so that one call can decline the offers
+    /// Makes an agent wait. Returns how long its offers are declined, in whole seconds, so that one call can decline the offers
     /// of many agents. `spread` is a random number from 0 to 1.
     pub fn wait(&mut self, agent: &str, spread: f64, now: Instant) -> Duration {
         let agent = self.hasher.hash_one(agent);

@@ -167,8 +167,8 @@ impl Launch {
         self.offer_again |= std::mem::take(&mut self.held_back);
     }
 
-    /// A launch is on disk. If it is the last one on an agent's offers, the launches that are still wanted are sent, and the others
-    /// are forgotten.
+    /// Handles a launch that is on disk. If it is the last one on an agent's offers, the launches that are still wanted are sent,
+    /// and the others are forgotten.
     fn send(&mut self, view: &View<'_>, holder: &str) -> Vec<Intent> {
         let Some(known) = view.fleet.get(holder).filter(|task| task.is_unsent()) else { return Vec::new() };
         let holder = holder.to_owned();
@@ -259,7 +259,7 @@ fn wanted(view: &View<'_>) -> Demand {
     if serves && view.room().is_some() { Demand::Workers } else { Demand::Nothing }
 }
 
-/// Whether there are fewer servers in service than wanted.
+/// Whether fewer servers are in service than wanted.
 pub(super) fn lacks_server(view: &View<'_>) -> bool {
     view.pool().is_none() && view.fleet.servers_in_service().count() < SERVERS
 }

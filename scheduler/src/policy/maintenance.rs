@@ -84,7 +84,7 @@ impl Policy for Maintenance {
                 agents.iter().filter_map(set).collect()
             }
             PolicyEvent::InverseOffers(offers) => self.answer(view, offers, now),
-            // The plan has changed. If it still includes the agent, another inverse offer follows.
+            // The plan has changed. If the new plan includes the agent, another inverse offer follows.
             PolicyEvent::InverseRescinded(offer) => match self.inverse.by_offer.get(offer).cloned() {
                 Some(agent) => vec![self.forget(agent)],
                 None => Vec::new(),
@@ -103,7 +103,7 @@ impl Maintenance {
     fn set(&mut self, agent: &str, unavailability: Unavailability, now: Instant) -> Intent {
         let window = window(unavailability, now);
         if window.from > now + LEAD {
-            // The maintenance was postponed: tasks that are launched until then have to end, too.
+            // The maintenance may have been postponed: tasks that are launched until then have to end, too.
             self.drained.remove(agent);
         }
         let lead = window.from.checked_sub(LEAD).unwrap_or(now);

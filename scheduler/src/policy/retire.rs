@@ -7,9 +7,9 @@ use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::Task;
 use crate::task_id::task_number;
 
-/// How long a task is kept after its last update.
+/// How long an ended task is kept after its own last update.
 const KEEP_FINAL: Duration = Duration::from_secs(600);
-/// How long other tasks are kept: a lost task may return, and a task whose end only the master has reported may send more
+/// How long other ended tasks are kept: a lost task may return, and a task whose end only the master has reported may send more
 /// updates. After this time an update is only persisted, and the task is killed if it is alive.
 const KEEP_LOST: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The time between two checks.

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The policy.
 #[derive(Debug, Default)]
 pub(super) struct ServerPreemption {
-    /// Since when workers have been waiting for a server.
+    /// When workers began to wait for a server, or when one of them was last ended.
     waiting_since: Option<Instant>,
 }
 

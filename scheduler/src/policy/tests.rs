@@ -27,7 +27,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// A stage with a subscription and without tasks.
+    /// A fleet without tasks, and a subscription.
     fn new(settings: Settings) -> Self {
         let now = Instant::now();
         let mut run = RunState::new(now);
@@ -37,7 +37,7 @@ impl Stage {
         Self { settings, run, fleet, history, now }
     }
 
-    /// A stage with a subscription and a running server in service.
+    /// A fleet with a running server in service, and a subscription.
     fn with_server(settings: Settings) -> Self {
         let mut stage = Self::new(settings);
         let now = stage.now;

@@ -42,7 +42,7 @@ impl Cluster {
         }
     }
 
-    /// Ends all faults. Returns the fault in the state that remains after a while, if any.
+    /// Ends all faults. If the cluster has not recovered within `RECOVERY`, returns what is wrong.
     fn end_faults(&mut self) -> Result<(), String> {
         (self.slow_disk, self.fate) = (false, None);
         for which in 0..self.agents() {

@@ -8,7 +8,7 @@ use std::time::Instant;
 pub struct OpenLaunch {
     /// When the launch was sent.
     pub sent: Instant,
-    /// The exit status of its executor, as wait(2) gives it, if it has terminated.
+    /// The exit status of the task's executor, as wait(2) gives it, if the executor has terminated.
     pub status: Option<i32>,
     /// Whether other launches no longer wait for this one. This launch may still succeed or fail.
     late: bool,
