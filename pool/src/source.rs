@@ -68,7 +68,7 @@ pub enum BlockSourceError {
     #[error("cannot connect to a stratum+ssl pool")]
     Tls(#[from] TlsError),
     /// The upstream pool's extranonce2 is too small to be divided among miners.
-    #[error("the upstream pool cannot be shared out among workers")]
+    #[error("the upstream pool's extranonce2 cannot be divided among workers")]
     ExtranonceTooSmall(#[from] ExtranonceTooSmall),
 }
 

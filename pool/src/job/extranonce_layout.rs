@@ -19,7 +19,7 @@ pub struct ExtranonceLayout {
 /// The upstream pool's extranonce2 is too small to be divided among miners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "its extranonce2 has {size} byte(s), too few to share out: 2 bytes serve up to 256 workers, 4 bytes up to 65536"
+    "its extranonce2 has {size} byte(s), too few to divide among workers: 2 bytes serve up to 256 workers, 4 bytes up to 65536"
 )]
 pub struct ExtranonceTooSmall {
     /// Bytes of the upstream pool's extranonce2.

@@ -102,7 +102,7 @@ impl UpstreamSource {
                     }
                     // The client never stops retrying, so this error means that no pool is left to try.
                     Err(error) => {
-                        tracing::error!(error = error_chain(&error), "there is no upstream pool any more");
+                        tracing::error!(error = error_chain(&error), "no upstream pool is left to try");
                         break;
                     }
                 },
@@ -143,8 +143,8 @@ impl UpstreamSource {
                 shared.jobs.idle();
             }
             Effect::Unusable(error) => {
-                tracing::error!(%error, "the upstream pool cannot be shared out among workers");
-                shared.work_health.set("the upstream pool cannot be shared out among workers");
+                tracing::error!(%error, "the upstream pool's extranonce2 cannot be divided among workers");
+                shared.work_health.set("the upstream pool's extranonce2 cannot be divided among workers");
                 shared.jobs.idle();
             }
         }
@@ -195,7 +195,7 @@ fn log(event: &client::Event) {
     match event {
         Authorized { pool } => tracing::info!(%pool, "mining for"),
         Lost { error, retry_in } => {
-            tracing::warn!(error = error_chain(error), retry_in = ?retry_in, "no upstream pool");
+            tracing::warn!(error = error_chain(error), retry_in = ?retry_in, "not connected to an upstream pool");
         }
         Message(text) => tracing::info!(text, "message from the upstream pool"),
         event => tracing::debug!(?event, "upstream"),

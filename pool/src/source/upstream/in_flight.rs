@@ -61,7 +61,7 @@ impl<T: Eq + Hash> InFlightShares<T> {
         *count += 1;
         if outcome == Outcome::Accepted && forward.share.judged.block {
             self.counts.blocks += 1;
-            tracing::info!(worker = &*forward.share.judged.worker, "a block for the upstream pool");
+            tracing::info!(worker = &*forward.share.judged.worker, "found a block for the upstream pool");
         }
         Some((forward, outcome))
     }
