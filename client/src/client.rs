@@ -18,7 +18,7 @@ use crate::event::{Answer, Event, Ticket};
 use crate::failover::Failover;
 use crate::shares::{InFlightShare, ResumableSession};
 
-/// See the [crate's documentation](crate).
+/// A Stratum client that stays connected, as the [crate's documentation](crate) describes.
 pub struct Client {
     config: Config,
     failover: Failover,
@@ -33,7 +33,7 @@ pub struct Client {
     /// The connection used before the switch to a better pool. It stays open until this deadline, to receive the answers to
     /// its shares.
     draining: Option<(PoolConnection, Instant)>,
-    /// The session of the last connection, as long as a new connection may resume it.
+    /// The session of the last connection, while a new connection may still resume it.
     resumable: Option<ResumableSession>,
     /// Facts about each pool learned from earlier connections, in the order of [`Config::pools`].
     history: Vec<PoolHistory>,
@@ -121,7 +121,7 @@ impl Client {
             let connection = connections.find(|connection| connection.jobs.contains(job))?;
             // The share counts as submitted even if sending fails: `next` then reports the loss of the connection.
             if let Err(error) = connection.submit(share) {
-                debug!(%error, "while submitting");
+                debug!(%error, "submitting a share failed");
             }
         }
         self.next_ticket += 1;
@@ -210,7 +210,7 @@ impl Client {
             // Jobs of the previous pool are no longer used.
             Wakeup::Draining(Ok(_)) => {}
             Wakeup::Draining(Err(error)) => {
-                debug!(%error, "lost the connection to the pool used before");
+                debug!(%error, "lost the connection to the previous pool");
                 self.give_up_draining();
             }
             Wakeup::DrainTimeout => self.give_up_draining(),
@@ -285,11 +285,11 @@ impl Client {
     fn resubmit(&mut self) {
         let Some(connection) = &mut self.main else { return };
         let Some(session) = self.resumable.take_if(|session| session.resumed) else { return };
-        debug!(shares = session.shares.len(), "session resumed, submitting its shares again");
+        debug!(shares = session.shares.len(), "the session was resumed: submitting its shares again");
         connection.jobs.prepend(session.jobs);
         for share in session.shares {
             if let Err(error) = connection.submit(share) {
-                debug!(%error, "while submitting again");
+                debug!(%error, "submitting a share again failed");
             }
         }
     }

@@ -24,7 +24,7 @@ pub struct Config {
     pub pools: Vec<Pool>,
     /// How to connect to the pools.
     pub dialer: Dialer,
-    /// Version bits that the miner can roll; 0 disables version rolling. Default: those of BIP-0320.
+    /// Version bits that the miner can roll; 0 disables version rolling. Default: the bits of BIP-0320.
     pub version_mask: u32,
     /// The difficulty to suggest; positive and finite. Default: none.
     pub suggest_difficulty: Option<f64>,
@@ -72,6 +72,6 @@ pub(crate) struct PoolHistory {
     /// How to resume the last session.
     pub resume: Option<ResumeToken>,
     /// Whether the next connection omits `mining.configure`. Some old pools hang up when they receive it. So if a pool hangs up
-    /// before it sends a message, the next connection omits `mining.configure`, and the one after it sends it again.
+    /// before it sends a message, the next connection omits `mining.configure`, and the connection after that sends it again.
     pub skip_configure: bool,
 }

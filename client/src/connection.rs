@@ -32,15 +32,15 @@ pub(crate) struct PoolConnection {
     silence_timeout: Duration,
     first_job_timeout: Duration,
     opened: Instant,
-    /// When the last message came.
+    /// When the last message was received.
     last_message: Instant,
     /// Whether a ping was sent since the last message.
     pinged: bool,
-    /// Whether any message has come.
+    /// Whether any message was received.
     got_message: bool,
     /// The time since which data has been waiting to be sent.
     write_blocked: Option<Instant>,
-    /// When the first job came.
+    /// When the first job was received.
     first_job: Option<Instant>,
     authorized: bool,
     pub jobs: OpenJobs,

@@ -53,7 +53,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
         }
     }
     for name in Backend::names().filter(|name| Backend::named(name).is_err()) {
-        print_error_line(format_args!("{name}: skipped, this CPU lacks features that it requires"));
+        print_error_line(format_args!("skipped {name}: this CPU lacks features that it requires"));
     }
     let mut out = io::stdout().lock();
     if args.json {

@@ -160,7 +160,7 @@ impl Miner {
             client::Event::Authorized { pool } => self.send(Event::Authorized { pool }).await,
             client::Event::Message(text) => self.send(Event::Message(text)).await,
             // Each job carries its own difficulty, version mask and extranonces.
-            other => debug!(?other, "applies to the jobs to come"),
+            other => debug!(?other, "ignored an event that applies to the following jobs"),
         }
     }
 
@@ -216,7 +216,7 @@ impl Miner {
         {
             match event {
                 client::Event::Answer(answer) => self.on_answer(answer).await,
-                event => debug!(?event, "while waiting for the last answers"),
+                event => debug!(?event, "ignored an event while waiting for the last answers"),
             }
         }
         for answer in client.close() {

@@ -80,7 +80,7 @@ impl ReportBuilder {
         self.reported != Some(self.totals(hashes))
     }
 
-    /// Builds the next report, with the rows since the last one.
+    /// Builds the next report, with the rows since the last report.
     pub fn report(&mut self, hashes: u128) -> Report {
         let totals = self.totals(hashes);
         self.sequence += 1;

@@ -49,7 +49,7 @@ impl StartedEngine {
     /// Like [`StartedEngine::start`], but runs on a blocking thread.
     ///
     /// # Errors
-    /// See [`StartedEngine::start`].
+    /// The errors of [`StartedEngine::start`].
     pub async fn start_in_background(backend: Option<String>, request: CpuRequest) -> anyhow::Result<Self> {
         tokio::task::spawn_blocking(move || StartedEngine::start(backend.as_deref(), &request)).await?
     }

@@ -130,7 +130,7 @@ impl Worker {
             tokio::select! {
                 event = events.recv() => match event {
                     Some(Event::Lost { error, .. }) => {
-                        warn!(error, "the pool is lost; trying again");
+                        warn!(error, "lost the pool; trying again");
                         last_error = error;
                     }
                     Some(event) => self.on_event(event).await,

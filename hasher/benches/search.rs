@@ -122,7 +122,7 @@ fn options() -> Result<Options, String> {
             }
             other => {
                 return Err(format!(
-                    "unknown option {other:?}; there are --check, --rounds N and --backend NAME"
+                    "unknown option {other:?}; the options are --check, --rounds N and --backend NAME"
                 ));
             }
         }

@@ -1,8 +1,8 @@
 //! The backends: several implementations of the same search, in one table.
 //!
-//! A backend supplies an [`Entry`] with a function that hashes a chunk of nonces under all versions and marks as candidates
-//! the hashes whose last word has the required zeros. The rest is common to all backends ([`scan`]): progress, the end of the search space, the
-//! exact check of candidates, and a full buffer.
+//! A backend supplies an [`Entry`] with a function that hashes a chunk of nonces with all versions and marks as candidates
+//! the hashes whose last word has the required zeros. The other parts of a scan are common to all backends ([`scan`]):
+//! progress, the end of the search space, the exact check of candidates, and the case of a full buffer.
 //!
 //! To add a backend, add a file that defines an `ENTRY`, and add the `ENTRY` to [`BACKENDS`]. The choice by name, the
 //! self-test, calibration, agreement tests and benches all use that table.
@@ -74,7 +74,7 @@ pub struct Backend(&'static Entry);
 #[non_exhaustive]
 pub enum BackendError {
     /// No backend has this name.
-    #[error("unknown backend {name:?}; there are {}", names())]
+    #[error("unknown backend {name:?}; the backends are {}", names())]
     Unknown {
         /// The name.
         name: String,

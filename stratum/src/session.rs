@@ -2,8 +2,8 @@
 //! sends the messages and handles timeouts.
 //!
 //! The handshake begins with `mining.configure` and `mining.subscribe`. After the subscription,
-//! `mining.suggest_difficulty` and `mining.authorize` follow. Jobs are delivered as soon as extranonce1 is known, even if the pool
-//! has not answered the other requests.
+//! `mining.suggest_difficulty` and `mining.authorize` follow. Jobs are delivered as soon as extranonce1 is known, even if the
+//! pool has not answered the other requests.
 
 mod handshake;
 

@@ -12,7 +12,7 @@ pub struct TaskSpec {
     /// something has changed; a block is reported immediately.
     pub intervals: Intervals,
     /// The maximum number of status updates of the task, including a last one with `TASK_FINISHED`. A new task then replaces
-    /// the task. `None`: no limit, as in specifications without this field.
+    /// this one. `None`: no limit, as in specifications without this field.
     pub max_updates: Option<NonZeroU64>,
     /// Server or worker.
     pub kind: ProgramSpec,

@@ -66,10 +66,10 @@ impl Probe {
                     None
                 }
                 Ok(Ok(_)) => {
-                    Some("it sends many messages, but neither authorizes us nor gives a job".to_owned())
+                    Some("it sends many messages, but neither authorizes us nor sends a job".to_owned())
                 }
                 Ok(Err(error)) => Some(error_chain(&error)),
-                Err(_) => Some("it did not authorize us and give a job in time".to_owned()),
+                Err(_) => Some("it did not authorize us and send a job in time".to_owned()),
             };
             if let Some(error) = failure {
                 debug!(error, "a better pool has not recovered");

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::scripted::{self, DEADLINE};
 
-/// A client that runs in a task of its own.
+/// A client that runs in its own task.
 pub struct Harness {
     events: mpsc::UnboundedReceiver<Result<Event, ClientError>>,
     commands: mpsc::UnboundedSender<Command>,

@@ -147,7 +147,7 @@ impl State {
     fn launch(&mut self, info: TaskInfo) -> Vec<Effect> {
         let id = info.task_id.clone();
         if self.task.as_ref().is_some_and(|task| task.info.task_id == id) {
-            debug!(task = id.value, "launched already");
+            debug!(task = id.value, "ignored a repeated launch");
             return Vec::new();
         }
         self.outbox.launched(info.clone());

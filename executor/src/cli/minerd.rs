@@ -54,11 +54,11 @@ impl RefusedArgs {
     /// The hint for the first of these options that was given.
     pub fn instead(&self) -> Option<&'static str> {
         [
-            (self.background, "--background: this stays in the foreground; use nohup, systemd or `&`"),
+            (self.background, "--background: the miner stays in the foreground; use nohup, systemd or `&`"),
             (self.benchmark, "--benchmark is a subcommand here: mesos-miner bench"),
             (
                 self.config.is_some(),
-                "--config: there are no configuration files; options may stand in the environment, see --help",
+                "--config: there are no configuration files; use options or environment variables, see --help",
             ),
             (self.api_bind.is_some(), "--api-bind: there is no API; --json prints a summary at the end"),
             (self.no_stratum, "--no-stratum: for a node instead of a pool give --bitcoind URL --address ADDRESS"),

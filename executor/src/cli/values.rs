@@ -64,7 +64,7 @@ pub(super) fn threads(text: &str) -> Result<NonZeroUsize, String> {
         Ok(None) => Err("0 threads cannot mine; leave -t out for the default".into()),
         Ok(Some(threads)) if threads.get() > MAX_THREADS => Err(format!("at most {MAX_THREADS} threads")),
         Ok(Some(threads)) => Ok(threads),
-        Err(_) => Err("not a whole number from 1".into()),
+        Err(_) => Err("not a whole number of at least 1".into()),
     }
 }
 
@@ -110,7 +110,7 @@ fn core_list(text: &str) -> Result<Vec<usize>, String> {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let range = number(first)?..=number(last)?;
         if range.is_empty() {
-            return Err(format!("{part:?} runs backwards"));
+            return Err(format!("the range {part:?} ends before it starts"));
         }
         cores.extend(range);
     }

@@ -45,7 +45,7 @@ pub struct CpuLimits {
 #[non_exhaustive]
 pub enum CpuError {
     /// `-t 0`.
-    #[error("0 threads cannot mine; give -t a number from 1, or leave it out to use all CPUs")]
+    #[error("0 threads cannot mine; set -t to at least 1, or omit it to use all CPUs")]
     ZeroThreads,
     /// More threads than [`MAX_THREADS`].
     #[error("{0} threads exceed the maximum of {MAX_THREADS}; set -t to roughly the number of CPUs")]
@@ -54,7 +54,7 @@ pub enum CpuError {
     #[error("{0} CPUs cannot mine; a worker needs more than 0")]
     NoCpus(f64),
     /// A core is outside the cpuset.
-    #[error("core {core} of --cpu-affinity is not among those allowed here ({allowed:?})")]
+    #[error("core {core} of --cpu-affinity is not among the cores that this process may use ({allowed:?})")]
     CoreNotAllowed {
         /// The core.
         core: usize,

@@ -36,8 +36,8 @@ const XOR3: i32 = A ^ B ^ C;
 const CHOOSE: i32 = (A & B) | (!A & C);
 const MAJORITY: i32 = (A & B) | (A & C) | (B & C);
 
-// SAFETY: the type consists of 512 plain bits. For all methods: a `Vector` is created only where AVX-512F and AVX-512BW are enabled,
-// so the CPU has them.
+// SAFETY: the type consists of 512 plain bits. For all methods: a `Vector` is created only where AVX-512F and AVX-512BW are
+// enabled, so the CPU has these features.
 unsafe impl Lanes for Vector {
     const COUNT: usize = 16;
 
@@ -153,7 +153,7 @@ mod operations {
     #[target_feature(enable = "avx512f,avx512bw")]
     #[inline]
     pub(super) fn ternary<const TABLE: i32>(mut a: __m512i, b: __m512i, c: __m512i) -> __m512i {
-        // SAFETY: as above. The instruction overwrites its first operand.
+        // SAFETY: the function enables the instruction, which writes only its first operand and reads no memory.
         unsafe {
             asm!(
                 "vpternlogd {a}, {b}, {c}, {table}",

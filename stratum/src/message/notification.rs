@@ -13,9 +13,9 @@ use crate::text::printable;
 pub enum Notification {
     /// `mining.notify`: a new job.
     Notify(Notify),
-    /// `mining.set_difficulty`: applies to the jobs that follow. Positive and finite.
+    /// `mining.set_difficulty`: a positive and finite difficulty, which applies to the following jobs.
     SetDifficulty(f64),
-    /// `mining.set_extranonce`: applies to the jobs that follow.
+    /// `mining.set_extranonce`: the extranonces of the following jobs.
     SetExtranonce {
         /// The bytes of the coinbase that the pool assigns to the connection.
         extranonce1: Vec<u8>,

@@ -15,7 +15,7 @@ pub enum Request {
     Subscribe(Subscribe),
     /// `mining.authorize`.
     Authorize(Authorize),
-    /// `mining.suggest_difficulty`. Positive and finite.
+    /// `mining.suggest_difficulty`: a positive and finite difficulty.
     SuggestDifficulty(f64),
     /// `mining.extranonce.subscribe`: the miner supports `mining.set_extranonce`.
     SubscribeExtranonce,

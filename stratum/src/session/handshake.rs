@@ -88,7 +88,7 @@ impl Session {
             None => {
                 let mut events = vec![Event::Authorized];
                 if self.options.configure && !self.extranonce_subscribed {
-                    // This is the older way to announce support for `mining.set_extranonce`. Pools that do not know it merely refuse.
+                    // This older request also announces support for `mining.set_extranonce`. Pools that do not know it only refuse.
                     let request = self.request(Pending::AnswerIgnored, Request::SubscribeExtranonce).1;
                     events.push(Event::Send(request));
                 }
