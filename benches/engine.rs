@@ -27,7 +27,7 @@ fn fastest() -> Backend {
     calibrate(CALIBRATION_TIME).choice().rolled
 }
 
-/// An engine as `mine -t` runs it.
+/// Starts an engine like that of `mine -t`.
 fn engine(backend: Backend, threads: NonZeroUsize) -> Engine {
     let request = CpuRequest { threads: Some(threads.get()), ..CpuRequest::default() };
     let plan = allocate(&request, &CpuLimits::of_this_process()).expect("a number of threads");

@@ -38,7 +38,7 @@ const NOISE: f64 = 0.25;
 
 const MEASUREMENTS: [Measurement; 2] = [("crowd", crowd), ("shares", shares)];
 
-/// 10,000 miners: memory and CPU time, and the time until they get the job of a new block.
+/// 10,000 miners: the pool's memory, and the time until the miners get the job of a new block.
 fn crowd() -> Vec<Figure> {
     let pool = Pool::start(&[
         "--start-difficulty",

@@ -1,6 +1,6 @@
 //! A lower bound of the cost of recording and acknowledging an update: encode a call, send the call and read the response,
 //! insert a row, and make many rows durable together. The scheduler's cost is compared with this loop, so that the bounds do
-//! not depend on the machine. The loop is a process of its own, like the scheduler.
+//! not depend on the machine. Like the scheduler, the loop is a separate process.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

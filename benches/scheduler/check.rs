@@ -111,7 +111,7 @@ fn launch_cost(run: &mut Run<'_>) -> f64 {
     let meter = Meter::from_its_start(run);
     let cost = meter.stop(run).scheduler.all.as_secs_f64();
     assert!(run.settle(run.options.limit), "a scheduler that has launched all comes to rest");
-    // Workers that have never sent anything are handled differently.
+    // Let each worker send a message, because the scheduler handles workers that have never sent anything differently.
     run.master.cluster().live_next(0, run.agents);
     run.catch_up(run.options.limit).expect("a scheduler at rest handles live messages");
     cost

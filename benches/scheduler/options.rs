@@ -52,7 +52,7 @@ pub struct Options {
     /// Updates per second in the measurement `updates`.
     #[arg(long, value_name = "N", default_value = "2000")]
     pub updates_per_second: u32,
-    /// Shares in each report [default: one for each second since the last one].
+    /// Number of shares in each report [default: one for each second since the last report].
     #[arg(long, value_name = "N")]
     pub rows: Option<u32>,
     /// Number of attributes of each agent; the first one is `rack`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::run::Cost;
 
-/// A figure.
+/// One row of the output: a figure and its value.
 #[derive(Clone, Debug)]
 pub struct Row {
     pub figure: String,

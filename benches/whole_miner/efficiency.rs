@@ -80,7 +80,7 @@ fn mine(pool: &Pool) -> Run {
     let (watch, before) = (Watch::start(&[miner.id()]), miner.mining_time());
     thread::sleep(MINER_TIME);
     let (load, time) = (watch.load(), miner.mining_time());
-    // Here the pool is one of the other processes.
+    // `theirs` includes the pool's CPU time.
     let allowed = load.whole.saturating_sub(load.theirs);
     let share = (time - before).as_secs_f64() / allowed.as_secs_f64();
     miner.interrupt();

@@ -263,7 +263,7 @@ fn carry<W>(mut from: impl Read, to: &W, end: impl FnOnce(&W))
 where
     for<'a> &'a W: Write,
 {
-    // A broken connection ends like a closed one.
+    // Treat a broken connection like a closed one.
     let _ = std::io::copy(&mut from, &mut &*to);
     end(to);
 }

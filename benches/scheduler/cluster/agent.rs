@@ -17,7 +17,7 @@ const DISK: u64 = 100_000;
 #[derive(Clone, Debug)]
 pub struct AgentSettings {
     pub cpus_milli: u64,
-    /// MB.
+    /// Memory in MB.
     pub mem: u64,
     /// The number of attributes of each agent, including the rack.
     pub attributes: usize,
@@ -29,7 +29,7 @@ pub struct AgentSettings {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Amount {
     pub cpus_milli: u64,
-    /// MB.
+    /// Memory in MB.
     pub mem: u64,
     /// Whether disk and ports are included.
     pub rest: bool,
@@ -99,7 +99,7 @@ pub(super) struct Agent {
     pub free: Amount,
     /// The filter: declined resources, and the time until which they are not offered again.
     refused: Option<(Amount, Instant)>,
-    /// Whether the master regards it as lost.
+    /// Whether the master regards the agent as lost.
     pub is_lost: bool,
     /// The agent's tasks that have not ended.
     pub tasks: Vec<usize>,

@@ -53,7 +53,7 @@ pub(super) fn message(agent: &str, executor: &str, data: Vec<u8>) -> Bytes {
     frame(Type::Message, Event { message: Some(message), ..Event::default() })
 }
 
-/// FAILURE of an agent.
+/// Creates the FAILURE event of a lost agent.
 pub(super) fn agent_failure(agent: &str) -> Bytes {
     let failure = event::Failure { agent_id: Some(agent.into()), ..event::Failure::default() };
     frame(Type::Failure, Event { failure: Some(failure), ..Event::default() })

@@ -45,7 +45,7 @@ impl Cluster {
             executor => {
                 *executor = ExecutorFile::Coming(vec![task]);
                 let by = now + self.settings.fetch.registration_timeout;
-                // Sending fails only if the master has ended, because the receiver lives until then.
+                // Sending fails only if the master, which has the receiver, has ended.
                 let _ = self.fetches.send(Fetch { agent, uri, by });
             }
         }

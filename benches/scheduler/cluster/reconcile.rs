@@ -28,7 +28,7 @@ impl Cluster {
         }
     }
 
-    /// An ended task is known until its last update is acknowledged.
+    /// Whether the master still knows a task. It knows an ended task until the task's last update is acknowledged.
     fn is_live(&self, index: usize) -> bool {
         let task = &self.tasks[index];
         !task.state.is_terminal() || !task.updates.is_empty()

@@ -54,7 +54,7 @@ pub(super) struct Task {
 }
 
 impl Task {
-    /// A task that has not started yet.
+    /// Creates a task that has not started yet.
     pub fn new(info: &TaskInfo, agent: usize, spec: TaskSpec, now: Instant) -> Self {
         Self {
             id: info.task_id.value.clone(),

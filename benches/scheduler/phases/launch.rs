@@ -12,9 +12,9 @@ type Taken = Result<(Duration, Cost), String>;
 
 /// The duration and the cost of the workers' launch. The durations begin with the first offers for workers.
 pub struct Launched {
-    /// Until all of these offers are answered and each worker is launched.
+    /// Time and cost until all of these offers are answered and each worker is launched.
     pub burst: (Duration, Cost),
-    /// Until all workers run and their updates are acknowledged.
+    /// Time and cost until all workers run and their updates are acknowledged.
     pub running: (Duration, Cost),
 }
 

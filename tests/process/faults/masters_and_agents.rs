@@ -67,7 +67,7 @@ fn lost_agent(mut mining: MiningHarness) {
     only_the_end_killed_tasks(mining);
 }
 
-/// The number of the agent without the server.
+/// The number of the agent that does not run the server.
 fn other_agent(mining: &MiningHarness) -> usize {
     1 - mining.agent_of(&mining.server())
 }
@@ -139,7 +139,7 @@ fn deactivated_agent(mut mining: MiningHarness) {
     operator(&mining, call("DEACTIVATE_AGENT"));
     mining.kill(&worker);
     until("it is gone", DEADLINE, || (mining.tasks().len() == 2).then_some(()));
-    // Until then, an active agent would have been offered several times, and the pause after a failure has ended.
+    // This wait is long enough for several offers, and for the pause after a failure to end.
     mining.until_these_mine_on(&mining.workers());
     let state = mining.cluster.state().expect("a master leads");
     assert_eq!(slave(&state, &agent)["offered_resources"]["cpus"].as_f64(), Some(0.0));

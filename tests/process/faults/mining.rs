@@ -252,7 +252,7 @@ pub fn scheduler(master: &str, state: &std::path::Path, more: &[&str]) -> Proces
         "500ms",
         "--silence-timeout",
         "30s",
-        // Without this limit, the free resources beside an ending task might be used for another small worker.
+        // Without this limit, the resources that an ending task frees might be used for an additional small worker.
         "--max-workers",
         "2",
     ];

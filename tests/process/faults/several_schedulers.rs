@@ -167,7 +167,7 @@ fn killed_zookeeper(cluster: Cluster, zookeeper: ZooKeeper) {
     assert_eq!(summary.tasks, [("TASK_KILLED".to_owned(), 3)].into(), "{ended:#?}");
 }
 
-/// A ZooKeeper, and the mesos-box command.
+/// Starts a ZooKeeper. Returns it with the command of mesos-box; `None` if one of them is not installed.
 fn zookeeper() -> Option<(ZooKeeper, PathBuf)> {
     let (command, ()) = (peer::mesos()?, peer::zookeeper()?);
     Some((ZooKeeper::start(&command), command))

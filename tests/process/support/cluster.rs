@@ -13,7 +13,7 @@ use super::mesos_box::MesosBox;
 pub enum Cluster {
     /// The embedded cluster, inside this process. Its executors are processes.
     Embedded(EmbeddedCluster),
-    /// Apache Mesos, as processes.
+    /// A real Mesos. Masters and agents are separate processes.
     Real(MesosBox),
 }
 
