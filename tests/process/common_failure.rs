@@ -32,8 +32,8 @@ fn lines(scheduler: &Process, text: &str) -> usize {
     scheduler.stderr().iter().filter(|line| line.contains(text)).count()
 }
 
-/// Waits for the message that launches failed alike, and checks that it contains all texts in `says`. Then waits for further
-/// attempts, and checks that each is on another agent.
+/// Waits for the message that launches failed in the same way, and checks that it contains all texts in `says`. Then waits for
+/// further attempts, and checks that each is on another agent.
 fn assert_tried_one_by_one(mesos: &MesosBox, scheduler: &mut Process, says: &[&str]) {
     let remark = scheduler.wait_for_error(LONG_DEADLINE, |line| {
         line.contains("failed in the same way").then(|| line.to_owned())
