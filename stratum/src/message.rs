@@ -212,7 +212,7 @@ impl Response {
         Response { id, result: result.into(), error: None }
     }
 
-    /// A failure, such as a rejected share.
+    /// An answer that reports a failure, such as a rejected share.
     pub fn error(id: Id, reason: Reason) -> Self {
         Response { id, result: Value::Null, error: Some(reason) }
     }

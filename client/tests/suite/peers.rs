@@ -79,7 +79,7 @@ async fn a_pool_that_hangs_up_on_configure_is_tried_without_it() {
     pool.answer(&call, json!([[], "0a", 4]), Value::Null).await;
     pool.notify("a", true).await;
     harness.job("a").await;
-    // The hang-up may have been an accident, so every other connection sends `mining.configure` again.
+    // The hang-up may have been an accident, so every second connection sends `mining.configure` again.
     drop(pool);
     for method in ["mining.configure", "mining.subscribe", "mining.configure"] {
         assert_eq!(Pool::accept(&listener).await.next().await["method"], method);

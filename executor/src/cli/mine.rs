@@ -141,7 +141,7 @@ impl MineArgs {
         Ok(self.urls.iter().map(pool).collect())
     }
 
-    /// The maximum number of failed attempts in a row; `None` means no limit.
+    /// The maximum number of retries in a row; `None` means no limit.
     pub fn retries(&self) -> Option<u64> {
         if self.no_retry { Some(0) } else { u64::try_from(self.retries).ok() }
     }

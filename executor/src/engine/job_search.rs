@@ -17,7 +17,7 @@ const GROUP: NonZeroUsize = NonZeroUsize::new(MAX_VERSIONS).expect("a backend ta
 /// is resumed after the miner has worked for other pools.
 const REMEMBERED: usize = 64;
 
-/// A unit, or the unsearched rest of one.
+/// A unit, or the unsearched remainder of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnitRemainder {
     /// The number of the unit in its [`SearchSpace`].
@@ -33,7 +33,8 @@ pub struct JobSearch {
     space: SearchSpace,
     /// The number of the first unclaimed unit. Searches of the same headers with other versions share this counter.
     next: Arc<AtomicU64>,
-    /// The rests of units that were returned when the job changed. They are claimed before new units, so that none is skipped.
+    /// The unsearched remainders of units, returned when the job changed. They are claimed before new units, so that none is
+    /// skipped.
     returned: Mutex<Vec<UnitRemainder>>,
     /// Whether `returned` may hold something. Without this flag, all threads that start on a new job would take the lock.
     any_returned: AtomicBool,

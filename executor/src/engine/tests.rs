@@ -294,7 +294,7 @@ fn sleeping_threads_compute_no_hashes() {
 }
 
 proptest! {
-    /// Threads claim units and return the rests of units in random order. In the end, each position has been searched once.
+    /// Threads claim units and return the remainders of units in random order. In the end, each position has been searched once.
     #[test]
     fn claims_and_returns_cover_the_space_once(steps in prop::collection::vec((0usize..4, 0u32..4), 0..200)) {
         let small = Job { extranonce2_len: 0, version_mask: 0, ..Job::clone(&job("a", 1, Target::MAX)) };

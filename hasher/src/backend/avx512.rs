@@ -43,19 +43,19 @@ unsafe impl Lanes for Vector {
 
     #[inline(always)]
     fn splat(self, value: &u32) -> Vector {
-        // SAFETY: see above.
+        // SAFETY: a `Vector` proves that the CPU has AVX-512F and AVX-512BW.
         Vector(unsafe { operations::splat(value) })
     }
 
     #[inline(always)]
     fn plus(self, value: &u32) -> Vector {
-        // SAFETY: see above.
+        // SAFETY: a `Vector` proves that the CPU has AVX-512F and AVX-512BW.
         Vector(unsafe { operations::plus(self.0, value) })
     }
 
     #[inline(always)]
     fn nonces(self, first: u32) -> Vector {
-        // SAFETY: see above.
+        // SAFETY: a `Vector` proves that the CPU has AVX-512F and AVX-512BW.
         unsafe {
             let lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
             let nonces = _mm512_add_epi32(self.splat(&first).0, lanes);
@@ -66,37 +66,37 @@ unsafe impl Lanes for Vector {
 
     #[inline(always)]
     fn add(self, other: Vector) -> Vector {
-        // SAFETY: see above.
+        // SAFETY: a `Vector` proves that the CPU has AVX-512F and AVX-512BW.
         Vector(unsafe { operations::add(self.0, other.0) })
     }
 
     #[inline(always)]
     fn rotate_right<const BITS: i32>(self) -> Vector {
-        // SAFETY: see above.
+        // SAFETY: a `Vector` proves that the CPU has AVX-512F and AVX-512BW.
         Vector(unsafe { operations::rotate_right::<BITS>(self.0) })
     }
 
     #[inline(always)]
     fn shift_right<const BITS: u32>(self) -> Vector {
-        // SAFETY: see above.
+        // SAFETY: a `Vector` proves that the CPU has AVX-512F and AVX-512BW.
         Vector(unsafe { operations::shift_right::<BITS>(self.0) })
     }
 
     #[inline(always)]
     fn xor3(self, b: Vector, c: Vector) -> Vector {
-        // SAFETY: see above.
+        // SAFETY: a `Vector` proves that the CPU has AVX-512F and AVX-512BW.
         Vector(unsafe { operations::ternary::<XOR3>(self.0, b.0, c.0) })
     }
 
     #[inline(always)]
     fn choose(self, f: Vector, g: Vector) -> Vector {
-        // SAFETY: see above.
+        // SAFETY: a `Vector` proves that the CPU has AVX-512F and AVX-512BW.
         Vector(unsafe { operations::ternary::<CHOOSE>(self.0, f.0, g.0) })
     }
 
     #[inline(always)]
     fn majority(self, b: Vector, c: Vector) -> Vector {
-        // SAFETY: see above.
+        // SAFETY: a `Vector` proves that the CPU has AVX-512F and AVX-512BW.
         Vector(unsafe { operations::ternary::<MAJORITY>(self.0, b.0, c.0) })
     }
 
@@ -107,7 +107,7 @@ unsafe impl Lanes for Vector {
 
     #[inline(always)]
     fn zero_lanes(self, mask: Vector) -> u16 {
-        // SAFETY: see above.
+        // SAFETY: a `Vector` proves that the CPU has AVX-512F and AVX-512BW.
         unsafe { _mm512_testn_epi32_mask(self.0, mask.0) }
     }
 }
