@@ -11,10 +11,10 @@
 mod cpu_throttle;
 pub mod cpus;
 mod job_search;
+mod mining_thread;
 mod search_space;
 #[cfg(test)]
 mod tests;
-mod thread;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -197,7 +197,13 @@ impl Engine {
             (state.clone(), counters.clone(), cpus.pins.clone(), cpus.duty);
         pool.spawn_broadcast(move |context| {
             if let Some(counters) = all_counters.get(context.index()) {
-                thread::run(&shared, counters, found.clone(), pins.get(context.index()).copied(), duty);
+                mining_thread::run(
+                    &shared,
+                    counters,
+                    found.clone(),
+                    pins.get(context.index()).copied(),
+                    duty,
+                );
             }
         });
         Ok((Engine { state, counters, searches: JobSearches::default(), _pool: pool }, receiver))

@@ -11,14 +11,14 @@
 //! - [`report_builder`]: builds reports from shares and hash counts;
 //! - [`timers`]: when reports and live messages are due;
 //! - [`standalone`]: the terminal front end, similar to that of cpuminer;
-//! - [`agent`]: the Mesos side: a pure state machine and its I/O;
+//! - [`mesos_executor`]: the Mesos side: a pure state machine and its I/O;
 //! - [`runner`]: the interface between the Mesos side and the kinds of task;
 //! - [`worker`]: runs worker tasks.
 
-pub mod agent;
 pub mod bench;
 pub mod cli;
 pub mod engine;
+pub mod mesos_executor;
 pub mod miner;
 pub mod report_builder;
 pub mod runner;
@@ -27,7 +27,7 @@ pub mod started_engine;
 pub mod timers;
 pub mod worker;
 
-pub use agent::run as run_executor;
 pub use bench::run as run_bench;
+pub use mesos_executor::run as run_executor;
 pub use runner::{Runner, Runners, TaskContext, TaskError, TaskEvent};
 pub use standalone::run as run_mine;

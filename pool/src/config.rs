@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use command_line::{duration, whole_number};
 
-use crate::admission::BanRules;
+use crate::bans::BanRules;
 use crate::vardiff::VardiffConfig;
 
 /// The highest value of `--max-connections`, which is more than any machine can serve.

@@ -14,22 +14,23 @@
 //! - `session`: decides about one miner's difficulty, jobs and shares, without I/O and without a protocol. `share` checks
 //!   a share, `vardiff` chooses the difficulty;
 //! - `stratum_v1`: reads and writes a miner's messages; a second protocol would be another module like this one;
-//! - `server`: the sockets; `admission`: bans, and the extranonce1 of each connection;
+//! - `server`: the sockets; `bans`, `extranonce_lease`: the extranonce1 of each connection;
 //! - `accounts`: the shares and blocks of each worker; `stats` and `health`: sums and faults; [`PoolHandle`] reads them all;
 //! - `pool_state`: the state that these modules share;
 //! - `store`: the data folder, where accounts and found blocks outlive the process; [`read_accounts`] reads it.
 
 mod accounts;
-mod admission;
+mod bans;
 mod chain;
 pub mod cli;
 mod clock;
 mod config;
 mod current_job;
+mod extranonce_lease;
 mod handle;
 mod health;
+mod http_api;
 mod job;
-mod page;
 mod pool_state;
 mod server;
 mod session;
@@ -41,7 +42,7 @@ mod stratum_v1;
 mod vardiff;
 
 pub use accounts::BlockRecord;
-pub use admission::BanRules;
+pub use bans::BanRules;
 pub use config::{Config, ConnectionLimits};
 pub use handle::{PoolHandle, PoolSummary, WorkerSummary};
 pub use server::{Server, ServerError, ServerOptions};

@@ -9,10 +9,11 @@ use task::PoolLive;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::accounts::{Accounts, BlockRecord, RecoveredAccounts};
-use crate::admission::{Bans, ExtranonceLease, Extranonces};
+use crate::bans::Bans;
 use crate::clock::Now;
 use crate::config::Config;
 use crate::current_job::JobPublisher;
+use crate::extranonce_lease::{ExtranonceLease, Extranonces};
 use crate::health::HealthStatus;
 use crate::session::SuspendedSessions;
 use crate::share::{

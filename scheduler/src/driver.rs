@@ -33,7 +33,7 @@ use crate::core::State;
 use crate::display::{Display, FrameTimer};
 use crate::election::{self, Leadership, RunError};
 use crate::event::{Effect, Event};
-use crate::journal::{Change, Ticket};
+use crate::journal::{Change, ChangeId};
 use crate::master_access::MasterAccess;
 use crate::mesos_api;
 use crate::query::QueryQueue;
@@ -370,7 +370,7 @@ impl Driver {
 /// Effects that are handed to other threads.
 #[derive(Default)]
 struct Queued {
-    changes: Vec<(Ticket, Change)>,
+    changes: Vec<(ChangeId, Change)>,
     lines: Vec<String>,
 }
 

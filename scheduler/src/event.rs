@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use mesos::v1::{Offer, TaskInfo, TaskStatus};
 
 use crate::artifact::DownloadStats;
-use crate::journal::{Change, Ticket};
+use crate::journal::{Change, ChangeId};
 use crate::user_notice::UserNotice;
 
 /// Something that has happened. Tasks, agents and offers are given by their ids.
@@ -48,7 +48,7 @@ pub enum Event {
     /// An agent was removed. Updates of its tasks follow.
     AgentRemoved(String),
     /// Changes are on disk, oldest first.
-    Persisted(Vec<Ticket>),
+    Persisted(Vec<ChangeId>),
     /// Statistics of how fast agents fetch the executor from this scheduler.
     Fetching(DownloadStats),
     /// The master has answered all calls that were decided on before an instant.
@@ -102,7 +102,7 @@ impl Event {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Persist a change, and report [`Event::Persisted`] when it is on disk.
-    Persist(Ticket, Change),
+    Persist(ChangeId, Change),
     /// Call the master.
     Call(Call),
     /// Show a notice to the user.

@@ -13,7 +13,7 @@ mod task_numbers;
 mod task_record;
 
 pub use self::apply::{Records, apply, new_state, record_accounts};
-pub use self::change::{AvoidedAgent, Change, StatusRecord, Ticket};
+pub use self::change::{AvoidedAgent, Change, ChangeId, StatusRecord};
 pub use self::ledger::{Account, AggregatedWorker, Entry, Ledger, OTHERS, UNTRACKED_MINERS, accounts};
 pub use self::recovered::{FrameworkRecord, RecoveredState, RetiredTasks};
 pub use self::specification_key::SpecificationKey;

@@ -129,7 +129,7 @@ impl View<'_> {
     }
 
     /// The URL of the external pool, if workers mine at one.
-    pub fn pool(&self) -> Option<&str> {
+    pub fn external_pool(&self) -> Option<&str> {
         self.settings.template.pool.as_ref().map(|pool| pool.url.as_str())
     }
 
@@ -140,9 +140,9 @@ impl View<'_> {
             return self.fleet.servers.contains_key(task.id());
         }
         let works = match &task.record.assignment {
-            Some(Assignment::Pool(pool)) => self.pool() == Some(pool),
+            Some(Assignment::Pool(pool)) => self.external_pool() == Some(pool),
             Some(Assignment::Server(server)) => {
-                self.pool().is_none() && self.fleet.servers.contains_key(server)
+                self.external_pool().is_none() && self.fleet.servers.contains_key(server)
             }
             None => false,
         };
@@ -166,7 +166,7 @@ impl View<'_> {
 
     /// Thousandths of a CPU reserved for the server, whether or not it runs; 0 with an external pool.
     pub fn server_cpus_milli(&self) -> u64 {
-        if self.pool().is_some() { 0 } else { self.settings.server_cpus_milli() }
+        if self.external_pool().is_some() { 0 } else { self.settings.server_cpus_milli() }
     }
 
     /// Whether messages from tasks can be received. Otherwise the silence of a task means nothing.
@@ -183,7 +183,7 @@ pub enum Intent {
     /// Tell the user.
     Notify(UserNotice),
     /// Persist launches on the offers of one agent. The last task in the list holds the offers.
-    Launch(Vec<PlannedTask>),
+    PersistLaunches(Vec<PlannedTask>),
     /// Send launches that are on disk, all in one call.
     SendLaunches {
         /// The id of the task that holds the offers.

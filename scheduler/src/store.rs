@@ -32,7 +32,7 @@ pub use self::sqlite::{StoredShare, ledger_snapshot, rows_since, stored_shares};
 use self::zookeeper::{Leader, SharedTree};
 pub use self::zookeeper::{SharedError, shared_ledger_snapshot};
 use crate::election::Leadership;
-use crate::journal::{Change, Ledger, RecoveredState, TaskRecord, Ticket};
+use crate::journal::{Change, ChangeId, Ledger, RecoveredState, TaskRecord};
 
 /// The state folder.
 pub static STATE_FOLDER: FolderKind = FolderKind {
@@ -47,7 +47,7 @@ pub static STATE_FOLDER: FolderKind = FolderKind {
 #[derive(Debug)]
 pub enum StoreEvent {
     /// These changes are durable, oldest first.
-    Persisted(Vec<Ticket>),
+    Persisted(Vec<ChangeId>),
     /// The disk or ZooKeeper failed, for this reason. The store tries again until it succeeds.
     WriteFailed(String),
     /// A message for the user that is not about an error.
@@ -94,7 +94,7 @@ pub struct FailedLaunches {
 }
 
 type OnStoreEvent = Arc<dyn Fn(StoreEvent) + Send + Sync>;
-type Batch = Vec<(Ticket, Change)>;
+type Batch = Vec<(ChangeId, Change)>;
 
 /// The state folder and, with several schedulers, ZooKeeper.
 pub struct Store {
@@ -177,12 +177,12 @@ impl Store {
     }
 
     /// Queues a change.
-    pub fn persist(&self, ticket: Ticket, change: Change) {
+    pub fn persist(&self, ticket: ChangeId, change: Change) {
         self.folder.persist_all(vec![(ticket, change)]);
     }
 
     /// Queues changes in their order.
-    pub fn persist_all(&self, changes: Vec<(Ticket, Change)>) {
+    pub fn persist_all(&self, changes: Vec<(ChangeId, Change)>) {
         self.folder.persist_all(changes);
     }
 

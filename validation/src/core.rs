@@ -15,7 +15,7 @@ use bitcoinkernel::{
 use node::Template;
 use tempfile::TempDir;
 
-use crate::net::{Net, SIGNET_CHALLENGE};
+use crate::network::{Net, SIGNET_CHALLENGE};
 use crate::template;
 
 /// Why Core rejects a block.

@@ -9,11 +9,11 @@
 
 mod core;
 mod miner;
-mod net;
+mod network;
 mod template;
 mod wallet;
 
 pub use crate::core::{Core, Rejected};
 pub use crate::miner::{Mined, draft, mine, mine_from, remine};
-pub use crate::net::Net;
+pub use crate::network::Net;
 pub use crate::wallet::Wallet;

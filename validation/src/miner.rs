@@ -8,7 +8,7 @@ use bitcoin::{Block, ScriptBuf};
 use hasher::{Backend, Cursor, HitBuffer, Target, Work};
 use node::{BlockDraft, CoinbasePlan, HeaderTimes, MinDifficultyTime, Solution, Template};
 
-use crate::net::Net;
+use crate::network::Net;
 
 /// The same size as in the pool: the pool's job counter, extranonce1 and extranonce2.
 const EXTRANONCE_SIZE: usize = 14;

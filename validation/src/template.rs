@@ -9,7 +9,7 @@ use bitcoinkernel::BlockTreeEntry;
 use bitcoinkernel::prelude::*;
 use serde_json::{Value, json};
 
-use crate::net::Net;
+use crate::network::Net;
 
 /// A new block must be later than the median time of this many blocks (BIP-0113).
 const MEDIAN_OF: usize = 11;

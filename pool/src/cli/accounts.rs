@@ -9,7 +9,7 @@ use clap::builder::BoolishValueParser;
 use serde_json::{Value, json};
 use task::Totals;
 
-use crate::page::account;
+use crate::http_api::account;
 use crate::store::{AccountsSnapshot, read_accounts};
 
 /// Show what a pool has counted, even while the pool runs

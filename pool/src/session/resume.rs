@@ -8,8 +8,8 @@ use bitcoin::ScriptBuf;
 use hashlink::LinkedHashMap;
 
 use super::{Effect, IssuedJobs, Session};
-use crate::admission::ExtranonceLease;
 use crate::clock::Now;
+use crate::extranonce_lease::ExtranonceLease;
 use crate::job::{ExtranonceLayout, Job};
 use crate::vardiff::Vardiff;
 

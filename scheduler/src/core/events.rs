@@ -8,7 +8,7 @@ use super::outbox::OnPersisted;
 use super::transition::{Transition, end_without_report};
 use crate::event::{Call, Event};
 use crate::fleet::{ServerState, Task};
-use crate::journal::{Change, Origin, Ticket};
+use crate::journal::{Change, ChangeId, Origin};
 use crate::policy::PolicyEvent;
 use crate::user_notice::UserNotice;
 
@@ -105,7 +105,7 @@ impl Transition<'_> {
         self.outbox.cancel_pending();
     }
 
-    fn persisted(&mut self, ticket: Ticket) {
+    fn persisted(&mut self, ticket: ChangeId) {
         match self.outbox.persisted(ticket) {
             OnPersisted::Launch(task) => self.raise(PolicyEvent::LaunchPersisted(task)),
             OnPersisted::Update(update) => self.apply_update(*update),

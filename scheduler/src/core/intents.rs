@@ -22,10 +22,10 @@ impl Transition<'_> {
             Intent::Call(call) => self.call(call),
             Intent::Notify(notice) => self.notify(notice),
             // Once the shutdown has begun, nothing is launched.
-            Intent::Launch(tasks) if self.run.ending => {
+            Intent::PersistLaunches(tasks) if self.run.ending => {
                 self.give_back(tasks.into_iter().flat_map(|planned| planned.offers).collect());
             }
-            Intent::Launch(tasks) => self.persist_launches(tasks),
+            Intent::PersistLaunches(tasks) => self.persist_launches(tasks),
             Intent::SendLaunches { tasks, .. } if self.run.ending => {
                 tasks.into_iter().for_each(|task| self.forget_launch(task));
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use mesos::v1::task_status;
 
 use crate::event::Effect;
-use crate::journal::{Change, StatusRecord, Ticket};
+use crate::journal::{Change, ChangeId, StatusRecord};
 use crate::policy::PolicyEvent;
 
 /// The action that follows when a change is on disk.
@@ -38,8 +38,8 @@ pub(super) struct StatusUpdate {
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     effects: Vec<Effect>,
-    last_ticket: Ticket,
-    pending: BTreeMap<Ticket, OnPersisted>,
+    last_ticket: ChangeId,
+    pending: BTreeMap<ChangeId, OnPersisted>,
     peak_pending: bool,
 }
 
@@ -60,7 +60,7 @@ impl Outbox {
     }
 
     /// Removes and returns the action that follows a change, which is on disk now.
-    pub fn persisted(&mut self, ticket: Ticket) -> OnPersisted {
+    pub fn persisted(&mut self, ticket: ChangeId) -> OnPersisted {
         let then = self.pending.remove(&ticket).unwrap_or(OnPersisted::Nothing);
         self.peak_pending &= !matches!(then, OnPersisted::Peak);
         then

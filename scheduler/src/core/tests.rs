@@ -34,7 +34,7 @@ use mesos::v1::TaskState;
 use super::*;
 use crate::event::{Call, InverseOffer, Unavailability};
 use crate::fleet::Slot;
-use crate::journal::Ticket;
+use crate::journal::ChangeId;
 use crate::offers::Placement;
 use crate::options::{FrameworkOptions, OnServerLoss, TaskOptions};
 use crate::policy::{ILL_SERVER, SERVER_START};
@@ -113,7 +113,7 @@ pub(super) struct Script {
     pub now: Instant,
     pub disk: Memory,
     /// The changes that are not on disk yet.
-    pub queue: Vec<(Ticket, Change)>,
+    pub queue: Vec<(ChangeId, Change)>,
     pub calls: Vec<Call>,
     pub notices: Vec<UserNotice>,
     pub finished: bool,

@@ -8,7 +8,7 @@ use super::task_record::TaskRecord;
 use crate::task_id::TaskKind;
 
 /// The number of a change that is being persisted. The store reports this number when the change is on disk.
-pub type Ticket = u64;
+pub type ChangeId = u64;
 
 /// One change of the records. [`apply`](super::apply()) carries it out. Tasks are given by their ids.
 #[derive(Clone, Debug, PartialEq)]

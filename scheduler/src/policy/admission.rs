@@ -37,7 +37,7 @@ impl View<'_> {
     /// user's own program, whose limit is unknown.
     pub fn admitted(&self) -> Option<u64> {
         let template = &self.settings.template;
-        if self.pool().is_some() || !template.programs.is_ours(TaskKind::Server) {
+        if self.external_pool().is_some() || !template.programs.is_ours(TaskKind::Server) {
             return None;
         }
         let connections = |server: &Task| match &server.live {

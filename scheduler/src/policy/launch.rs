@@ -136,7 +136,7 @@ impl Launch {
         for planned in plan.tasks {
             let last = !planned.offers.is_empty();
             group.push(planned);
-            intents.extend(last.then(|| Intent::Launch(std::mem::take(&mut group))));
+            intents.extend(last.then(|| Intent::PersistLaunches(std::mem::take(&mut group))));
         }
         let mut declines = plan.declines;
         for waiting in plan.waiting {
@@ -255,13 +255,13 @@ fn wanted(view: &View<'_>) -> Demand {
             (view.settings.server_cpus_milli(), view.settings.template.options.server_mem);
         return Demand::Server { cpus_milli, mem };
     }
-    let serves = view.pool().is_some() || view.fleet.open_servers().next().is_some();
+    let serves = view.external_pool().is_some() || view.fleet.open_servers().next().is_some();
     if serves && view.room().is_some() { Demand::Workers } else { Demand::Nothing }
 }
 
 /// Whether fewer servers are in service than wanted.
 pub(super) fn lacks_server(view: &View<'_>) -> bool {
-    view.pool().is_none() && view.fleet.servers_in_service().count() < SERVERS
+    view.external_pool().is_none() && view.fleet.servers_in_service().count() < SERVERS
 }
 
 /// Whether a task that is about to be launched is still wanted.
@@ -273,5 +273,5 @@ fn is_still_wanted(view: &View<'_>, task: &Task) -> bool {
         return view.fleet.servers.contains_key(task.id());
     }
     let server = task.record.server().and_then(|server| view.fleet.get(server));
-    view.belongs(task) && (view.pool().is_some() || server.is_some_and(Task::is_running))
+    view.belongs(task) && (view.external_pool().is_some() || server.is_some_and(Task::is_running))
 }

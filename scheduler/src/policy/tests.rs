@@ -116,7 +116,7 @@ fn short(intent: &Intent) -> String {
     match intent {
         Intent::Call(call) => format!("{call:?}").split([' ', '(']).next().unwrap_or_default().to_owned(),
         Intent::Notify(notice) => notice.to_string(),
-        Intent::Launch(tasks) => format!("launch on {}", tasks[0].agent),
+        Intent::PersistLaunches(tasks) => format!("launch on {}", tasks[0].agent),
         Intent::End(task) => format!("end {task}"),
         Intent::EndReturned(task) => format!("end anew {task}"),
         Intent::EndExecutor(task) => format!("end the executor of {task}"),

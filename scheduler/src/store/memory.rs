@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::sqlite::sync_folder::{Handover, sync_folder};
 use super::sqlite::{migration, read, records};
 use super::zookeeper::fake::FakeTree;
-use crate::journal::{Change, Ledger, RecoveredState, Ticket};
+use crate::journal::{Change, ChangeId, Ledger, RecoveredState};
 
 /// A disk and a ZooKeeper tree in memory.
 pub(crate) struct Memory {
@@ -28,7 +28,7 @@ impl Memory {
         Memory { connection: empty(), framework: None, nodes: FakeTree::default() }
     }
 
-    pub fn write(&mut self, batch: &[(Ticket, Change)]) {
+    pub fn write(&mut self, batch: &[(ChangeId, Change)]) {
         records::write(&mut self.connection, &mut self.framework, batch).unwrap();
         self.nodes.write(batch);
     }

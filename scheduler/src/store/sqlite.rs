@@ -35,7 +35,7 @@ use self::sync_folder::{Handover, sync_folder};
 pub(super) use self::writer::FolderEvent;
 use self::writer::{Changes, Writer};
 use super::{STATE_FOLDER, ShareLimits, StoreError};
-use crate::journal::{Change, RecoveredState, SpecificationKey, Ticket};
+use crate::journal::{Change, ChangeId, RecoveredState, SpecificationKey};
 
 /// Maximum number of changes that are queued together.
 const CHUNK: usize = 250;
@@ -171,7 +171,7 @@ impl StateFolder {
     }
 
     /// Queues changes.
-    pub fn persist_all(&self, changes: Vec<(Ticket, Change)>) {
+    pub fn persist_all(&self, changes: Vec<(ChangeId, Change)>) {
         let mut changes = changes.into_iter();
         loop {
             let chunk: Vec<_> = changes.by_ref().take(CHUNK).collect();

@@ -150,7 +150,7 @@ fn all_records_are_recovered_after_reopening() {
         store.persist(ticket as u64, change.clone());
     }
     store.close().unwrap();
-    let written: Vec<Ticket> = notices
+    let written: Vec<ChangeId> = notices
         .iter()
         .flat_map(|notice| match notice {
             StoreEvent::Persisted(tickets) => tickets,
@@ -258,7 +258,7 @@ fn a_failed_write_is_repeated() {
     store.persist(1, Change::Framework("f".into()));
     assert!(matches!(notices.recv(), Ok(StoreEvent::WriteFailed(_))));
     other.execute_batch("ALTER TABLE away RENAME TO framework").unwrap();
-    let persisted: BTreeSet<Ticket> = notices
+    let persisted: BTreeSet<ChangeId> = notices
         .iter()
         .find_map(|notice| match notice {
             StoreEvent::Persisted(tickets) => Some(tickets.into_iter().collect()),

@@ -11,10 +11,10 @@
 
 #[cfg(test)]
 pub(super) mod fake;
-mod node;
 mod tree;
 mod tree_state;
 mod writer;
+mod znode;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,10 +25,10 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-pub use self::node::Leader;
 use self::tree::{ReadError, ZooKeeperTree};
 use self::tree_state::{TreeState, UnreadableNode};
 use self::writer::Writer;
+pub use self::znode::Leader;
 use super::sqlite::sync_folder::Handover;
 use super::{Batch, LedgerSnapshot, OnStoreEvent};
 use crate::election::{Leadership, RunError, ZkConfig};

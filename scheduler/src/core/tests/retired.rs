@@ -162,7 +162,7 @@ fn outsiders_of_a_server_that_ended_become_one_if_there_are_many() {
         script.update(TaskStatus { data, ..status("miner-server-1", TaskState::TaskFailed, 2) });
         script.write();
         script.wait(LONG);
-        let folds = |(_, change): &&(Ticket, Change)| matches!(change, Change::AggregateUntrackedMiners(server) if server == "miner-server-1");
+        let folds = |(_, change): &&(ChangeId, Change)| matches!(change, Change::AggregateUntrackedMiners(server) if server == "miner-server-1");
         assert_eq!(script.queue.iter().filter(folds).count(), aggregated, "{outsiders}");
     }
 }

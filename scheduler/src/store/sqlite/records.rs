@@ -10,7 +10,7 @@ use super::schema::RETIRED_HERE;
 use super::tables::Tables;
 use super::{failed_launches, read, share_columns};
 use crate::journal::{
-    self, Account, AvoidedAgent, Change, Entry, OTHERS, Records, StatusRecord, TaskRecord, Ticket,
+    self, Account, AvoidedAgent, Change, ChangeId, Entry, OTHERS, Records, StatusRecord, TaskRecord,
     UNTRACKED_MINERS,
 };
 use crate::task_id::TaskKind;
@@ -19,7 +19,7 @@ use crate::task_id::TaskKind;
 pub(in crate::store) fn write(
     connection: &mut Connection,
     framework: &mut Option<String>,
-    batch: &[(Ticket, Change)],
+    batch: &[(ChangeId, Change)],
 ) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let now = now_ms();

@@ -11,10 +11,10 @@ use rusqlite::Connection;
 
 use super::records;
 use super::retention::ShareRetention;
-use crate::journal::{Change, Ticket};
+use crate::journal::{Change, ChangeId};
 
 /// Changes in the order in which they are written.
-pub(super) type Changes = Vec<(Ticket, Change)>;
+pub(super) type Changes = Vec<(ChangeId, Change)>;
 
 /// A transaction with this number of changes takes no further changes.
 const BATCH: usize = 1000;
@@ -126,7 +126,7 @@ impl<N: FnMut(FolderEvent)> Writer<N> {
     }
 
     /// Writes a batch. Returns whether the batch was written before the time limit for closing was reached.
-    fn write(&mut self, batch: &[(Ticket, Change)]) -> bool {
+    fn write(&mut self, batch: &[(ChangeId, Change)]) -> bool {
         let Self { connection, framework, notify, closing, .. } = self;
         write_until_closed(
             || records::write(connection, framework, batch),

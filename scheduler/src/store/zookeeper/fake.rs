@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::node::{FRAMEWORK, FRAMEWORK_1};
 use super::tree::{Tree, WriteError};
 use super::tree_state::{NodeWrite, TreeState};
-use crate::journal::{Change, Records, RecoveredState, Ticket};
+use super::znode::{FRAMEWORK, FRAMEWORK_1};
+use crate::journal::{Change, ChangeId, Records, RecoveredState};
 
 /// A tree, and the state of the leader that writes it.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ impl FakeTree {
         nodes
     }
 
-    pub fn write(&mut self, batch: &[(Ticket, Change)]) {
+    pub fn write(&mut self, batch: &[(ChangeId, Change)]) {
         for (_, change) in batch {
             if TreeState::must_be_written_alone(change) {
                 self.flush();

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use zookeeper_client::{Client, CreateOptions, Error as ZkError, OwnedLockClient};
 
-use super::node::{FRAMEWORK, FRAMEWORK_1, SHARD_COUNT, SHARDS, TASKS_1, node_path, shard, shard_path};
 use super::tree_state::{self, NodeWrite, UnreadableNode};
+use super::znode::{FRAMEWORK, FRAMEWORK_1, SHARD_COUNT, SHARDS, TASKS_1, node_path, shard, shard_path};
 use crate::election::{Leadership, Lease, persistent};
 
 /// The number of nodes that are requested together.

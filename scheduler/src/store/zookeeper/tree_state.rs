@@ -15,7 +15,7 @@ use std::convert::Infallible;
 
 use self::account_pages::AccountPages;
 pub(super) use self::read::{UnreadableNode, format};
-use super::node::{AVOIDED, FORMAT, FrameworkNode, Leader, Node, avoided_name};
+use super::znode::{AVOIDED, FORMAT, FrameworkNode, Leader, Node, avoided_name};
 use crate::journal::{
     self, Account, AggregatedWorker, AvoidedAgent, Change, Entry, FrameworkRecord, Ledger, LedgerLine,
     Records, RecoveredState, RetiredTasks, SpecificationKey, TaskRecord,

@@ -7,10 +7,10 @@ use std::time::Duration;
 use database::now_ms;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::node::{FRAMEWORK, FRAMEWORK_1};
 use super::tree::{Tree, WriteError};
 use super::tree_state::{NodeWrite, TreeState};
-use crate::journal::{Change, Ticket};
+use super::znode::{FRAMEWORK, FRAMEWORK_1};
+use crate::journal::{Change, ChangeId};
 use crate::store::{OnStoreEvent, StoreEvent};
 
 /// A batch with this number of changes takes no further changes.
@@ -31,7 +31,7 @@ pub(super) struct Writer<T> {
 
 impl<T: Tree> Writer<T> {
     /// Writes until the queue is closed. Returns whether everything was written.
-    pub async fn run(mut self, mut queue: UnboundedReceiver<Vec<(Ticket, Change)>>) -> bool {
+    pub async fn run(mut self, mut queue: UnboundedReceiver<Vec<(ChangeId, Change)>>) -> bool {
         while let Some(mut batch) = queue.recv().await {
             while batch.len() < BATCH
                 && let Ok(more) = queue.try_recv()
@@ -58,7 +58,7 @@ impl<T: Tree> Writer<T> {
         self.write().await
     }
 
-    async fn write_batch(&mut self, batch: &[(Ticket, Change)]) -> bool {
+    async fn write_batch(&mut self, batch: &[(ChangeId, Change)]) -> bool {
         let now = now_ms();
         for (_, change) in batch {
             let alone = TreeState::must_be_written_alone(change);

@@ -3,7 +3,7 @@ use task::{Account, Report, ShareRow, Totals, Verdict};
 use tempfile::TempDir;
 
 use super::*;
-use crate::journal::{Change, StatusRecord, Ticket};
+use crate::journal::{Change, ChangeId, StatusRecord};
 use crate::store::STATE_FOLDER;
 use crate::store::sqlite::{StoredShare, migration, records};
 use crate::store::tests::shares;
@@ -33,7 +33,7 @@ impl Folder {
         folder
     }
 
-    fn write(&mut self, batch: &[(Ticket, Change)]) {
+    fn write(&mut self, batch: &[(ChangeId, Change)]) {
         records::write(&mut self.connection, &mut self.framework, batch).unwrap();
     }
 

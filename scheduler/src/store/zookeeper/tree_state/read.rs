@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use super::TreeState;
 use super::account_pages;
 use crate::journal::{LedgerLine, SpecificationKey, TaskRecord};
-use crate::store::zookeeper::node::{
+use crate::store::zookeeper::znode::{
     AccountJson, FORMAT, FRAMEWORK, FormatNode, FrameworkNode, Node, TASKS_1, node_path,
 };
 use crate::task_id::task_number;

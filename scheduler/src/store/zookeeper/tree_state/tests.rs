@@ -8,7 +8,7 @@ use super::super::fake::{put, read};
 use super::account_pages::PAGE_BYTES;
 use super::*;
 use crate::journal::{Origin, StatusRecord};
-use crate::store::zookeeper::node::FRAMEWORK;
+use crate::store::zookeeper::znode::FRAMEWORK;
 
 fn task(kind: TaskKind, number: u64) -> TaskRecord {
     TaskRecord {

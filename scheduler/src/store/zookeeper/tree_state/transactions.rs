@@ -6,7 +6,7 @@ use std::mem;
 
 use super::{NodeWrite, TreeState};
 use crate::journal::LedgerLine;
-use crate::store::zookeeper::node::{FRAMEWORK, FRAMEWORK_1};
+use crate::store::zookeeper::znode::{FRAMEWORK, FRAMEWORK_1};
 
 /// Maximum number of bytes in one transaction. ZooKeeper limits a request to about a million bytes.
 pub(super) const MAX_BYTES: usize = 500_000;

@@ -25,8 +25,8 @@ fn intent(number: u64, payload: usize) -> Change {
 }
 
 /// Writes these changes one by one. Returns the tickets that came back, the number of failures, and whether all were written.
-async fn write(tree: &mut FlakyTree, changes: Vec<Change>, closing: bool) -> (Vec<Ticket>, usize, bool) {
-    let told: Arc<Mutex<(Vec<Ticket>, usize)>> = Arc::default();
+async fn write(tree: &mut FlakyTree, changes: Vec<Change>, closing: bool) -> (Vec<ChangeId>, usize, bool) {
+    let told: Arc<Mutex<(Vec<ChangeId>, usize)>> = Arc::default();
     let notify: OnStoreEvent = {
         let told = Arc::clone(&told);
         Arc::new(move |notice| match notice {
@@ -40,7 +40,7 @@ async fn write(tree: &mut FlakyTree, changes: Vec<Change>, closing: bool) -> (Ve
     };
     let (queue, receiver) = unbounded_channel();
     for (ticket, change) in changes.into_iter().enumerate() {
-        queue.send(vec![(ticket as Ticket, change)]).unwrap();
+        queue.send(vec![(ticket as ChangeId, change)]).unwrap();
     }
     drop(queue);
     let closing = Arc::new(AtomicBool::new(closing));

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::journal::AvoidedAgent;
-use crate::store::zookeeper::node::{SHARD_COUNT, shard};
 use crate::store::zookeeper::tree_state::transactions::{MAX_BYTES, MAX_NODES};
+use crate::store::zookeeper::znode::{SHARD_COUNT, shard};
 
 const WORKERS: u64 = 1500;
 

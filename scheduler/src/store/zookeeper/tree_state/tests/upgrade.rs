@@ -1,8 +1,8 @@
 //! The conversion of a tree of format 1.
 
 use super::*;
-use crate::store::zookeeper::node::FRAMEWORK_1;
 use crate::store::zookeeper::tree_state::{format, transactions};
+use crate::store::zookeeper::znode::FRAMEWORK_1;
 
 /// The nodes that the last version with format 1 wrote, and those that one of the first versions wrote; the fixtures' README
 /// describes them.

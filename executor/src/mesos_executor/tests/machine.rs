@@ -15,8 +15,8 @@ use mesos::v1::{TaskGroupInfo, TaskInfo, TaskState, TaskStatus};
 use task::{Instruction, Intervals, Live, Report, WorkerLive};
 
 use super::events::{acknowledged, kill, launch, limited_task, subscribed, task};
-use crate::agent::events::{Effect, Event};
-use crate::agent::state::State;
+use crate::mesos_executor::events::{Effect, Event};
+use crate::mesos_executor::state::State;
 use crate::runner::{TaskError, TaskEvent};
 
 const RECOVERY: Duration = Duration::from_secs(900);

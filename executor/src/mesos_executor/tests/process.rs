@@ -15,7 +15,7 @@ use testing::ports::closed_address;
 use tokio::task::JoinHandle;
 
 use super::events::{acknowledged, kill, launch, subscribed};
-use crate::agent::Executor;
+use crate::mesos_executor::Executor;
 use crate::runner::{Runner, Runners, TaskEvent};
 
 type Events = EventSender<Call>;
