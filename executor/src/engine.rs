@@ -10,6 +10,7 @@
 
 mod cpu_throttle;
 pub mod cpus;
+mod job_headers;
 mod job_search;
 mod mining_thread;
 mod search_space;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use hasher::{Header, Hit, HitBuffer, Work, WorkError};
+use hasher::{HitBuffer, Work};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc;
 use tracing::{debug, error};
 
 use super::cpu_throttle::CpuThrottle;
+use super::job_headers::UnitWork;
 use super::job_search::UnitRemainder;
-use super::search_space::Unit;
 use super::{EngineState, FoundShare, ThreadCounters, ThreadJob};
 
 /// The lowest priority, so that the machine stays responsive and the network threads run as soon as data arrives.
@@ -112,38 +112,6 @@ impl Thread<'_> {
             {
                 self.state.sleep(pause, generation);
             }
-        }
-    }
-}
-
-/// A unit with the header that its search varies.
-struct UnitWork<'a> {
-    thread_job: &'a Arc<ThreadJob>,
-    extranonce2: Vec<u8>,
-    unit: &'a Unit,
-    header: Header,
-}
-
-impl<'a> UnitWork<'a> {
-    fn new(thread_job: &'a Arc<ThreadJob>, unit: &'a Unit) -> Self {
-        let extranonce2 = thread_job.search.space().extranonce2(unit);
-        let header = thread_job.job.header(&extranonce2, unit.ntime, thread_job.job.version);
-        UnitWork { thread_job, extranonce2, unit, header }
-    }
-
-    fn work(&self) -> Result<Work, WorkError> {
-        let versions: Vec<u32> = self.thread_job.search.space().versions(self.unit).collect();
-        Work::new(&self.header, &versions, &self.thread_job.job.target)
-    }
-
-    fn found(&self, hit: Hit) -> FoundShare {
-        let header = Header { version: hit.version, nonce: hit.nonce, ..self.header };
-        FoundShare {
-            job: self.thread_job.job.clone(),
-            generation: self.thread_job.generation,
-            extranonce2: self.extranonce2.clone(),
-            header,
-            digest: header.digest(),
         }
     }
 }

@@ -8,9 +8,12 @@ use mesos::v1::{Offer, TaskState, task_status};
 use super::*;
 use crate::attributes::Attributes;
 use crate::core::tests::{settings, settings_where};
-use crate::fleet::{ServerState, Slot, StateChange};
-use crate::journal::{Origin, RecoveredState, TaskRecord};
-use crate::offers::{DeclineReason, WorkerLimits};
+use crate::fleet::{Fleet, ServerState, Slot, StateChange, Task};
+use crate::history::History;
+use crate::journal::{Assignment, Origin, RecoveredState, TaskRecord};
+use crate::offers::{DeclineReason, UnusedAgent, WorkerLimits};
+use crate::options::OnServerLoss;
+use crate::run_state::RunState;
 use crate::task_id::TaskKind;
 use crate::task_info::ExternalPool;
 

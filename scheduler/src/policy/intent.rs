@@ -1,0 +1,114 @@
+//! What policies want done.
+
+use std::time::Duration;
+
+use crate::event::Call;
+use crate::fleet::{LaunchLimit, MaintenanceWindow, Task};
+use crate::history::RemarkTopic;
+use crate::offers::{PlannedTask, UnusedAgent};
+use crate::user_notice::UserNotice;
+
+/// An action that a policy requests. Tasks, agents and servers are identified by their ids.
+#[derive(Clone, Debug)]
+pub enum Intent {
+    /// Call the master. Without a subscription, the call is dropped.
+    Call(Call),
+    /// Tell the user.
+    Notify(UserNotice),
+    /// Persist launches on the offers of one agent. The last task in the list holds the offers.
+    PersistLaunches(Vec<PlannedTask>),
+    /// Send launches that are on disk, all in one call.
+    SendLaunches {
+        /// The id of the task that holds the offers.
+        holder: String,
+        /// The ids of the tasks.
+        tasks: Vec<String>,
+        /// Mesos' `refuse_seconds` for the unused resources of the offers.
+        refuse: Duration,
+    },
+    /// Remove a task whose launch is on disk but will not be sent, and decline its offers.
+    ForgetLaunch(String),
+    /// End a task.
+    End(String),
+    /// End a task that has returned: its next KILL is due immediately.
+    EndReturned(String),
+    /// End a task whose executor does not respond.
+    EndExecutor(String),
+    /// Send a KILL that is due.
+    SendKill(String),
+    /// Treat a task without any status update as lost.
+    PresumeLost(String),
+    /// Take a server out of service.
+    GiveUpServer(String),
+    /// Assign no more workers to a server.
+    DrainServer(String),
+    /// Record that a worker mines at another server.
+    Assign {
+        /// The worker.
+        worker: String,
+        /// The server.
+        server: String,
+    },
+    /// Pause the agent on which a task has failed.
+    PauseAgent {
+        /// The task.
+        task: String,
+        /// The reason, for display.
+        why: String,
+        /// Whether other agents have this failure in common. Then the failure is only counted, since launches are limited
+        /// already.
+        common: bool,
+    },
+    /// Set or clear the limit on launches.
+    LimitLaunches(Option<Box<LaunchLimit>>),
+    /// Set or clear an agent's maintenance window.
+    SetWindow {
+        /// The agent.
+        agent: String,
+        /// `None` if no maintenance is planned.
+        window: Option<MaintenanceWindow>,
+    },
+    /// Set whether an agent's offers are declined until its resources can be offered together.
+    HoldOffers {
+        /// The agent.
+        agent: String,
+        /// Whether the offers are declined.
+        held: bool,
+    },
+    /// Set the live and report intervals of workers.
+    SetWorkerIntervals(::task::Intervals),
+    /// Note why nothing is launched on an agent's offers.
+    NoteUnused(UnusedAgent),
+    /// Count a worker against limits and constraints again.
+    HoldSlot(String),
+    /// Stop counting a worker against limits and constraints.
+    ReleaseSlot(String),
+    /// Ask for declined offers again.
+    ReviveOffers,
+    /// Set or clear a remark for the user.
+    Remark {
+        /// The topic of the remark.
+        topic: RemarkTopic,
+        /// The text of the remark; `None` clears it.
+        text: Option<String>,
+    },
+    /// Retire these tasks: keep only their numbers and sums.
+    Retire(Vec<String>),
+    /// Forget old failures of agents, and old reasons why agents are unused.
+    ExpireAgents,
+    /// Begin the shutdown: nothing more is launched.
+    BeginShutdown,
+    /// End the run: nothing is left to do.
+    Finish,
+}
+
+impl Intent {
+    pub(super) fn end(task: &Task) -> Self {
+        Intent::End(task.id().to_owned())
+    }
+
+    /// Tells the user that a task is given up.
+    pub(super) fn notify_given_up(task: &str, why: &'static str) -> Self {
+        Intent::Notify(UserNotice::GivenUp { task: task.to_owned(), why })
+    }
+}

@@ -1,0 +1,86 @@
+//! What policies may look at.
+
+use std::time::Instant;
+
+use crate::fleet::{Fleet, Task};
+use crate::history::History;
+use crate::journal::Assignment;
+use crate::options::OnServerLoss;
+use crate::run_state::RunState;
+use crate::settings::Settings;
+
+/// The state that policies can read.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The user's settings.
+    pub settings: &'a Settings,
+    /// The state of this run: its subscription, and whether it is shutting down.
+    pub run: &'a RunState,
+    /// Tasks and agents.
+    pub fleet: &'a Fleet,
+    /// The framework's records that outlive its tasks.
+    pub history: &'a History,
+    /// The number of changes that are not on disk yet.
+    pub unpersisted: usize,
+}
+
+impl View<'_> {
+    /// Whether workers are kept when their server is lost. Workers that run a user's own image cannot be redirected.
+    pub fn keeps_workers(&self) -> bool {
+        let template = &self.settings.template;
+        self.settings.options.on_server_loss == OnServerLoss::Repoint
+            && template.pool.is_none()
+            && template.programs.worker.is_none()
+    }
+
+    /// Whether a worker mines at a server task and can be redirected to another server.
+    pub fn can_be_redirected(&self, worker: &Task) -> bool {
+        self.keeps_workers() && worker.record.server().is_some()
+    }
+
+    /// The URL of the external pool, if workers mine at one.
+    pub fn external_pool(&self) -> Option<&str> {
+        self.settings.template.pool.as_ref().map(|pool| pool.url.as_str())
+    }
+
+    /// Whether a task is still wanted: a server in service, a worker of such a server or of the external pool, or a worker that
+    /// can be redirected.
+    pub fn belongs(&self, task: &Task) -> bool {
+        if !task.is_worker() {
+            return self.fleet.servers.contains_key(task.id());
+        }
+        let works = match &task.record.assignment {
+            Some(Assignment::Pool(pool)) => self.external_pool() == Some(pool),
+            Some(Assignment::Server(server)) => {
+                self.external_pool().is_none() && self.fleet.servers.contains_key(server)
+            }
+            None => false,
+        };
+        works || self.can_be_redirected(task)
+    }
+
+    /// The CPU (in thousandths) that further workers may use, and the maximum number of further workers; `None` if no more are
+    /// allowed.
+    pub fn room(&self) -> Option<(u64, u64)> {
+        if self.admission_is_unknown() {
+            return None;
+        }
+        let limits = &self.settings.placement.limits;
+        let (used, count) = self.fleet.placed();
+        let used = used.saturating_add(self.server_cpus_milli());
+        let cpus = limits.max_cpus_milli.map_or(u64::MAX, |most| most.saturating_sub(used));
+        let most = limits.max_workers.into_iter().chain(self.admitted()).min();
+        let workers = most.map_or(u64::MAX, |most| most.saturating_sub(count));
+        (cpus >= limits.min_worker_cpus_milli && workers > 0).then_some((cpus, workers))
+    }
+
+    /// Thousandths of a CPU reserved for the server, whether or not it runs; 0 with an external pool.
+    pub fn server_cpus_milli(&self) -> u64 {
+        if self.external_pool().is_some() { 0 } else { self.settings.server_cpus_milli() }
+    }
+
+    /// Whether messages from tasks can be received. Otherwise the silence of a task means nothing.
+    pub fn hears_tasks(&self, now: Instant) -> bool {
+        self.run.connected && !self.run.master_is_silent(now)
+    }
+}
