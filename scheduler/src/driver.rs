@@ -43,6 +43,8 @@ use crate::store::Store;
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 /// After a subscription of this length, the pauses start with the shortest again.
 const GOOD_SUBSCRIPTION: Duration = Duration::from_secs(10);
+/// After a failed call, the driver waits this long for the master's ERROR event.
+const ERROR_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs the state machine through successive subscriptions.
 pub(crate) struct Driver {
@@ -226,7 +228,7 @@ impl Driver {
                 biased;
                 why = election::lost(self.leadership.as_deref()) => return Err(RunError::LeadershipLost(why)),
                 event = calls.event() => match event {
-                    QueueEvent::CallFailed(why) => return Ok(SubscriptionEnd::Lost(why)),
+                    QueueEvent::CallFailed(why) => return self.on_failed_call(subscription, why).await,
                     QueueEvent::Message(text) => {
                         self.display.log(text);
                         continue;
@@ -313,6 +315,30 @@ impl Driver {
             return Err(RunError::Failed(anyhow::Error::from(error).context(what)));
         }
         Ok(SubscriptionEnd::Lost(error_chain(&error)))
+    }
+
+    /// How to continue after a failed call. If the master has ended the subscription, an ERROR event says why: another scheduler may
+    /// have subscribed with the framework's id. The answer of the call may arrive before that event.
+    async fn on_failed_call(
+        &mut self,
+        subscription: &mut Subscription<scheduler::Event>,
+        why: String,
+    ) -> Result<SubscriptionEnd, RunError> {
+        let error = async {
+            loop {
+                match subscription.next().await {
+                    Ok(Some(scheduler::Event::Error(message))) => return Some(message),
+                    // The master sends the content of other events again after the next subscription.
+                    Ok(Some(_)) => {}
+                    Ok(None) | Err(_) => return None,
+                }
+            }
+        };
+        let error = tokio::time::timeout(ERROR_TIMEOUT, error).await;
+        match error.ok().flatten() {
+            Some(message) => self.on_error_event(&message).await,
+            None => Ok(SubscriptionEnd::Lost(why)),
+        }
     }
 
     /// How to continue after ERROR, which is the last event of a subscription.

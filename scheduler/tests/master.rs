@@ -247,6 +247,18 @@ async fn where_its_credentials_are_no_good_any_more_it_subscribes_again() {
 }
 
 #[tokio::test]
+async fn a_takeover_ends_the_scheduler_even_if_a_call_is_refused_first() {
+    let mut master =
+        TestMaster::refusing(|kind| (kind == Type::Reconcile).then_some("401 Unauthorized")).await;
+    let run = Run::start(master.address(), |_| ());
+    let (_, events) = master.subscribed("f").await;
+    master.call_of(Type::Reconcile).await;
+    events.send(Event::Error("Framework failed over".into()));
+    let error = format!("{:#}", run.end().await.unwrap_err());
+    assert!(error.contains("another scheduler"), "{error}");
+}
+
+#[tokio::test]
 async fn without_retry_an_unreachable_master_is_an_error() {
     let address = closed_address();
     let run = Run::start(address, |config| config.retry = false);
