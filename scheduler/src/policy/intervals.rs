@@ -24,8 +24,9 @@ use crate::user_notice::UserNotice;
 /// Intervals are these numbers (the preferred numbers of ISO 3, R10) times a power of ten, in microseconds. So a few workers more
 /// or fewer do not change the interval.
 const STEPS: [u64; 10] = [100, 125, 160, 200, 250, 315, 400, 500, 630, 800];
-/// The number of powers of ten, up to the longest interval of [`Intervals`].
-const DECADES: u32 = 9;
+/// The number of powers of ten by which the steps are multiplied, so that they reach beyond the longest interval of
+/// [`Intervals`], 49.7 days.
+const DECADES: u32 = 11;
 /// The interval becomes longer if workers would send more than this percentage of the wanted messages per second.
 const MOST: u64 = 105;
 /// The interval becomes shorter only if workers would then send at most this percentage of the wanted messages per second.
@@ -233,6 +234,8 @@ mod tests {
         let reports =
             [100, 12_000, 50_000, 100_000].map(|workers| sized(workers, 200, 60).interval.as_secs());
         assert_eq!(reports, [60, 60, 250, 500]);
+        let seldom = [100_000, 4_000_000].map(|workers| sized(workers, 1, 5).interval.as_secs());
+        assert_eq!(seldom, [100_000, 4_000_000], "up to the 49 days that an interval may have");
         for workers in (3000..500_000).step_by(997) {
             let interval = sized(workers, 500, 5).interval.as_secs_f64();
             let rate = workers as f64 / interval;
