@@ -24,25 +24,26 @@ pub struct Client {
     failover: Failover,
     /// The connection that delivers jobs.
     main: Option<Box<PoolConnection>>,
-    /// When to connect, while there is no main connection.
+    /// When to connect next. Unused while there is a main connection.
     connect_at: Instant,
-    /// The address to use for the next connection, if a pool redirected us.
+    /// The address to which a pool redirected us, for the next connection; `None`: the address in the settings.
     redirect: Option<PoolUrl>,
     /// Probes the preferred pools while a less preferred pool is used.
     probe: Probe,
-    /// The connection used before the switch to a better pool. It stays open until this deadline, to receive the answers to
-    /// its shares.
+    /// The connection to the less preferred pool that was used until the client switched to a better one, and when it is closed.
+    /// Until then it stays open to receive the answers to the shares submitted on it.
     draining: Option<(PoolConnection, Instant)>,
-    /// The session of the last connection, while a new connection may still resume it.
+    /// The jobs and unanswered shares of the lost session, while a new connection may still resume it.
     resumable: Option<ResumableSession>,
     /// Facts about each pool learned from earlier connections, in the order of [`Config::pools`].
     history: Vec<PoolHistory>,
     /// Events that [`Client::next`] has yet to return.
     events: VecDeque<Event>,
     next_ticket: u64,
-    /// Extranonce1 and the length of extranonce2 of the last job.
+    /// Extranonce1 and the number of bytes of extranonce2 of the last job. When a job has others, the client reports
+    /// [`Event::ExtranonceChanged`].
     extranonces: Option<(Vec<u8>, usize)>,
-    /// The error after the last retry, which [`Client::next`] has yet to return.
+    /// The error with which the client stopped trying to connect, until [`Client::next`] has returned it.
     given_up: Option<ClientError>,
 }
 
@@ -325,8 +326,9 @@ impl Client {
         self.events.push_back(Event::Lost { error, retry_in });
     }
 
-    /// Takes the shares from the main connection before it is replaced. If their session can be resumed, they wait for that.
-    /// Returns how long the connection provided work, or `None` if it never delivered a job.
+    /// Takes the unanswered shares from the main connection before it is replaced. If their session can be resumed, the shares
+    /// wait for a connection that resumes it; otherwise the client gives them up. Returns how long the connection provided work,
+    /// or `None` if it never delivered a job.
     fn leave(&mut self) -> Option<Duration> {
         let connection = self.main.as_mut()?;
         let worked = connection.worked_for();

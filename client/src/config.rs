@@ -69,7 +69,7 @@ impl Config {
 /// Facts about a pool, learned from earlier connections.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PoolHistory {
-    /// How to resume the last session.
+    /// The token with which the next connection asks the pool to resume the last session; `None` if there is none to resume.
     pub resume: Option<ResumeToken>,
     /// Whether the next connection omits `mining.configure`. Some old pools hang up when they receive it. So if a pool hangs up
     /// before it sends a message, the next connection omits `mining.configure`, and the connection after that sends it again.

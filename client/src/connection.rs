@@ -20,7 +20,7 @@ use crate::error::ClientError;
 use crate::event::Answer;
 use crate::shares::{InFlightShare, InFlightShares, OpenJobs};
 
-/// How long the pool may take to read what we send.
+/// How long data may wait because the pool does not read. After this time the connection fails.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection with its Stratum session and the shares submitted on it. Its errors name the pool and end the connection.
@@ -32,15 +32,16 @@ pub(crate) struct PoolConnection {
     silence_timeout: Duration,
     first_job_timeout: Duration,
     opened: Instant,
-    /// When the last message was received.
+    /// When the last message from the pool was received; before the first message, when the connection was opened.
     last_message: Instant,
-    /// Whether a ping was sent since the last message.
+    /// Whether the client has sent a ping since the pool's last message. If the pool stays silent after it, the connection fails.
     pinged: bool,
-    /// Whether any message was received.
+    /// Whether the pool has sent any message on this connection.
     got_message: bool,
-    /// The time since which data has been waiting to be sent.
+    /// Since when data has been waiting to be sent to the pool; `None` if none is waiting. After [`SEND_TIMEOUT`] the connection
+    /// fails.
     write_blocked: Option<Instant>,
-    /// When the first job was received.
+    /// When the pool sent its first job on this connection; `None` if it has sent none yet.
     first_job: Option<Instant>,
     authorized: bool,
     pub jobs: OpenJobs,
@@ -144,7 +145,7 @@ impl PoolConnection {
         Ok(())
     }
 
-    /// When [`PoolConnection::on_deadline`] is due.
+    /// When [`PoolConnection::on_deadline`] must be called, to ping a silent pool or to end the connection.
     fn deadline(&self) -> Instant {
         let silence = if self.pinged { self.silence_timeout } else { self.silence_timeout / 2 };
         let mut deadline = self.last_message + silence;

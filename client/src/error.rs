@@ -26,7 +26,7 @@ pub enum ClientError {
     Closed {
         /// The pool.
         pool: PoolUrl,
-        /// A possible reason to append; may be empty.
+        /// A possible reason, appended to the error's text; may be empty.
         hint: &'static str,
     },
     /// The pool has sent nothing, or has not read what we sent, for too long.
@@ -34,7 +34,7 @@ pub enum ClientError {
     Silent {
         /// The pool.
         pool: PoolUrl,
-        /// The time limit.
+        /// How long the pool was allowed to send nothing, or not to read what we sent.
         after: Duration,
     },
     /// The pool accepted the connection but sent no job.
@@ -42,7 +42,7 @@ pub enum ClientError {
     NoJob {
         /// The pool.
         pool: PoolUrl,
-        /// The time limit.
+        /// How long the pool was allowed to take for its first job.
         after: Duration,
     },
     /// The peer is a web server, not a pool.
@@ -56,7 +56,7 @@ pub enum ClientError {
     Read {
         /// The pool.
         pool: PoolUrl,
-        /// A possible reason to append; may be empty.
+        /// A possible reason, appended to the error's text; may be empty.
         hint: &'static str,
         /// The cause.
         source: Box<ReadError>,

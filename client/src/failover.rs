@@ -4,18 +4,20 @@ use std::time::Duration;
 
 use net::Backoff;
 
-/// The first pause before the pools are tried again. Later pauses double, up to the configured one.
+/// The first pause before the pools are tried again. Each further pause is twice as long, up to the longest pause that is
+/// configured.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// A connection that provided work for at least this long resets the pause. A pool that repeatedly sends a job and hangs up
-/// is therefore tried less and less often.
+/// After a connection that provided work for at least this long, pauses start with [`FIRST_PAUSE`] again. So a pool that
+/// repeatedly sends a job and soon hangs up is tried less and less often.
 const RESETS_PAUSE: Duration = Duration::from_secs(10);
-/// A pool that provided work for at least this long is tried again before the next pool, however often its connection is
-/// lost.
+/// A pool whose connection is lost after it provided work for at least this long is tried again before the next pool, however
+/// often this happens. After a shorter time, it is tried only once more.
 const STABLE: Duration = Duration::from_secs(60);
 
-/// Maximum number of redirects in a row to follow if the pools send no work: two for load balancers, one in reserve.
+/// Maximum number of redirects in a row that the client follows without having got work in between: two for load balancers, one
+/// in reserve.
 const MAX_REDIRECTS: u64 = 3;
-/// The longest wait that a redirect may ask for if there is another pool.
+/// The longest wait that a redirect may ask for. If it asks for more and another pool is configured, it is refused.
 const MAX_REDIRECT_WAIT: Duration = Duration::from_secs(30);
 
 /// The state of failover among pools 0, 1, 2 … in order of preference.
@@ -23,13 +25,14 @@ const MAX_REDIRECT_WAIT: Duration = Duration::from_secs(30);
 pub(crate) struct Failover {
     pools: usize,
     index: usize,
-    /// The number of failed attempts since a connection last provided work.
+    /// How often a pool was lost or could not be reached since a connection last provided work, including the loss of that
+    /// connection. At more than `retries`, the client stops trying.
     failures: u64,
     retries: Option<u64>,
     backoff: Backoff,
-    /// Whether the current pool was lost after it provided work and is being tried a second time.
+    /// Whether the current pool was lost after it provided work, and is therefore tried once more before the next pool.
     second_chance: bool,
-    /// The number of redirects in a row by the current pool without any work.
+    /// The number of redirects in a row that the current pool has asked for without providing any work.
     redirects: u64,
     next_probe: usize,
 }

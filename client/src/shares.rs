@@ -8,14 +8,16 @@ use stratum::{Job, Reason, Share};
 
 use crate::event::{Answer, Outcome, Ticket};
 
-/// Maximum number of open jobs per session. Bounds the memory for pools that never send a clean job.
+/// Maximum number of jobs per session for which shares may be submitted; beyond it, the oldest jobs are dropped. It limits the
+/// memory in case a pool never sends a clean job.
 const MAX_JOBS: usize = 1024;
-/// Maximum number of unanswered shares per connection, for pools that never answer. [`stratum::Session`] has the same limit.
+/// Maximum number of unanswered shares per connection, in case a pool never answers; beyond it, the client stops waiting for the
+/// oldest. [`stratum::Session`] has the same limit.
 const MAX_IN_FLIGHT: usize = 10_000;
-/// How long to wait for an answer. A connection may last for months. Without this limit, unanswered shares would pile up over
-/// that time, until callers that limit their outstanding shares could no longer submit.
+/// How long the client waits for the answer to a share. A connection may last for months. Without this limit, unanswered shares
+/// would pile up over that time, until callers that limit their outstanding shares could no longer submit.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
-/// Maximum number of shares that wait for a session to be resumed.
+/// Once this many shares wait for a lost session to be resumed, newly found shares do not wait with them.
 const MAX_WAITING: usize = 4096;
 
 /// An unanswered share.
@@ -23,9 +25,9 @@ const MAX_WAITING: usize = 4096;
 pub(crate) struct InFlightShare {
     pub ticket: Ticket,
     pub share: Share,
-    /// When the owner submitted the share.
+    /// When the client's caller submitted the share. Submitting the share once more, on a resumed session, does not change this.
     submitted: Instant,
-    /// The number of connections on which the share was sent.
+    /// The number of connections on which the share was sent: more than one if its session was resumed.
     attempts: u32,
 }
 
@@ -124,14 +126,15 @@ impl InFlightShares {
 /// The jobs and shares of a lost connection, which wait for another connection to resume the session.
 #[derive(Debug)]
 pub(crate) struct ResumableSession {
-    /// The index of the pool.
+    /// The index of the session's pool in `Config::pools`.
     pub pool: usize,
-    /// When the shares stop waiting and become unanswered.
+    /// When the client stops waiting for the session to be resumed and gives up the shares.
     pub until: tokio::time::Instant,
     pub jobs: OpenJobs,
-    /// In the order of their submission.
+    /// The unanswered shares, in the order of their submission.
     pub shares: Vec<InFlightShare>,
-    /// Whether a connection has resumed the session. The shares still wait until it is authorized.
+    /// Whether the pool has resumed the session on a new connection. The shares are sent again once the pool has authorized us on
+    /// it.
     pub resumed: bool,
 }
 

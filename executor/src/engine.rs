@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 use self::cpus::CpuAllocation;
 use self::job_search::{JobSearch, JobSearches};
 
-/// Capacity of the queue of found shares. While the queue is full, the threads wait for the miner.
+/// Maximum number of found shares that wait for the miner to take them. While the queue is full, the mining threads wait.
 const FOUND_QUEUE: usize = 1024;
 
 /// A share that the engine has found: a header that meets the target of its job.
@@ -61,7 +61,7 @@ struct ThreadJob {
 struct ThreadCounters {
     hashes: AtomicU64,
     generation: AtomicU64,
-    /// When the first chunk of this generation ended, in nanoseconds since the start of the engine.
+    /// When the thread finished its first chunk of the current `generation`, in nanoseconds since the start of the engine.
     switched: AtomicU64,
 }
 

@@ -26,9 +26,9 @@ use self::pending_shares::PendingShares;
 use crate::engine::{Counters, Engine, FoundShare};
 use crate::report_builder::MinedShare;
 
-/// How long a stopping miner waits for the last answers.
+/// How long a stopping miner waits for the pool's answers to its last shares.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
-/// How often to check whether the threads have begun to hash.
+/// How often the miner checks whether the threads have begun to hash, until they have.
 const FIRST_HASH_POLL: Duration = Duration::from_millis(2);
 /// Backpressure: once this many shares are unanswered, sending slows down. Where nearly every hash is a share, as on
 /// regtest, shares that are sent faster than the pool reads them would be stale by the time the pool reads them.

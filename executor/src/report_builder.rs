@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use task::{Account, Report, ShareRow, Totals, Verdict};
 
-/// Maximum number of rows in one report, if reports are sent at least once a minute. A row takes some 60 bytes.
+/// Maximum number of shares that one report lists, if reports are sent at least once a minute; at longer intervals,
+/// proportionally more. A row takes some 60 bytes.
 pub const MAX_ROWS: usize = 128;
-/// Maximum number of rows in one report, however long the interval is.
+/// Maximum number of shares that one report lists, however long the interval between reports is.
 const ROWS_LIMIT: usize = 1024;
 
 /// A share of this miner, with its verdict.

@@ -114,7 +114,7 @@ struct Terminal {
     report: ReportBuilder,
     counters: Counters,
     started: Instant,
-    /// The hash count and the time of the last line with the hashrate.
+    /// The number of hashes and the time when the last line with the hashrate was printed.
     last: (u128, Instant),
     /// Whether to print a line for each share.
     shares: bool,

@@ -11,8 +11,8 @@ use rand::rngs::StdRng;
 use task::Intervals;
 use tokio::time::Instant;
 
-/// When to send the first message, in intervals. The times of many tasks are spread over one whole interval, but each task
-/// waits until it has something to report.
+/// A task sends its first message after the interval times a random number in this range. The times of many tasks are spread over
+/// one whole interval, but each task waits until it has something to report.
 const FIRST: std::ops::Range<f64> = 0.25..1.25;
 /// The maximum time until a task confirms new intervals. The confirmations of many tasks are spread over this time.
 const CONFIRM: Duration = Duration::from_secs(5);
@@ -23,7 +23,7 @@ pub struct Timers {
     intervals: Intervals,
     live: Instant,
     report: Instant,
-    /// Whether the next live message confirms new intervals. The message after it is again sent at a random time.
+    /// Whether the next live message confirms new intervals to the scheduler. The time of the message after it is again random.
     confirming: bool,
     random: StdRng,
 }

@@ -20,7 +20,7 @@ use crate::runner::{Runner, TaskContext, TaskError, TaskEvent};
 use crate::started_engine::{StartedEngine, difficulty_for};
 use crate::timers::Timers;
 
-/// The desired time between two shares.
+/// The desired time between two shares of a worker.
 const SHARE_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest pause between two attempts to connect. It is short because a lost pool server is soon replaced by a new task.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
@@ -106,11 +106,11 @@ struct Worker {
     live: WorkerLive,
     /// Whether [`TaskEvent::Running`] was sent.
     running: bool,
-    /// The hash count and the time of the last live message.
+    /// The number of hashes and the time when the last live message was sent. The next message gives the hashrate since then.
     last_live: (u128, Instant),
-    /// When the last report of a block was sent.
+    /// When the last report of a block was sent; `None` if none was sent.
     block_reported: Option<Instant>,
-    /// Whether a block was found since then.
+    /// Whether a block was found since `block_reported`.
     new_block: bool,
 }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use stratum::{Id, Message, ReadError, Reader, Response};
 use tokio::io::AsyncReadExt;
 
-/// The line limit. It is short, so that some lines are too long.
+/// Maximum length of a line in bytes. It is short, so that some lines of the input are too long.
 const LIMIT: usize = 512;
 
 /// Checks one input. The first byte of `data` is the position at which the other bytes are split into two pieces.

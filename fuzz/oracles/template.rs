@@ -13,7 +13,7 @@ use bitcoin::{
 use node::{BlockDraft, CoinbasePlan, Solution, Template};
 use serde_json::json;
 
-/// The target of regtest, which every second hash meets.
+/// The compact target of regtest, which every second hash meets.
 const BITS: u32 = 0x207f_ffff;
 
 /// The inputs of a case, which come from the node, the owner and the miner.

@@ -20,10 +20,11 @@ const SLICE: Duration = Duration::from_millis(50);
 /// The goals for a kind of core.
 struct Core {
     name: &'static str,
-    /// Family and models, as in /proc/cpuinfo.
+    /// The CPU's family as in /proc/cpuinfo; `models` are the ranges of its models. They tell whether this machine has such a
+    /// core.
     family: u32,
     models: &'static [(u32, u32)],
-    /// Cycles per hash of the yardstick.
+    /// The CPU cycles that the yardstick takes per hash.
     yardstick: f64,
     goals: &'static [Goal],
 }
@@ -31,9 +32,9 @@ struct Core {
 struct Goal {
     backend: &'static str,
     rolled: bool,
-    /// The lowest ratio to the yardstick that passes.
+    /// The lowest speed that passes, as a multiple of the yardstick's speed.
     minimum: f64,
-    /// Cycles per hash if no execution unit is ever idle, if known.
+    /// The fewest cycles per hash that are possible, reached if no execution unit is ever idle; `None` if unknown.
     bound: Option<f64>,
 }
 
@@ -41,23 +42,24 @@ const fn goal(backend: &'static str, rolled: bool, minimum: f64, bound: Option<f
     Goal { backend, rolled, minimum, bound }
 }
 
-/// The number of vector operations for 16 nonces: for each version, and for the schedule that all versions share.
-/// docs/PERFORMANCE.md explains the numbers.
+/// The number of vector operations that hash 16 nonces with one version, without those of the schedule that all versions share:
+/// `SHARED_OPERATIONS`. docs/PERFORMANCE.md explains the numbers.
 const OPERATIONS: f64 = 2387.0;
 const SHARED_OPERATIONS: f64 = 460.0;
 
-/// Cycles per hash, given the number of 512-bit operations per cycle.
+/// The fewest cycles per hash that are possible, if the CPU executes `per_cycle` 512-bit operations per cycle.
 const fn avx512_bound(per_cycle: f64, versions: f64) -> Option<f64> {
     Some((OPERATIONS + SHARED_OPERATIONS / versions) / per_cycle / 16.0)
 }
 
-/// The number of instructions per hash that compute two rounds: rounds 2 to 63 of hash 1 and rounds 0 to 61 of hash 2.
+/// The number of instructions per hash that compute two rounds each: rounds 2 to 63 of hash 1 and rounds 0 to 61 of hash 2.
 const TWO_ROUNDS: f64 = 62.0;
 /// The number of instructions that complete a group of four schedule words, for each of the two hashes. Versions share the
 /// schedule of hash 1.
 const GROUPS: f64 = 12.0;
 
-/// Cycles per hash, given the cycles of these two instructions, which run on two execution units in parallel.
+/// The fewest cycles per hash that are possible, given the cycles that each of these two instructions takes. They run on two
+/// execution units in parallel.
 const fn sha_ni_bound(two_rounds: f64, group: f64, versions: f64) -> Option<f64> {
     Some((TWO_ROUNDS * two_rounds).max((GROUPS + GROUPS / versions) * group))
 }

@@ -43,7 +43,7 @@ pub enum CoinbaseError {
         CoinbasePlan::MAX_EXTRANONCE_SIZE
     )]
     ExtranonceSize {
-        /// The size in the plan, in bytes.
+        /// The number of extranonce bytes in the plan.
         size: usize,
     },
 }

@@ -43,9 +43,9 @@ pub enum AssembleError {
     /// The extranonces have the wrong size.
     #[error("{size} bytes of extranonces instead of {wanted}")]
     Extranonces {
-        /// Size in the solution, in bytes.
+        /// Number of extranonce bytes in the solution.
         size: usize,
-        /// Size in the draft, in bytes.
+        /// Number of extranonce bytes that the draft leaves free.
         wanted: usize,
     },
     /// The coinbase is not a transaction.
@@ -64,7 +64,7 @@ pub enum AssembleError {
         hash: BlockHash,
         /// The block's height.
         height: u32,
-        /// The rule.
+        /// The rule that the block breaks.
         rule: &'static str,
     },
 }

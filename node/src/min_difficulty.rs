@@ -8,16 +8,16 @@ use bitcoin::{CompactTarget, Network};
 
 use crate::template::Template;
 
-/// The bits of difficulty 1, the lowest of both testnets.
+/// The compact target of difficulty 1, the lowest difficulty on both testnets.
 const LOWEST: u32 = 0x1d00_ffff;
 
-/// The lowest difficulty applies more than this many seconds after the parent's time.
+/// A block has the lowest difficulty if its time is more than this many seconds after its parent's time.
 const DELAY: u32 = 20 * 60;
 /// How far ahead of its clock a node accepts a block's time, in seconds (consensus).
 const MAX_AHEAD: u32 = 2 * 60 * 60;
-/// Our times stay this many seconds below the limit, because clocks differ.
+/// Where we choose header times ahead of our clock, they stay this many seconds below [`MAX_AHEAD`], because clocks differ.
 const MARGIN: u32 = 60;
-/// Number of blocks in a difficulty period.
+/// Number of blocks between two adjustments of the difficulty (consensus).
 const PERIOD: u32 = 2016;
 
 /// When to use the lowest difficulty of testnets.

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::rpc::{RpcClient, RpcError};
 use crate::text::one_line;
 
-/// The known networks.
+/// All networks that this program knows.
 const ALL: [Network; 5] =
     [Network::Bitcoin, Network::Testnet, Network::Testnet4, Network::Signet, Network::Regtest];
 
@@ -88,7 +88,7 @@ pub enum PayoutError {
 #[derive(Debug, Deserialize)]
 struct ChainInfo {
     chain: String,
-    /// Present since Bitcoin Core 28.
+    /// The challenge of a signet. Bitcoin Core gives it here since version 28.
     signet_challenge: Option<String>,
 }
 

@@ -13,7 +13,7 @@ use crate::text::one_line;
 use logging::error_chain;
 use net::Backoff;
 
-/// The first and the longest pause before a block is submitted again.
+/// The first and the longest pause before a block is submitted again to a node that has not given a verdict.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
 
 /// Codes of errors in the block itself, of Bitcoin Core and bcoin: it cannot be decoded, has no coinbase
@@ -55,11 +55,11 @@ impl BlockVerdict {
 /// The progress of the submission to one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum SubmitProgress {
-    /// The first try is in progress.
+    /// The first submission to this node is in progress.
     Waiting,
-    /// A try failed; another one follows.
+    /// Submitting to this node failed; the block will be submitted again.
     Failed,
-    /// The node has answered.
+    /// The node has given its verdict on the block.
     Answered(BlockVerdict),
 }
 

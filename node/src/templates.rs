@@ -30,7 +30,7 @@ pub struct TemplateTiming {
     pub refresh: Duration,
     /// The shortest time between two templates on the same tip, however often the node has a new one. Default: 1 s.
     pub pause: Duration,
-    /// The first and the longest pause after a node has failed. Default: 0.25 s and 15 s.
+    /// The first and the longest pause before a node that has failed is asked again. Default: 0.25 s and 15 s.
     pub retry: (Duration, Duration),
 }
 
@@ -153,9 +153,9 @@ impl Nodes {
 pub(crate) enum NodeState {
     /// The node has not answered yet.
     Starting,
-    /// The node works; its newest template.
+    /// The node works, and this is its newest template.
     Up(Arc<FetchedTemplate>),
-    /// The node does not work; its last error.
+    /// The node does not work, and this is its last error.
     Down(Arc<TemplateFetchError>),
 }
 

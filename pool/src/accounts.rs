@@ -14,30 +14,31 @@ pub use self::record::{BlockRecord, RecoveredAccounts, ShareRecord, UnsavedChang
 use crate::clock::Now;
 use crate::share::JudgedShare;
 
-/// Maximum number of share rows that are kept per worker between two reports.
+/// Maximum number of shares of one worker that are kept as rows between two reports; further shares are only counted.
 const MAX_ROWS_PER_WORKER: usize = 128;
-/// Maximum number of share rows that are kept for all workers together between two reports.
+/// Maximum number of shares of all workers together that are kept as rows between two reports; further shares are only counted.
 const MAX_ROWS: usize = 8_192;
-/// Maximum number of accepted shares that wait to be written to disk; further ones get no row.
+/// Maximum number of accepted shares that wait to be written to disk; further shares count in the totals, but get no row on disk.
 const MAX_UNSAVED: usize = 65_536;
-/// Maximum number of workers with accounts of their own.
+/// Maximum number of workers that get an account of their own.
 const MAX_WORKERS: usize = 65_536;
-/// The account of all further workers. Miners choose the names, so the number of accounts must be limited.
+/// The account that all workers beyond [`MAX_WORKERS`] have in common. Miners choose the names, so the number of accounts must be
+/// limited.
 const OVERFLOW: &str = "(others)";
-/// Seconds after which a share's weight in a worker's hashrate is 1/e.
+/// In the estimate of a worker's hashrate, a share counts 1/e as much after this many seconds.
 const METER_MEMORY: f64 = 120.0;
 
 #[derive(Debug)]
 struct Entry {
     meter: HashrateMeter,
-    /// Totals of earlier runs of the pool.
+    /// The worker's totals from earlier runs of the pool.
     before: Totals,
-    /// Totals of this run of the pool.
+    /// The worker's totals in this run of the pool.
     totals: Totals,
     rows: Vec<ShareRow>,
     rows_omitted: u64,
     changed: bool,
-    /// Whether the worker is in the unsaved changes.
+    /// Whether the worker is already in the changes that have yet to be written to disk.
     unsaved: bool,
 }
 
@@ -48,14 +49,14 @@ impl Entry {
         Entry { meter, before, totals, rows: Vec::new(), rows_omitted: 0, changed: false, unsaved: false }
     }
 
-    /// Adds the worker to the unsaved changes. Its totals are filled in when the changes are taken.
+    /// Adds the worker to the changes that have yet to be written to disk. Its totals are filled in when the changes are taken.
     fn add_to(&mut self, worker: Arc<str>, unsaved: &mut UnsavedChanges) {
         if !std::mem::replace(&mut self.unsaved, true) {
             unsaved.workers.push((worker, Totals::default()));
         }
     }
 
-    /// Sums since the accounts began.
+    /// The worker's totals in this and all earlier runs of the pool.
     fn lifetime(&self) -> Totals {
         let mut sum = self.before;
         sum += self.totals;

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use clap::builder::BoolishValueParser;
 use command_line::{duration, whole_number};
 
-/// The highest value of `--ban-shares`.
+/// The highest value that `--ban-shares` accepts.
 const MAX_SHARES: u64 = u32::MAX as u64;
-/// Maximum number of addresses whose shares are counted.
+/// Maximum number of addresses whose shares are counted. While the table is full, shares of further addresses are not counted.
 const MAX_ADDRESSES: usize = 65_536;
-/// An address that has sent no share for this long is removed when the table is full.
+/// When the table is full, an address that is not banned and has sent no share for this long is removed.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
 
 /// When an address is banned.
@@ -57,7 +57,7 @@ pub struct Bans {
 #[derive(Debug, Default)]
 struct State {
     addresses: HashMap<IpAddr, AddressRecord>,
-    /// Number of bans so far.
+    /// Number of bans since the pool started.
     total: u64,
 }
 
@@ -132,8 +132,8 @@ impl Bans {
         self.lock().total
     }
 
-    /// The key under which shares of an address are counted. For IPv6, the key is the /64 network, since a customer usually
-    /// gets a whole one. `None` if the address is never banned.
+    /// The address under which the shares of `peer` are counted. For IPv6, this is the /64 network, since a customer usually gets
+    /// a whole one. `None` if `peer` is never banned.
     fn key(&self, peer: IpAddr) -> Option<IpAddr> {
         let address = match peer.to_canonical() {
             IpAddr::V6(v6) if !v6.is_loopback() => {

@@ -36,13 +36,14 @@ const MATURITY: usize = 100;
 const MEDIAN_SPAN: usize = 11;
 /// Blocks between two halvings of the subsidy (consensus).
 const HALVING_INTERVAL: u32 = 210_000;
-/// The header's version: BIP-0009 bits, none set.
+/// The version in the header of each block: BIP-0009's top bits, and no version bit set.
 const VERSION: u32 = 0x2000_0000;
-/// The easiest target: regtest's limit, which every second hash meets.
+/// The compact target that is easiest to meet: regtest's limit, which every second hash meets.
 const EASIEST: u32 = 0x207f_ffff;
-/// The fee of each transaction.
+/// The fee that each transaction of this chain pays.
 const FEE: Amount = Amount::from_sat(1_000);
-/// Maximum number of unspent outputs that are kept for later blocks; older ones are never spent.
+/// Maximum number of unspent outputs that are kept for transactions of later blocks; beyond it, the oldest are dropped and never
+/// spent.
 const MAX_COINS: usize = 8;
 
 /// An output that anyone can spend.
@@ -59,7 +60,7 @@ pub struct BuiltinChain {
     tag: Vec<u8>,
     height: u32,
     tip: BlockHash,
-    /// Times of the last blocks, oldest first.
+    /// Times of the last blocks, oldest first. The next block must be later than their median.
     times: VecDeque<u32>,
     /// Coinbases that cannot be spent yet, oldest first.
     immature: VecDeque<Coin>,

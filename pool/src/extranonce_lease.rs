@@ -10,7 +10,7 @@ pub struct Extranonces(Mutex<State>);
 #[derive(Debug)]
 struct State {
     next: u32,
-    /// Each entry has a size in bytes and a value.
+    /// Each extranonce1 in use: its size in bytes and its value.
     taken: HashSet<(usize, [u8; 4])>,
 }
 
@@ -25,7 +25,7 @@ impl Default for Extranonces {
 pub struct ExtranonceLease {
     from: Arc<Extranonces>,
     size: usize,
-    /// Big-endian, with leading zeros.
+    /// The extranonce1 as a big-endian number, with leading zeros.
     value: [u8; 4],
 }
 

@@ -41,13 +41,13 @@ impl BlockClaim {
 pub struct TemplateJob {
     /// The template of the node or of the built-in chain.
     pub template: Arc<Template>,
-    /// Time limits and bits of the headers.
+    /// The header times that nodes accept, and the bits of the headers.
     pub times: HeaderTimes,
     /// The script that receives subsidy and fees; `None`: each miner is paid at its own address.
     pub payout: Option<ScriptBuf>,
-    /// The coinbase's tag.
+    /// Bytes for the end of the coinbase's input script, such as the pool's name.
     pub tag: Arc<[u8]>,
-    /// The right to make this block.
+    /// The right to make this block: all jobs for this block have the same claim, and only one share gets it.
     pub claim: BlockClaim,
 }
 
@@ -58,9 +58,10 @@ pub struct UpstreamJob {
     pub job: Arc<stratum::Job>,
     /// How the upstream pool's extranonce2 is divided among the miners.
     pub layout: ExtranonceLayout,
-    /// Increases with each job that makes all earlier ones stale.
+    /// The number of jobs so far that made all earlier jobs of the upstream pool stale.
     pub epoch: u64,
-    /// The right to count this block. Only the upstream pool knows whether a share really made a block.
+    /// The right to count this block, which only one share gets. Only the upstream pool knows whether a share really made a
+    /// block.
     pub claim: BlockClaim,
 }
 
@@ -83,9 +84,10 @@ pub struct Job {
     pub content: JobContent,
     /// Height of the block, 0 if unknown.
     pub height: u32,
-    /// Time limits and bits of the headers.
+    /// The header times that are accepted, and the bits of the headers.
     pub times: HeaderTimes,
-    /// The source wants every share that meets this target: the network's target, or the upstream pool's easier one.
+    /// The target for shares that go to the job's source: the network's target, or the upstream pool's easier one. The source
+    /// wants every share that meets it.
     pub target: Target,
     /// [`Job::target`] as a difficulty. No connection gets a higher one.
     pub difficulty: f64,
@@ -97,7 +99,7 @@ pub struct Job {
     pub layout: ExtranonceLayout,
     /// The header builder that all connections share; `None` if each miner is paid at its own address.
     common_builder: Option<HeaderBuilder>,
-    /// The encoded job for connections that get it as their first job on a new tip. All these connections get the same
+    /// The encoded message for connections that get this job as their first job on a new tip. All these connections get the same
     /// bytes.
     first_encoding: OnceLock<String>,
 }

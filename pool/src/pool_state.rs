@@ -22,8 +22,8 @@ use crate::share::{
 use crate::stats::{ConnectionStats, PoolCounters};
 use crate::store::PendingBlocks;
 
-/// Maximum number of found blocks that wait for the source. There is about one block per tip, so hardly ever more than one
-/// waits.
+/// Maximum number of found blocks that wait until the source takes them. There is about one block per tip, so hardly ever more
+/// than one waits.
 const FOUND_QUEUE: usize = 16;
 
 /// The state that the pool's tasks share.
@@ -35,19 +35,19 @@ pub struct PoolState {
     pub pays_users: Option<Network>,
     /// The job that miners work on now.
     pub jobs: JobPublisher,
-    /// The queue of found blocks for the source.
+    /// Takes found blocks to the source, which submits them or adds them to its chain.
     pub found: mpsc::Sender<FoundBlock>,
     /// The queue of shares for the upstream pool, if there is one.
     pub forward: Option<mpsc::Sender<ForwardRequest>>,
-    /// The extranonce1 of every connection.
+    /// Gives each connection its extranonce1, which no other connection has.
     pub extranonces: Arc<Extranonces>,
     /// Sessions that may be resumed over another connection.
     pub suspended: SuspendedSessions,
     /// The banned addresses.
     pub bans: Bans,
-    /// One permit for each connection that can still be admitted.
+    /// The permits to serve a connection: one for each connection that can still be admitted.
     pub places: Arc<Semaphore>,
-    /// Sums over all connections.
+    /// The number of connections with an authorized worker, and the sum of all hashrates.
     pub connections: Arc<ConnectionStats>,
     /// A fault of the source of work, if there is one.
     pub work_health: HealthStatus,

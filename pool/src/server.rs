@@ -23,11 +23,11 @@ use crate::share::FoundBlock;
 use crate::source::{BlockSource, BlockSourceError};
 use crate::store::{Store, StoreError, StoreOptions, StoreWriter};
 
-/// Pause after a failed accept, which usually means that no file descriptor is left.
+/// Pause after the server failed to accept a connection, which usually means that no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Minimum time between two warnings that the server is full.
 const WARN_FULL_EVERY: Duration = Duration::from_secs(60);
-/// Time limit for connections to end when the server stops.
+/// How long a stopping server waits for its connections to end.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 /// Options of a [`Server`].

@@ -28,10 +28,10 @@ use crate::job::{ExtranonceLayout, IssuedJob, Job};
 use crate::share::answer_to_miner;
 use crate::vardiff::Vardiff;
 
-/// Limits on the time between two checks of a silent miner's difficulty.
+/// The shortest and the longest time between two checks of the difficulty of a miner that sends nothing.
 const MIN_TICK: Duration = Duration::from_secs(1);
 const MAX_TICK: Duration = Duration::from_secs(30);
-/// The smallest relative change of the hashrate that a session reports to the pool.
+/// A session reports the miner's hashrate to the pool only after the hashrate has changed by more than this fraction.
 const HASHRATE_CHANGE: f64 = 0.1;
 
 /// The session of one connection.

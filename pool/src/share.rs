@@ -46,11 +46,11 @@ pub struct SubmittedShare {
 /// A share with its verdict, to be counted in its worker's account.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JudgedShare {
-    /// The name of the account.
+    /// The name of the worker's account, in which the share is counted.
     pub worker: Arc<str>,
     /// The share and its verdict.
     pub row: ShareRow,
-    /// The expected hashes of an accepted share, else 0.
+    /// The number of hashes that such a share takes on average; 0 if the share was not accepted.
     pub work: u128,
     /// Whether the share makes a block. If so, its row is always kept. The block itself is counted when the chain has
     /// judged it.

@@ -38,9 +38,9 @@ pub static DATA_FOLDER: FolderKind = FolderKind {
     option: "--data-dir",
     missing: "are no accounts",
 };
-/// Time between two transactions.
+/// How long changes of the accounts are collected before they are written to disk in one transaction.
 const PERIOD: Duration = Duration::from_millis(100);
-/// Time between two removals of old rows.
+/// Time between two removals of rows that are older than [`StoreOptions::retention`].
 const EXPIRE_EVERY: Duration = Duration::from_secs(600);
 
 /// Where a pool keeps its accounts and found blocks.

@@ -10,18 +10,22 @@ use hasher::Target;
 
 use crate::accounts::HashrateMeter;
 
-/// Number of share intervals after which the weight of observed work is 1/e. With a share each interval, the standard
-/// deviation of the estimate is then 12 %.
+/// In the estimate of a miner's hashrate, work counts 1/e as much after this number of share intervals. With a share each
+/// interval, the standard deviation of the estimate is then 12 %.
 const MEMORY: f64 = 32.0;
-/// A miner's own suggestion weighs as much as an observation over this number of share intervals.
+/// In the estimate of a miner's hashrate, the difficulty that the miner suggests counts as much as an observation over this
+/// number of share intervals.
 const SUGGESTION_WEIGHT: f64 = 8.0;
-/// The start difficulty weighs as much as an observation over this number of share intervals.
+/// In the estimate of a miner's hashrate, the start difficulty counts as much as an observation over this number of share
+/// intervals.
 const START_WEIGHT: f64 = 2.0;
-/// The difficulty stays while it is within this factor of the ideal one: each change costs a new job.
+/// The difficulty of a connection is not changed while it is within this factor of the ideal one, because each change costs a new
+/// job.
 const TOLERANCE: f64 = 1.5;
-/// Minimum number of share intervals between two changes, unless the ideal difficulty is off by [`RUNAWAY`].
+/// Minimum number of share intervals between two changes of a connection's difficulty, unless the ideal difficulty is off by
+/// [`RUNAWAY`].
 const PATIENCE: f64 = 4.0;
-/// A difficulty that is off by this factor is changed immediately.
+/// A connection's difficulty that differs from the ideal one by more than this factor is changed immediately.
 const RUNAWAY: f64 = 4.0;
 
 /// How the difficulty of a connection is chosen.

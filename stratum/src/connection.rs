@@ -116,7 +116,7 @@ pub enum WriteError {
 pub struct Writer<W> {
     stream: W,
     waiting: Vec<u8>,
-    /// How much of `waiting` was written to the stream.
+    /// How many bytes of `waiting` were already written to the stream.
     sent: usize,
     /// Whether data was written to the stream since its last flush. A TLS stream has its own buffer.
     unflushed: bool,

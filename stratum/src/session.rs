@@ -173,7 +173,8 @@ pub struct Session {
     options: SessionOptions,
     next_id: u64,
     pending: BTreeMap<u64, Pending>,
-    /// Extranonce1 and the length of extranonce2, once subscribed.
+    /// The extranonce1, and the number of bytes of extranonce2, that the pool assigned; `None` before it has answered
+    /// `mining.subscribe`.
     extranonces: Option<(Vec<u8>, usize)>,
     resume: Option<ResumeToken>,
     difficulty: f64,
@@ -187,7 +188,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// The maximum number of unanswered requests. Beyond it, the oldest requests are forgotten.
+    /// The maximum number of requests that the pool has not answered. Beyond it, the oldest requests are forgotten.
     const MAX_PENDING: usize = 10_000;
 
     /// Creates a session. [`Session::start`] begins the handshake.

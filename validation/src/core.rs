@@ -140,7 +140,7 @@ fn reason(line: &str) -> Option<String> {
     Some(rest.trim_end().trim_end_matches(')').to_owned())
 }
 
-/// Held by the thread that reads the log of libbitcoinkernel.
+/// Locked by the thread that submits a block and reads the log of libbitcoinkernel: the process has only one such log.
 static LOG_LOCK: Mutex<()> = Mutex::new(());
 
 type Lines = Arc<Mutex<Vec<String>>>;

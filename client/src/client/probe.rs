@@ -8,13 +8,14 @@ use tracing::debug;
 
 use crate::connection::PoolConnection;
 
-/// Maximum number of events from a probed pool before it is used. A pool that sends more has not recovered.
+/// Maximum number of events from a probed pool before it has authorized us and sent a job. A pool that sends more counts as not
+/// recovered.
 const MAX_EVENTS: usize = 1024;
 
 /// Probes one pool at a time.
 pub(super) struct Probe {
     interval: Duration,
-    /// How long a pool may take to authorize us and send a job.
+    /// How long a probed pool may take to authorize us and send a job. If it takes longer, it counts as not recovered.
     timeout: Duration,
     next: Instant,
     pool: Option<ProbedPool>,
@@ -24,7 +25,7 @@ pub(super) struct Probe {
 pub(super) struct ProbedPool {
     pub index: usize,
     pub connection: Box<PoolConnection>,
-    /// The events of the connection so far.
+    /// The events that came from the pool during the probe. The client handles them when it switches to this pool.
     pub events: Vec<stratum::Event>,
     until: Instant,
 }

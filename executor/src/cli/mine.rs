@@ -12,7 +12,8 @@ use super::values::{AUTO, Cores, PoolAddress, affinity, backend, pool_address, t
 use crate::engine::cpus::CpuRequest;
 use crate::miner::Pool;
 
-/// The maximum of options in seconds. It is larger than any reasonable value, but small enough not to overflow a clock.
+/// The highest value, in seconds, of options that take a time. It is larger than any reasonable value, but small enough not to
+/// overflow a clock.
 const MAX_SECONDS: u64 = 10_000_000;
 
 /// The options of `mine`. They have the names of cpuminer's `minerd`, so that command lines of `minerd` work unchanged.

@@ -15,7 +15,7 @@ pub struct CpuThrottle {
     share: f64,
     checked: Instant,
     used: Duration,
-    /// CPU seconds that the thread may still use; negative if it has to sleep.
+    /// CPU seconds that the thread may use before it has to sleep; negative while it has to sleep.
     balance: f64,
 }
 

@@ -36,7 +36,7 @@ pub struct CpuRequest {
 pub struct CpuLimits {
     /// The cores of the cpuset.
     pub cores: Vec<usize>,
-    /// The CPU quota of the control group, if it has one.
+    /// The CPU quota of the control group, in CPUs; `None` if there is none.
     pub quota: Option<f64>,
 }
 
@@ -63,7 +63,7 @@ pub enum CpuError {
     },
 }
 
-/// The maximum of `-t`.
+/// The highest number of threads that `-t` may ask for.
 pub const MAX_THREADS: usize = 4096;
 
 /// Determines threads, duty and cores.
@@ -101,7 +101,8 @@ fn usable(cpus: Option<f64>, quota: Option<f64>, allowed: usize) -> Result<f64, 
     Ok(wanted.min(allowed as f64).min(quota.unwrap_or(f64::INFINITY)))
 }
 
-/// The number of threads and their duty for a number of CPUs, which is rounded to thousandths, as in Mesos.
+/// The number of threads that together use `cpus` CPUs, and the fraction of time that each of them works. `cpus` is rounded to
+/// thousandths, as in Mesos.
 fn share(cpus: f64) -> (usize, f64) {
     let cpus = ((cpus * 1000.0).round() / 1000.0).max(0.001);
     let threads = cpus.ceil();
@@ -164,7 +165,7 @@ fn quota_v1(folder: &Path) -> Option<f64> {
     ratio(&read("cpu.cfs_quota_us")?, &read("cpu.cfs_period_us")?)
 }
 
-/// `None` for `max` and -1, which mean "no limit".
+/// The quota in CPUs: the CPU time per period, divided by the period. `None` for the quotas `max` and -1, which mean "no limit".
 fn ratio(quota: &str, period: &str) -> Option<f64> {
     let (quota, period): (f64, f64) = (quota.trim().parse().ok()?, period.trim().parse().ok()?);
     (quota > 0.0 && period > 0.0).then_some(quota / period)

@@ -10,11 +10,11 @@ use stratum::job::Job;
 
 use super::search_space::SearchSpace;
 
-/// Versions per unit: as many as a backend searches together.
+/// Maximum number of versions in a unit of a search space: as many as a backend searches together.
 const GROUP: NonZeroUsize = NonZeroUsize::new(MAX_VERSIONS).expect("a backend takes at least one version");
 
-/// The number of searches to remember in case a pool sends the same work again. This may happen minutes later, when a session
-/// is resumed after the miner has worked for other pools.
+/// How many searches are remembered, so that the search continues where it stopped if a pool sends the same work again. This may
+/// happen minutes later, when a session is resumed after the miner has worked for other pools.
 const REMEMBERED: usize = 64;
 
 /// A unit, or the unsearched remainder of a unit.
@@ -31,12 +31,13 @@ pub struct UnitRemainder {
 pub struct JobSearch {
     job: Arc<Job>,
     space: SearchSpace,
-    /// The number of the first unclaimed unit. Searches of the same headers with other versions share this counter.
+    /// The number of the first unit that no thread has claimed. Searches of the same headers with other versions share this
+    /// counter.
     next: Arc<AtomicU64>,
-    /// The unsearched remainders of units, returned when the job changed. They are claimed before new units, so that none is
-    /// skipped.
+    /// The remainders of units that threads returned unsearched when the job changed. They are claimed before new units, so that
+    /// none is skipped.
     returned: Mutex<Vec<UnitRemainder>>,
-    /// Whether `returned` may hold something. Without this flag, all threads that start on a new job would take the lock.
+    /// Whether `returned` may contain a remainder. Without this flag, all threads that start on a new job would take the lock.
     any_returned: AtomicBool,
 }
 

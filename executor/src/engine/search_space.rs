@@ -25,7 +25,8 @@ pub struct SearchSpace {
     version: u32,
     version_mask: u32,
     ntime: u32,
-    /// The number of versions in a group; the last group may have fewer.
+    /// The number of versions that a unit searches together. The versions of the job are divided into such groups; the last group
+    /// may be smaller.
     group: u64,
     extranonces: u64,
     groups: u64,
@@ -39,9 +40,9 @@ pub struct Unit {
     pub extranonce2: u64,
     /// Seconds since the Unix epoch.
     pub ntime: u32,
-    /// The number of the first version.
+    /// The index of the unit's first version among all versions that the job allows.
     first_version: u64,
-    /// The number of versions.
+    /// The number of versions of the unit; their indices are consecutive.
     versions: u64,
 }
 

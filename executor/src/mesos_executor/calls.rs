@@ -13,7 +13,7 @@ use tracing::debug;
 /// The pause before an update is sent again to an agent that was not ready. A recovering agent accepts subscriptions
 /// immediately, but accepts updates only after its executors have reregistered, up to 2 s later.
 const NOT_READY_PAUSE: Duration = Duration::from_millis(200);
-/// How long the process waits before it exits for queued calls to be sent.
+/// Before the process exits, it waits at most this long for queued calls to be sent.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The queue of calls. The state machine bounds its length: it holds at most the unacknowledged updates and a few messages.

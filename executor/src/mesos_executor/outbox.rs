@@ -17,7 +17,8 @@ pub(super) struct Outbox {
     connected: bool,
     tasks: Vec<TaskInfo>,
     updates: Vec<TaskStatus>,
-    /// The number of updates that the last subscription carried.
+    /// The number of updates that the last SUBSCRIBE call carried. Later updates are sent when the agent has accepted the
+    /// subscription.
     carried: usize,
 }
 

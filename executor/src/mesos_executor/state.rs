@@ -19,10 +19,11 @@ use super::outbox::Outbox;
 use super::task::{DEFAULT_GRACE, End, Phase, Task, grace, without_rows};
 use crate::runner::{TaskError, TaskEvent};
 
-/// How long the executor waits for acknowledgements before it exits. An acknowledgement usually takes 2 ms.
+/// How long a connected executor that wants to exit waits until the agent has acknowledged its updates. An acknowledgement
+/// usually takes 2 ms.
 const ACKNOWLEDGE_DEADLINE: Duration = Duration::from_secs(5);
-/// How long the executor tries to subscribe for the first time. The agent has just started this process, so an agent that
-/// cannot be reached is dead.
+/// How long the executor tries to subscribe for the first time before it gives up. The agent has just started this process, so an
+/// agent that cannot be reached is dead.
 const FIRST_SUBSCRIPTION: Duration = Duration::from_secs(3);
 /// The fraction of the executor's grace period that its task may use. The rest is left for sending the last update.
 const TASK_SHARE_OF_GRACE: f64 = 0.6;
@@ -32,21 +33,22 @@ const TASK_SHARE_OF_GRACE: f64 = 0.6;
 pub struct State {
     env: ExecutorEnv,
     outbox: Outbox,
-    /// When the connection was lost, or when the executor started.
+    /// When the connection to the agent was lost; before the first connection, when the executor started.
     disconnected_since: Instant,
     subscribed_before: bool,
     /// Whether the framework has the capability TASK_KILLING_STATE.
     reports_killing: bool,
     task: Option<Task>,
-    /// Tasks that were killed before they were launched.
+    /// Tasks that the agent asked to kill before it launched them. When they are launched, they end as TASK_KILLED without
+    /// starting.
     killed_early: BTreeSet<TaskId>,
     /// Whether the executor ends once its task has ended and all updates are acknowledged.
     ending: bool,
-    /// When a connected executor stops waiting for acknowledgements.
+    /// When a connected executor that wants to exit does so even if updates are unacknowledged.
     acknowledge_by: Option<Instant>,
-    /// When the process ends, even if updates are unacknowledged.
+    /// When the executor exits even if updates are unacknowledged, connected or not; `None` unless it is shutting down.
     end_by: Option<Instant>,
-    /// The error with which the process ends.
+    /// The error with which the process is to exit; `None` if the executor has not failed.
     failure: Option<String>,
 }
 
@@ -255,7 +257,7 @@ impl State {
         self.task.as_ref().is_some_and(|task| task.phase != Phase::Ended)
     }
 
-    /// When the executor stops waiting for a lost agent.
+    /// When the executor stops waiting for a lost agent and exits; `None` while it is connected, and before its first connection.
     fn recovery_deadline(&self) -> Option<Instant> {
         (self.subscribed_before && !self.outbox.is_connected())
             .then(|| self.disconnected_since + self.env.recovery_timeout)

@@ -23,7 +23,7 @@ pub(super) struct Task {
     /// The result of the last health check, if there was one.
     pub healthy: Option<bool>,
     max_updates: Option<NonZeroU64>,
-    /// The number of updates so far, and the size of their data.
+    /// The number of updates that the task has caused so far; `bytes` is the size of their data.
     updates: u64,
     bytes: u64,
 }
@@ -40,11 +40,11 @@ pub(super) enum Phase {
 /// How a stopping task ends.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum End {
-    /// TASK_KILLED.
+    /// The task was killed: its last state is TASK_KILLED.
     Killed,
-    /// TASK_FAILED, with this reason.
+    /// The task failed for this reason: its last state is TASK_FAILED.
     Failed(String),
-    /// TASK_FINISHED: the task has reached its limit of updates.
+    /// The task has reached its limit of updates: its last state is TASK_FINISHED, and a new task replaces it.
     Renewed,
 }
 

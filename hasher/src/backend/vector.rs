@@ -126,7 +126,7 @@ pub(super) fn align_spills() {
     black_box(&mut Aligned(0));
 }
 
-/// The number of nonce vectors that [`schedule()`] prepares at a time.
+/// The number of nonce vectors for which [`schedule()`] computes the schedules at the same time.
 pub(super) const SCHEDULE_STREAMS: usize = 2;
 
 /// Computes one round, given K + W.

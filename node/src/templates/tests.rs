@@ -83,7 +83,7 @@ struct Core {
 struct Chain {
     name: &'static str,
     tip: u8,
-    /// Increases when transactions enter the memory pool.
+    /// The value of the coinbase in satoshi. It increases when transactions enter the memory pool.
     fees: u64,
     longpoll: bool,
     up: bool,

@@ -5,11 +5,11 @@ use std::time::Instant;
 /// An estimate of a hashrate from accepted work; the weight of work decays exponentially.
 #[derive(Clone, Copy, Debug)]
 pub struct HashrateMeter {
-    /// Seconds after which the weight of work is 1/e.
+    /// Observed work counts 1/e as much after this many seconds.
     memory: f64,
-    /// Decayed expected hashes.
+    /// The expected hashes of all work so far; the older the work is, the less it counts.
     hashes: f64,
-    /// Decayed seconds of observation.
+    /// The seconds of observation so far; the older they are, the less they count, exactly like `hashes`.
     seconds: f64,
     observed: Instant,
 }
@@ -43,7 +43,7 @@ impl HashrateMeter {
         if meter.seconds > 0.0 { meter.hashes / meter.seconds } else { 0.0 }
     }
 
-    /// Decays hashes and seconds until now.
+    /// Lets the time until now pass: reduces the weight of all earlier work, and adds the time to the observation.
     fn pass(&mut self, now: Instant) {
         let seconds = now.saturating_duration_since(self.observed).as_secs_f64();
         let kept = (-seconds / self.memory).exp();

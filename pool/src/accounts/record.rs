@@ -32,7 +32,7 @@ pub struct ShareRecord {
     pub worker: Arc<str>,
     /// The share.
     pub row: ShareRow,
-    /// The share's expected hashes.
+    /// The number of hashes that such a share takes on average.
     pub work: u128,
     /// When the share was accepted, in milliseconds since the Unix epoch.
     pub accepted_ms: u64,

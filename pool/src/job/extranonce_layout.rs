@@ -5,14 +5,14 @@
 /// job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExtranonceLayout {
-    /// Unused bytes, all zero.
+    /// Number of unused bytes, which are all zero.
     pub padding: usize,
-    /// Bytes that count the jobs sent to a connection on one tip. They make the headers of these jobs differ, so a miner
-    /// that starts each job at extranonce2 zero never searches the same headers twice. At most 2.
+    /// Number of bytes that count the jobs sent to a connection on one tip. They make the headers of these jobs differ, so a
+    /// miner that starts each job at extranonce2 zero never searches the same headers twice. At most 2.
     pub issue: usize,
-    /// Bytes of a connection's extranonce1. At most 4.
+    /// Number of bytes of a connection's extranonce1. At most 4.
     pub extranonce1: usize,
-    /// Bytes that the miner chooses.
+    /// Number of bytes of extranonce2, which the miner chooses.
     pub extranonce2: usize,
 }
 
@@ -22,7 +22,7 @@ pub struct ExtranonceLayout {
     "its extranonce2 has {size} byte(s), too few to divide among workers: 2 bytes serve up to 256 workers, 4 bytes up to 65536"
 )]
 pub struct ExtranonceTooSmall {
-    /// Bytes of the upstream pool's extranonce2.
+    /// Number of bytes of the upstream pool's extranonce2.
     pub size: usize,
 }
 

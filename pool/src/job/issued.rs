@@ -14,9 +14,10 @@ pub struct IssuedJob {
     pub job: Arc<Job>,
     /// The header builder with this connection's coinbase.
     pub builder: HeaderBuilder,
-    /// The difficulty in force when the job was sent.
+    /// The difficulty that the connection had when the job was sent.
     pub difficulty: f64,
-    /// The lowest difficulty in force since then: some miners apply a new difficulty to the jobs that they already have.
+    /// The lowest difficulty that the connection has had since then. Some miners apply a new difficulty to the jobs that they
+    /// already have, so shares of this difficulty count, too.
     pub lowest: f64,
 }
 

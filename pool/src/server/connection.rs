@@ -24,7 +24,7 @@ use crate::share::{ForwardRequest, UpstreamShare};
 use crate::stats::ConnectionStatsGuard;
 use crate::stratum_v1::{self, Decoded, PendingRequest};
 
-/// Time limit for a miner to read the pool's messages.
+/// How long a miner may leave the pool's messages unread before the pool ends the connection.
 const WRITE_WITHIN: Duration = Duration::from_secs(20);
 
 /// Why the pool ended a connection, or how the connection broke.
@@ -230,7 +230,7 @@ impl Connection {
 struct MessageRateLimit {
     per_message: Duration,
     burst: Duration,
-    /// When a whole burst would be available again.
+    /// When the miner may again send a whole burst of messages, if it sends none until then.
     full_at: Instant,
 }
 

@@ -2,7 +2,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// File descriptors for everything but miners: nodes, HTTP, files.
+/// Number of file descriptors that are not for miners' connections, but for everything else: nodes, HTTP, files.
 const OTHERS: u64 = 128;
 
 /// Raises this process's limit as far as `connections` needs. Returns the number of connections that the system allows.
@@ -26,8 +26,8 @@ pub fn allow(connections: usize) -> usize {
     admitted
 }
 
-/// The number of connections that fit into this number of descriptors. Even if there are very few, a quarter of them is for
-/// miners.
+/// How many of these connections can be admitted with this number of file descriptors. Even if there are very few descriptors, a
+/// quarter of them is for miners.
 fn within(connections: usize, descriptors: u64) -> usize {
     let most = descriptors.saturating_sub(OTHERS).max(descriptors / 4).max(1);
     usize::try_from(most).map_or(connections, |most| connections.min(most))

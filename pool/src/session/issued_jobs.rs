@@ -6,14 +6,15 @@ use stratum::Reason;
 
 use crate::job::{IssuedJob, Job, JobId};
 
-/// Maximum number of jobs of one connection for which shares are accepted; older jobs are stale.
+/// Maximum number of jobs of one connection for which shares are accepted. Older jobs of this connection are stale.
 pub(super) const MAX_ISSUED: usize = 32;
 /// Maximum number of accepted shares of one connection that are remembered to recognize duplicates. At this limit, the
 /// oldest jobs become stale.
 pub(super) const MAX_ACCEPTED: usize = 1 << 14;
-/// Number of accepted shares of one job after which the miner gets another job. Some jobs last for hours.
+/// After this number of accepted shares of one job, the miner gets another job, because at most [`MAX_ACCEPTED`] shares are
+/// remembered. Some jobs last for hours.
 pub(super) const RENEW_AFTER: usize = MAX_ACCEPTED / 2;
-/// The reason for rejecting shares of a job that this connection once had; a job that it never had is "not found".
+/// The text of a share's rejection if this connection once had the job. If it never had the job, the text is "job not found".
 const STALE: &str = "stale";
 
 /// The jobs of one connection.
@@ -23,7 +24,7 @@ pub struct IssuedJobs {
     pub(super) jobs: Vec<IssuedJob>,
     /// The first and the last job id ever issued on this connection. Ids between them that are not in `jobs` are stale.
     range: Option<(JobId, JobId)>,
-    /// Whether a job on the current tip was issued.
+    /// Whether this connection has got a job on the current tip.
     pub(super) on_tip: bool,
     pub(super) accepted: AcceptedShares,
 }

@@ -13,7 +13,7 @@ use crate::extranonce_lease::ExtranonceLease;
 use crate::job::{ExtranonceLayout, Job};
 use crate::vardiff::Vardiff;
 
-/// How long a session is kept after its connection's end.
+/// How long a session is kept after its connection has ended, so that another connection can resume it.
 pub(super) const KEEP: Duration = Duration::from_secs(5 * 60);
 /// Maximum number of digests of accepted shares in all suspended sessions together, 32 bytes each. Sessions beyond this
 /// limit are kept without their jobs.
@@ -26,13 +26,13 @@ pub type SessionId = [u8; 16];
 #[derive(Debug)]
 pub struct SessionState {
     pub(super) id: SessionId,
-    /// While the session is suspended, no other connection gets its extranonce1.
+    /// The session's extranonce1. While the session is suspended, no other connection gets it.
     pub(super) extranonce1: ExtranonceLease,
     pub(super) layout: ExtranonceLayout,
-    /// The script that the connection's blocks pay, where each miner is paid at its own address.
+    /// The script to which blocks of this connection pay, if each miner is paid at its own address.
     pub(super) payout: Option<ScriptBuf>,
     pub(super) vardiff: Vardiff,
-    /// The pool's current job, issued or not.
+    /// The pool's current job, whether or not this connection has got it.
     pub(super) job: Option<Arc<Job>>,
     pub(super) issued: IssuedJobs,
 }
@@ -79,14 +79,14 @@ impl Session {
 /// All suspended sessions.
 #[derive(Debug)]
 pub struct SuspendedSessions {
-    /// Maximum number of sessions; the oldest ones make room for new ones.
+    /// Maximum number of suspended sessions; the oldest ones make room for new ones.
     capacity: usize,
     table: Mutex<SessionTable>,
 }
 
 #[derive(Debug, Default)]
 struct SessionTable {
-    /// Sessions with the time of their expiry, oldest first.
+    /// The suspended sessions with the time of their expiry, oldest first.
     sessions: LinkedHashMap<SessionId, (Instant, Box<SessionState>)>,
     /// Number of digests of accepted shares in all sessions.
     digests: usize,

@@ -26,7 +26,7 @@ pub struct ShareContext<'a> {
 pub struct ValidShare {
     /// The job.
     pub issued: IssuedJob,
-    /// All bytes between the coinbase's halves.
+    /// All extranonce bytes, which lie between the two halves of the coinbase.
     pub extranonces: Vec<u8>,
     /// The header's version, with rolled bits.
     pub version: u32,
@@ -36,7 +36,8 @@ pub struct ValidShare {
     pub nonce: u32,
     /// The header's digest. Two spellings of the same share have the same digest.
     pub digest: Digest,
-    /// The share's expected hashes, by the difficulty that the miner was asked for.
+    /// The expected number of hashes for a share of the difficulty that this one meets: that of its job, or a lower one sent
+    /// since then.
     pub work: u128,
     /// Whether the digest also meets the target of the job's source.
     pub meets_job_target: bool,

@@ -14,9 +14,10 @@ use crate::job::{BlockClaim, TemplateJob};
 use crate::pool_state::PoolState;
 use crate::share::FoundBlock;
 
-/// Hashrate that is assumed for the first target, in H/s, before any miner has connected: that of a single slow core.
+/// The total hashrate of all miners, in H/s, that is assumed for the first target, before any miner has connected: that of a
+/// single slow core.
 const FIRST_GUESS: f64 = 1e6;
-/// The current block gets a new target when the hashrate differs by this factor from the one for which the target was made.
+/// The current block gets a new target when the total hashrate differs by this factor from the one for which its target was made.
 const TOLERANCE: f64 = 2.0;
 /// The shortest time between two jobs, so that miners that are far too fast for the first target do not flood all others
 /// with jobs.

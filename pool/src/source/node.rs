@@ -26,10 +26,10 @@ use crate::clock::Now;
 use crate::pool_state::PoolState;
 use crate::share::FoundBlock;
 
-/// How long a stopping pool waits for verdicts on the last blocks.
+/// How long a stopping pool waits for the nodes' verdicts on the last found blocks.
 const JUDGE_WITHIN: Duration = Duration::from_secs(10);
-/// Maximum number of blocks that wait for a verdict. There is about one block per tip, so the queue grows only if nodes
-/// give templates but no verdicts.
+/// Maximum number of found blocks that wait for the nodes' verdicts. There is about one block per tip, so the queue grows only if
+/// nodes give templates but no verdicts.
 const MAX_SUBMISSIONS: usize = 64;
 
 /// Nodes that have given a first template.

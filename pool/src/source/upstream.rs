@@ -24,12 +24,12 @@ use super::BlockSourceError;
 use crate::pool_state::PoolState;
 use crate::share::ForwardRequest;
 
-/// Maximum number of shares that wait to be submitted.
+/// Maximum number of shares that wait to be submitted to the upstream pool.
 const FORWARD_QUEUE: usize = 256;
-/// Maximum number of unanswered shares; further shares are not submitted. Normally, miners find only a few such shares
-/// during one round trip.
+/// Maximum number of shares that the upstream pool has not answered; further shares are not submitted. Normally, miners find only
+/// a few shares for the upstream pool during one round trip.
 const MAX_IN_FLIGHT: usize = 4_096;
-/// How long a stopping pool waits for answers to the last shares.
+/// How long a stopping pool waits for the upstream pool's answers to the last shares.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Upstream pools, of which one has given a first job.

@@ -16,7 +16,7 @@ use crate::share::FoundBlock;
 
 const PENDING: &str = "json";
 const REFUSED: &str = "refused.json";
-/// Maximum number of files of refused blocks that are kept.
+/// Maximum number of refused blocks whose files are kept.
 const MAX_REFUSED: usize = 100;
 /// Maximum size of a block's file in bytes: a block of 4 MB in hex, and some lines about the block.
 const MAX_FILE: u64 = 10 << 20;

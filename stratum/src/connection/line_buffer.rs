@@ -4,18 +4,19 @@ use std::borrow::Cow;
 
 use super::ReadError;
 
-/// Space reserved for one read, in bytes. Most lines from a miner are shorter.
+/// Number of bytes reserved in the buffer for one read. Most lines from a miner are shorter.
 const READ_SIZE: usize = 1 << 10;
-/// An empty buffer with a larger capacity than this is freed, because most connections are idle most of the time.
+/// When the buffer is empty and has a larger capacity than this, in bytes, it is freed, because most connections are idle most of
+/// the time.
 const MAX_IDLE_CAPACITY: usize = 4 << 10;
 
 /// Collects bytes and returns the lines among them.
 #[derive(Debug)]
 pub(super) struct LineBuffer {
     buffer: Vec<u8>,
-    /// The start of the first line that has not been returned yet.
+    /// The index in `buffer` at which the first line starts that has not been returned yet.
     start: usize,
-    /// Where the search for the end of that line continues.
+    /// The index in `buffer` from which on the end of that line has yet to be searched.
     scanned: usize,
     limit: usize,
 }

@@ -33,7 +33,7 @@ pub struct Notify {
 impl Notify {
     /// Maximum length of a job id, in bytes. The longest ids known to be in use have 40.
     const MAX_JOB: usize = 256;
-    /// Maximum length of a branch, which is enough for a block with 2^32 transactions.
+    /// Maximum number of hashes in a merkle branch, which is enough for a block with 2^32 transactions.
     const MAX_BRANCH: usize = 32;
 
     pub(super) fn from_params(fields: &Fields<'_>) -> Result<Self, MessageError> {

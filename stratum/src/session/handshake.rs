@@ -9,11 +9,11 @@ use crate::message::{
 /// another attempt is made with fewer parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Attempt {
-    /// The user agent and the session to resume.
+    /// The request contains the user agent and the session to resume.
     Resume,
-    /// The user agent.
+    /// The request contains only the user agent.
     UserAgent,
-    /// No parameters.
+    /// The request contains no parameters.
     Bare,
 }
 

@@ -40,7 +40,7 @@ pub enum Effect {
     Renew,
     /// Warn that no node works, and that miners keep their job for this time at most.
     Warn {
-        /// The time from now.
+        /// How long miners keep their job, from now.
         keep: Duration,
     },
     /// Withdraw the work, which is too old.
@@ -56,11 +56,12 @@ pub struct NodeWorkState {
     min_difficulty_time: MinDifficultyTime,
     update: TemplateUpdate,
     claim: BlockClaim,
-    /// Whether a node has rejected a block on this tip, so that a new block may be made with the next template.
+    /// Whether a node has rejected our block on the current tip. If so, another block may be made on this tip, with the next
+    /// template.
     rejected: bool,
-    /// When the published times must be replaced.
+    /// When miners need a job with other header times and bits; `None` if never.
     renew_at: Option<Instant>,
-    /// When the work is withdrawn because no node works.
+    /// When miners lose their job because no node works; `None` while a node works.
     withdraw_at: Option<Instant>,
 }
 

@@ -36,14 +36,14 @@ pub enum Effect {
 /// The work from the upstream pool.
 #[derive(Debug, Default)]
 pub struct UpstreamWorkState {
-    /// The address of the pool that gives the jobs.
+    /// The address of the upstream pool that gives the jobs; `None` while no upstream pool works.
     pool: Option<String>,
     job: Option<(Arc<Job>, ExtranonceLayout)>,
     epoch: u64,
-    /// Whether the next job voids all earlier ones even if it is not `clean`.
+    /// Whether the next job makes all earlier jobs stale even if the upstream pool does not mark it as `clean`.
     next_is_clean: bool,
     claim: BlockClaim,
-    /// When the job of a lost pool is withdrawn.
+    /// When miners lose the job of an upstream pool that was lost; `None` if it was not.
     idle_at: Option<Instant>,
 }
 
