@@ -45,11 +45,11 @@ pub enum StoreError {
     Format {
         /// The database.
         path: PathBuf,
-        /// The database's format.
+        /// The format of the database, which this program does not know.
         found: i64,
-        /// The latest format that this program knows.
+        /// The latest format that this program can read and write.
         known: i64,
-        /// The copy in the latest known format, if the newer program left such a copy.
+        /// The copy of the database in the format `known`, if the newer program left such a copy.
         copy: Option<PathBuf>,
     },
     /// SQLite cannot open, read or write the database.
@@ -71,12 +71,12 @@ pub enum StoreError {
         /// The folder.
         path: PathBuf,
     },
-    /// The last changes could not be saved.
+    /// The changes that were still queued when the database was closed could not be written.
     #[error("{lost} changes could not be written to {}", path.display())]
     Unwritten {
         /// The database.
         path: PathBuf,
-        /// The number of changes.
+        /// The number of changes that are lost.
         lost: usize,
     },
 }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::error::StoreError;
 
-/// Time to wait for the lock of another connection.
+/// How long SQLite waits while another connection has locked the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A kind of folder: the name of its database, and the words for it in error messages.

@@ -3,11 +3,11 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Pause between two attempts.
+/// The pause after a failed write, before the write is repeated.
 const RETRY: Duration = Duration::from_secs(1);
-/// Pause between two attempts while the store is closing.
+/// The pause after a failed write while the store is closing.
 const RETRY_CLOSING: Duration = Duration::from_millis(100);
-/// How long a closing store keeps trying.
+/// While the store is closing, a failing write is repeated for this time; after that, its changes are lost.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Calls `write` until it succeeds. Once `closing` is true, stops trying after 10 s and returns false. Calls `failed` with each

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Pause after a failed accept. The usual cause is that no file descriptor is left.
+/// The pause after a connection could not be accepted, usually because no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The limits of a server.
@@ -26,9 +26,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Limits {
     /// Maximum number of open connections; further ones wait to be accepted.
     pub connections: usize,
-    /// Time limit for the head of a request to arrive, and so also for an idle connection. `None` for no limit.
+    /// How long the head of a request may take to arrive, and so also how long a connection may be idle. `None` for no limit.
     pub head_timeout: Option<Duration>,
-    /// The buffer of a connection, in bytes, and so the largest head of a request; at least 8192.
+    /// The size of a connection's buffer in bytes, which also limits the head of a request; at least 8192.
     pub buffer: usize,
     /// Whether answers to pipelined requests are sent together. hyper then does not limit the buffer of an answer, so do not
     /// use this for large answers.

@@ -33,8 +33,8 @@ use crate::options::{FrameworkOptions, OnServerLoss, TaskOptions};
 use crate::store::{self, ShareLimits};
 use crate::task_info::EXECUTABLE;
 
-/// The shortest silence timeout. The master sends a heartbeat every 15 s. Within less than two heartbeats, a silent task and a
-/// master that forwards nothing look the same.
+/// The shortest allowed `--silence-timeout`. The master sends a heartbeat every 15 s. Within less than two heartbeats, a silent
+/// task and a master that forwards nothing look the same.
 const SHORTEST_SILENCE: Duration = Duration::from_secs(30);
 
 /// Run the framework on a Mesos master: one pool server, and workers wherever there is CPU.

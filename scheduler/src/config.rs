@@ -43,7 +43,7 @@ pub struct Config {
     pub role: String,
     /// The credentials for masters, and the authorities to trust for `https://` masters.
     pub master_access: MasterAccess,
-    /// Whether to draw nothing, so that only the summary is written to standard output.
+    /// Whether the framework's state is not drawn, so that only the summary is written to standard output.
     pub quiet: bool,
     /// The address of the HTTP server, if there is one.
     pub http: Option<SocketAddr>,
@@ -116,12 +116,12 @@ impl Config {
 pub enum ExecutorSource {
     /// The scheduler serves this file over HTTP.
     Serve {
-        /// The file.
+        /// The file to serve.
         executable: PathBuf,
         /// `HOST[:PORT]` at which the agents reach the scheduler; `None`: the local address of a connection to the master,
         /// and any port.
         address: Option<String>,
     },
-    /// The user provides the executor in this way.
+    /// The user provides the executor; agents get it in this way.
     Provided(Delivery),
 }

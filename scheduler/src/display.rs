@@ -13,16 +13,17 @@ use std::time::{Duration, Instant};
 use self::frame::Size;
 use crate::core::Overview;
 
-/// Maximum number of items that wait to be written; further ones are dropped.
+/// Maximum number of items (groups of log lines, or frames) that wait to be written to the terminal. When the queue is full,
+/// frames are dropped, and log lines go to `tracing` instead.
 const QUEUE: usize = 256;
-/// Maximum number of log lines that are written together.
+/// Maximum number of log lines that one call writes to the terminal. Further lines go to `tracing` instead.
 const LINES: usize = 1000;
-/// The time between two lines if standard output is not a terminal.
+/// The time between two lines about the framework's state if standard output is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 /// The time between two frames. It is a little less than the driver's tick, so that each tick draws a frame.
 const FRAME_EVERY: Duration = Duration::from_millis(400);
 
-/// The assumed size of a terminal that does not report it.
+/// The assumed size of a terminal whose size cannot be determined.
 const DEFAULT_SIZE: Size = Size { columns: 80, rows: 24 };
 
 /// A handle to the writing thread.
@@ -37,9 +38,9 @@ pub(crate) struct Display {
 enum Mode {
     /// Only the log is written.
     Quiet,
-    /// A line is printed from time to time.
+    /// In addition to the log, a line about the framework's state is printed every [`LINE_EVERY`].
     Lines,
-    /// A frame is redrawn.
+    /// In addition to the log, a frame with the framework's state is redrawn every [`FRAME_EVERY`].
     Frames,
 }
 
@@ -53,7 +54,7 @@ enum Item {
 /// Decides when the next frame or line is due.
 #[derive(Debug)]
 pub(crate) struct FrameTimer {
-    /// The interval; `None` if nothing is drawn.
+    /// The time between two frames or lines; `None` if neither is written.
     every: Option<Duration>,
     last: Option<Instant>,
 }
@@ -155,9 +156,9 @@ struct Terminal {
     mode: Mode,
     started: Instant,
     screen: Screen,
-    /// Log lines that have not been written.
+    /// Log lines that have not been written to the terminal yet.
     log: String,
-    /// The last line that was printed in place of a frame.
+    /// The last line about the framework's state that was printed in place of a frame. An equal line is not printed again.
     shown: String,
 }
 
@@ -203,12 +204,12 @@ impl Terminal {
 /// The lines of the terminal that the last frame occupies.
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Screen {
-    /// No line.
+    /// No frame is on the screen.
     #[default]
     Free,
-    /// This number of lines above the cursor.
+    /// The frame occupies this number of lines above the cursor.
     Above(usize),
-    /// Only the cursor's line, because the terminal has no other lines to spare.
+    /// The frame occupies only the cursor's line, because the terminal has no other lines to spare.
     CursorLine,
 }
 

@@ -41,9 +41,10 @@ use crate::store::Store;
 
 /// The first and the longest pause between two attempts to subscribe.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
-/// After a subscription of this length, the pauses start with the shortest again.
+/// If a subscription lasted at least this long, the pauses before new attempts to subscribe start with the shortest again.
 const GOOD_SUBSCRIPTION: Duration = Duration::from_secs(10);
-/// After a failed call, the driver waits this long for the master's ERROR event.
+/// After a failed call, the driver waits at most this long for the master's ERROR event, which says why the subscription has
+/// ended.
 const ERROR_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs the state machine through successive subscriptions.
@@ -51,16 +52,16 @@ pub(crate) struct Driver {
     pub config: Arc<Config>,
     /// The credentials, whose files are read again for each subscription.
     pub access: MasterAccess,
-    /// The client of the current or the last subscription.
+    /// The client of the current subscription, or of the last one while there is none.
     pub client: SchedulerClient,
     pub state: State,
     pub store: Store,
     pub display: Arc<Display>,
-    /// Decides when the terminal is drawn.
+    /// Decides when the terminal is redrawn.
     pub frames: FrameTimer,
-    /// `None`: this is the only scheduler.
+    /// The leadership won in the election; `None` without an election, because this is the only scheduler.
     pub leadership: Option<Arc<Leadership>>,
-    /// Queries about the state.
+    /// The incoming queries about the framework's state, which the driver answers between events.
     pub queries: QueryQueue,
 }
 
@@ -106,7 +107,8 @@ impl Driver {
         }
     }
 
-    /// Subscribes, and handles events until the subscription ends. `ever` is set when the master has confirmed the subscription.
+    /// Subscribes, and handles events until the subscription ends. Sets `ever` to true when the master has confirmed the
+    /// subscription.
     async fn subscribe_and_serve(
         &mut self,
         internal: &mut InternalEvents,

@@ -30,17 +30,18 @@ use crate::display::Display;
 
 /// The first and the longest pause between two attempts to open a session.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-/// How long to wait for ZooKeeper to delete the election node.
+/// How long a leader that resigns waits until ZooKeeper has deleted its election node. If ZooKeeper does not answer, the session
+/// expires.
 const RELEASE: Duration = Duration::from_secs(2);
-/// The part of a node's name before its number, as in Apache Curator's leader latch.
+/// The name of an election node without the number at its end, as in Apache Curator's leader latch.
 const LATCH: &str = "latch-";
 
 /// Where several schedulers hold their election and share their state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZkConfig {
-    /// The servers and the path.
+    /// The ZooKeeper servers, and the path below which the schedulers create their nodes.
     pub ensemble: Ensemble,
-    /// A leader loses its leadership when ZooKeeper has received nothing from it for this time.
+    /// ZooKeeper ends a leader's session, and so its leadership, if it has received nothing from the leader for this time.
     pub session_timeout: Duration,
 }
 
@@ -110,7 +111,7 @@ impl Leadership {
 pub(crate) enum RunError {
     /// Another scheduler leads, or may lead, for this reason.
     LeadershipLost(String),
-    /// This scheduler cannot continue.
+    /// This scheduler cannot continue, because of this error.
     Failed(anyhow::Error),
 }
 
@@ -237,7 +238,7 @@ async fn stand(
     Ok(Some(Leadership { lock, lease, ensemble: zk.ensemble.clone(), host: candidate.host, keeper }))
 }
 
-/// Deletes the election nodes of this session.
+/// Deletes the election nodes that this session has created.
 async fn withdraw(client: &Client, folder: &str) -> Result<(), ZkError> {
     for node in client.list_children(folder).await? {
         let path = format!("{folder}/{node}");

@@ -23,7 +23,7 @@ pub enum Event {
     Offers(Vec<Offer>),
     /// An offer is rescinded.
     Rescinded(String),
-    /// The planned maintenance (if any) of each agent that has an offer in the next event.
+    /// The planned maintenance (if any) of each agent (by its id) that has an offer in the next event.
     Unavailabilities(Vec<(String, Option<Unavailability>)>),
     /// The master asks for resources to be returned.
     InverseOffers(Vec<InverseOffer>),
@@ -49,7 +49,7 @@ pub enum Event {
     AgentRemoved(String),
     /// Changes are on disk, oldest first.
     Persisted(Vec<ChangeId>),
-    /// Statistics of how fast agents fetch the executor from this scheduler.
+    /// Statistics of the agents' downloads of the executor from this scheduler.
     Fetching(DownloadStats),
     /// The master has answered all calls that were decided on before an instant.
     CallsAnswered {
@@ -67,7 +67,7 @@ pub enum Event {
 pub struct Unavailability {
     /// The time until maintenance begins; zero if it has begun.
     pub begins_in: Duration,
-    /// How long maintenance lasts from then on; `None` if the machine does not come back.
+    /// How long the maintenance lasts from its begin; `None` if the machine does not come back.
     pub lasts: Option<Duration>,
 }
 
@@ -120,14 +120,14 @@ pub enum Call {
         offers: Vec<String>,
         /// The tasks.
         tasks: Vec<TaskInfo>,
-        /// How long the rest of the resources should not be offered again.
+        /// The length of the filter: for this time, the master does not offer again what the tasks leave of these offers.
         refuse: Duration,
     },
     /// Declines offers.
     Decline {
         /// The offers.
         offers: Vec<String>,
-        /// How long the resources should not be offered again.
+        /// The length of the filter: for this time, the master does not offer the resources of these offers again.
         refuse: Duration,
     },
     /// Accepts inverse offers: the resources will be free in time.

@@ -13,7 +13,7 @@ use crate::config::{Config, ExecutorSource};
 use crate::display::Display;
 use crate::task_info::Delivery;
 
-/// How long to wait for ZooKeeper to name the leading master.
+/// How long to wait for ZooKeeper to tell which master leads.
 const ELECTION: Duration = Duration::from_secs(15);
 
 /// Starts the server for the executor, if this scheduler serves it. Returns `None` if the scheduler was stopped meanwhile.
@@ -66,7 +66,7 @@ async fn local_address(
     }
 }
 
-/// The local address on the route to the first master that has one.
+/// This machine's address on the route to a master: the first master to which there is a route.
 async fn route_to_any(detector: &Detector) -> anyhow::Result<IpAddr> {
     let mut failed = std::io::Error::from(std::io::ErrorKind::NotFound);
     for master in detector.candidates(ELECTION).await? {
@@ -81,7 +81,7 @@ async fn route_to_any(detector: &Detector) -> anyhow::Result<IpAddr> {
     Err(failed.into())
 }
 
-/// The local address on the route to an address. It connects a datagram socket, which sends nothing.
+/// This machine's address on the route to `to`. The function connects a datagram socket, which sends nothing.
 fn route(to: SocketAddr) -> std::io::Result<IpAddr> {
     let any: SocketAddr = if to.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
     let socket = UdpSocket::bind(any)?;

@@ -26,11 +26,11 @@ use crate::unix_time::elapsed_since;
 #[derive(Clone, Copy)]
 pub(crate) struct FrameworkRun<'a> {
     pub config: &'a Arc<Config>,
-    /// `None`: this is the only scheduler.
+    /// The leadership won in the election; `None` without an election, because this is the only scheduler.
     pub leadership: Option<&'a Arc<Leadership>>,
     pub time: TimeLimit,
     pub display: &'a Arc<Display>,
-    /// Publishes the scheduler's phase.
+    /// Where the run publishes the scheduler's phase, for the HTTP API.
     pub phase: &'a watch::Sender<SchedulerPhase>,
     pub stop: &'a CancellationToken,
 }

@@ -11,7 +11,7 @@ use crate::journal::{
 };
 use crate::task_id::{TaskKind, task_id};
 
-/// The number of recent failures that are kept to be shown.
+/// The number of failed tasks that the scheduler remembers to show them; the oldest is forgotten first.
 const FAILURES: usize = 10;
 
 /// The part of the framework's state that outlives its tasks.
@@ -21,19 +21,19 @@ pub struct History {
     pub framework: Option<String>,
     /// The ledger.
     pub ledger: Ledger,
-    /// What remains of tasks that ended long ago.
+    /// The numbers of the tasks that ended long ago, and how many of them ended in each state.
     pub retired: RetiredTasks,
     /// The highest number of workers that have run at the same time.
     pub peak_workers: u64,
-    /// The last peak that was persisted.
+    /// The highest value of `peak_workers` that was given to the store.
     pub persisted_peak: u64,
-    /// The last failures of tasks, to be shown.
+    /// The tasks that failed most recently, to be shown to the user.
     pub(crate) failures: RecentFailures,
-    /// The current remarks, to be shown.
+    /// The remarks that apply now, one for each topic, to be shown to the user.
     pub(crate) remarks: BTreeMap<RemarkTopic, String>,
     avoided: BTreeMap<String, AvoidedAgent>,
     next_number: u64,
-    /// The framework's age at an instant, and this instant.
+    /// The framework's age at an earlier instant, and that instant.
     age: (Duration, Instant),
 }
 

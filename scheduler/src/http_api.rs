@@ -14,9 +14,9 @@ use crate::core::{MAX_PAGE, Overview, TaskOverview, TaskPage};
 use crate::history::TaskFailure;
 use crate::query::{QueryClient, QueryError, SchedulerPhase};
 
-/// The number of tasks on a page by default, and in the summary.
+/// The number of tasks in the summary, and in an answer to `/api/v1/tasks` without the parameter `limit`.
 const PAGE: usize = 100;
-/// The longest id that Mesos allows: the longest file name.
+/// The longest task id that a request may contain. Mesos allows no longer ids, because it uses them as file names.
 const LONGEST_ID: usize = 255;
 
 const STARTING: &str = "the scheduler is starting: it has not subscribed to a master yet";
@@ -27,7 +27,7 @@ const STANDBY: &str = "another scheduler leads: ask that one";
 #[derive(Clone, Debug)]
 pub(crate) struct HttpApi {
     phase: watch::Receiver<SchedulerPhase>,
-    /// The last answers, because many clients may request the same data.
+    /// The last JSON of each kind, which is reused while the data are the same, because many clients may ask at the same time.
     summary: Arc<Mutex<Option<CachedJson>>>,
     tasks: Arc<Mutex<Option<CachedJson>>>,
 }

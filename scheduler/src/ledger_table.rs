@@ -31,22 +31,22 @@ pub struct LedgerTable {
     pub servers: Vec<LedgerRow>,
     /// The sum of `workers`.
     pub total: LedgerRow,
-    /// The time of the oldest single share, milliseconds since the Unix epoch; `None` if there is none.
+    /// When the oldest stored single share was received, milliseconds since the Unix epoch; `None` if no share is stored.
     pub shares_since_ms: Option<u64>,
-    /// The time from which this state folder has all single shares, milliseconds since the Unix epoch; `None` if no other
-    /// scheduler has ever led.
+    /// Since when this state folder has all single shares, milliseconds since the Unix epoch; `None` if no other scheduler has
+    /// ever led, so that the folder lacks none.
     pub rows_since_ms: Option<u64>,
-    /// Launches that failed long ago before they mined anything. They have no rows.
+    /// Launches that failed long ago before they mined anything: the number for each state and reason. They have no rows.
     pub failed_launches: Vec<FailedLaunches>,
 }
 
-/// The name of the row for tasks that ended long ago and have no rows of their own.
+/// The name of the row with the sum of all tasks that ended long ago and have no rows of their own.
 pub const EARLIER: &str = "(earlier)";
 
 /// A row: the pool servers' counts for a worker, and the worker's own counts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LedgerRow {
-    /// The task's id, which is also the worker's name at the pool.
+    /// The task's id, which is also the worker's name at the pool. For a miner that is not a task, only its name at the pool.
     pub task: String,
     /// The host name of the task's agent; `None` for a miner that is not a task.
     pub host: Option<String>,
@@ -56,13 +56,14 @@ pub struct LedgerRow {
     pub pool: LedgerColumn,
     /// The worker's counts.
     pub worker: LedgerColumn,
-    /// Accepted shares that the pool counted, but that the worker ended without reporting. `None` for a live task, which will
-    /// report them, and for a worker at a foreign pool.
+    /// The number of accepted shares that the pool counted, but that the worker had not reported when it ended. `None` for a live
+    /// task, which will report them, and for a worker at a foreign pool.
     pub unreported: Option<u64>,
-    /// Accepted shares that the worker counted, but that the pool server ended without reporting. `None` in the same cases as
-    /// `unreported`.
+    /// The number of accepted shares that the worker counted, but that the pool server had not reported when it ended. `None` in
+    /// the same cases as `unreported`.
     pub uncounted: Option<u64>,
-    /// Whether a server ended without its last report, so that its count may lack the shares of one report interval.
+    /// In the row of a server: whether the server ended without its last report, so that its count may lack the shares of one
+    /// report interval.
     pub short: bool,
     /// Whether the worker mined at a foreign pool, which does not report to us: there is nothing to compare.
     #[serde(skip)]
@@ -72,10 +73,11 @@ pub struct LedgerRow {
 /// The counts of one side: the pool servers, or the worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LedgerColumn {
-    /// The sums. The pool servers cannot know `hashes`, so it is zero in their column.
+    /// The totals. The pool servers cannot know `hashes`, so it is zero in their column.
     #[serde(flatten, with = "TotalsFields")]
     pub totals: Totals,
-    /// Single shares that were left out of the reports.
+    /// The number of single shares that the reports left out, because the number of shares in a report is limited. The totals
+    /// include them.
     pub rows_omitted: u64,
 }
 

@@ -8,10 +8,12 @@ use mesos::v1::{FrameworkId, FrameworkInfo, Offer, TaskStatus, Unavailability, f
 use crate::config::Config;
 use crate::event::{self, Call, Event, InverseOffer};
 
-/// How long Mesos does not repeat an accepted inverse offer. Otherwise it would repeat one every 5 s for each agent.
+/// After the scheduler has accepted an inverse offer, Mesos does not repeat it for this time. Without this filter, Mesos would
+/// repeat inverse offers every 5 s for each agent.
 const INVERSE_OFFER_FILTER: Duration = Duration::from_secs(60);
 
-/// Longer times are shortened to this, so that sums of them do not overflow.
+/// The longest time that is taken from the master's maintenance schedule. Longer times are shortened to it, so that sums do not
+/// overflow.
 const LONGEST: Duration = Duration::from_secs(200 * 365 * 24 * 3600);
 
 /// Converts an event from the master to events for the state machine. The driver handles ERROR.

@@ -12,15 +12,15 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::core::{Overview, State, TaskPage};
 
-/// Maximum number of waiting queries.
+/// Maximum number of queries that wait for the driver. When the queue is full, further clients wait until it has room.
 const QUEUE: usize = 16;
-/// How long an answer is reused.
+/// How long an answer is reused for further queries with the same arguments.
 const REUSED: Duration = Duration::from_millis(500);
-/// A driver that does not answer within this time is busy.
+/// If the driver has not answered a query within this time, the client gets the error [`QueryError::Busy`].
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-/// The pause after an answer, as a multiple of the time that the answer took.
+/// The length of the driver's pause after an answer, as a multiple of the time that the answer took.
 const PAUSE_FACTOR: u32 = 19;
-/// The longest pause.
+/// The longest pause of the driver between two answers.
 const LONGEST_PAUSE: Duration = Duration::from_millis(60);
 
 /// Whether this scheduler runs the framework, and so can answer queries.
@@ -28,7 +28,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(60);
 pub(crate) enum SchedulerPhase {
     /// This scheduler does not lead.
     Standby,
-    /// This scheduler is about to run the framework.
+    /// This scheduler is about to run the framework, and cannot answer queries yet.
     Starting,
     /// This scheduler runs the framework.
     Leading(QueryClient),
@@ -109,7 +109,7 @@ struct Answer<Q, A> {
 #[derive(Debug)]
 pub(crate) struct QueryQueue {
     queries: mpsc::Receiver<Query>,
-    /// The next query is not answered before this instant.
+    /// When the driver's pause after the last answer ends. Before that, no query is answered.
     paused_until: Instant,
 }
 

@@ -2,23 +2,23 @@
 
 use std::time::{Duration, Instant};
 
-/// If there was no tick for this long, this process was suspended or delayed.
+/// If the time between two ticks is at least this long, this process was suspended or delayed meanwhile.
 const STOPPED: Duration = Duration::from_secs(5);
 
-/// The master sends a heartbeat every 15 s. If it sends nothing for this long, it is stuck or unreachable.
+/// If the master has sent no event for this time, it is stuck or unreachable: it sends a heartbeat every 15 s.
 const MASTER_SILENT: Duration = Duration::from_secs(18);
 
 /// The state of this run of the scheduler.
 #[derive(Clone, Copy, Debug)]
 pub struct RunState {
-    /// Whether there is a subscription.
+    /// Whether the scheduler is subscribed to a master.
     pub connected: bool,
-    /// Whether the shutdown has begun.
+    /// Whether the scheduler is shutting down.
     pub ending: bool,
-    /// When this run began.
+    /// When this process began to run the framework.
     pub started: Instant,
     ticked: Instant,
-    /// When the last event of the master was received.
+    /// When the last event from the master was received, or when this run began.
     heard: Instant,
 }
 
@@ -28,7 +28,7 @@ impl RunState {
         Self { connected: false, ending: false, started: now, ticked: now, heard: now }
     }
 
-    /// Handles a tick. Returns whether this process was suspended since the previous tick.
+    /// Handles a tick. Returns whether this process was suspended or delayed since the previous tick.
     pub(super) fn tick(&mut self, now: Instant) -> bool {
         now.duration_since(std::mem::replace(&mut self.ticked, now)) >= STOPPED
     }

@@ -13,7 +13,7 @@ use crate::unix_time::date;
 pub enum SchedulerEnd {
     /// The scheduler ended while it was not leading. The leader, if there is one, continues.
     Standby {
-        /// Only the time for which the scheduler waited.
+        /// The summary has only the time for which the scheduler waited.
         summary: Summary,
     },
     /// The scheduler ended before there was a framework.
@@ -25,7 +25,7 @@ pub enum SchedulerEnd {
     TasksLeft {
         /// The figures so far.
         summary: Summary,
-        /// The number of tasks.
+        /// The number of tasks that keep running.
         tasks: usize,
     },
     /// The scheduler ended as requested, after the framework and all its tasks had ended.
@@ -62,7 +62,8 @@ impl SchedulerEnd {
         }
     }
 
-    /// This end, changed to a failure because the last records could not be written. An earlier failure is kept.
+    /// This end, changed to a failure because the last records could not be written, for the reason `why`. An earlier failure is
+    /// kept.
     pub(crate) fn unrecorded(self, why: String) -> Self {
         match self {
             SchedulerEnd::Failed { .. } => self,

@@ -1,15 +1,17 @@
 //! The number of workers that our own server task admits, which depends on its memory.
 
-/// The default memory of the server's executor and task together, MB.
+/// The default for the memory of the server's executor and task together, MB.
 pub const SERVER_MEM: u64 = 256;
 /// The allowed memory of a server, MB.
 pub const SERVER_MEM_RANGE: std::ops::RangeInclusive<u64> = 64..=1 << 20;
 
-/// The memory of a server without miners, in bytes: the program (11.5 MB were measured), pending blocks, and its database.
+/// The memory that a server needs without any miner, in bytes: for the program (11.5 MB were measured), pending blocks, and its
+/// database.
 const BASE: u64 = 32 << 20;
-/// The memory for a miner, in bytes: 12.1 kB were measured (docs/PERFORMANCE.md).
+/// The additional memory that a server needs for each miner, in bytes: 12.1 kB were measured (docs/PERFORMANCE.md).
 const PER_MINER: u64 = 14_000;
-/// One in this number of connections is left free.
+/// One in this number of the server's connections is not used for workers, but left free for external miners and for
+/// reconnections.
 const FREE: u32 = 16;
 
 /// Maximum number of connections for a server with `mem` MB.

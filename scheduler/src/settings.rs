@@ -7,13 +7,13 @@ use crate::task_info::TaskTemplate;
 /// The settings on which the framework's decisions depend.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What all tasks have in common.
+    /// The part of the `TaskInfo` that all tasks have in common.
     pub template: TaskTemplate,
     /// The options for running the framework.
     pub options: FrameworkOptions,
     /// Where tasks may run, and with how much CPU.
     pub placement: Placement,
-    /// The seed for random choices.
+    /// The seed of the generator of random numbers, for choices that are made at random.
     pub seed: u64,
 }
 

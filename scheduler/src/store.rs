@@ -57,10 +57,10 @@ pub enum StoreEvent {
 /// The limits of the single shares in the state folder. The oldest shares are removed first; totals are kept for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShareLimits {
-    /// The longest time for which a share is kept.
+    /// Single shares that were received longer ago than this are removed.
     pub age: Duration,
-    /// The largest size of the database, including totals, in bytes; `None` for no limit. The database may exceed the limit by
-    /// the writes of one second, which are some megabytes.
+    /// The largest size of the database in bytes, including totals; beyond it, the oldest single shares are removed. `None` for
+    /// no limit. The database may exceed the limit by the writes of one second, which are some megabytes.
     pub size: Option<u64>,
 }
 
@@ -73,23 +73,23 @@ pub struct LedgerSnapshot {
     pub tasks: Vec<TaskRecord>,
     /// The frameworks' accounts.
     pub ledger: Ledger,
-    /// The time of the oldest single share, milliseconds since the Unix epoch.
+    /// When the oldest stored single share was received, milliseconds since the Unix epoch; `None` if no share is stored.
     pub shares_since_ms: Option<u64>,
-    /// The time from which this folder has all single shares of the last framework, milliseconds since the Unix epoch, if other
-    /// schedulers have led before.
+    /// Since when this folder has all single shares of the last framework, milliseconds since the Unix epoch; `None` if no other
+    /// scheduler has ever led.
     pub rows_since_ms: Option<u64>,
-    /// Launches that failed before they mined anything, and whose rows have been removed.
+    /// Launches that failed before they mined anything, and whose rows have been removed: the number for each state and reason.
     pub failed_launches: Vec<FailedLaunches>,
 }
 
 /// Launches that failed in the same way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FailedLaunches {
-    /// The number of launches.
+    /// The number of launches that failed with this state and reason.
     pub launches: u64,
-    /// Mesos' name for the state.
+    /// Mesos' name for the state in which these launches failed.
     pub state: String,
-    /// Mesos' name for the reason, if there was one.
+    /// Mesos' name for the reason of the failure, if Mesos gave one.
     pub reason: Option<String>,
 }
 
@@ -101,7 +101,8 @@ pub struct Store {
     folder: StateFolder,
     limits: ShareLimits,
     notify: OnStoreEvent,
-    /// The queue of changes for ZooKeeper, once this scheduler leads.
+    /// Takes the changes that are in the state folder and are to be written to ZooKeeper next. Empty if there is only one
+    /// scheduler, and before this one leads.
     next: Arc<OnceLock<UnboundedSender<Batch>>>,
     shared: Option<SharedTree>,
     handover: Option<Handover>,

@@ -23,12 +23,12 @@ use crate::options::TaskOptions;
 use crate::server_capacity;
 use crate::task_id::TaskKind;
 
-/// The file name of a fetched executor in the sandbox.
+/// The file name that a fetched executor has in the sandbox.
 pub const EXECUTABLE: &str = "mesos-miner";
-/// The subcommand that runs the executor.
+/// The argument with which this program runs as the executor.
 const SUBCOMMAND: &str = "executor";
 
-/// The grace period of a server, during which its node may still deliver verdicts on the last blocks.
+/// How long Mesos lets a server task end by itself after KILL, because its node may still deliver verdicts on the last blocks.
 const SERVER_GRACE: Duration = Duration::from_secs(12);
 
 /// How an agent gets the executor.
@@ -39,7 +39,7 @@ pub enum Delivery {
         /// The URI of the executor, or of an archive (`.tar.gz` …) with the executor at its top level under the name
         /// [`EXECUTABLE`].
         uri: String,
-        /// Whether the agent may keep it in its cache. In this case the URI must change with the content.
+        /// Whether the agent may keep the file in its fetcher cache. In this case the URI must change with the content.
         cache: bool,
     },
     /// The agent has the executor at this path.
@@ -73,7 +73,7 @@ pub enum Containerizer {
 /// An external pool, at which workers mine instead of at a server task.
 #[derive(Clone, PartialEq, Eq, derive_more::Debug)]
 pub struct ExternalPool {
-    /// `[stratum+tcp://]HOST:PORT`.
+    /// The pool's URL: `[stratum+tcp://]HOST:PORT` or `stratum+ssl://HOST:PORT`.
     pub url: String,
     /// The account at the pool. Workers have the user name `USER.TASK`, or `TASK` without an account.
     pub user: Option<String>,
@@ -92,7 +92,7 @@ pub struct Programs {
     pub server: ServerProgram,
     /// The image that workers run; `None` for our own miner.
     pub worker: Option<ImageTask>,
-    /// The folder on its agent in which our own server keeps its accounts; `None` for its sandbox.
+    /// The folder on its agent in which our own server keeps its accounts and found blocks; `None` for a folder in its sandbox.
     pub data_dir: Option<String>,
 }
 

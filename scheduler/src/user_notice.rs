@@ -33,7 +33,7 @@ pub enum UserNotice {
     },
     /// A server listens for miners.
     ServerUp {
-        /// The task.
+        /// The server's task id.
         task: String,
         /// The address at which it listens.
         address: ServerAddress,
@@ -58,7 +58,7 @@ pub enum UserNotice {
     Unreachable {
         /// The task.
         task: String,
-        /// The host name of the task's agent.
+        /// The host name of the unreachable agent.
         host: String,
     },
     /// A task ended.
@@ -76,16 +76,16 @@ pub enum UserNotice {
     ServerLost {
         /// The task.
         task: String,
-        /// The number of the server's workers.
+        /// The number of workers that mine at the lost server.
         workers: usize,
-        /// Whether the workers wait for the next server.
+        /// Whether the workers keep running and wait for the next server. Otherwise they are killed.
         kept: bool,
     },
     /// A worker now mines at another server.
     Redirected {
-        /// The task.
+        /// The worker's task id.
         task: String,
-        /// The server.
+        /// The task id of the server at which the worker now mines.
         server: String,
     },
     /// A worker is ended to make room for a server.
@@ -101,7 +101,7 @@ pub enum UserNotice {
     },
     /// The workers of an agent are replaced by a single worker with the CPU of all of them.
     Merging {
-        /// The agent.
+        /// The host name of the agent.
         host: String,
         /// The number of workers that are replaced.
         workers: usize,
@@ -110,7 +110,7 @@ pub enum UserNotice {
     },
     /// Maintenance of a machine with tasks is planned.
     Maintenance {
-        /// The agent.
+        /// The host name of the agent.
         host: String,
         /// The time until maintenance begins.
         begins_in: Duration,
@@ -126,13 +126,13 @@ pub enum UserNotice {
     },
     /// Nothing is launched on an agent for a while.
     Paused {
-        /// The agent.
+        /// The host name of the agent.
         host: String,
-        /// The length of the pause.
+        /// The time for which nothing is launched on the agent.
         pause: Duration,
-        /// The number of failures in a row.
+        /// The number of consecutive failures on the agent.
         failures: u32,
-        /// The last failure.
+        /// The reason of the last failure.
         why: String,
     },
     /// Launches fail in the same way on several agents. From now on, one agent at a time is tried.
@@ -160,7 +160,7 @@ pub enum UserNotice {
     Intervals {
         /// The number of workers.
         workers: u64,
-        /// The intervals.
+        /// The intervals that these workers now use.
         intervals: Intervals,
     },
     /// A step of the shutdown took too long: the scheduler no longer waits for these tasks.

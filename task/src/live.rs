@@ -14,7 +14,7 @@ pub enum Live {
 /// The current state of a worker.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WorkerLive {
-    /// H/s over the last interval.
+    /// Hashes per second during the last interval between live messages.
     pub hashrate: f64,
     /// The number of mining threads.
     pub threads: u32,
@@ -31,7 +31,7 @@ pub struct WorkerLive {
 /// The current state of the pool server.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PoolLive {
-    /// The number of authorized connections.
+    /// The number of connections on which a miner has been authorized.
     pub connections: u32,
     /// The height of the block being mined.
     pub height: u64,

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// start of the task, so a repeated or skipped report does not change any sum.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
-    /// The number of the report, from 1 on.
+    /// The number of the report among those of its task, from 1 on.
     pub sequence: u64,
     /// The accounts of the workers, one each.
     pub accounts: Vec<Account>,
@@ -27,7 +27,8 @@ pub struct Account {
     pub totals: Totals,
     /// Shares since the last report, oldest first; the sender limits their number.
     pub rows: Vec<ShareRow>,
-    /// The number of shares whose rows were left out since the start of the task because `rows` is limited.
+    /// The number of shares, since the start of the task, that are in `totals` but never were in `rows`, because the number of
+    /// rows is limited.
     pub rows_omitted: u64,
 }
 

@@ -22,7 +22,7 @@ pub enum BlockSourceSpec {
 /// The specification of mining on Bitcoin nodes. The type is also the wire form.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct NodeSpec {
-    /// Nodes of one network, in order of preference.
+    /// The nodes of one network, the preferred one first.
     #[prost(message, repeated, tag = "1")]
     pub nodes: Vec<NodeAccess>,
     /// The address that all blocks pay. `None`: a block pays the address in the user name of the worker that found it, which is
@@ -32,7 +32,7 @@ pub struct NodeSpec {
     /// Bytes to append to the script of each coinbase.
     #[prost(bytes = "vec", tag = "3")]
     pub tag: Vec<u8>,
-    /// On testnets: make blocks of minimum difficulty as soon as nodes accept them.
+    /// On testnets: whether to make blocks of minimum difficulty as soon as nodes accept them.
     #[prost(bool, tag = "4")]
     pub early_min_difficulty: bool,
 }
@@ -57,7 +57,7 @@ pub struct NodeAccess {
 /// The specification of upstream pools. `Debug` omits the password.
 #[derive(Clone, PartialEq, Eq, derive_more::Debug)]
 pub struct UpstreamSpec {
-    /// URLs such as `stratum+tcp://host:3333`, in order of preference.
+    /// The URLs of the pools, such as `stratum+tcp://host:3333`, the preferred one first.
     pub pools: Vec<String>,
     /// Stratum user name, the same for all pools.
     pub user: String,

@@ -12,12 +12,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::ArtifactFiles;
 
-/// The size of the chunks in which the file is read and buffered for a connection.
+/// The number of bytes that are read from the file at a time, and that are buffered for a connection.
 pub(super) const CHUNK: usize = 64 * 1024;
 /// Maximum number of simultaneous downloads: enough to saturate any network. Further downloads wait, so that the first agents get
 /// the whole file early, instead of all agents getting it late.
 pub(super) const DOWNLOADS: usize = 16;
-/// The time between two measurements.
+/// The time between two measurements of the number of bytes sent.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
 /// Statistics of the downloads of the executor.
@@ -25,11 +25,11 @@ const MEASURE_EVERY: Duration = Duration::from_secs(1);
 pub struct DownloadStats {
     /// Agents that get the executor per second: the bytes sent per second, divided by the executor's length.
     pub per_second: f64,
-    /// Bytes sent since the start.
+    /// Bytes sent since the start of the server.
     pub bytes: u64,
-    /// Completed downloads.
+    /// The number of completed downloads since the start of the server.
     pub finished: u64,
-    /// Aborted downloads.
+    /// The number of aborted downloads since the start of the server.
     pub failed: u64,
 }
 
@@ -92,7 +92,7 @@ impl Progress {
 /// One download.
 pub(super) struct Download {
     files: Arc<ArtifactFiles>,
-    /// The path of the file.
+    /// The path in the URL of the file.
     path: String,
     length: u64,
     position: u64,

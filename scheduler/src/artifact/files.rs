@@ -12,12 +12,13 @@ use crate::task_info::EXECUTABLE;
 
 /// The suffix of the archive, which makes the fetcher unpack it.
 const PACKED: &str = ".tar.gz";
-/// The modification time in the archive, in seconds since 1970. It is constant, so that equal content gives equal archives.
+/// The executable's modification time in the archive, in seconds since 1970. It is constant, so that equal executables give equal
+/// archives.
 const TIME: u64 = 1_577_836_800;
-/// The size of the read buffer in bytes.
+/// The size in bytes of the buffer through which the executable is read.
 const BUFFER: usize = 256 * 1024;
-/// Longer executables contain debug information and are not releases. They are packed with the fastest compression, because
-/// sending a few per cent less is not worth seconds at each start.
+/// Executables of more bytes than this contain debug information and are not releases. They are packed with the fastest
+/// compression, because sending a few per cent less is not worth seconds at each start.
 const LONG: u64 = 64 << 20;
 
 /// A file, and the path under which it is served.

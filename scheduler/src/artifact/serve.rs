@@ -65,7 +65,8 @@ async fn stalled(progress: Arc<Progress>) {
     }
 }
 
-/// The limit on connections, which is at most half of the file descriptors that this process may open.
+/// The maximum number of connections: [`CONNECTIONS`], or half of the file descriptors that this process may open if that is
+/// less.
 fn connections() -> usize {
     let limit = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit / 2).ok());
     limit.map_or(CONNECTIONS, |limit| limit.clamp(DOWNLOADS, CONNECTIONS))

@@ -3,7 +3,7 @@
 /// A maximum size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SizeLimit {
-    /// In bytes; `None` for no limit.
+    /// The maximum size in bytes; `None` for no limit.
     pub bytes: Option<u64>,
 }
 

@@ -9,10 +9,10 @@ use crate::core::{Overview, TaskOverview};
 use crate::history::TaskFailure;
 use crate::task_id::task_number;
 
-/// The lines that a frame leaves free: the cursor's line and one more, because some terminals add the content of a completely
-/// cleared screen to their scrollback.
+/// The number of the terminal's lines that a frame leaves free: the cursor's line and one more, because some terminals add the
+/// content of a completely cleared screen to their scrollback.
 const FREE_LINES: usize = 2;
-/// Maximum number of lines for the states of tasks.
+/// Maximum number of lines of a frame that list how many tasks are in each state.
 const STATE_LINES: usize = 4;
 
 /// The size of a terminal in characters.
@@ -79,11 +79,11 @@ fn crop(line: &mut String, width: usize) {
 
 /// Lines of one kind. As many are shown as there is room for.
 struct Section {
-    /// The lines, the most important first, each with the key by which the shown lines are sorted.
+    /// The lines, the most important first, each with the key by which the lines that are shown are sorted.
     lines: Vec<(u64, String)>,
-    /// The number of further items of this kind, which have no line.
+    /// The number of further items of this kind that have no line in `lines`.
     beyond: u64,
-    /// The noun for one item.
+    /// The noun for one item, for the line with the number of items that are left out.
     noun: &'static str,
 }
 
@@ -109,7 +109,7 @@ impl Section {
     }
 }
 
-/// How many lines each section gets: in turn, each gets one more line while there is room.
+/// How many lines each section gets: each section in turn gets one more line until no line is left or all sections are complete.
 fn share_out<const N: usize>(sections: &[Section; N], mut room: usize) -> [usize; N] {
     let mut shares = [0; N];
     loop {

@@ -28,7 +28,7 @@ use self::sender::{Input, Sender, SenderEvent};
 pub(super) use self::unanswered::{BURST, Unanswered};
 use crate::event::Call;
 
-/// How long to wait for the answers to the last calls.
+/// How long the queue, when it is closed, waits for the master's answers to the calls that are still unanswered.
 const FLUSH: Duration = Duration::from_secs(10);
 
 /// The queue of calls, and the task that sends them until one fails.

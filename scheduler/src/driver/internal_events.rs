@@ -11,15 +11,15 @@ use crate::display::Display;
 use crate::event::Event;
 use crate::store::StoreEvent;
 
-/// The time between two ticks. The terminal is redrawn at each tick.
+/// The time between two [`Event::Tick`]s. At each tick, the driver does periodic work and redraws the terminal.
 pub(super) const TICK: Duration = Duration::from_millis(500);
-/// The minimum time between two messages to the user that the store fails. The store tries again every second.
+/// The minimum time between two messages to the user that the store cannot write. The store tries more often than that.
 const WARN_EVERY: Duration = Duration::from_secs(30);
 
 /// The sources of internal events.
 pub(crate) struct InternalEvents {
     store_events: mpsc::UnboundedReceiver<StoreEvent>,
-    /// `None`: this scheduler does not serve the executor.
+    /// The statistics of the agents' downloads of the executor; `None` if this scheduler does not serve the executor.
     downloads: Option<watch::Receiver<DownloadStats>>,
     tick: Interval,
     stop: CancellationToken,

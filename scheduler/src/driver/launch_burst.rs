@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use super::call_queue::BURST;
 
-/// The maximum time for which a burst delays the master's events.
+/// The maximum time for which a burst of launches delays the master's events. It is limited, because a burst does not end while
+/// the disk fails.
 const MAX_DELAY: Duration = Duration::from_secs(3);
 
-/// Tracks whether a burst of launches is being written to the disk or sent to the master. The offers that the burst uses are held
-/// until then, and other frameworks wait for the rest of these offers' resources, so the launches come before the status updates
-/// of earlier tasks.
+/// Tracks whether a burst of launches is being written to the disk or sent to the master. Until then, the resources of the offers
+/// that the burst uses stay reserved, and other frameworks wait for the part that is left, so the launches come before the status
+/// updates of earlier tasks.
 #[derive(Debug, Default)]
 pub(super) struct LaunchBurst {
     since: Option<Instant>,

@@ -13,7 +13,8 @@ const AGENTS: usize = 500;
 /// The waiting chunks of an event, in order. They are handled before the master's later events.
 #[derive(Debug)]
 pub(super) struct OfferChunks {
-    /// Whether offers must not be split, because a constraint such as GROUP_BY needs all of them to decide about an agent.
+    /// Whether OFFERS events are not split, because a constraint such as GROUP_BY needs the offers of all agents to decide about
+    /// one agent.
     keep_whole: bool,
     waiting: VecDeque<Vec<Offer>>,
 }

@@ -16,7 +16,7 @@ use crate::store::Store;
 pub(crate) struct DriverExit {
     pub state: State,
     pub store: Store,
-    /// The result of [`Driver::run`].
+    /// The result of [`Driver::run`]. The inner result is an error if the master did not accept all calls.
     pub result: Result<Result<(), String>, RunError>,
 }
 

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
-/// The length of a lease as a part of the session timeout. The rest allows for inexact clocks and for requests in flight.
+/// The length of a lease as a fraction of the session timeout. The rest of the timeout allows for inexact clocks and for requests
+/// in flight.
 const LEASE_PART: f64 = 0.8;
 
 /// The lease of the leadership. Clones share it.

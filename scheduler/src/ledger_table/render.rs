@@ -8,7 +8,8 @@ use super::{EARLIER, LedgerColumn, LedgerRow, LedgerTable};
 use crate::store::{FailedLaunches, StoredShare};
 use crate::unix_time::date;
 
-/// The table cuts longer names, because miners that are not tasks choose their own names.
+/// The maximum number of characters of a name in the table. Longer names are cut, because miners that are not tasks choose their
+/// own names.
 const MAX_NAME: usize = 40;
 
 const HEADINGS: [&str; 11] = [

@@ -37,13 +37,13 @@ use self::writer::{Changes, Writer};
 use super::{STATE_FOLDER, ShareLimits, StoreError};
 use crate::journal::{Change, ChangeId, RecoveredState, SpecificationKey};
 
-/// Maximum number of changes that are queued together.
+/// Maximum number of changes in one message to the writing thread. More changes are queued as several messages.
 const CHUNK: usize = 250;
 
 /// The handle of the writing thread. If it is dropped without [`close`](StateFolder::close), the thread still writes the queued
 /// changes, unless the process ends first.
 pub(super) struct StateFolder {
-    /// The queue of changes, which are collected until the thread is started.
+    /// Sends changes to the writing thread. Changes that are sent before the thread is started wait in the queue.
     queue: mpsc::Sender<Changes>,
     receiver: Option<mpsc::Receiver<Changes>>,
     opened: Option<OpenFolder>,
@@ -56,7 +56,7 @@ pub(super) struct StateFolder {
 /// The properties of a folder that never change after its creation.
 #[derive(Clone, Debug)]
 struct FolderIdentity {
-    /// The name that distinguishes the folder from those of other schedulers.
+    /// A random name that distinguishes this folder from those of other schedulers.
     name: String,
     specification_key: SpecificationKey,
 }

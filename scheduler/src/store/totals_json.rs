@@ -68,7 +68,7 @@ impl From<SumJson> for (LedgerLine, u64) {
 pub struct RetiredJson {
     done: TaskNumberSet,
     lost: TaskNumberSet,
-    /// The number of tasks that ended in each state.
+    /// For each final state, the number of retired tasks that ended in it.
     states: BTreeMap<StateName, u64>,
 }
 

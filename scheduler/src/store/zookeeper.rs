@@ -34,7 +34,7 @@ use super::{Batch, LedgerSnapshot, OnStoreEvent};
 use crate::election::{Leadership, RunError, ZkConfig};
 use crate::journal::RecoveredState;
 
-/// How long [`SharedTree::finish`] waits for ZooKeeper.
+/// How long [`SharedTree::finish`] waits for ZooKeeper to accept the last writes.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Why the tree in ZooKeeper cannot be used.

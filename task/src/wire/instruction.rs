@@ -5,7 +5,8 @@ use prost::Message;
 use super::{COMMON_VERSION, DecodeError, decode};
 use crate::{Instruction, Intervals};
 
-/// The first version with [`Instruction::SetIntervals`].
+/// The first version whose executors obey [`Instruction::SetIntervals`]. Messages with this instruction are written with this
+/// version number.
 const SET_INTERVALS_VERSION: u32 = 3;
 
 #[derive(Clone, PartialEq, Message)]

@@ -66,7 +66,7 @@ struct RowMessage {
     nonce: u32,
     #[prost(double, tag = "6")]
     difficulty: f64,
-    /// The code that [`verdict_code`] returns.
+    /// The share's verdict, as [`verdict_code`] encodes it.
     #[prost(uint32, tag = "7")]
     verdict: u32,
     #[prost(uint64, tag = "8")]
@@ -86,7 +86,7 @@ struct AddressMessage {
 const ACCEPTED: u32 = 0;
 const STALE: u32 = 1;
 const UNANSWERED: u32 = 2;
-/// The code of a rejection is this number plus the Stratum error code.
+/// The code of a rejected share is this number plus the Stratum error code.
 const REJECTED: u32 = 16;
 
 fn verdict_code(verdict: Verdict) -> u32 {

@@ -21,7 +21,7 @@ struct SpecMessage {
     server: Option<ServerMessage>,
     #[prost(message, optional, tag = "5")]
     worker: Option<WorkerMessage>,
-    /// Zero means no limit.
+    /// The maximum number of status updates of the task; 0 for no limit.
     #[prost(uint64, tag = "6")]
     max_updates: u64,
 }
@@ -43,10 +43,10 @@ struct ServerMessage {
     node: Option<NodeSpec>,
     #[prost(message, optional, tag = "7")]
     upstream: Option<UpstreamMessage>,
-    /// A reader that does not know this field uses the sandbox.
+    /// The folder of accounts and found blocks. An executor that does not know this field keeps them in the sandbox.
     #[prost(string, optional, tag = "8")]
     data_dir: Option<String>,
-    /// A reader that does not know this field uses the pool's default.
+    /// The maximum number of connections. An executor that does not know this field uses the pool's default.
     #[prost(uint32, optional, tag = "20")]
     max_connections: Option<u32>,
 }

@@ -6,9 +6,10 @@
 
 use std::time::{Duration, Instant};
 
-/// The first and the longest pause.
+/// When the master refuses calls, nothing is sent for a pause. The first pause, and the longest one after it has doubled several
+/// times.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
-/// The master has recovered when it has refused no call for this time.
+/// If the master has refused no call for this time, it is no longer overloaded, even if calls still wait to be sent.
 const CALM: Duration = Duration::from_secs(10);
 /// The minimum time between two messages to the user that the master is overloaded.
 const TELL_EVERY: Duration = Duration::from_secs(60);
@@ -17,20 +18,21 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct CongestionWindow {
     most: usize,
-    /// Maximum number of calls in flight.
+    /// Maximum number of calls in flight at present; `most` is its upper limit.
     window: usize,
-    /// The calls that were accepted since the window last changed.
+    /// The number of calls that the master accepted since `window` last changed. `window` grows when the number reaches `window`.
     taken: usize,
     pause: Duration,
-    /// When the pause ends.
+    /// When the current pause ends; `None` if calls may be sent.
     resume: Option<Instant>,
-    /// The last refusal, until the master has recovered.
+    /// When the master last refused a call; `None` if it is not overloaded.
     refused: Option<Instant>,
-    /// The first refusal since a call was accepted.
+    /// When the master first refused a call since it last accepted one; `None` if it has accepted a call since its last refusal.
     refused_since: Option<Instant>,
-    /// When the user was last informed that the master is overloaded.
+    /// When the user was last informed that the master is overloaded. The next such message follows after [`TELL_EVERY`] at the
+    /// earliest.
     told: Option<Instant>,
-    /// Whether the user has been informed of the current overload.
+    /// Whether the user has been informed of the current overload, and so must be informed of its end.
     known: bool,
 }
 

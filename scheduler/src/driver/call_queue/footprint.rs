@@ -11,11 +11,12 @@ use crate::event::Call;
 pub(super) struct Key(u64);
 
 impl Key {
-    /// The filters on offers. REVIVE and SUPPRESS affect all earlier filters, but must not affect later ones.
+    /// The key of calls that set or clear filters on offers. REVIVE and SUPPRESS affect all earlier filters, but must not affect
+    /// later ones.
     const FILTERS: Key = Key(0);
-    /// All launches.
+    /// The key of launches. A RECONCILE of all tasks waits for earlier launches.
     const LAUNCHES: Key = Key(1);
-    /// All calls.
+    /// The key that every call uses. TEARDOWN uses it exclusively, because it must keep its order with all calls.
     const ALL: Key = Key(2);
 
     fn of(hasher: &impl BuildHasher, kind: u8, id: &str) -> Self {
@@ -26,13 +27,13 @@ impl Key {
 /// How a call uses a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
-    /// The call may overtake other shared calls, but is kept in order with exclusive ones.
+    /// The call may overtake other calls that share the key, but it is kept in order with calls that use the key exclusively.
     Shared,
-    /// The call is kept in order with all other calls that use the key.
+    /// The call and any other call that uses the key are kept in order.
     Exclusive,
-    /// The call waits for all earlier ones, but later ones do not wait for it.
+    /// The call waits for all earlier calls that use the key, but later calls do not wait for this one.
     After,
-    /// Later exclusive calls wait for the call, but the call does not wait for earlier ones.
+    /// Later calls that use the key exclusively wait for this one, but this one does not wait for earlier calls.
     Before,
 }
 

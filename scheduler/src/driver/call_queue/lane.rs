@@ -10,7 +10,7 @@ use super::footprint::Use;
 pub(super) struct Lane {
     first: Phase,
     later: VecDeque<Phase>,
-    /// The number of the first phase.
+    /// The number of the phase `first`; the later phases have the numbers that follow.
     number: u32,
 }
 
@@ -24,23 +24,24 @@ pub(super) struct Position {
 /// Calls that may be in flight at the same time.
 #[derive(Debug)]
 struct Phase {
-    /// The call that uses the key exclusively; `None` if calls share it.
+    /// The index of the call that uses the key exclusively; `None` if calls share the key.
     exclusive: Option<usize>,
-    /// The calls that wait for the previous phase.
+    /// The indexes of the calls in this phase that must not be sent before all calls of the previous phase are answered.
     waiting: Vec<usize>,
     group: Group,
-    /// The number of `group`.
+    /// The number of `group` among the groups of this phase, from 0.
     number: u32,
-    /// The earlier groups that have unanswered calls. Most phases have none.
+    /// The earlier groups of this phase, the oldest first. A group is removed when all its calls and those of the older groups
+    /// are answered. Most phases have none.
     before: VecDeque<Group>,
 }
 
 /// Shared calls without an [`Use::After`] call between them.
 #[derive(Debug, Default)]
 struct Group {
-    /// The number of unanswered calls.
+    /// The number of unanswered calls in this group.
     open: usize,
-    /// The [`Use::After`] calls that wait for this group and all earlier ones.
+    /// The indexes of the [`Use::After`] calls that wait until all calls of this group and the earlier groups are answered.
     after: Vec<usize>,
 }
 
@@ -61,7 +62,7 @@ impl Phase {
         self.group.open += 1;
     }
 
-    /// Registers an answered call.
+    /// Registers the answer to a call in the group with this number.
     fn done(&mut self, group: u32) {
         let back = (self.number - group) as usize;
         let before = self.before.len().checked_sub(back).and_then(|index| self.before.get_mut(index));

@@ -11,9 +11,9 @@ use super::footprint::{Footprint, Key, Priority, Use};
 use super::lane::{Lane, Position};
 use crate::event::Call;
 
-/// The interval, in sent calls, at which the oldest call is sent, whatever its priority.
+/// One in this number of sent calls is the oldest call that may be sent, whatever its priority, so that no call waits for ever.
 const OLDEST_EVERY: usize = 8;
-/// The memory for more calls than this is freed when all calls are answered.
+/// When all calls are answered and the collections have room for more calls than this, their memory is freed.
 const KEPT_CAPACITY: usize = 1024;
 
 /// The calls that are not answered. `T` is the encoded form of a call.
@@ -21,16 +21,16 @@ const KEPT_CAPACITY: usize = 1024;
 pub(super) struct CallOrder<T> {
     hasher: RandomState,
     calls: Vec<Option<PendingCall<T>>>,
-    /// The unused indexes in `calls`.
+    /// The indexes in `calls` that have no call and may be used again.
     unused: Vec<usize>,
     lanes: HashMap<Key, Lane>,
-    /// The calls that may be sent, by priority: index and number. A call whose priority was raised has two entries, of which only
-    /// the one with the higher priority is valid.
+    /// The calls that may be sent: for each priority, the call's index in `calls` and its number. A call whose priority was
+    /// raised has two entries, of which only the one with the higher priority is valid.
     ready: [VecDeque<(usize, u64)>; Priority::COUNT],
     ready_count: usize,
-    /// The number of calls that were ever added.
+    /// The number of calls that were ever added. It is also the number of the last added call.
     added: u64,
-    /// The number of calls that were ever sent.
+    /// How often the next call to be sent was chosen, which decides when the oldest call is next.
     sent: usize,
 }
 
@@ -38,11 +38,12 @@ pub(super) struct CallOrder<T> {
 struct PendingCall<T> {
     content: T,
     number: u64,
-    /// The call's own priority, or the higher one of a call that waits for it.
+    /// The call's own priority, or a higher one that it got because a call of that priority waits for it.
     priority: Priority,
-    /// The keys that the call uses, each with the call's position in the key's lane.
+    /// The keys that the call uses, except those it uses as [`Use::After`], each with the call's position in the key's lane.
     keys: Vec<(Key, Position)>,
-    /// The number of keys on which the call waits for earlier calls.
+    /// The number of the call's keys, including those it uses as [`Use::After`], for which earlier calls must be answered first.
+    /// At 0 the call may be sent.
     waits: usize,
     sent: bool,
 }

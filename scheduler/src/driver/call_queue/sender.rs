@@ -17,9 +17,9 @@ use super::unanswered::Unanswered;
 use crate::event::Call;
 use crate::mesos_api;
 
-/// The subscription ends when the master has refused all calls for this time.
+/// If the master has refused every call for this time, the sender gives up, which ends the subscription.
 const GIVE_UP: Duration = Duration::from_secs(5 * 60);
-/// Maximum number of queued inputs that are taken before calls are sent.
+/// Maximum number of calls and marks that the sender takes from its queue together. Then it sends calls before it takes more.
 const BATCH: usize = 256;
 
 /// The input of the sender.
@@ -37,7 +37,7 @@ pub(super) enum Input {
 #[derive(Clone, Debug)]
 enum Item {
     Call(EncodedCall),
-    /// A mark, for which nothing is sent.
+    /// An entry that is not sent. When all calls before it are answered, the sender reports that to the driver.
     Mark(Instant),
 }
 
@@ -55,11 +55,11 @@ pub(super) enum SenderEvent {
 pub(super) enum MasterLoad {
     /// The master refuses calls for now.
     Overloaded {
-        /// The master's answer.
+        /// The master's answer: the HTTP status and the message.
         why: String,
         /// The number of calls that wait to be sent.
         waiting: usize,
-        /// Maximum number of calls in flight.
+        /// Maximum number of calls in flight from now on.
         window: usize,
     },
     /// The master accepts all calls again.
@@ -84,7 +84,7 @@ impl std::fmt::Display for MasterLoad {
 pub(super) struct Sender {
     framework: Option<FrameworkId>,
     order: CallOrder<Item>,
-    /// The number of marks in the queue.
+    /// The number of marks in `order`. They are not calls, so they do not count as waiting calls.
     marks: usize,
     window: CongestionWindow,
     pipeline: Pipeline,
@@ -225,8 +225,8 @@ impl Sender {
         self.order.len().saturating_sub(self.marks + self.pipeline.in_flight())
     }
 
-    /// Whether an error concerns only this call, so that the others can continue. An error about credentials or the connection
-    /// concerns all calls, and a failed TEARDOWN means that the framework has not ended.
+    /// Whether an error concerns only this call, so that other calls can still be sent. An error about credentials or the
+    /// connection concerns all calls, and a failed TEARDOWN means that the framework has not ended.
     fn concerns_this_call_only(&self, number: u64, error: &CallError) -> bool {
         let all = error.is_transient()
             || error.concerns_credentials()

@@ -25,13 +25,14 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// How the master treats calls.
 struct Manner {
     random: StdRng,
-    /// Maximum delay in milliseconds until a call takes effect. Meanwhile, calls of other connections may take effect.
+    /// The maximum delay in milliseconds until the master carries out a call. Meanwhile, it may carry out calls of other
+    /// connections.
     delay_ms: u64,
     /// The percentage of calls that are answered 503 and have no effect.
     refused_percent: u32,
-    /// The number of calls at the beginning that are answered 503.
+    /// The number of calls that the master will still answer 503 before it accepts the first one.
     refuses: usize,
-    /// The number of calls that must have arrived before the first answer.
+    /// The master answers no call before this number of calls have arrived.
     gathers: usize,
 }
 
@@ -140,7 +141,7 @@ fn kill(task: usize) -> Call {
     Call::Kill { task: format!("t{task}"), agent: "a".into() }
 }
 
-/// The position at which each call was accepted. Equal calls are distinguished by their order.
+/// For each call, its position among the calls that the master accepted. Equal calls are distinguished by their order.
 fn places(calls: &[Call], taken: &[WireCall]) -> Vec<usize> {
     let mut free: Vec<_> = taken.iter().map(Some).collect();
     let place = |call: &Call| {

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::Notify;
 
-/// This number of calls is a burst: more than can be in flight at the same time.
+/// If there are at least this number of unsent launches and unanswered calls together, the driver delays the master's events. It
+/// is more than the number of calls that can be in flight at the same time.
 pub(in crate::driver) const BURST: usize = 512;
 
 /// The number of unanswered calls.
@@ -20,12 +21,12 @@ impl Unanswered {
         self.count.load(Relaxed)
     }
 
-    /// Adds a call.
+    /// Counts a call that was queued.
     pub(super) fn add(&self) {
         self.count.fetch_add(1, Relaxed);
     }
 
-    /// Removes a call that was answered.
+    /// Stops counting a call that was answered or will not be sent.
     pub(super) fn remove(&self) {
         if self.count.fetch_sub(1, Relaxed) == BURST {
             self.below_burst.notify_one();

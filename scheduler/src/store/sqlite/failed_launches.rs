@@ -10,8 +10,8 @@ use super::tables::Tables;
 use crate::journal::TaskRecord;
 use crate::task_id::task_number;
 
-/// Replaces the row of a retiring task by a run, if the task failed before it mined anything; returns whether it did. The cost
-/// does not depend on the number of tasks and accounts.
+/// Moves a retiring task from its own row to a run of failed launches, if the task failed before it mined anything; returns
+/// whether it did. The cost does not depend on the number of tasks and accounts.
 pub(super) fn replace_task(tables: &Tables<'_>, task: &TaskRecord) -> rusqlite::Result<bool> {
     let failed = [TaskState::TaskFailed, TaskState::TaskError, TaskState::TaskDropped];
     let Some(state) = task.state.filter(|state| failed.contains(state)) else { return Ok(false) };
@@ -40,7 +40,7 @@ fn has_account(tables: &Tables<'_>, task: &TaskRecord) -> rusqlite::Result<bool>
     query.query_row(params![task.id, task.server()], |row| row.get(0))
 }
 
-/// Inserts a run, and joins it with the runs directly before and after it.
+/// Inserts a run of failed launches, and joins it with the runs directly before and after it if those failed in the same way.
 fn insert(tables: &Tables<'_>, mut run: FailedRun) -> rusqlite::Result<()> {
     if let Some(before) = find(tables, run.first)?
         && before.last.checked_add(1) == Some(run.first)
@@ -78,7 +78,7 @@ fn delete(tables: &Tables<'_>, first: u64) -> rusqlite::Result<()> {
     )
 }
 
-/// The last of the runs that begin at this number or before.
+/// Among the runs whose first task number is `number` or lower, the one with the highest.
 fn find(tables: &Tables<'_>, number: u64) -> rusqlite::Result<Option<FailedRun>> {
     let sql = format!("{FAILED_LAUNCHES} AND first <= ?2 ORDER BY first DESC LIMIT 1");
     let framework = tables.framework.as_deref().unwrap_or_default();
@@ -86,13 +86,13 @@ fn find(tables: &Tables<'_>, number: u64) -> rusqlite::Result<Option<FailedRun>>
     query.query_row(params![framework, i64::try_from(number).unwrap_or(i64::MAX)], failed_run).optional()
 }
 
-/// Whether a run contains this task.
+/// Whether this task is in a run of failed launches.
 pub(super) fn contain(tables: &Tables<'_>, id: &str) -> rusqlite::Result<bool> {
     let Some(number) = task_number(id) else { return Ok(false) };
     Ok(find(tables, number)?.is_some_and(|run| run.last >= number))
 }
 
-/// Removes a task from its run, because the task has not retired in ZooKeeper.
+/// Removes a task from its run of failed launches, because the task has not retired in ZooKeeper.
 pub(super) fn remove_task(tables: &Tables<'_>, id: &str) -> rusqlite::Result<()> {
     let Some(number) = task_number(id) else { return Ok(()) };
     let Some(run) = find(tables, number)?.filter(|run| run.last >= number) else { return Ok(()) };

@@ -17,10 +17,10 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::schema::{FORMAT, SHARES_2, TABLES, has_table, has_tables};
 use crate::store::{STATE_FOLDER, StoreError};
 
-/// The first format. Format 0 is an empty database, or one whose creation was interrupted.
+/// The number of the first format. Format 0 is an empty database, or one whose creation was interrupted.
 const FIRST: i64 = 1;
 
-/// The columns that were added after format 1.
+/// The columns that were added after format 1: table, name, and SQL type.
 const NEW_COLUMNS: [(&str, &str, &str); 9] = [
     ("framework", "removed_ms", "INTEGER"),
     ("task", "pool", "TEXT"),
@@ -33,9 +33,9 @@ const NEW_COLUMNS: [(&str, &str, &str); 9] = [
     ("account", "shares_sequence", "INTEGER NOT NULL DEFAULT 0"),
 ];
 
-/// The conversions, each with the first format that no longer needs it. In format 1, 0 CPUs meant a task that was found running,
-/// and `server` held a task's id or a pool's URL. Before format 3, all stored shares are in the old table, and each attribute is
-/// a separate row.
+/// The SQL statements that convert the database, each with the first format whose databases do not need it. In format 1, 0 CPUs
+/// meant a task that was found running, and `server` held a task's id or a pool's URL. Before format 3, all stored shares are in
+/// the old table, and each attribute is a separate row.
 const CONVERSIONS: [(i64, &str); 6] = [
     (2, "UPDATE task SET origin = 'found' WHERE cpus_milli = 0"),
     (2, "UPDATE task SET pool = server, server = NULL WHERE server NOT LIKE 'miner-%'"),
@@ -49,11 +49,12 @@ const CONVERSIONS: [(i64, &str); 6] = [
     (3, "DROP TABLE attribute"),
 ];
 
-/// The number of pages in SQLite's log at which they are written to the database: 8 MB. A page that has changed several times in
-/// the log is written once.
+/// When SQLite's write-ahead log has this number of pages (8 MB), they are written to the database. A page that has changed
+/// several times in the log is written once.
 const LOG_PAGES: i64 = 2000;
 
-/// Maximum number of statements that stay prepared, which is more than the program has.
+/// Maximum number of prepared statements that a connection caches. The program has fewer statements, so each is prepared only
+/// once.
 const STATEMENTS: usize = 64;
 
 /// Creates missing tables, and converts those of an earlier format. Commits return when their changes are on disk, and readers (a

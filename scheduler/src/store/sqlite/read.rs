@@ -79,9 +79,10 @@ pub(super) fn task(
 
 /// The row of a retired task.
 pub(super) struct RetiredTask {
-    /// The task's last known state.
+    /// The task's last known state; `None` if no state was recorded.
     pub state: Option<TaskState>,
-    /// Whether the task retired under another leader, so that its accounts may be part of the sum of the other leaders.
+    /// Whether the task retired under another leader. Then its accounts are not changed any more, since the sum of other leaders'
+    /// work may include them.
     pub in_sum: bool,
 }
 
@@ -96,19 +97,19 @@ pub(super) fn retired_task(connection: &Connection, id: &str) -> rusqlite::Resul
     connection.prepare_cached(sql)?.query_row([id], task).optional()
 }
 
-/// The columns of a task without its attributes, from format 2 on.
+/// The SQL columns that make a [`TaskRecord`], except its attributes, in databases of format 2 and later.
 const TASK: &str =
     "id, kind, agent, host, server, cpus_milli, stratum_host, stratum_port, http_port, state, pool,
     origin, agent_url, specification, retired, EXISTS (SELECT 1 FROM closed WHERE closed.task = task.id)";
 
-/// The columns of [`TASK`] in format 1.
+/// The SQL columns that have the same meaning as [`TASK`], in databases of format 1.
 const TASK_1: &str =
     "id, kind, agent, host, CASE WHEN server LIKE 'miner-%' THEN server END, cpus_milli, stratum_host,
     stratum_port, http_port, state, CASE WHEN server NOT LIKE 'miner-%' THEN server END,
     CASE cpus_milli WHEN 0 THEN 'found' ELSE 'launched' END, NULL, NULL, 0,
     EXISTS (SELECT 1 FROM closed WHERE closed.task = task.id)";
 
-/// A task's attributes before format 3.
+/// The SQL expression for a task's attributes as a JSON object, in databases before format 3.
 const ATTRIBUTES_2: &str =
     "(SELECT json_group_object(name, value) FROM attribute WHERE attribute.task = task.id)";
 
@@ -189,13 +190,13 @@ pub(in crate::store) fn ledger(
 
 /// The work of a framework under other leaders, of which this folder has no rows: a row of the table `earlier`.
 pub(super) struct OtherLeaders {
-    /// The time from which this folder has all rows.
+    /// Since when this folder has all single shares, milliseconds since the Unix epoch.
     pub rows_since_ms: u64,
-    /// The sum of the accounts that are not in this folder: both columns, and the blocks.
+    /// The sum of the accounts that are not in this folder: the totals of both columns, and the number of blocks.
     pub sum: (LedgerLine, u64),
-    /// The tasks that had retired when this scheduler began to lead.
+    /// The tasks that had already retired when this scheduler began to lead.
     pub retired: RetiredTasks,
-    /// The lowest number that had not been used in a task id.
+    /// When this scheduler began to lead: the lowest number that had not been used in a task id.
     pub next_number: u64,
 }
 
@@ -226,7 +227,7 @@ fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize, name: &str) -> rusqli
         .map_err(|error| invalid(column, &format!("column {name} of table earlier: {error}")))
 }
 
-/// Selects the columns of [`FailedRun`] for one framework.
+/// The SQL query for the columns of [`FailedRun`] in all runs of one framework.
 pub(super) const FAILED_LAUNCHES: &str =
     "SELECT first, last, state, reason, closed FROM failed_launches WHERE framework = ?1";
 
@@ -308,11 +309,11 @@ pub(super) fn specification_key(connection: &Connection) -> rusqlite::Result<Opt
 pub(super) struct AccountRow {
     /// The reporting task.
     pub task: String,
-    /// The worker whose work is reported.
+    /// The worker whose work the task reported.
     pub worker: String,
     /// The kind of the reporting task.
     pub kind: TaskKind,
-    /// The account.
+    /// The totals, and the number of the last report.
     pub entry: Entry,
 }
 

@@ -13,12 +13,13 @@ use super::schema::{SHARES_2, has_table};
 use crate::store::ShareLimits;
 use crate::unix_time::date;
 
-/// The number of reports whose shares a step removes, in addition to the number of reports that were just written.
+/// A step removes at most this number of rows of the table `reported_shares`, plus one for each change that was just written. A
+/// row has the shares of one worker in one report.
 const REPORTS: usize = 200;
-/// The number of shares of format 2 that a step removes; in that format each share has its own row.
+/// A step removes at most this number of shares of format 2, in which each share has its own row.
 const ROWS_2: usize = 200;
-/// The number of further shares of format 2 that a step removes for each change that was just written. They free the space that
-/// the shares of a new report take.
+/// For each change that was just written, a step may remove this number of shares of format 2 in addition to [`ROWS_2`], so that
+/// it frees the space that a new report's shares take.
 const ROWS_2_PER_CHANGE: usize = 20;
 /// Maximum number of pages that a step gives back to the system. For each page, SQLite searches its list of free pages, which
 /// takes longer if the list is longer.
@@ -26,7 +27,7 @@ const PAGES: u64 = 10;
 /// The minimum time between two steps that give pages back while changes wait to be written, because such a step delays the
 /// changes.
 const GIVE_BACK_EVERY: Duration = Duration::from_secs(1);
-/// A file within its limit keeps this number of free pages.
+/// The number of free pages that are not given back to the system while the file is within its limit.
 const SPARE_PAGES: u64 = 4096;
 /// The minimum time between two messages to the user that shares are removed.
 const TELL_EVERY: Duration = Duration::from_secs(24 * 3600);
@@ -34,16 +35,16 @@ const TELL_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// The result of a step.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::store) struct PruneStep {
-    /// Whether further steps are needed.
+    /// Whether there may be work for another step.
     pub more: bool,
-    /// A message for the user.
+    /// The message to the user that shares are removed because of the size limit, if such a message is due.
     pub message: Option<String>,
 }
 
 /// Keeps single shares within their limits.
 pub(in crate::store) struct ShareRetention {
     limits: ShareLimits,
-    /// Whether the table of format 2 may still have rows.
+    /// Whether the database still has the table of format 2.
     format_2: bool,
     /// When the user was last informed that shares are removed.
     told: Option<Instant>,
@@ -142,7 +143,8 @@ impl ShareRetention {
         Ok(Some(received_ms))
     }
 
-    /// A message to the user that shares are removed because of the size, unless there was one a short time ago.
+    /// A message to the user that shares are removed because of the size limit; `None` if the last one is less than
+    /// [`TELL_EVERY`] old.
     fn message(&mut self, last_ms: i64) -> Option<String> {
         if self.told.is_some_and(|at| at.elapsed() < TELL_EVERY) {
             return None;

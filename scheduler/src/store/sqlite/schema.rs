@@ -9,9 +9,10 @@ pub(super) const FORMAT: i64 = 3;
 /// then the table is dropped.
 pub(super) const SHARES_2: &str = "share";
 
-/// The value of `retired` for a task that retired while this scheduler led. It is 0 for a task that has not retired.
+/// The value of the column `retired` for a task that retired while this scheduler led. The column is 0 for a task that has not
+/// retired.
 pub(super) const RETIRED_HERE: i64 = 1;
-/// The value of `retired` for a task that had retired when this scheduler began to lead.
+/// The value of the column `retired` for a task that had retired when this scheduler began to lead.
 pub(super) const RETIRED_ELSEWHERE: i64 = 2;
 
 /// The tables. The 128-bit sums are decimal text, because SQLite's integers have 64 bits. A row of `earlier` describes the work

@@ -9,28 +9,28 @@ use task::{ShareRow, Verdict};
 /// The columns. A field number must not change as long as this format can be read.
 #[derive(Clone, PartialEq, Message)]
 struct Columns {
-    /// The job of each run of shares with the same job.
+    /// The job ids: one for each run of consecutive shares with the same job.
     #[prost(string, repeated, tag = "1")]
     jobs: Vec<String>,
-    /// The number of shares in each run.
+    /// The number of shares in each run of `jobs`.
     #[prost(uint64, repeated, tag = "2")]
     runs: Vec<u64>,
-    /// The extranonce2 of all shares, concatenated.
+    /// The extranonce2 of each share, concatenated; `extranonce2_sizes` has their lengths.
     #[prost(bytes = "vec", tag = "3")]
     extranonce2: Vec<u8>,
     #[prost(uint64, repeated, tag = "4")]
     extranonce2_sizes: Vec<u64>,
-    /// The difference of each ntime from the previous one, modulo 2^32.
+    /// Each share's ntime minus that of the previous share (minus 0 for the first share), modulo 2^32.
     #[prost(sint32, repeated, tag = "5")]
     ntimes: Vec<i32>,
-    /// Each version XOR the previous one.
+    /// Each share's version XOR that of the previous share (XOR 0 for the first share).
     #[prost(uint32, repeated, tag = "6")]
     versions: Vec<u32>,
     #[prost(fixed32, repeated, tag = "7")]
     nonces: Vec<u32>,
     #[prost(double, repeated, tag = "8")]
     difficulties: Vec<f64>,
-    /// The verdicts as [`verdict_code`] encodes them; empty if all shares are accepted.
+    /// Each share's verdict as [`verdict_code`] encodes it; empty if all shares are accepted.
     #[prost(uint64, repeated, tag = "9")]
     verdicts: Vec<u64>,
     #[prost(uint64, repeated, tag = "10")]
@@ -40,7 +40,7 @@ struct Columns {
 const ACCEPTED: u64 = 0;
 const STALE: u64 = 1;
 const UNANSWERED: u64 = 2;
-/// The code of a rejection is its Stratum code plus this.
+/// The code of a rejected share is this number plus the Stratum error code.
 const REJECTED: u64 = 16;
 
 fn verdict_code(verdict: Verdict) -> u64 {

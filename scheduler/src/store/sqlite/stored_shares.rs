@@ -14,9 +14,9 @@ use task::{ShareRow, Verdict};
 use super::schema::{SHARES_2, has_table};
 use super::share_columns;
 
-/// The number of reports in a portion.
+/// Maximum number of rows, each with one worker's shares in a report, that are read in one transaction.
 const REPORTS: i64 = 100;
-/// The number of shares of format 2 in a portion.
+/// Maximum number of shares of format 2 that are read in one transaction.
 const ROWS_2: i64 = 1000;
 
 /// A share as a task reported it.

@@ -21,7 +21,8 @@ use crate::store::totals_json::{RetiredJson, SumJson};
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Handover {
     pub recovered: RecoveredState,
-    /// Whether this folder's scheduler was the last leader, so that the folder has all rows.
+    /// Whether this folder's scheduler was the last leader, or no scheduler has ever led. Then no other folder has newer single
+    /// shares.
     pub was_last_leader: bool,
 }
 

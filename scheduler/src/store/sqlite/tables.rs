@@ -13,9 +13,9 @@ fn number(id: &str) -> i64 {
 /// The tables, within a transaction. They keep all tasks and accounts; retired tasks are marked.
 pub(super) struct Tables<'a> {
     pub transaction: &'a Transaction<'a>,
-    /// The id of the framework of new rows.
+    /// The id of the current framework, to which new rows belong.
     pub framework: Option<String>,
-    /// Milliseconds since the Unix epoch.
+    /// The time that is written to new and changed rows, milliseconds since the Unix epoch.
     pub now: i64,
 }
 

@@ -16,15 +16,15 @@ use crate::journal::{Change, ChangeId};
 /// Changes in the order in which they are written.
 pub(super) type Changes = Vec<(ChangeId, Change)>;
 
-/// A transaction with this number of changes takes no further changes.
+/// When a transaction has at least this number of changes, further changes wait for the next transaction.
 const BATCH: usize = 1000;
 /// The time between the starts of two transactions that are not full. A transaction costs several times as much as a change, so a
 /// separate one for each of some hundred updates per second would be most of the scheduler's work. An acknowledgement can wait
 /// for this time.
 const INTERVAL: Duration = Duration::from_millis(20);
-/// The time between two checks of the shares' age while nothing is written.
+/// How often the age of the single shares is checked while nothing is written.
 const IDLE: Duration = Duration::from_secs(60);
-/// The pause between two steps of the removal of shares.
+/// The pause between two steps that remove shares while nothing is written.
 const PAUSE: Duration = Duration::from_millis(10);
 /// The minimum time between two log messages about failures to remove shares.
 const WARN_EVERY: Duration = Duration::from_secs(3600);
@@ -44,10 +44,11 @@ pub(super) struct Writer<N> {
     connection: Connection,
     framework: Option<String>,
     retention: ShareRetention,
-    /// Whether there are more shares to be removed.
+    /// Whether the last step of the removal of shares left work for a further step, which follows after [`PAUSE`] instead of
+    /// [`IDLE`].
     more: bool,
     warned: Option<Instant>,
-    /// When the last transaction started.
+    /// When the last transaction started. The next one starts after [`INTERVAL`] or when it is full.
     started: Option<Instant>,
     notify: N,
     closing: Arc<AtomicBool>,

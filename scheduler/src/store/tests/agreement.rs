@@ -114,7 +114,7 @@ struct Three {
     connection: Connection,
     framework: Option<String>,
     frameworks: usize,
-    /// All tasks that the framework ever had.
+    /// The ids of all tasks that the current framework ever had.
     ids: Vec<String>,
     next_number: u64,
 }

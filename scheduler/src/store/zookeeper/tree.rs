@@ -11,11 +11,11 @@ use super::tree_state::{self, NodeWrite, UnreadableNode};
 use super::znode::{FRAMEWORK, FRAMEWORK_1, SHARD_COUNT, SHARDS, TASKS_1, node_path, shard, shard_path};
 use crate::election::{Leadership, Lease, persistent};
 
-/// The number of nodes that are requested together.
+/// Maximum number of nodes that a new leader requests from ZooKeeper at the same time.
 const READS: usize = 1000;
 /// Maximum number of transactions in flight: ZooKeeper processes one while its disk writes another.
 const IN_FLIGHT: usize = 4;
-/// The pause between two attempts.
+/// The pause after the connection was lost, before the tree is read again.
 const RETRY: Duration = Duration::from_millis(200);
 
 /// Why a write failed.
@@ -23,7 +23,7 @@ const RETRY: Duration = Duration::from_millis(200);
 pub(super) enum WriteError {
     /// Another scheduler leads, or may lead.
     LeadershipLost,
-    /// The write should be repeated.
+    /// The write failed, for this reason, and should be repeated.
     Again(String),
 }
 
@@ -39,11 +39,12 @@ pub(super) trait Tree: Send {
 /// The content of the tree.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TreeContent {
-    /// The framework node.
+    /// The content of the framework node, if the node exists.
     pub framework: Option<Vec<u8>>,
-    /// The nodes that belong to the framework node, in the same format.
+    /// The content of all other nodes that are valid, by name, in the format of the framework node.
     pub nodes: BTreeMap<String, Vec<u8>>,
-    /// Nodes in the shards that are not valid, because a leader was stopped during the conversion from format 1.
+    /// The names of the nodes in the shards that are not valid, because a leader was stopped during the conversion from format 1.
+    /// They are to be deleted.
     pub unfinished: Vec<String>,
 }
 
@@ -62,7 +63,7 @@ pub(super) struct ZooKeeperTree {
     lease: Lease,
     path: String,
     options: CreateOptions<'static>,
-    /// The names of the existing nodes; `None` after a failed write, which may nevertheless have been committed.
+    /// The names of the nodes that exist in the tree; `None` after a failed write, which may nevertheless have been committed.
     present: Option<BTreeSet<String>>,
 }
 

@@ -41,21 +41,23 @@ pub(super) struct TreeState {
     avoided: BTreeMap<String, AvoidedAgent>,
     specification_key: Option<SpecificationKey>,
     leader: Option<Leader>,
-    /// The pages of the accounts of miners that are not tasks.
+    /// The distribution over pages of the accounts of miners that are not tasks. Each page is a node.
     pages: AccountPages,
-    /// Whether the framework node has changed.
+    /// Whether the framework node has changed and is to be written.
     framework_changed: bool,
-    /// Nodes that have changed.
+    /// The names of the other nodes that have changed and are to be written or deleted.
     changed: BTreeSet<String>,
-    /// Nodes from which accounts moved to the sum in the framework node, and their totals. Each is written in one transaction
-    /// with the framework node.
+    /// The nodes from which accounts moved to the sum in the framework node: the totals and the number of blocks that moved. Each
+    /// of these nodes is written in one transaction with the framework node.
     moved: BTreeMap<String, (LedgerLine, u64)>,
-    /// Nodes whose tasks have retired or belonged to a framework that ended. They are written after the framework node, which
-    /// records the retirement or the end.
+    /// The names of nodes whose task has retired or whose framework has ended. They are deleted, or written without the task,
+    /// after the framework node has been written, which records the retirement or the end.
     dropped: BTreeSet<String>,
-    /// The sum that the framework node contains; the rest is in `moved`.
+    /// The sum of retired accounts that the framework node contains. It lacks the accounts in `moved`, whose nodes are not
+    /// written yet.
     written_sum: (LedgerLine, u64),
-    /// The framework node of format 1, to be backed up when the new framework node is written.
+    /// The content of the framework node of format 1, if the tree has yet to be converted. It is written to a backup node
+    /// together with the new framework node.
     format_1_backup: Option<Vec<u8>>,
 }
 

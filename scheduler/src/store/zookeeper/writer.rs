@@ -13,11 +13,11 @@ use super::znode::{FRAMEWORK, FRAMEWORK_1};
 use crate::journal::{Change, ChangeId};
 use crate::store::{OnStoreEvent, StoreEvent};
 
-/// A batch with this number of changes takes no further changes.
+/// When a batch has at least this number of changes, further changes wait for the next batch.
 const BATCH: usize = 1000;
-/// Maximum number of unfinished nodes that are deleted in one transaction.
+/// Maximum number of nodes of an interrupted conversion from format 1 that are deleted in one transaction.
 const DELETIONS: usize = 1000;
-/// The pause between two attempts.
+/// The pause after a failed write, before the write is repeated.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// The only writer of the tree.
@@ -25,7 +25,7 @@ pub(super) struct Writer<T> {
     pub state: TreeState,
     pub tree: T,
     pub notify: OnStoreEvent,
-    /// Set when the scheduler is waiting for the last writes. Then failed writes are not repeated.
+    /// True while the scheduler waits for the last writes before it ends. Then failed writes are not repeated.
     pub closing: Arc<AtomicBool>,
 }
 
@@ -46,8 +46,8 @@ impl<T: Tree> Writer<T> {
         true
     }
 
-    /// Deletes nodes that an interrupted leader left unfinished, then writes the changed ones. Returns `false` if another
-    /// scheduler leads.
+    /// Deletes the nodes of a conversion from format 1 that a leader did not complete, then writes the changed ones. Returns
+    /// `false` if another scheduler leads.
     pub async fn begin(&mut self, unfinished: Vec<String>) -> bool {
         for names in unfinished.chunks(DELETIONS) {
             let delete = |name: &String| NodeWrite { name: name.clone(), data: None };

@@ -17,17 +17,17 @@ use crate::journal::{Account, Assignment, AvoidedAgent, Entry, FrameworkRecord, 
 use crate::store::totals_json::{RetiredJson, StateName, SumJson, TotalsJson};
 use crate::task_id::{TaskKind, task_number};
 
-/// The format that this program writes.
+/// The format of the tree that this program writes. The framework node contains this number.
 pub(super) const FORMAT: u32 = 2;
-/// The name of the framework's node.
+/// The name of the node with the state of the framework.
 pub(super) const FRAMEWORK: &str = "framework";
 /// The parent node of the shards.
 pub(super) const SHARDS: &str = "shards";
-/// The number of shards.
+/// The number of shards over which nodes are distributed.
 pub(super) const SHARD_COUNT: u32 = 100;
-/// In format 1 all tasks were children of this node. They stay there as a backup.
+/// The node whose children were all tasks in format 1. They stay there as a backup.
 pub(super) const TASKS_1: &str = "tasks";
-/// The backup of format 1's framework node.
+/// The name of the node that keeps a copy of format 1's framework node as a backup.
 pub(super) const FRAMEWORK_1: &str = "framework-format-1";
 
 /// A node's path below PATH.
@@ -54,7 +54,7 @@ pub(super) fn avoided_name(agent: &str) -> String {
     format!("{AVOIDED}{}", hex::encode(agent))
 }
 
-/// The prefix of avoided agents' nodes.
+/// The prefix of the names of avoided agents' nodes.
 pub(super) const AVOIDED: &str = "avoided+";
 
 /// The format number alone, which the framework node has in every format.
@@ -76,7 +76,7 @@ pub(super) struct FrameworkNode {
     pub peak_workers: u64,
     #[serde(default, alias = "past")]
     pub retired: RetiredJson,
-    /// The sum of the accounts of tasks that retired.
+    /// The sum of the accounts of retired tasks that have been removed from their nodes.
     #[serde(default, alias = "folded")]
     pub sum: SumJson,
     #[serde(default)]
@@ -86,11 +86,11 @@ pub(super) struct FrameworkNode {
 /// The scheduler that leads, or that led last.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leader {
-    /// The name of its state folder, which has the rows of single shares.
+    /// The random name of the state folder of this scheduler. Only that folder has the single shares of its time as the leader.
     pub folder: String,
-    /// The name of its machine.
+    /// The host name of the scheduler's machine.
     pub host: String,
-    /// When it began to lead, milliseconds since the Unix epoch.
+    /// When this scheduler began to lead, milliseconds since the Unix epoch.
     pub since_ms: u64,
 }
 
@@ -126,16 +126,16 @@ pub(super) struct TaskJson {
     host: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     agent_url: Option<String>,
-    /// The server task that the worker mines at.
+    /// The id of the server task at which the worker mines; `None` if it mines at an external pool, and for a server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     server: Option<String>,
-    /// The URL of the pool that the worker mines at.
+    /// The URL of the external pool at which the worker mines; `None` if it mines at a server task, and for a server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pool: Option<String>,
-    /// `None` for a task that was found running.
+    /// The task's CPU in thousandths; `None` for a task that was found running without a record of its launch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cpus_milli: Option<u64>,
-    /// Host, Stratum port, HTTP port.
+    /// The address of a server task: host, Stratum port, HTTP port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     address: Option<(String, u16, u16)>,
     attributes: Attributes,
@@ -196,7 +196,7 @@ impl From<TaskJson> for TaskRecord {
 /// The JSON of an [`Account`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct AccountJson {
-    /// The reporting task.
+    /// The id of the task that reported the account.
     pub by: String,
     pub kind: TaskKind,
     pub worker: String,

@@ -303,7 +303,7 @@ proptest! {
         prop_assert!(order.is_empty() && order.next().is_none() && order.lanes.is_empty());
     }
 
-    /// No call waits for an unrelated one.
+    /// A call that need not keep its order with any unanswered call is sent immediately.
     #[test]
     fn what_need_not_wait_is_sent_at_once(calls in calls()) {
         let free = places(&sent(&mut CallOrder::new(), &calls));

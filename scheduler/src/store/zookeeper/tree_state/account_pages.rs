@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The size in bytes at which a page takes no further accounts. ZooKeeper limits a node to about a million bytes.
+/// The maximum size of a page in bytes. An account that would exceed it starts a new page. ZooKeeper limits a node to about a
+/// million bytes.
 pub(super) const PAGE_BYTES: usize = 200_000;
-/// Maximum number of bytes that an account takes in a page, without its names.
+/// The maximum size of an account in a page, in bytes, without the names of its task and its worker.
 const ACCOUNT_BYTES: usize = 400;
 
 /// The pages of all reporting tasks.
@@ -16,11 +17,11 @@ pub(super) struct AccountPages {
 /// The pages of one reporting task.
 #[derive(Clone, Debug, Default)]
 struct ReporterPages {
-    /// The page of each worker.
+    /// The number of the page that has the account of each worker.
     pages: BTreeMap<String, usize>,
-    /// The workers of each page.
+    /// The workers whose accounts are on each page, by page number.
     workers: BTreeMap<usize, BTreeSet<String>>,
-    /// The page that takes the next account, and its size in bytes.
+    /// The number of the page to which the next account is added, and the size of this page in bytes.
     last: usize,
     bytes: usize,
 }

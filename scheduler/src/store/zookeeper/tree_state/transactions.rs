@@ -12,7 +12,7 @@ use crate::store::zookeeper::znode::{FRAMEWORK, FRAMEWORK_1};
 pub(super) const MAX_BYTES: usize = 500_000;
 /// Maximum number of nodes in one transaction. Small transactions overlap: ZooKeeper processes one while its disk writes another.
 pub(super) const MAX_NODES: usize = 250;
-/// The bytes of a write in addition to its name and its content.
+/// The bytes that a write is assumed to take in a request in addition to its name and its content.
 const OVERHEAD: usize = 100;
 
 /// Writes that are committed together.
