@@ -20,14 +20,15 @@ use job::sample_job;
 
 /// The number of hashes in one iteration of the scaling bench. One thread computes them in a few milliseconds.
 const BATCH: u64 = 1 << 20;
-/// The pause between two reads of the counters. It is long because the reading thread takes CPU time from the miners.
+/// How long this bench sleeps between two reads of the engine's hash counters. Frequent reads would take CPU time from the mining
+/// threads.
 const LOOK: Duration = Duration::from_millis(2);
 
 fn fastest() -> Backend {
     calibrate(CALIBRATION_TIME).choice().rolled
 }
 
-/// Starts an engine like that of `mine -t`.
+/// Starts an engine with this many mining threads, as `mine -t` does.
 fn engine(backend: Backend, threads: NonZeroUsize) -> Engine {
     let request = CpuRequest { threads: Some(threads.get()), ..CpuRequest::default() };
     let plan = allocate(&request, &CpuLimits::of_this_process()).expect("a number of threads");

@@ -12,11 +12,11 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// Time between two checks.
+/// Time between two checks of the pool server.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// Time for a job to arrive; it usually takes milliseconds.
+/// Time limit for the pool server to send a job to the check's connection; a job usually takes milliseconds.
 const JOB_TIMEOUT: Duration = Duration::from_secs(5);
-/// The worker name of the check. It submits no share, so the pool keeps no account for it.
+/// The worker name under which the check authorizes at the pool. The check submits no share, so the pool keeps no account for it.
 const USER: &str = "health-check";
 
 /// Checks a pool server at intervals.
@@ -25,7 +25,7 @@ pub struct HealthCheck {
     pool: PoolHandle,
     job_timeout: Duration,
     ticks: Interval,
-    /// The last result.
+    /// The result of the last check; `None` before the first one.
     healthy: Option<bool>,
 }
 

@@ -12,11 +12,11 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::health::HealthCheck;
 
-/// Time for the first work to arrive. The scheduler abandons a silent task after 180 s; failing before that lets the task
-/// report the reason.
+/// Time limit for the pool's first work to arrive. The scheduler abandons a silent task after 180 s; a task that fails before
+/// that can report the reason.
 const WORK_TIMEOUT: Duration = Duration::from_secs(150);
 
-/// Minimum time between two reports of blocks.
+/// Minimum time between two reports that are sent early because a block was found.
 const BLOCK_REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The default data folder. The folder is in the task's sandbox and is removed with the sandbox.

@@ -23,17 +23,18 @@ use suite::Measurement;
 use suite::figure::{Bound, Figure, quantile};
 use suite::machine::{self, Watch};
 
-/// This program starts itself with this option to simulate the miners.
+/// This bench starts a second process of its own program with this option. The second process simulates the miners.
 const PLAY_MINERS: &str = "--play-miners";
 /// The number of authorized miners in the measurement `crowd`.
 const MINERS: usize = 10_000;
-/// The number of new blocks whose jobs are timed.
+/// The number of blocks that one miner finds in the measurement `crowd`. For each block, the bench measures how long the other
+/// miners wait for the next job.
 const BLOCKS: usize = 5;
-/// `SHARE_MINERS` miners together submit `SHARES` shares per second, for `SECONDS` seconds.
+/// In the measurement `shares`, `SHARE_MINERS` miners together submit `SHARES` shares per second, for `SECONDS` seconds.
 const SHARES: usize = 2_000;
 const SHARE_MINERS: usize = 1_000;
 const SECONDS: usize = 20;
-/// A figure is not judged if other processes used more than this share of the machine's CPU time.
+/// If other processes used more than this fraction of the machine's CPU time during a measurement, its figures are not judged.
 const NOISE: f64 = 0.25;
 
 const MEASUREMENTS: [Measurement; 2] = [("crowd", crowd), ("shares", shares)];

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc};
 
-/// The number of connections that are opened concurrently.
+/// The number of simulated miners that connect to the pool concurrently.
 const AT_ONCE: usize = 100;
 
 /// Simulates the miners that the arguments describe, and prints the measured times.

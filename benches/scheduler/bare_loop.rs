@@ -16,9 +16,9 @@ use rusqlite::{Connection, params};
 use super::master::IDLE_PATH;
 use crate::suite::machine::threads;
 
-/// This program starts itself with this option to run the loop.
+/// This bench starts a second process of its own program with this option. The second process runs the bare loop.
 pub const PLAY: &str = "--play-bare-loop";
-/// The number of rows that are made durable together.
+/// The number of rows that the loop inserts into its database in one transaction, which makes them durable together.
 const GROUP: usize = 100;
 /// The size of the report in each row, in bytes.
 const REPORT: usize = 120;

@@ -14,21 +14,23 @@ use crate::suite::figure::{Bound, Figure, quantile};
 
 /// Each figure is the median of this many rounds.
 const ROUNDS: usize = 5;
-/// The number of events of one kind in a round, unless they take too long.
+/// The number of events of one kind that a round sends, unless the scheduler uses [`ENOUGH`] CPU time for fewer of them.
 const EVENTS: usize = 4000;
-/// The number of events in flight. The smallest cluster must have at least this number of agents.
+/// The number of events in a batch. Each event of a batch concerns a different agent or task, so the smallest cluster must have
+/// at least this number of agents.
 const AT_ONCE: usize = 100;
-/// Live messages are not acknowledged, so an update follows them. An update is more expensive, so only one follows this
-/// number of batches.
+/// The number of batches of live messages before an update. The scheduler does not acknowledge live messages; the update's
+/// acknowledgement shows that it has handled them. Updates cost more CPU time than live messages, so they must be few.
 const LIVE_BATCHES: usize = 10;
-/// The events of a kind end early after this CPU time.
+/// A round sends no further events of a kind once the scheduler has used this much CPU time for them.
 const ENOUGH: Duration = Duration::from_secs(2);
-/// The check fails after this time without a response.
+/// Time limit for the scheduler to handle a batch of events. The check fails if the scheduler takes longer.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The tasks' intervals, longer than the measurement, and the shortest --silence-timeout that these intervals allow.
+/// The interval of the tasks' live messages and reports, so long that no task sends one by itself during the check; and the
+/// shortest --silence-timeout that this interval allows.
 const LONG: &str = "1h";
 const SILENCE: &str = "3h";
-/// The number of launches and restarts of each cluster. The figures use the median.
+/// The number of launches, and of restarts, that are measured on each cluster. The figures use the medians.
 const LAUNCHES: usize = 3;
 const RESTARTS: usize = 3;
 
@@ -40,8 +42,8 @@ enum Kind {
     Offer,
 }
 
-/// The names and bounds of two ratios for each kind of event: cost on the largest cluster to cost on the smallest cluster,
-/// and cost on the smallest cluster to cost of the bare loop.
+/// For each kind of event, the names of two ratios and the largest values with which they pass the check: cost on the largest
+/// cluster to cost on the smallest cluster, and cost on the smallest cluster to cost of the bare loop.
 struct Limits {
     kind: Kind,
     growth: (&'static str, f64),
@@ -65,7 +67,8 @@ const LIMITS: [Limits; 3] = [
         bare: ("leftover offer ÷ bare loop", 3.0),
     },
 ];
-/// The bounds of exponents, for costs that arise once for each task. An exponent of 1 means linear growth.
+/// The check fails if the CPU time of a launch, or of a restart, grows faster than the number of agents to this power. An
+/// exponent of 1 means linear growth.
 const LAUNCH_EXPONENT: f64 = 1.1;
 const RESTART_EXPONENT: f64 = 1.1;
 
@@ -131,7 +134,7 @@ fn restart_cost(run: &mut Run<'_>) -> f64 {
 
 /// Microseconds of CPU time for each event.
 struct Round {
-    /// Indexed by the kind of event, in the order of [`LIMITS`], and then by the cluster.
+    /// The scheduler's CPU time for one event, indexed by the kind of event (in the order of [`LIMITS`]) and then by the cluster.
     events: Vec<Vec<f64>>,
     bare: f64,
 }
@@ -147,7 +150,7 @@ impl Round {
     }
 }
 
-/// CPU time of one event of a kind.
+/// The scheduler's CPU time for one event of this kind, averaged over a round.
 fn event_cost(run: &mut Run<'_>, kind: Kind) -> Duration {
     let meter = Meter::start(run);
     let (mut events, mut from) = (0, 0);
@@ -157,8 +160,8 @@ fn event_cost(run: &mut Run<'_>, kind: Kind) -> Duration {
     meter.stop(run).scheduler.all / events as u32
 }
 
-/// Sends some events and waits until the scheduler has handled them. Returns their number. The events begin with the agent or
-/// task `from`, which is then set to the next one.
+/// Sends some events and waits until the scheduler has handled them. Returns their number. The first event concerns the agent or
+/// task with the index `from`; `from` is then set to the index to continue from.
 fn send_some(run: &mut Run<'_>, kind: Kind, from: &mut usize) -> usize {
     let now = Instant::now();
     let (sent, handled) = match kind {
@@ -203,7 +206,8 @@ fn per_event(limits: &Limits, rounds: &[Round], sizes: &[usize]) -> [Figure; 2] 
     ]
 }
 
-/// The exponent of the total cost between the two largest clusters.
+/// Creates a figure from the exponent with which the total cost grows with the number of agents, between the two largest
+/// clusters.
 fn exponent(what: &'static str, bound: f64, costs: &[f64], sizes: &[usize]) -> Figure {
     let last = sizes.len() - 1;
     let exponent = (costs[last] / costs[last - 1]).ln() / (sizes[last] as f64 / sizes[last - 1] as f64).ln();

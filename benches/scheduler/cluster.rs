@@ -28,9 +28,9 @@ use self::offers::Watched;
 pub use self::task::Sums;
 use self::task::{Task, Timer};
 
-/// The interval of heartbeats.
+/// The interval at which the simulated master sends HEARTBEAT events.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// The prefix of all ids. A real master also uses its own id as the prefix.
+/// The id of the simulated master. As with a real master, the ids of the framework, the agents and the offers begin with it.
 const MASTER_ID: &str = "6d3bd2ef-6f0c-4f57-a5b0-20260e0cb5ca";
 
 /// The size and the behaviour of the cluster.
@@ -41,9 +41,9 @@ pub struct Settings {
     /// Whether an agent's remaining resources are offered even without CPU, as Mesos does by default
     /// (`--min_allocatable_resources`).
     pub leftovers: bool,
-    /// Time between two allocations.
+    /// Time from one allocation, in which the master offers free resources, to the next.
     pub allocation_interval: Duration,
-    /// The number of shares in each report; `None` means one share for each second since the last report.
+    /// The number of new shares in each report of a worker; `None` means one share for each second since the last report.
     pub rows: Option<u32>,
     pub fetch: FetchSettings,
 }
@@ -51,7 +51,7 @@ pub struct Settings {
 /// Counters since the start of the cluster.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
-    /// Calls by type.
+    /// The number of calls received, by type.
     pub calls: BTreeMap<&'static str, u64>,
     /// Calls that a real master would have refused.
     pub bad_calls: u64,
@@ -65,7 +65,7 @@ pub struct Counters {
     pub workers: u64,
     /// Launches that failed because of a withdrawn offer or too few resources.
     pub failed_launches: u64,
-    /// Updates with a uuid, each counted once.
+    /// Updates with a uuid. An update that is sent several times counts once.
     pub updates: u64,
     /// Updates that were sent again.
     pub resent: u64,
@@ -76,20 +76,21 @@ pub struct Counters {
     /// Workers whose TASK_RUNNING is acknowledged.
     pub running: u64,
     pub messages: u64,
-    /// Bytes of messages, updates and offers include the RecordIO framing. Bytes of calls do not include the HTTP head.
+    /// The bytes sent to the scheduler in messages, updates and offers, including the RecordIO framing; and the bytes of its
+    /// calls by type, without the HTTP heads.
     pub message_bytes: u64,
     pub update_bytes: u64,
     pub offer_bytes: u64,
     pub call_bytes: BTreeMap<&'static str, u64>,
     pub kills: u64,
-    /// The number of MESSAGE calls.
+    /// MESSAGE calls, with which the scheduler sends instructions to tasks.
     pub instructions: u64,
-    /// Tasks that failed because their agents had not fetched the executor in time.
+    /// Tasks that failed because their agents could not fetch the executor, or not in time.
     pub not_fetched: u64,
-    /// Executors that were fetched.
+    /// Successful fetches of the executor.
     pub fetched: u64,
     pub last_fetched: Option<Instant>,
-    /// Fetched bytes of executors, including those of failed fetches.
+    /// Bytes that agents received while fetching the executor, including those of failed fetches.
     pub fetched_bytes: u64,
 }
 
@@ -111,13 +112,13 @@ pub struct Cluster {
     agents: Vec<Agent>,
     tasks: Vec<Task>,
     by_id: HashMap<String, usize>,
-    /// The open offers, keyed by their numbers: the agent, and the offered resources.
+    /// The offers that are neither answered nor withdrawn, keyed by their numbers: the agent's index, and the offered resources.
     offers: HashMap<u64, (usize, Amount)>,
     next_offer: u64,
     watched: Option<Watched>,
     next_allocation: Instant,
     next_update: u64,
-    /// When to send unacknowledged updates again: time, task, update.
+    /// When to send each unacknowledged update again: the time, the task's index and the update's number.
     resends: VecDeque<(Instant, usize, u64)>,
     timers: BinaryHeap<std::cmp::Reverse<(Instant, usize, Timer)>>,
     /// Whether tasks send live messages and reports at their intervals.

@@ -9,12 +9,12 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Maximum number of bytes that are read together.
+/// Maximum number of bytes that the proxy reads from a connection in one call.
 const PIECE: usize = 64 * 1024;
 
 /// A proxy that runs until it is dropped.
 pub struct DelayProxy {
-    /// The address of the proxy.
+    /// The address that the proxy listens on.
     pub address: SocketAddr,
     stop: Arc<AtomicBool>,
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::suite::figure::quantile;
 
-/// The number of measurements.
+/// The number of fsyncs that are measured; the result is the median of their durations.
 const TRIES: usize = 50;
 /// The size of one write in bytes, equal to a page of SQLite.
 const PAGE: usize = 4096;

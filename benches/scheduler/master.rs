@@ -19,9 +19,9 @@ use super::fetcher;
 const PROTOBUF: &str = "application/x-protobuf";
 /// Maximum number of events that wait until the scheduler reads them.
 const QUEUE: usize = 1 << 24;
-/// The interval at which due actions are performed.
+/// The interval at which the simulated cluster performs what is due, such as allocations, heartbeats and tasks' messages.
 const TICK: Duration = Duration::from_millis(5);
-/// Requests to this path are accepted and ignored.
+/// The bare loop sends its calls to this path. The simulated master accepts and ignores them.
 pub const IDLE_PATH: &str = "/idle";
 
 /// A master that runs until it is dropped.

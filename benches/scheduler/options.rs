@@ -19,7 +19,7 @@ const WORKER_MEM: u64 = 128;
 /// The scheduler's default of --server-mem in MB, and the number of workers that this memory allows.
 const SERVER_MEM: u64 = 256;
 const WORKERS_OF_SERVER_MEM: usize = 14_000;
-/// The memory that remains on each agent in addition to its tasks' memory, in MB.
+/// The memory that remains free on each agent when its tasks run, in MB.
 const LEFT_MEM: u64 = 512;
 
 /// Measure the scheduler against a simulated Mesos master.

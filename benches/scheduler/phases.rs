@@ -20,7 +20,7 @@ use super::run::Run;
 use super::scheduler::{ALONE, Binary};
 use super::zookeeper;
 
-/// A pause between two measurements, to let the scheduler finish its work.
+/// Time limit between two measurements: the tasks' messages are stopped, and the scheduler must acknowledge all updates.
 const SETTLE: Duration = Duration::from_secs(60);
 
 /// Measures all phases with a binary on a cluster of this size.

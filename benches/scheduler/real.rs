@@ -21,8 +21,8 @@ use crate::support::{http, peer};
 const CPUS: &str = "0.02";
 /// The interval of the tasks' messages. It is short, because a few tasks simulate the load of many.
 const INTERVAL: &str = "1s";
-/// The pause between two reads of the scheduler's metrics, as a fraction of the elapsed time. Frequent reads would cost much
-/// CPU time.
+/// The pause between two reads of the scheduler's metrics, as a fraction of the time since the scheduler's start. Frequent reads
+/// would cost much CPU time.
 const POLL: f64 = 0.05;
 /// The scheduler's metric of running tasks.
 const RUNNING: &str = "scheduler_tasks{state=\"TASK_RUNNING\"}";

@@ -12,9 +12,9 @@ use super::options::Options;
 use super::scheduler::{Binary, Executor, INSTALLED, Scheduler};
 use crate::suite::machine::{Threads, threads};
 
-/// The interval at which a condition is checked.
+/// The interval at which `wait` checks its condition.
 const POLL: Duration = Duration::from_millis(2);
-/// After this many checks of the condition, `wait` also checks that the scheduler still runs.
+/// Each time `wait` has checked its condition this many times, it also checks that the scheduler still runs.
 const POLLS_PER_CHECK: usize = 250;
 
 /// A cluster and its scheduler.

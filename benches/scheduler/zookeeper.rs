@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::support::peer;
 use crate::support::zookeeper::ZooKeeper;
 
-/// After this time, the session of a killed scheduler has expired.
+/// After this time, ZooKeeper has expired the session of a killed scheduler.
 pub const SESSION_ENDS: Duration = Duration::from_secs(12);
 /// The heap size of ZooKeeper. It is large because ZooKeeper keeps all data in memory.
 const HEAP: &str = "1g";

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use super::machine::Load;
 
-/// The default of [`Figure::noise`].
+/// By default, a figure is not judged if other processes used more than this fraction of the machine's CPU time.
 const NOISE: f64 = 0.05;
 
-/// The bound of a figure.
+/// The value that a figure must reach, or must not exceed. Otherwise the check fails.
 #[derive(Clone, Copy, Debug)]
 pub enum Bound {
     AtLeast(f64),
@@ -22,11 +22,12 @@ pub struct Figure {
     value: f64,
     unit: &'static str,
     bound: Bound,
-    /// Further details.
+    /// Further details, printed after the value.
     details: String,
-    /// The share of the machine's CPU time that other processes used; `None` if the figure does not depend on this share.
+    /// The fraction of the machine's CPU time that other processes used during the measurement; `None` if such load does not
+    /// affect the figure.
     others: Option<f64>,
-    /// The figure is not judged if `others` exceeds this share.
+    /// The figure is not judged if `others` is larger than this fraction.
     noise: f64,
 }
 
@@ -47,7 +48,7 @@ impl Figure {
         self
     }
 
-    /// Sets the share of other processes above which the figure is not judged.
+    /// Sets the fraction of the machine's CPU time that other processes may use; above it the figure is not judged.
     pub fn refused_above(mut self, noise: f64) -> Figure {
         self.noise = noise;
         self
@@ -107,7 +108,8 @@ fn list(figures: &[Figure], which: impl Fn(&Figure) -> bool) -> String {
     names.join(", ")
 }
 
-/// The quantile of unsorted values: `share` of the values lie below the returned value. A share of 0.5 gives the median.
+/// The quantile of unsorted values: the fraction `share` of the values lies below the returned value. A fraction of 0.5 gives the
+/// median.
 pub fn quantile(values: &[f64], share: f64) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);

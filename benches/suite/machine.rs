@@ -174,7 +174,7 @@ impl Watch {
 }
 
 impl Load {
-    /// The share of the machine's CPU time that other processes used.
+    /// The fraction of the machine's CPU time that other processes used.
     pub fn others(self) -> f64 {
         self.theirs.as_secs_f64() / self.whole.as_secs_f64().max(1e-9)
     }

@@ -11,7 +11,8 @@ use crate::suite::figure::{Bound, Figure, quantile};
 use crate::suite::machine::{Load, Watch, cpus};
 
 const ROUNDS: usize = 7;
-/// The bare search runs before and after each run of the miner, so that a drift of the CPU's clock rate affects both.
+/// How long the bare search runs before and after each run of the miner. Their mean is compared with the miner, so that a steady
+/// drift of the CPU's clock rate does not favour either.
 const KERNEL_TIME: Duration = Duration::from_millis(700);
 const MINER_TIME: Duration = Duration::from_secs(3);
 
@@ -19,7 +20,7 @@ const MINER_TIME: Duration = Duration::from_secs(3);
 struct Run {
     /// Hashes per CPU second of the mining threads.
     rate: f64,
-    /// The mining threads' share of the CPU time that other processes left.
+    /// The fraction of the CPU time left by other processes that the mining threads used.
     share: f64,
     load: Load,
 }

@@ -22,14 +22,15 @@ use crate::suite::figure::{Bound, Figure, quantile};
 use crate::suite::machine::{Watch, cpus};
 
 const JOBS: u64 = 1000;
-/// Gives a share every few seconds.
+/// The difficulty of the pool's jobs, at which the miner finds a share every few seconds.
 const DIFFICULTY: f64 = 0.05;
-/// A process of another control group keeps a core for a few milliseconds even if our thread wakes meanwhile. So other
-/// processes that use 1 % of the CPU time delay 1 % of the jobs.
+/// The fraction of CPU time that other processes may use before the 99 % figure is not judged. A process of another control group
+/// keeps a core for a few milliseconds even if a mining thread wakes meanwhile. So other processes that use 1 % of the CPU time
+/// delay 1 % of the jobs.
 const TAIL_NOISE: f64 = 0.005;
 /// The pool's pause before and after each job, so that the measuring process sleeps while the job arrives.
 const CALM: Duration = Duration::from_millis(5);
-/// A deadline that is missed only if something is broken.
+/// Time limit for a new job to reach all mining threads. Only a defect of the miner exceeds it.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Runs as the pool: sends a job for each line on standard input, and prints the time of sending.

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 
 use suite::Measurement;
 
-/// This program starts itself with this option to act as the pool.
+/// This bench starts a second process of its own program with this option. The second process acts as the pool.
 const PLAY_POOL: &str = "--play-pool";
 
 const MEASUREMENTS: [Measurement; 7] = [

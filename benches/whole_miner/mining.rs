@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::suite::machine;
 
-/// A deadline that is missed only if something is broken.
+/// Time limit for a started miner to begin to mine. Only a defect of the miner exceeds it.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The backend of all measurements in this run, so that all figures are about the same search.

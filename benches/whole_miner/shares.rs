@@ -11,9 +11,9 @@ use crate::suite::figure::{Bound, Figure};
 use crate::suite::machine::cpus;
 
 const TIME: Duration = Duration::from_secs(10);
-/// Gives a few hundred shares a second for each thread.
+/// The difficulty of the pool's jobs, at which each mining thread finds a few hundred shares a second.
 const DIFFICULTY: f64 = 1e-4;
-/// The interval of new jobs. Previous jobs stay valid.
+/// The interval at which the pool sends new jobs. Previous jobs stay valid.
 const JOB_TIME: Duration = Duration::from_millis(250);
 
 pub fn measure() -> Vec<Figure> {

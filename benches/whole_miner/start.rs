@@ -11,9 +11,9 @@ use crate::suite::figure::{Bound, Figure, quantile};
 use crate::suite::machine::{Watch, cpus};
 
 const RUNS: usize = 15;
-/// Gives a hit in about ten thousand hashes.
+/// The difficulty of the pool's jobs, at which about one of ten thousand hashes is a share.
 const DIFFICULTY: f64 = 2e-6;
-/// A deadline that is missed only if something is broken.
+/// Time limit for the first share to reach the pool. Only a defect of the miner exceeds it.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 pub fn measure() -> Vec<Figure> {

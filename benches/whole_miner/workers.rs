@@ -8,7 +8,8 @@ use crate::suite::figure::{Bound, Figure, quantile};
 use crate::suite::machine::{Load, Watch, allowed_cores, cpus};
 
 const ROUNDS: usize = 5;
-/// The bound is lower than for other figures, because other processes slow down two workers, but not a single one.
+/// The fraction of CPU time that other processes may use before the figure is not judged. It is lower than for other figures,
+/// because other processes slow down two workers, but not a single one.
 const NOISE: f64 = 0.015;
 const TIME: Duration = Duration::from_secs(3);
 

@@ -39,9 +39,9 @@ pub struct Config {
     pub total: Resources,
     /// Sandboxes are below this folder.
     pub work_dir: PathBuf,
-    /// An executor that takes longer to subscribe is killed.
+    /// Time for a started executor to subscribe. The agent kills an executor that has not subscribed by then.
     pub registration_timeout: Duration,
-    /// Time from SHUTDOWN to SIGKILL, unless the executor's description sets another.
+    /// Time for an executor to end after SHUTDOWN, unless its `ExecutorInfo` sets another. The agent then kills it by SIGKILL.
     pub shutdown_grace: Duration,
     /// How long an executor waits for a lost agent if its framework checkpoints.
     pub recovery_timeout: Duration,
@@ -75,7 +75,7 @@ pub enum Event {
     Revoke,
     /// The cluster ends: all executors are shut down.
     Stop,
-    /// Time has passed.
+    /// Time has passed: the agent does what has become due.
     Tick,
 }
 
@@ -136,7 +136,7 @@ struct Framework {
     info: FrameworkInfo,
     executors: BTreeMap<ExecutorId, Executor>,
     updates: BTreeMap<TaskId, UpdateStream>,
-    /// The master has removed the framework: its updates are dropped.
+    /// Whether the master has removed the framework. Updates of its tasks are then dropped.
     terminating: bool,
 }
 

@@ -2,10 +2,10 @@
 
 use crate::cluster::AgentSize;
 
-/// Minimum CPUs for a worker.
+/// The number of CPUs that a worker needs. With fewer, no worker is launched.
 const MIN_WORKER_CPUS: f64 = 0.1;
 
-/// Returns one agent for each worker, all with equal shares; the first agent also has the server's CPUs.
+/// Returns one agent for each worker, each with an equal part of the CPUs; the first agent also has the server's CPUs.
 pub(crate) fn agent_sizes(cpus: f64, server_cpus: f64, mem: f64, workers: u16) -> Vec<AgentSize> {
     let share = worker_cpus(cpus, server_cpus, workers);
     (0..usize::from(workers))

@@ -19,7 +19,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Maximum length of a request body, in bytes.
 const MAX_BODY: usize = 16 << 20;
-/// Time in which the body of a request must arrive.
+/// Time limit for the body of a request to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The header that names a scheduler's subscription.

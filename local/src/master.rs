@@ -62,7 +62,7 @@ pub enum Event {
     Agent(usize, ToMaster),
     /// A test requests that all outstanding offers are rescinded.
     RescindOffers,
-    /// Time has passed.
+    /// Time has passed: the master does what has become due.
     Tick,
 }
 
@@ -92,7 +92,7 @@ struct Agent {
 pub struct Master {
     config: Config,
     started: Now,
-    /// By index.
+    /// The agents as the master knows them, by their indexes.
     agents: Vec<Agent>,
     frameworks: BTreeMap<FrameworkId, Framework>,
     completed: VecDeque<Framework>,

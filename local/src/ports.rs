@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use crate::cluster::AgentSize;
 
-/// Number of ports in a block. The last port is not offered: the cluster that listens on it has claimed the block.
+/// Number of consecutive ports that a cluster claims for one agent, by listening on the last one. The agent offers all of them
+/// except the last one.
 const BLOCK: u16 = 100;
 
 /// Blocks that no other cluster offers until this value is dropped.

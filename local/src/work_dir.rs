@@ -12,9 +12,10 @@ use anyhow::Context;
 use tempfile::TempDir;
 use tracing::debug;
 
-/// Names of temporary folders begin with this.
+/// The names of temporary work folders begin with this.
 const PREFIX: &str = "mesos-miner-local-";
-/// The file that is locked.
+/// A file in a temporary work folder, locked while the program runs. A folder whose file is not locked belongs to a killed
+/// program and is removed.
 const LOCK: &str = "lock";
 
 /// The folder. Dropping this value removes a temporary folder.

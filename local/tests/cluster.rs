@@ -13,7 +13,7 @@ use mesos::v1::{
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
-/// A generous deadline for every step.
+/// Time limit for every step of a test. Only a hang exceeds it.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Not a test: agents run this function as the executor. Each task runs until it is killed.
@@ -40,7 +40,7 @@ struct Harness {
     client: SchedulerClient,
     events: Subscription<Event>,
     framework: FrameworkId,
-    /// Offers that have been neither used nor rescinded.
+    /// Received offers that have been neither used nor rescinded.
     offers: Vec<Offer>,
     folder: TempDir,
 }

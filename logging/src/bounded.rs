@@ -7,11 +7,11 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-/// Bytes that may be written in one burst.
+/// Size of the allowance for bursts, in bytes. A line that exceeds what is left of the allowance is dropped.
 const BURST: u64 = 256 << 10;
-/// Time until a used-up burst allowance is full again.
+/// Time in which a used-up allowance for bursts fills up again.
 const REFILL: Duration = Duration::from_secs(30 * 60);
-/// Maximum size of the file in bytes. A renewed task starts with a new file.
+/// Maximum size of a task's log file in bytes. A final notice is the last line. A renewed task starts with a new file.
 const TOTAL: u64 = 32 << 20;
 
 /// The decision about one line.
@@ -21,19 +21,19 @@ enum Decision {
     Write { dropped: u64 },
     /// Drop the line.
     Drop,
-    /// The total is used up: write a final notice instead of the line.
+    /// The file has reached its maximum size: write a final notice instead of the line.
     End,
 }
 
 /// The bytes that may still be written.
 #[derive(Debug)]
 struct Budget {
-    /// Bytes left of the total.
+    /// Bytes that may still be written before the file reaches [`TOTAL`].
     total: u64,
-    /// Bytes left of the burst.
+    /// Bytes left of the allowance for bursts.
     burst: u64,
     refilled: Instant,
-    /// Lines dropped since the last one that was written.
+    /// The number of lines dropped since the last written line.
     dropped: u64,
 }
 

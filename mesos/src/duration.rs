@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Units with their length in seconds.
+/// Mesos' units of time, and their lengths in seconds.
 const UNITS: [(&str, f64); 8] = [
     ("ns", 1e-9),
     ("us", 1e-6),

@@ -11,7 +11,8 @@ use crate::tls::TlsFiles;
 use crate::token;
 use crate::v1::AgentId;
 
-/// Mesos' defaults for variables that are not set.
+/// Mesos' defaults for the environment variables of the grace period, the recovery timeout and the pause between subscriptions,
+/// which apply if a variable is not set.
 const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 const DEFAULT_RECOVERY: Duration = Duration::from_secs(15 * 60);
 const DEFAULT_BACKOFF: Duration = Duration::from_secs(2);

@@ -11,11 +11,13 @@ pub struct Watchdog {
     missed: u32,
     /// When the last bytes arrived.
     last_bytes: Instant,
-    /// Set once the deadline has passed. Until this time, the stream is still read for bytes that arrived before the deadline.
+    /// `None` until the silence has become too long. Then the time until which the caller still looks for bytes that arrived
+    /// before, and after which the stream is assumed to be dead.
     last_look: Option<Instant>,
 }
 
-/// Time for a reader that was busy, or a process that was stopped, to read the bytes that have arrived at its socket.
+/// How long the caller still looks for bytes once the silence has become too long. A reader that was busy, or a process that was
+/// stopped, may not have read bytes that arrived at its socket in time.
 const LAST_LOOK: Duration = Duration::from_secs(1);
 
 impl Watchdog {

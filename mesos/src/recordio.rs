@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes, BytesMut};
 /// of attributes each, such a record has 110 MB.
 pub const DEFAULT_LIMIT: usize = 1 << 30;
 
-/// A buffer larger than this is not reused: it is handed over with its record.
+/// A buffer of more bytes than this is not reused for later records: it is handed over with its record.
 const MAX_KEPT_BUFFER: usize = 256 << 10;
 
 /// Number of decimal digits of the largest 64-bit length.
@@ -54,10 +54,10 @@ pub enum RecordError {
 #[derive(Debug)]
 pub struct RecordReader {
     buffer: BytesMut,
-    /// Length of the next record, once it has been read.
+    /// Length of the next record in bytes; `None` until the length has been read.
     length: Option<usize>,
     limit: usize,
-    /// After an error, the start of the next record is unknown.
+    /// The error in the stream, if any. No further record can be read, because the start of the next one is unknown.
     failed: Option<RecordError>,
 }
 

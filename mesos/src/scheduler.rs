@@ -103,7 +103,7 @@ struct Shared {
     detector: Detector,
     /// The index of the master to try first: the one that last led or redirected to the leader.
     first: AtomicUsize,
-    /// The latest session. Its [`Subscription`] owns it.
+    /// The session of the latest subscription. Its [`Subscription`] owns the session, and ends it by being dropped.
     session: Mutex<Weak<Session>>,
 }
 

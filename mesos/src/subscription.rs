@@ -60,7 +60,7 @@ pub struct Subscription<E: StreamEvent> {
     stream_id: Option<String>,
     body: Incoming,
     reader: RecordReader,
-    /// A large record that is being decoded.
+    /// A large record that is being decoded on a blocking thread.
     decoding: Option<JoinHandle<Decoded<E::Wire>>>,
     watchdog: Watchdog,
     ended: bool,

@@ -10,9 +10,10 @@ use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-/// The variable in which agents pass the token.
+/// The environment variable in which agents pass the token to their executors.
 pub const VARIABLE: &str = "MESOS_EXECUTOR_AUTHENTICATION_TOKEN";
-/// Set if the token must be read from standard input, which executors do not use otherwise.
+/// The environment variable that is set if this program must read the token from standard input, which executors do not use
+/// otherwise.
 const ON_STDIN: &str = "MESOS_EXECUTOR_TOKEN_ON_STDIN";
 /// Maximum length of a token in bytes. The token must fit into a pipe's buffer, because it is written before it is read.
 const LONGEST: usize = 4096;

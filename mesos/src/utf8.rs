@@ -7,7 +7,7 @@ use bytes::Buf;
 #[derive(Debug, Clone, Copy)]
 enum FieldKind {
     Text,
-    /// The index of the message in the table.
+    /// The field is a message, whose type has this index in `MESSAGES`.
     Message(usize),
 }
 
@@ -16,7 +16,7 @@ type TextFields = &'static [(u32, FieldKind)];
 
 include!(concat!(env!("OUT_DIR"), "/text_fields.rs"));
 
-/// Maximum nesting depth of messages.
+/// Maximum nesting depth of messages. A message with deeper nesting is treated like malformed bytes.
 const MAX_DEPTH: usize = 100;
 
 /// Copies a message, with U+FFFD in place of bytes that are not UTF-8. `None` if `name` (such as

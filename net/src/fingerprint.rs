@@ -23,7 +23,7 @@ pub struct Fingerprint(pub [u8; 32]);
      `openssl x509 -noout -fingerprint -sha256 -in CERTIFICATE` prints them"
 )]
 pub struct FingerprintError {
-    /// The given text.
+    /// The text that is not a fingerprint.
     pub text: String,
 }
 

@@ -224,8 +224,8 @@ fn without_token(port: u16) -> String {
     answer.lines().next().unwrap_or_default().to_owned()
 }
 
-/// A real agent opens its domain socket in `main`, which mesos-box replaces. So this test creates the socket and forwards it
-/// to the agent.
+/// A real agent opens its domain socket in its function `main`. mesos-box starts the agent from a `main` of its own, which does
+/// not. So this test creates the socket and forwards it to the agent.
 #[test]
 fn the_agents_domain_socket_is_used() {
     let folder = tempfile::tempdir().expect("a temporary folder");

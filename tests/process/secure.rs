@@ -24,7 +24,7 @@ struct Secure {
     fingerprint: String,
     port: u16,
     proxy: Socks,
-    /// Runs the TLS server and the SOCKS5 proxy until it is dropped.
+    /// The runtime in which the TLS server and the SOCKS5 proxy run. Dropping it ends both.
     _runtime: Runtime,
 }
 

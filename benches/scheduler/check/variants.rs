@@ -8,14 +8,17 @@ use crate::suite::figure::{Bound, Figure, quantile};
 
 /// The number of rounds. Each round measures every launch once, and the figures use the medians.
 const ROUNDS: usize = 3;
-/// The largest cluster to use. Larger ones would reveal nothing more, because the exponent of the plain launch is bounded.
+/// A cluster of more agents than this is not used if there is a smaller one. It would reveal nothing more, because another figure
+/// limits the growth of the plain launch's cost.
 const AGENTS: usize = 1000;
-/// The bound of the scheduler's CPU time for each worker, relative to the plain launch.
+/// The check fails if the scheduler uses more than this many times the CPU time of the plain launch for each worker.
 const MOST: f64 = 2.0;
-/// The bound of the time that a round trip of 2 ms adds to a launch, relative to the time that it would add to sequential calls.
+/// The check fails if a round trip of 2 ms to the master prolongs the launch by more than this fraction of the time by which it
+/// would prolong a launch that sends its calls one by one.
 const MOST_OF_SEQUENTIAL: f64 = 0.25;
 
-/// The name of the CPU ratio of each of [`VARIANTS`].
+/// The names of the figures, one for each of [`VARIANTS`]: the scheduler's CPU time for each worker, divided by that of the plain
+/// launch.
 const NAMES: [&str; VARIANTS.len()] = [
     "launch with leftover offers, CPU a worker ÷ plain",
     "launch with rack:GROUP_BY, CPU a worker ÷ plain",

@@ -8,7 +8,7 @@ use mesos::v1::{Attribute, FrameworkId, Offer, Resource, TaskInfo, Url, value};
 
 use super::MASTER_ID;
 
-/// The ports of each agent.
+/// The range of ports of each agent.
 const PORTS: std::ops::RangeInclusive<u64> = 31_000..=32_000;
 /// The disk of each agent, in MB.
 const DISK: u64 = 100_000;
@@ -21,7 +21,7 @@ pub struct AgentSettings {
     pub mem: u64,
     /// The number of attributes of each agent, including the rack.
     pub attributes: usize,
-    /// The number of racks.
+    /// The number of different values of the attribute `rack`.
     pub racks: usize,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Amount {
     pub cpus_milli: u64,
     /// Memory in MB.
     pub mem: u64,
-    /// Whether disk and ports are included.
+    /// Whether the agent's disk and ports belong to the amount.
     pub rest: bool,
 }
 

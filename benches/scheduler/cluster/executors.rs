@@ -11,7 +11,8 @@ use task::{Account, Instruction, ProgramSpec, Report, ServerAddress, TaskSpec, T
 use super::task::{Sums, Task, Timer};
 use super::{Cluster, events};
 
-/// The golden ratio minus 1. The fractional parts of its multiples are spread evenly over an interval, however many they are.
+/// The golden ratio minus 1. The fractional parts of its multiples are spread evenly, however many there are. So each task's
+/// first message is delayed by such a fraction of its interval.
 const GOLDEN: f64 = 0.618_033_988_749_894_9;
 
 impl Cluster {

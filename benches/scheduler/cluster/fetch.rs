@@ -11,7 +11,7 @@ use super::agent::ExecutorFile;
 /// How agents fetch executors.
 #[derive(Clone, Debug)]
 pub struct FetchSettings {
-    /// The bandwidth that all agents share.
+    /// The bandwidth of the link through which all agents fetch, in bytes per second.
     pub bytes_per_second: f64,
     /// A task fails if its executor has not been fetched within this time, as on Mesos' agents.
     pub registration_timeout: Duration,
@@ -22,7 +22,7 @@ pub struct FetchSettings {
 pub struct Fetch {
     pub agent: usize,
     pub uri: String,
-    /// The time limit.
+    /// The fetch fails if it has not ended by this time.
     pub by: Instant,
 }
 
@@ -30,7 +30,7 @@ pub struct Fetch {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fetched {
     All,
-    /// The time limit was exceeded.
+    /// The file was not fetched by [`Fetch::by`].
     TooLate,
     /// The server does not have the file, or its response is malformed.
     Failed(String),

@@ -9,18 +9,18 @@ use mesos::v1::{Filters, OfferId, TaskInfo, TaskState};
 use super::agent::{Agent, Amount, offer_number};
 use super::{Cluster, events, updates};
 
-/// Mesos' default of `refuse_seconds`.
+/// How long declined resources are not offered again if the call sets no `refuse_seconds`; the default of Mesos.
 const REFUSE: Duration = Duration::from_secs(5);
 
 /// The progress of one burst of offers.
 #[derive(Default)]
 pub(super) struct Watched {
-    /// The offers have numbers from `from` to `below - 1`.
+    /// The burst's offers have the numbers from `from` to `below - 1`.
     from: u64,
     below: u64,
-    /// The number of offers still to be sent.
+    /// The number of the burst's offers that are still to be sent.
     missing: usize,
-    /// The number of sent offers that are not answered.
+    /// The number of the burst's sent offers that the scheduler has not answered.
     open: usize,
     since: Option<Instant>,
     answered: Option<Instant>,

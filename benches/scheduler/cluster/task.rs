@@ -13,7 +13,7 @@ use super::updates::Update;
 const HASHRATE: f64 = 10_000.0;
 /// The expected number of hashes for each share.
 const WORK: u128 = 40_000_000;
-/// Maximum number of rows in a report, as for a real worker.
+/// Maximum number of single shares in a report, one in each row; the same as for a real worker.
 const MAX_ROWS: u32 = 128;
 /// The messages that a task sends periodically.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

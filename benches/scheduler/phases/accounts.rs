@@ -12,7 +12,7 @@ use crate::report::Row;
 use crate::run::Run;
 use crate::scheduler::ledger;
 
-/// The time limit for `/api/v1/summary` to show the final sums.
+/// Time limit for `/api/v1/summary` to show the final sums of all reports, once all updates are acknowledged.
 const SHOWN: Duration = Duration::from_secs(30);
 const FIGURE: &str = "accounts";
 

@@ -12,7 +12,7 @@ use crate::scheduler::{Executor, SERVED};
 
 const FIGURE: &str = "all running, the executor fetched";
 
-/// The time limit. It is long enough for failed launches to be repeated.
+/// Time limit until all workers run. It is long enough for the scheduler to repeat failed launches.
 const LIMIT: Duration = Duration::from_secs(300);
 
 pub fn measure(mut run: Run<'_>) -> Vec<Row> {

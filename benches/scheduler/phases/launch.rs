@@ -12,7 +12,7 @@ type Taken = Result<(Duration, Cost), String>;
 
 /// The duration and the cost of the workers' launch. The durations begin with the first offers for workers.
 pub struct Launched {
-    /// Time and cost until all of these offers are answered and each worker is launched.
+    /// Time and cost until all offers for workers are answered and all workers are launched.
     pub burst: (Duration, Cost),
     /// Time and cost until all workers run and their updates are acknowledged.
     pub running: (Duration, Cost),
@@ -42,7 +42,7 @@ pub fn measure(run: &mut Run<'_>, suffix: &str) -> Vec<Row> {
     rows
 }
 
-/// The sizes of offers and calls.
+/// The average sizes of an offer and of each type of call, in bytes.
 fn bytes(run: &Run<'_>) -> Row {
     let counters = run.master.cluster().counters().clone();
     let calls = counters.call_bytes.iter().map(|(kind, bytes)| {

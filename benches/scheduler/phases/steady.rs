@@ -8,7 +8,7 @@ use super::traffic;
 use crate::report::Row;
 use crate::run::Run;
 
-/// A pause after the launch. The state is steady if no task got new intervals during this time.
+/// The state counts as steady once the scheduler has sent no instruction, such as new intervals, to any task for this time.
 const WARM_UP: Duration = Duration::from_secs(5);
 
 /// Starts the tasks' messages, and waits until the intervals are steady.

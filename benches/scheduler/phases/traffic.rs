@@ -10,7 +10,7 @@ pub struct Traffic {
     pub messages: f64,
     pub updates: f64,
     pub acknowledged: f64,
-    /// The sizes of the events for a live message and for an update, in bytes.
+    /// The average sizes of the events of a live message and of a status update, in bytes.
     pub bytes: [f64; 2],
 }
 

@@ -10,7 +10,7 @@ use crate::report::Row;
 use crate::run::Run;
 
 const WARM_UP: Duration = Duration::from_secs(2);
-/// The interval at which due updates are sent.
+/// The interval at which the bench sends all updates that have become due.
 const STEP: Duration = Duration::from_millis(5);
 /// The time limit for the acknowledgements of the last updates.
 const REST: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@ use crate::report::{Row, seconds};
 use crate::run::Run;
 use crate::scheduler::{ALONE, Binary};
 
-/// The round-trip time of the variant with a remote master.
+/// The round-trip time to the master in the variant with a remote master.
 const DELAY: Duration = Duration::from_millis(2);
 /// The name of the plain launch.
 const PLAIN: &str = "plain";
@@ -16,7 +16,7 @@ const PLAIN: &str = "plain";
 /// A launch that differs from the plain one.
 pub struct Variant {
     pub name: &'static str,
-    /// Changes the options to those of the variant, for this many agents.
+    /// Changes the options of the plain launch to those of the variant. Its second argument is the number of agents.
     change: fn(&mut Options, usize),
 }
 
@@ -50,7 +50,7 @@ pub struct Cost {
     pub running: Duration,
     /// The scheduler's CPU time for each worker.
     pub each: Duration,
-    /// The number of calls until all workers ran.
+    /// The number of calls that the scheduler sent until all workers ran.
     calls: u64,
 }
 

@@ -33,7 +33,7 @@ pub struct NodeArgs {
     /// File with the password of --rpc-user
     #[arg(long, value_name = "FILE", env = "MINER_RPC_PASSWORD_FILE", requires = "rpc_user")]
     pub rpc_password_file: Option<PathBuf>,
-    /// Who is paid by blocks; nobody gets a fee
+    /// Who is paid by blocks; the pool keeps no fee
     #[arg(long, value_enum, env = "MINER_PAYOUT", default_value = "address")]
     pub payout: PayoutKind,
     /// Address on the node's network that all blocks pay

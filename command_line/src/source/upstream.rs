@@ -11,7 +11,7 @@ use crate::values::{RedactedParser, first_given, password};
 
 /// The environment variable for the password of `--upstream-user`.
 const PASSWORD: &str = "MINER_UPSTREAM_PASSWORD";
-/// The password for pools that require none.
+/// The password that is sent to the upstream pool if the user gives none. Pools that require no password accept it.
 const NO_PASSWORD: &str = "x";
 
 /// The upstream pools, and the account at the pools.

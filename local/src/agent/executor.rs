@@ -40,15 +40,16 @@ pub(super) struct Executor {
     pub sandbox: PathBuf,
     pub pid: Option<u32>,
     pub phase: Phase,
-    /// The executor's event stream while connected.
+    /// The id of the executor's event stream; `None` while the executor is disconnected.
     pub stream: Option<u64>,
     /// Whether LAUNCH was ever sent to the executor.
     pub ever_launched: bool,
     /// Tasks that have not ended.
     pub tasks: BTreeMap<TaskId, Task>,
-    /// When the executor is killed, unless it has subscribed (or ended, if it is shutting down) by then.
+    /// The time at which the agent kills the executor, unless it has subscribed by then or, if it is shutting down, ended.
     pub deadline: Option<Instant>,
-    /// State, reason and message for the tasks that end with the executor; `None` means that it simply terminated.
+    /// Why the executor did not start, or why the agent killed it: state, reason and message of the updates for its remaining
+    /// tasks. `None` for any other end.
     pub termination: Option<(TaskState, Reason, String)>,
 }
 

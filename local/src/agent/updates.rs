@@ -6,22 +6,22 @@ use mesos::v1::{FrameworkId, TaskId, TaskState, TaskStatus};
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-/// Time before the first repetition; the time doubles with each repetition, up to [`RETRY_MAX`].
+/// Time after which an unacknowledged update is forwarded again. The time doubles with each repetition, up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_secs(10);
-/// Longest time between repetitions.
+/// Longest time between two repetitions of an unacknowledged update.
 const RETRY_MAX: Duration = Duration::from_secs(600);
 
 /// The updates of one task.
 #[derive(Clone, Debug, Default)]
 pub(super) struct UpdateStream {
-    /// Unacknowledged updates. Only the first one has been forwarded.
+    /// Unacknowledged updates, oldest first. Only the first one is forwarded to the scheduler until it is acknowledged.
     pending: VecDeque<TaskStatus>,
     /// The uuids of all updates so far: an executor may send an update twice.
     seen: HashSet<Vec<u8>>,
-    /// When the first update is repeated; `None` if it has not been forwarded.
+    /// When the first update of `pending` is forwarded again; `None` if it has not been forwarded yet.
     pub retry_at: Option<Instant>,
     interval: Duration,
-    /// Set by a terminal update; later updates are ignored.
+    /// Whether a terminal update has arrived. Later updates of the task are ignored.
     ended: bool,
 }
 

@@ -17,7 +17,7 @@ pub struct AgentSize {
     pub mem: f64,
     /// Disk in megabytes.
     pub disk: f64,
-    /// First and last port.
+    /// First and last port that the agent offers.
     pub ports: (u16, u16),
     /// Additional revocable CPUs. Only frameworks with the capability REVOCABLE_RESOURCES are offered these.
     pub revocable_cpus: f64,
@@ -59,9 +59,9 @@ pub struct ClusterConfig {
     pub allocation_interval: Duration,
     /// An offer without an answer is rescinded after this time; `None`: never.
     pub offer_timeout: Option<Duration>,
-    /// An executor that takes longer to subscribe is killed.
+    /// Time for a started executor to subscribe. The agent kills an executor that has not subscribed by then.
     pub registration_timeout: Duration,
-    /// Time from SHUTDOWN to SIGKILL, unless the executor's description sets another.
+    /// Time for an executor to end after SHUTDOWN, unless its `ExecutorInfo` sets another. The agent then kills it by SIGKILL.
     pub shutdown_grace: Duration,
     /// How long an executor runs without its agent. The default is short, so that no executor outlives the cluster for long.
     pub recovery_timeout: Duration,

@@ -19,12 +19,12 @@ use uuid::Uuid;
 /// The core.
 pub(super) struct Core {
     members: Members,
-    /// The agents' copies of fetched files, by index.
+    /// Each agent's cache of fetched files, by the agent's index.
     caches: Vec<Arc<FetchCache>>,
     streams: Streams,
     /// The running containers. Cancelling a token kills its container.
     containers: HashMap<Uuid, CancellationToken>,
-    /// The async tasks that run containers.
+    /// The asynchronous tasks of this program in which the containers run.
     running: JoinSet<()>,
     queue: VecDeque<MemberEvent>,
     sender: mpsc::WeakUnboundedSender<Message>,

@@ -12,7 +12,7 @@ use uuid::Uuid;
 /// Master and agents.
 pub(super) struct Members {
     pub master: Master,
-    /// By index.
+    /// The agents, by their indexes.
     pub agents: Vec<Agent>,
 }
 

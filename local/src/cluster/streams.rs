@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use tokio::sync::mpsc;
 use tracing::warn;
 
-/// A stream with more unread events than this is closed.
+/// Maximum number of events that an event stream stores for a slow peer. One more event closes the stream.
 const MAX_UNREAD: usize = 10_000;
 
 /// Requests that wait for their answers, and open event streams.

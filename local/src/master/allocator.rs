@@ -11,9 +11,9 @@ use mesos::v1::{Address, Filters, FrameworkId, Offer as OfferMessage, OfferId, U
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Maximum duration of a filter, as in Mesos, in seconds.
+/// The longest time for which a framework can refuse resources, in seconds; the same as in Mesos.
 const LONGEST_FILTER: f64 = 365.0 * 86_400.0;
-/// The default of `Filters.refuse_seconds`.
+/// How long refused resources are not offered again if the call sets no `Filters.refuse_seconds`, in seconds.
 const DEFAULT_FILTER: f64 = 5.0;
 /// An agent with less free CPU than this, and less free memory than [`MIN_MEM`], is not offered.
 const MIN_CPUS: Quantity = Quantity::from_milli(10);
@@ -25,7 +25,7 @@ const MIN_MEM: Quantity = Quantity::whole(32);
 pub(super) struct Offer {
     pub role: String,
     pub resources: Resources,
-    /// When the offer is rescinded.
+    /// When the master rescinds the offer if the framework has not answered it; `None`: never.
     pub expires: Option<Instant>,
     /// The offer as sent to the framework.
     pub message: OfferMessage,

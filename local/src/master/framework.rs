@@ -8,7 +8,7 @@ use mesos::v1::{
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-/// Maximum number of a task's statuses that the master shows; a task that passes each state once has fewer.
+/// Maximum number of statuses that the master stores of a task. A task that passes each state once has fewer.
 const MAX_STATUSES: usize = 20;
 
 /// One task.
@@ -19,7 +19,7 @@ pub(super) struct Task {
     pub state: TaskState,
     /// The last status of each sequence of equal states, without data.
     pub statuses: Vec<TaskStatus>,
-    /// State and uuid of the last forwarded update.
+    /// State and uuid of the task's last update that the master forwarded to the framework.
     pub forwarded: Option<(TaskState, Vec<u8>)>,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Filter {
 pub(super) struct Framework {
     pub id: FrameworkId,
     pub info: FrameworkInfo,
-    /// The framework's event stream while connected.
+    /// The id of the framework's event stream; `None` while the framework is disconnected.
     pub stream: Option<u64>,
     /// The Mesos-Stream-Id of the last subscription.
     pub stream_id: String,
@@ -68,7 +68,7 @@ pub(super) struct Framework {
     pub tasks: BTreeMap<TaskId, Task>,
     pub completed_tasks: VecDeque<Task>,
     pub executors: BTreeMap<(AgentId, ExecutorId), ExecutorInfo>,
-    /// When the framework is removed, unless it subscribes again.
+    /// When the master removes the framework, unless it subscribes again before; `None` while it is subscribed.
     pub removal: Option<Instant>,
     pub next_heartbeat: Instant,
     pub registered: Duration,

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::address::HostPort;
 
-/// The prefix of a candidate's node. A sequence number of ZooKeeper follows it. Other nodes belong to the replicated log,
-/// or to masters older than 0.24, which use another encoding.
+/// The prefix of the name of the node by which a master stands for election. ZooKeeper appends a sequence number. Other nodes
+/// belong to the replicated log, or to masters older than 0.24, which use another encoding.
 const PREFIX: &str = "json.info_";
 
 /// The leading master as it describes itself.

@@ -11,11 +11,11 @@ use super::{DetectError, Election, leader};
 use crate::backoff::Backoff;
 use crate::zookeeper::Ensemble;
 
-/// The same default as in Mesos' masters and agents.
+/// The timeout of a session with ZooKeeper; the default of Mesos' masters and agents.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
-/// The first and the longest pause between two sessions.
+/// The first and the longest pause before a new session with ZooKeeper, after a session was lost or could not be opened.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-/// An unreadable node is read again after this time, or as soon as the node changes.
+/// A leader's node that does not describe a master is read again after this time, or as soon as the election changes.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// Publishes the state of the election for ever.

@@ -23,7 +23,7 @@ pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<Box<dyn ByteStream>
 
 /// Maximum number of bytes per read: enough for some hundred responses that accept a call.
 const READ_SIZE: usize = 16 << 10;
-/// A write buffer larger than this is freed after use.
+/// A write buffer of more bytes than this is freed after use instead of reused.
 const MAX_KEPT_BUFFER: usize = 64 << 10;
 
 /// A connection that has been idle for this time is not reused, because a firewall or NAT may have dropped it silently.
@@ -47,7 +47,7 @@ pub(crate) enum ConnectionEvent<C> {
 /// One connection, and the calls in flight on it, oldest first.
 pub(crate) struct PipelinedConnection<C> {
     io: Stream,
-    /// Bytes that are still to be written.
+    /// Bytes of calls that are still to be written to the connection.
     out: BytesMut,
     /// Whether a lower layer, such as TLS, may hold unsent bytes.
     unflushed: bool,

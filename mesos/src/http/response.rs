@@ -15,7 +15,7 @@ use crate::error::{CallError, Refusal};
 
 /// Maximum number of bytes kept of a response's body; an error message needs no more.
 pub(super) const MAX_MESSAGE: usize = 4096;
-/// Shown in place of an empty message.
+/// Shown in place of a peer's error message that is empty.
 const NO_TEXT: &str = "no text";
 
 /// A response that was read to its end.

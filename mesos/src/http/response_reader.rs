@@ -35,11 +35,11 @@ pub(crate) struct ResponseReader {
 /// The part of a response that is expected next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rest {
-    /// This many bytes of the body.
+    /// This many more bytes of the body.
     Length(u64),
-    /// The size of a chunk.
+    /// The line with the size of the next chunk.
     Size,
-    /// This many bytes of a chunk, and its line end.
+    /// This many more bytes of a chunk, and then its line end.
     Chunk(u64),
     /// The line end of a chunk.
     ChunkEnd,

@@ -20,7 +20,7 @@ pub struct PipelineSettings {
     pub connections: usize,
     /// Maximum number of calls in flight on one connection. Default: 8.
     pub calls_per_connection: usize,
-    /// Fewer calls than this are not spread over several connections. Default: 4.
+    /// Of the calls that are sent together, a connection gets at least this many before another connection is used. Default: 4.
     pub min_batch: usize,
 }
 

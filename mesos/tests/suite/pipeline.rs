@@ -11,7 +11,7 @@ use testing::http_peer::Reply;
 
 use crate::scripted::{ScriptedPeer, accepted, stream_head, subscribe};
 
-/// A single connection.
+/// Settings of a pipeline with a single connection.
 const ONE: PipelineSettings = PipelineSettings { connections: 1, calls_per_connection: 8, min_batch: 4 };
 
 fn message(number: u64) -> EncodedCall {

@@ -12,7 +12,7 @@ pub struct Kind {
 
 /// A recorded file.
 pub struct File {
-    /// Relative to the folder of all recordings.
+    /// The path of the file, relative to the folder of all recordings.
     pub name: String,
     pub kind: Kind,
     pub bytes: Vec<u8>,

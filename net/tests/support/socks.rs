@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 /// A running proxy.
 pub struct Socks {
     pub address: SocketAddr,
-    /// The requested hosts and ports.
+    /// The hosts and ports to which clients asked the proxy to connect.
     pub asked: Arc<Mutex<Vec<(String, u16)>>>,
 }
 

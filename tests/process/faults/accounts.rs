@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use crate::support::ledger::{Counts, Ledger, PoolDatabase, Row};
 
-/// The reported count of a dead server lacks the shares of one report interval, which is a second in these tests. This bound
-/// allows for a very busy machine.
+/// A dead server's last report may lack the shares accepted within one report interval, a second in these tests. The tests allow
+/// this longer time, because the machine may be very busy.
 const SHORT: Duration = Duration::from_secs(4);
-/// A server runs at least this long before it is killed, so that a server without reports would exceed the bound.
+/// A server runs at least this long before it is killed. So the ledger of a server that sent no reports would lack the shares of
+/// more than [`SHORT`], and the test would fail.
 pub const LONG: Duration = Duration::from_secs(8);
 /// Maximum number of shares that a killed server may have accepted without storing them. It stores shares ten times a second.
 const UNWRITTEN: u64 = 10;

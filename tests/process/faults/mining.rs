@@ -269,5 +269,5 @@ pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// The duration of a fault that only needs to be noticed.
+/// The duration of a fault that needs to last only until the other programs notice it.
 pub const OUTAGE: Duration = Duration::from_secs(5);

@@ -18,7 +18,7 @@ use super::{DEADLINE, LONG_DEADLINE, http, process_tree, until};
 /// second master is 100 above that of the first master.
 pub struct MesosBox {
     _ports: ReservedPorts,
-    /// ZooKeeper and restarted members. They are dropped first.
+    /// The processes of ZooKeeper and of restarted members. They are dropped before the other processes.
     others: BTreeMap<Member, Process>,
     /// Processes that were replaced by a restart. They are kept because their folders are still used.
     _ended: Vec<Process>,
@@ -33,7 +33,7 @@ pub struct MesosBox {
     pub address: String,
 }
 
-/// The number of ports of a box.
+/// The number of consecutive ports that one [`MesosBox`] reserves.
 const PORTS: u16 = 101;
 
 /// A process of the cluster that can be killed alone.

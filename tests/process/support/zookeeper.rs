@@ -18,7 +18,7 @@ pub struct ZooKeeper {
     heap: &'static str,
 }
 
-/// The default heap size, which is enough for tests.
+/// The default size of ZooKeeper's heap, which is enough for tests.
 const HEAP: &str = "64m";
 
 impl ZooKeeper {
