@@ -27,7 +27,7 @@ pub struct Reason {
     /// The error code; the constants name the usual codes. [`Reason::OTHER`] if the pool sent no code and its text suggests
     /// none, or if its code is not a `u32`.
     pub code: u32,
-    /// The pool's text, on one line and of bounded length.
+    /// The pool's text, put on one line and cut if it is long.
     pub message: String,
 }
 

@@ -3,7 +3,7 @@
 /// Maximum length of a text from a peer, in characters. Longer texts are cut.
 const MAX_CHARS: usize = 300;
 
-/// Returns `text` as one line of bounded length, without control characters, which terminals would interpret.
+/// Returns `text` as one line, cut after [`MAX_CHARS`] characters, without control characters, which terminals would interpret.
 pub(crate) fn printable(text: &str) -> String {
     let text = text.trim_matches(|c: char| c.is_control() || c.is_whitespace());
     let mut shown: String =

@@ -12,7 +12,7 @@ use crate::network::Net;
 
 /// Number of extranonce bytes in the coinbase, as in the pool: its job counter, extranonce1 and extranonce2.
 const EXTRANONCE_SIZE: usize = 14;
-/// The version bits that are rolled: headers with each of these values are searched together. BIP-0320 leaves these bits to miners.
+/// The rolled version bits of the headers that are searched together. BIP-0320 leaves these bits to miners.
 const ROLLED: [u32; 3] = [0, 0x0000_2000, 0x1fff_e000];
 
 /// A mined block.

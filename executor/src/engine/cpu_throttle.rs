@@ -20,7 +20,8 @@ pub struct CpuThrottle {
 }
 
 impl CpuThrottle {
-    /// Creates a throttle. `used` is the CPU time of the thread so far. Returns `None` for a share of 1, which needs no throttle.
+    /// Creates a throttle. `used` is the CPU time of the thread so far. Returns `None` if `share` is 1,
+    /// because a thread that may use a whole CPU needs no throttle.
     pub fn new(share: f64, now: Instant, used: Duration) -> Option<Self> {
         (share < 1.0).then(|| CpuThrottle { share: share.max(0.001), checked: now, used, balance: 0.0 })
     }

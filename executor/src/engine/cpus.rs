@@ -25,7 +25,7 @@ pub struct CpuAllocation {
 pub struct CpuRequest {
     /// `-t`: the number of threads. They work all the time, regardless of the quota.
     pub threads: Option<usize>,
-    /// The task's `cpus`.
+    /// The number of CPUs that the task's specification asks for; `None`: all cores that are allowed.
     pub cpus: Option<f64>,
     /// `--cpu-affinity`: the cores to pin to, used in turn.
     pub affinity: Vec<usize>,

@@ -16,7 +16,8 @@ const NOT_READY_PAUSE: Duration = Duration::from_millis(200);
 /// Before the process exits, it waits at most this long for queued calls to be sent.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The queue of calls. The state machine bounds its length: it holds at most the unacknowledged updates and a few messages.
+/// The calls that wait to be sent: at most the unacknowledged updates and a few messages, because the state machine makes no
+/// more.
 pub(super) struct Calls {
     queue: mpsc::UnboundedSender<Call>,
     failures: mpsc::UnboundedReceiver<CallError>,

@@ -26,7 +26,7 @@ pub enum Notification {
     SetVersionMask(u32),
     /// `client.reconnect`: a request to reconnect, perhaps to another address.
     Reconnect(Reconnect),
-    /// `client.show_message`: text for the miner's owner, on one line and of bounded length.
+    /// `client.show_message`: text for the miner's owner, put on one line and cut if it is long.
     ShowMessage(String),
     /// `client.get_version`: asks for the miner's name and version.
     GetVersion,

@@ -227,7 +227,7 @@ impl Submit {
     }
 }
 
-/// Reads a string of bounded length without control characters, so that it can be stored and shown on terminals.
+/// Reads a string of at most [`MAX_TEXT`] bytes without control characters, so that it can be stored and shown on terminals.
 fn short(field: Field<'_>) -> Result<String, MessageError> {
     let text = field.text()?;
     if text.len() > MAX_TEXT || text.contains(char::is_control) {
