@@ -35,7 +35,7 @@ pub enum Event {
     Message {
         /// The id of the executor and of its task.
         executor: String,
-        /// The content.
+        /// The encoded message.
         data: Vec<u8>,
     },
     /// An executor has terminated. An update of its task follows.
@@ -76,7 +76,7 @@ pub struct Unavailability {
 pub struct InverseOffer {
     /// The id of the inverse offer.
     pub id: String,
-    /// The agent; `None` for any agent.
+    /// The id of the agent; `None` for any agent.
     pub agent: Option<String>,
     /// The maintenance for which the resources are to be returned.
     pub unavailability: Unavailability,
@@ -116,16 +116,16 @@ pub enum Effect {
 pub enum Call {
     /// Launches tasks on one agent.
     Accept {
-        /// The offers to use.
+        /// The ids of the offers to use; all are offers of one agent.
         offers: Vec<String>,
-        /// The tasks.
+        /// The tasks to launch.
         tasks: Vec<TaskInfo>,
         /// The length of the filter: for this time, the master does not offer again what the tasks leave of these offers.
         refuse: Duration,
     },
     /// Declines offers.
     Decline {
-        /// The offers.
+        /// The ids of the offers to decline.
         offers: Vec<String>,
         /// The length of the filter: for this time, the master does not offer the resources of these offers again.
         refuse: Duration,
@@ -140,32 +140,32 @@ pub enum Call {
     Revive,
     /// Ends a task.
     Kill {
-        /// The task.
+        /// The task's id.
         task: String,
-        /// The agent.
+        /// The agent's id.
         agent: String,
     },
     /// Shuts an executor down. Its agent kills it if it does not end by itself.
     Shutdown {
         /// The id of the executor and of its task.
         executor: String,
-        /// The agent.
+        /// The agent's id.
         agent: String,
     },
     /// Sends a message to an executor. It may be lost.
     Message {
-        /// The executor.
+        /// The id of the executor and of its task.
         executor: String,
-        /// The agent.
+        /// The agent's id.
         agent: String,
-        /// The content.
+        /// The encoded message.
         data: Vec<u8>,
     },
     /// Acknowledges an update.
     Acknowledge {
-        /// The task.
+        /// The task's id.
         task: String,
-        /// The agent.
+        /// The agent's id.
         agent: String,
         /// The update's uuid.
         uuid: Vec<u8>,

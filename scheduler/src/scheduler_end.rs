@@ -23,19 +23,19 @@ pub enum SchedulerEnd {
     },
     /// The scheduler ended as requested, and the framework's tasks keep running.
     TasksLeft {
-        /// The figures so far.
+        /// The figures of the framework's life so far.
         summary: Summary,
         /// The number of tasks that keep running.
         tasks: usize,
     },
     /// The scheduler ended as requested, after the framework and all its tasks had ended.
     TornDown {
-        /// The figures.
+        /// The figures of the framework's whole life.
         summary: Summary,
     },
     /// The framework could not be ended, or the last records could not be written.
     Failed {
-        /// The figures.
+        /// The figures of the framework's whole life.
         summary: Summary,
         /// The reason for the failure.
         why: String,
@@ -43,7 +43,7 @@ pub enum SchedulerEnd {
 }
 
 impl SchedulerEnd {
-    /// The figures.
+    /// The figures, which each variant describes.
     pub fn summary(&self) -> &Summary {
         match self {
             SchedulerEnd::Standby { summary }

@@ -24,11 +24,11 @@ pub enum UserNotice {
     Resumed(usize),
     /// A task is launched.
     Launched {
-        /// The task.
+        /// The task's id.
         task: String,
         /// The host name of the task's agent.
         host: String,
-        /// The task's CPU, thousandths.
+        /// The task's CPU in thousandths.
         cpus_milli: u64,
     },
     /// A server listens for miners.
@@ -40,14 +40,14 @@ pub enum UserNotice {
     },
     /// A worker mines.
     Mining {
-        /// The task.
+        /// The task's id.
         task: String,
         /// The host name of the task's agent.
         host: String,
     },
     /// A task's health has changed.
     Health {
-        /// The task.
+        /// The task's id.
         task: String,
         /// Whether the task is healthy.
         healthy: bool,
@@ -56,14 +56,14 @@ pub enum UserNotice {
     },
     /// The agent of a task is unreachable.
     Unreachable {
-        /// The task.
+        /// The task's id.
         task: String,
         /// The host name of the unreachable agent.
         host: String,
     },
     /// A task ended.
     Ended {
-        /// The task.
+        /// The task's id.
         task: String,
         /// The host name of the task's agent.
         host: String,
@@ -74,7 +74,7 @@ pub enum UserNotice {
     },
     /// A server is lost. Its workers are killed, or they wait for the next server.
     ServerLost {
-        /// The task.
+        /// The task's id.
         task: String,
         /// The number of workers that mine at the lost server.
         workers: usize,
@@ -94,7 +94,7 @@ pub enum UserNotice {
     Outdated(String),
     /// The scheduler gives up on a task.
     GivenUp {
-        /// The task.
+        /// The task's id.
         task: String,
         /// The reason.
         why: &'static str,
@@ -105,21 +105,21 @@ pub enum UserNotice {
         host: String,
         /// The number of workers that are replaced.
         workers: usize,
-        /// The new worker's CPU, thousandths.
+        /// The new worker's CPU in thousandths.
         cpus_milli: u64,
     },
     /// Maintenance of a machine with tasks is planned.
     Maintenance {
         /// The host name of the agent.
         host: String,
-        /// The time until maintenance begins.
+        /// The time until the maintenance begins; zero if it has begun.
         begins_in: Duration,
         /// The number of tasks on the agent.
         tasks: usize,
     },
     /// A server is ended because of maintenance, once its workers have ended.
     ServerDrained {
-        /// The task.
+        /// The task's id.
         task: String,
         /// The number of workers that are ended first.
         workers: usize,
@@ -149,7 +149,7 @@ pub enum UserNotice {
     UnknownTask(String),
     /// A report cannot be read.
     BadReport {
-        /// The task.
+        /// The task's id.
         task: String,
         /// The reason.
         why: String,

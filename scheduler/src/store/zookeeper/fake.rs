@@ -105,9 +105,9 @@ pub(super) fn read(content: &BTreeMap<String, Vec<u8>>) -> TreeState {
 #[derive(Debug, Default)]
 pub(super) struct FlakyTree {
     pub content: BTreeMap<String, Vec<u8>>,
-    /// The number of commits.
+    /// The number of transactions that were committed.
     pub commits: usize,
-    /// The size of the largest commit in bytes.
+    /// The size in bytes of the largest transaction that was committed.
     pub largest: usize,
     pub failures: Vec<WriteError>,
 }
