@@ -23,7 +23,7 @@ use regex::Regex;
 pub use self::groups::{Occupancy, TentativeOccupancy};
 use crate::attributes::Attributes;
 
-/// The name of the field that has the agent's host name.
+/// In a constraint, this field name stands for the agent's host name. Any other field name is that of an attribute.
 const HOSTNAME: &str = "hostname";
 
 /// One constraint. Its `Display` is the text from which it was parsed.
@@ -47,9 +47,9 @@ enum Operator {
 /// The properties of an agent that constraints check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// The host name.
+    /// The agent's host name.
     pub host: String,
-    /// The attributes as text.
+    /// The agent's attributes, their values as text.
     pub attributes: Attributes,
 }
 
@@ -57,32 +57,32 @@ pub struct Place {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConstraintError {
-    /// There is no operator.
+    /// The text has no field, or no operator after the field.
     #[error("{0:?} is not FIELD:OPERATOR[:VALUE], such as rack:UNIQUE or hostname:LIKE:node[0-9]+")]
     Shape(String),
-    /// The operator is not known.
+    /// The operator after the field is none that this program knows.
     #[error("{0:?} is none of UNIQUE, CLUSTER, GROUP_BY, LIKE, UNLIKE and MAX_PER")]
     Operator(String),
-    /// The operator takes no value.
+    /// The constraint has a value, but its operator takes none.
     #[error("{operator} takes no value, but {value:?} is given")]
     Superfluous {
-        /// The operator.
+        /// The constraint's operator.
         operator: &'static str,
-        /// The value.
+        /// The value that is too much.
         value: String,
     },
-    /// The value is missing or not a number.
+    /// The operator needs a number of at least 1 as its value, but the value is missing or something else.
     #[error("{operator} takes a number of at least 1, not {value:?}")]
     Number {
-        /// The operator.
+        /// The constraint's operator.
         operator: &'static str,
-        /// The value.
+        /// The text in place of the number; empty if the value is missing.
         value: String,
     },
-    /// The value is missing or not a regular expression.
+    /// The operator needs a regular expression as its value, but the value is missing or something else.
     #[error("{operator} takes a regular expression")]
     Regex {
-        /// The operator.
+        /// The constraint's operator.
         operator: &'static str,
         /// The regex parser's error.
         #[source]
@@ -123,7 +123,7 @@ fn number(operator: &'static str, value: &str) -> Result<usize, ConstraintError>
     number.ok_or_else(|| ConstraintError::Number { operator, value: value.to_owned() })
 }
 
-/// A regular expression that is anchored at both ends, as in Marathon.
+/// Compiles the value of a constraint as a regular expression that is anchored at both ends, as in Marathon.
 fn regex(operator: &'static str, value: Option<&str>) -> Result<Regex, ConstraintError> {
     let error = |source| ConstraintError::Regex { operator, source };
     let value = value.ok_or_else(|| error(regex::Error::Syntax("there is none".to_owned())))?;

@@ -39,8 +39,8 @@ use crate::policy::{Policy, PolicyEvent, View, policies};
 use crate::run_state::RunState;
 use crate::settings::Settings;
 
-/// Maximum number of [`PolicyEvent::Settled`] rounds after one event, so that a policy that always returns an intent cannot block
-/// the framework.
+/// How often [`PolicyEvent::Settled`] is raised at most after one event. Without this limit, a policy that always returns an
+/// intent would block the framework.
 const ROUNDS: usize = 100;
 
 /// The framework.

@@ -45,7 +45,7 @@ pub struct Fleet {
     /// The servers in service, by task id. A server is in service from the decision to launch it until the scheduler gives up on
     /// it. Usually there is one.
     pub servers: BTreeMap<String, ServerState>,
-    /// The limit on launches, if there is one.
+    /// The limit on launches; `None` if as many tasks are launched as resources allow.
     pub launch_limit: Option<LaunchLimit>,
     /// The intervals of workers' live messages and reports; `None` until they are first decided.
     pub worker_intervals: Option<Intervals>,
@@ -57,9 +57,9 @@ pub struct Fleet {
 /// The state of a server in service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerState {
-    /// Workers may be assigned to the server when it runs.
+    /// Workers may be assigned to this server, once it runs.
     Open,
-    /// The server is to be ended, so no more workers are assigned to it.
+    /// This server is to be ended, so no more workers are assigned to it.
     Draining,
 }
 
@@ -145,7 +145,7 @@ impl Fleet {
         self.index.unsent.iter().filter_map(|key| self.tasks.get(*key))
     }
 
-    /// The task for which this offer is held.
+    /// The task for which this offer is reserved until it is accepted or declined.
     pub fn holder_of(&self, offer: &str) -> Option<&Task> {
         self.tasks.get(*self.index.held_for.get(offer)?)
     }

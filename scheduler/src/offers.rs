@@ -20,15 +20,16 @@ use self::fit::{Fit, fill, take_next};
 pub use self::unused::{DeclineReason, UnusedAgent};
 use crate::constraints::{Constraint, Occupancy, Place, TentativeOccupancy};
 
-/// Memory of a worker's executor and task together, MB.
+/// The memory that a worker takes from an offer, executor and task together, in MB.
 pub const WORKER_MEM: u64 = 128;
-/// The default of the minimum CPU for a worker, thousandths.
+/// The CPU that a worker needs at least, unless the user sets another minimum, in thousandths of a CPU.
 const WORKER_CPUS_MILLI: u64 = 100;
 
 /// The offers of an agent whose maintenance is near are declined for at most this time, since only the next offer shows whether
 /// the plan has changed.
 const LEAVING: Duration = Duration::from_secs(10);
-/// The offers of an agent are declined for this time while its resources are collected, to be offered together.
+/// While the workers of an agent are merged, each offer of the agent is declined for this time, until all resources can be
+/// offered together.
 const HELD: Duration = Duration::from_secs(1);
 
 /// What the next offers are wanted for.
@@ -50,15 +51,15 @@ pub enum Demand {
 /// The limits for workers. CPU is in thousandths.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerLimits {
-    /// Maximum CPU of all tasks together, including the server.
+    /// Maximum CPU of all tasks together, including the server; `None` for no limit.
     pub max_cpus_milli: Option<u64>,
-    /// Maximum number of workers.
+    /// Maximum number of workers; `None` for no limit.
     pub max_workers: Option<u64>,
     /// Maximum CPU for one worker; `None` if a worker may take all CPU that its agent offers.
     pub worker_cpus_milli: Option<u64>,
     /// Minimum CPU for a worker.
     pub min_worker_cpus_milli: u64,
-    /// CPU that is left unused on each agent.
+    /// CPU of each agent's offers that workers leave unused.
     pub reserve_cpus_milli: u64,
 }
 
@@ -90,15 +91,15 @@ pub struct Placement {
 /// What affects launches on an agent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AgentMarks {
-    /// How many launches in a row have failed.
+    /// How many launches in a row have failed on the agent.
     pub failures: u32,
-    /// How long nothing is launched on the agent, since tasks have failed.
+    /// For how much longer nothing is launched on the agent, since tasks have failed there; `None` without a pause.
     pub paused: Option<Duration>,
-    /// The time until the machine becomes unavailable.
+    /// The time until the agent's machine becomes unavailable because of maintenance, if that is soon.
     pub leaving: Option<Duration>,
-    /// Whether offers are declined until the resources can be offered together.
+    /// Whether the agent's offers are declined while its workers are merged, until their resources can be offered together.
     pub held: bool,
-    /// Whether a launch begins a fetch of the executor from this scheduler.
+    /// Whether a launch on the agent makes it fetch the executor from this scheduler.
     pub fetches: bool,
 }
 
@@ -113,22 +114,23 @@ pub struct PlanContext<'a> {
     pub cpus_left_milli: u64,
     /// The number of further workers that may be launched.
     pub workers_left: u64,
-    /// The number of agents that may begin to fetch the executor.
+    /// The number of further agents that may begin to fetch the executor now. Offers of other agents without it are declined
+    /// until their turn.
     pub fetches_left: u64,
-    /// The existing workers, as constraints count them.
+    /// The workers that exist already, counted as constraints count them.
     pub placed: &'a Occupancy,
-    /// Returns the marks of the agent with this id.
+    /// Returns what affects launches on the agent with this id.
     pub marks: &'a dyn Fn(&str) -> AgentMarks,
     /// How long offers that cannot be used are declined.
     pub refuse: Duration,
-    /// Whether agents with the fewest failures are used first.
+    /// Whether the agents on which the fewest launches have failed are used first.
     pub fewest_failures_first: bool,
 }
 
 /// What to do with the offers. Each offer is in exactly one of `tasks`, `declines` and `waiting`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// The tasks to launch. The tasks on one agent are consecutive, and the last of them holds the agent's offers.
+    /// The tasks to launch. The tasks on one agent are consecutive, and the last of them has all offers of the agent.
     pub tasks: Vec<PlannedTask>,
     /// The offers to decline.
     pub declines: Vec<Decline>,
@@ -143,7 +145,8 @@ pub struct Plan {
 /// One task to launch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedTask {
-    /// All offers of the agent; empty if a further task on the same agent follows, since the last one holds the offers.
+    /// The ids of all offers of the agent; empty if the plan has a further task on the same agent, since the last one has the
+    /// offers.
     pub offers: Vec<String>,
     /// The agent's id.
     pub agent: String,
@@ -151,9 +154,9 @@ pub struct PlannedTask {
     pub place: Place,
     /// Thousandths of a CPU, executor and task together.
     pub cpus_milli: u64,
-    /// The executor's resources.
+    /// The resources that the executor takes from the offers.
     pub executor: Vec<Resource>,
-    /// The task's resources, ports included.
+    /// The resources that the task itself takes from the offers, ports included.
     pub task: Vec<Resource>,
     /// For a server: its HTTP and its Stratum port.
     pub ports: Option<(u16, u16)>,
@@ -164,7 +167,7 @@ pub struct PlannedTask {
 pub struct Decline {
     /// The ids of the offers.
     pub offers: Vec<String>,
-    /// How long the offers are declined.
+    /// Mesos' `refuse_seconds`: for how long these resources are not offered again, unless REVIVE asks for them.
     pub refuse: Duration,
 }
 
@@ -279,7 +282,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The agent's value for each constraint.
+    /// For each constraint of the wanted task: the value that the agent has for the constraint's field.
     fn values(&self, place: &Place) -> Vec<Option<String>> {
         self.constraints().iter().map(|it| it.value(place).map(str::to_owned)).collect()
     }
@@ -299,7 +302,7 @@ impl<'a> Planner<'a> {
             if !self.nothing_wanted() && self.unmet(&place).is_none() {
                 next = take_next(&mut left, &self.context);
             }
-            // The last task holds the offers.
+            // The last task has the offers of its agent.
             let offers = if next.is_none() { ids(&offers) } else { Vec::new() };
             self.plan.tasks.push(fit.on(agent, place.clone(), offers));
         }

@@ -4,9 +4,9 @@
 //! # Precedence
 //! [`policies`] lists the policies. Each event goes to them in this order, and the intents of one policy are carried out before
 //! the next policy gets the event. So later policies see the effects of earlier ones: a task that is to end, a server that was
-//! given up, an agent whose offers are held. No policy can undo certain intents: a task that is to end is never kept, and nothing
-//! is launched once the shutdown has begun. An agent's maintenance window, an agent's held offers and the limit on launches are
-//! each set and cleared by one policy only.
+//! given up, an agent whose offers are declined for a while. No policy can undo certain intents: a task that is to end is never
+//! kept, and nothing is launched once the shutdown has begun. An agent's maintenance window, the declining of an agent's offers
+//! during a merger, and the limit on launches are each set and cleared by one policy only.
 //!
 //! An intent may raise further events. They are handled after the present one.
 

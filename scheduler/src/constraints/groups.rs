@@ -8,9 +8,9 @@ use super::{Constraint, Place};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Groups {
     sizes: HashMap<String, usize>,
-    /// The number of values that have a given number of tasks.
+    /// Number of tasks → how many of the field's values have exactly that many tasks.
     by_size: BTreeMap<usize, usize>,
-    /// The number of all tasks, including those without the field.
+    /// The number of all tasks, including those on agents without the field.
     total: usize,
 }
 
@@ -119,9 +119,10 @@ impl<'a> TentativeOccupancy<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct TentativeGroups<'a> {
     base: &'a Groups,
-    /// The number of tasks of each value that was changed.
+    /// The field's values whose number of tasks was changed tentatively → their new number of tasks.
     changed: HashMap<String, usize>,
-    /// The number of changed values that have a given number of tasks, before and after the changes.
+    /// Number of tasks → how many of the values in `changed` had exactly that many tasks before the changes (`before`), and how
+    /// many have it with the changes (`now`).
     before: BTreeMap<usize, usize>,
     now: BTreeMap<usize, usize>,
     total: usize,

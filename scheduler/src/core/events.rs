@@ -49,7 +49,7 @@ impl Transition<'_> {
             Event::Subscribed(framework) => self.subscribed(framework),
             Event::Disconnected => {
                 self.run.connected = false;
-                // All offers are void, so the launches that hold them are cancelled.
+                // All offers are void, so the launches for which they are reserved are cancelled.
                 self.fleet.cancel_all_launches();
             }
             Event::Removed => self.removed(),
@@ -124,7 +124,7 @@ impl Transition<'_> {
         self.raise(PolicyEvent::Tick);
     }
 
-    /// An offer was rescinded, so the launches that hold it are cancelled.
+    /// The master has rescinded an offer, so the launches that were to use it and are not sent yet are cancelled.
     fn rescinded(&mut self, offer: &str) {
         let Some(task) = self.fleet.holder_of(offer).map(|task| task.id().to_owned()) else { return };
         // The agent's other offers are declined, so that all of its resources are offered again.

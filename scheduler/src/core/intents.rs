@@ -72,15 +72,16 @@ impl Transition<'_> {
         self.call(Call::Decline { offers, refuse: Duration::ZERO });
     }
 
-    /// Persists the launches on the offers of one agent. They are sent together when the last one is on disk. Until then, that
-    /// launch holds the offers.
+    /// Persists planned launches on the offers of one agent. When the last of them is on disk, all are sent in one call. Until
+    /// then the offers are reserved for that last launch.
     fn persist_launches(&mut self, mut tasks: Vec<PlannedTask>) {
         let Some(last) = tasks.pop() else { return };
         let others = tasks.into_iter().map(|planned| self.persist_launch(planned, None)).collect();
         self.persist_launch(last, Some(others));
     }
 
-    /// Persists one launch. Returns the id of the new task.
+    /// Persists one launch. `with` is given if the offers are reserved for this launch: the ids of the other tasks that the same
+    /// call launches. Returns the id of the new task.
     fn persist_launch(&mut self, planned: PlannedTask, with: Option<Vec<String>>) -> String {
         let PlannedTask { agent, place, cpus_milli, ports, .. } = &planned;
         let kind = if ports.is_some() { TaskKind::Server } else { TaskKind::Worker };
@@ -105,7 +106,8 @@ impl Transition<'_> {
         id
     }
 
-    /// Where a new worker mines: at the external pool, or at the server with the fewest workers.
+    /// Where a new worker is to mine: at the external pool, or at the server with the fewest workers; `None` if there is no open
+    /// server.
     fn assignment(&self) -> Option<Assignment> {
         if let Some(pool) = &self.settings.template.pool {
             return Some(Assignment::Pool(pool.url.clone()));
@@ -114,7 +116,8 @@ impl Transition<'_> {
         server.map(|(server, _)| Assignment::Server(server.id().to_owned()))
     }
 
-    /// Launches tasks on the offers that the task `holder` holds.
+    /// Launches tasks in one call, on the offers that are reserved for the task `holder`. What the tasks leave unused of the
+    /// offers is declined for the time `refuse`.
     fn send_launches(&mut self, holder: &str, ids: Vec<String>, refuse: Duration) {
         let offers = self.fleet.take_offers(holder);
         let tasks: Vec<TaskInfo> = ids.iter().filter_map(|id| self.launch(id)).collect();
@@ -187,8 +190,8 @@ impl Transition<'_> {
         }
     }
 
-    /// Tells the user only of agents without any worker. On other agents, the unused resources may be merged with those of the
-    /// workers.
+    /// Raises an event for policies, and tells the user of an agent without any worker. On other agents, the unused resources may
+    /// be merged with those of the workers.
     fn note_unused(&mut self, unused: UnusedAgent) {
         let busy = self.fleet.count_workers_on(&unused.agent) > 0;
         self.raise(PolicyEvent::Unused(unused.clone()));

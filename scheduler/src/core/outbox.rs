@@ -17,9 +17,9 @@ pub(super) enum OnPersisted {
     Update(Box<StatusUpdate>),
     /// Policies get an event.
     Raise(Box<PolicyEvent>),
-    /// The number of running workers is compared with the persisted peak again.
+    /// A peak of the number of running workers is on disk. If more workers have run since then, the new peak is persisted now.
     Peak,
-    /// Nothing.
+    /// No action follows.
     Nothing,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct StatusUpdate {
     pub agent: String,
     pub reason: Option<task_status::Reason>,
     pub healthy: Option<bool>,
-    /// `None` if the update is not to be acknowledged.
+    /// The uuid for ACKNOWLEDGE; `None` if the update is not to be acknowledged.
     pub uuid: Option<Vec<u8>>,
 }
 

@@ -13,34 +13,34 @@ use crate::journal::{Ledger, LedgerLine};
 use crate::run_state::RunState;
 use crate::task_id::TaskKind;
 
-/// Maximum number of servers, of slow workers and of failures in an overview.
+/// An overview lists at most this many servers, as many slow workers, and as many failures.
 const LISTED: usize = 10;
 /// Maximum number of reasons for unused agents in an overview.
 const REASONS: usize = 20;
-/// Maximum number of tasks on a page.
+/// Maximum number of tasks on one page of the list of tasks.
 pub const MAX_PAGE: usize = 1000;
 
 /// The framework at one moment. Its size does not depend on the number of tasks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overview {
-    /// Whether there is a subscription.
+    /// Whether the scheduler is subscribed to a master.
     pub connected: bool,
     /// The framework's id.
     pub framework: Option<String>,
-    /// The number of tasks in each state, including tasks that ended in it.
+    /// Mesos' name of a state → the number of tasks in this state, including tasks that ended in it.
     pub states: BTreeMap<String, u64>,
     /// The number of tasks in each state, counting only tasks that have not ended. A task without a Mesos state counts as
     /// `writing` or `launched`.
     pub live_states: BTreeMap<String, u64>,
-    /// The CPU of the tasks that have not ended, in thousandths.
+    /// The sum of the CPU that the tasks that have not ended occupy, in thousandths of a CPU.
     pub cpus_milli: u64,
     /// The number of running workers.
     pub running_workers: u64,
-    /// The number of workers with a recent hashrate.
+    /// The number of workers whose last live message, which states a hashrate, is recent.
     pub reporting_workers: u64,
-    /// The sum of the recent hashrates, in H/s.
+    /// The sum of the hashrates that workers state in recent live messages, in H/s.
     pub hashrate: f64,
-    /// The sums of the ledger.
+    /// The sums of all accounts in the ledger: what all workers together have done, as they and as the pool servers count.
     pub totals: LedgerLine,
     /// The number of blocks found.
     pub blocks: u64,
@@ -78,11 +78,11 @@ pub struct TaskOverview {
     pub state: String,
     /// Whether the task is healthy, if it reports its health.
     pub healthy: Option<bool>,
-    /// Thousandths of a CPU.
+    /// The CPU of executor and task together, in thousandths of a CPU.
     pub cpus_milli: u64,
     /// The task's last live message, if it is recent.
     pub live: Option<Live>,
-    /// The totals that a worker has reported itself.
+    /// For a worker: its totals as it has reported them itself, not as its server counts.
     pub totals: Totals,
 }
 
@@ -91,7 +91,7 @@ pub struct TaskOverview {
 pub struct TaskPage {
     /// The tasks.
     pub tasks: Vec<TaskOverview>,
-    /// The task after which the next page begins; `None` if this page is the last one.
+    /// The id of the last task on this page, after which the next page begins; `None` if this page is the last one.
     pub next: Option<String>,
 }
 

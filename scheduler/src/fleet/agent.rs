@@ -5,22 +5,23 @@ use std::time::{Duration, Instant};
 
 use crate::offers::{DeclineReason, UnusedAgent};
 
-/// The pause after the first failure. Each further failure doubles it.
+/// After the first failure of a task on an agent, nothing is launched there for this long. Each further failure in a row doubles
+/// the pause, up to `LONGEST_PAUSE`.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// If a task ran for at least this long before it failed, earlier failures no longer count.
+/// A task that ran for at least this long before it failed shows that its agent works: earlier failures there no longer count.
 const GOOD_RUN: Duration = Duration::from_secs(60);
-/// Failures are forgotten this long after the end of the last pause.
+/// The failures on an agent are forgotten this long after its last pause of launches has ended.
 const FORGIVEN: Duration = Duration::from_secs(24 * 3600);
-/// The reason why an agent is unused is forgotten if it has not been found again for this long.
+/// If an agent was noted as unused for some reason, and then not again for this long, the reason is forgotten.
 const OUTDATED: Duration = Duration::from_secs(600);
 
 /// The failures on an agent, and the resulting pause of launches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pause {
-    /// How many launches in a row have failed. Tasks that were launched together count once.
+    /// How many launches in a row have failed on the agent. Tasks that were launched together count once.
     pub failures: u32,
-    /// When the last failure was counted.
+    /// When the last failure on the agent was counted.
     pub since: Instant,
     /// Until this time nothing is launched on the agent.
     pub until: Instant,
@@ -42,7 +43,7 @@ pub struct Agent {
     pub pause: Option<Pause>,
     /// The planned maintenance of the machine, if any.
     pub window: Option<MaintenanceWindow>,
-    /// Whether the agent's offers are declined until its resources can be offered together.
+    /// Whether the agent's offers are declined while its workers are merged, until their resources can be offered together.
     pub(super) held: bool,
     unused: Option<(Instant, UnusedAgent)>,
 }
@@ -58,9 +59,9 @@ impl Pause {
 /// A task that failed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Failed {
-    /// When the task was launched, if that is known.
+    /// When the failed task was launched, if that is known.
     pub launched: Option<Instant>,
-    /// How long the task ran.
+    /// How long the failed task ran, as far as this run of the scheduler saw; `None` if this run did not see it running.
     pub ran: Option<Duration>,
 }
 

@@ -61,7 +61,7 @@ impl Fleet {
         Some(launch.planned)
     }
 
-    /// Takes the offers that are held for a task, to accept or decline them.
+    /// Takes the offers that are reserved for a task, to accept or decline them.
     pub fn take_offers(&mut self, id: &str) -> Vec<String> {
         let offers = self.change(id, |task| match &mut task.lifecycle {
             Lifecycle::Persisting(launch) => std::mem::take(&mut launch.planned.offers),

@@ -57,11 +57,11 @@ impl IndexKeys {
 /// Counts of the tasks of one kind that have not ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TaskCounts {
-    /// The number of these tasks.
+    /// The number of tasks of this kind that have not ended.
     pub tasks: usize,
-    /// The number of them on unreachable agents.
+    /// How many of these tasks are on unreachable agents.
     pub unreachable: usize,
-    /// The CPU of all of them, thousandths.
+    /// The sum of the CPU of these tasks, in thousandths of a CPU.
     pub cpus_milli: u64,
 }
 
@@ -77,32 +77,32 @@ pub(super) struct OnAgent {
 /// All counts and indexes.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// The number of all tasks, by Mesos' state.
+    /// The number of tasks in each of Mesos' states, including tasks that ended in it.
     pub states: BTreeMap<TaskState, u64>,
-    /// The number of tasks that have not ended, by state. The key is `None` before a task's first update.
+    /// The number of tasks that have not ended, by Mesos' state. The key is `None` for tasks without any update so far.
     pub active_states: BTreeMap<Option<TaskState>, u64>,
     pub unsent: BTreeSet<TaskKey>,
     pub active: BTreeSet<TaskKey>,
-    /// The tasks that have not ended, by number and id.
+    /// The tasks that have not ended, sorted by the number in their id, and then by the id itself.
     pub in_launch_order: BTreeSet<(u64, Arc<str>)>,
     /// The servers that have not ended.
     pub active_servers: BTreeSet<TaskKey>,
     of_kind: BTreeMap<TaskKind, TaskCounts>,
     pub may_live: usize,
     pub running_workers: usize,
-    /// The workers that count against limits and constraints: their CPU (thousandths) and their number.
+    /// Of the workers that count against limits and constraints: their CPU together (thousandths of a CPU), and their number.
     pub placed: (u64, u64),
     /// The tasks that have not ended, by agent.
     pub by_agent: HashMap<String, OnAgent>,
-    /// The tasks for which offers are held, by offer.
+    /// Offer id → the task for which this offer is reserved, until it is accepted or declined.
     pub held_for: HashMap<String, TaskKey>,
     /// The workers that have not ended, by their server.
     pub by_server: HashMap<String, BTreeSet<TaskKey>>,
-    /// The tasks that have ended: whether the task can send no more updates, and when it ended.
+    /// The tasks that have ended, sorted by whether they can send no more updates (those come last), and then by when they ended.
     pub ended: BTreeSet<(bool, Instant, TaskKey)>,
-    /// When the next KILL of each task is due.
+    /// The tasks that are to be ended, sorted by when the next KILL of each is due.
     pub kills: BTreeSet<(Instant, TaskKey)>,
-    /// The constraints for workers. `occupancy` has the workers that they count.
+    /// The constraints for workers. `occupancy` has, for each of them, the number of workers for each value of its field.
     constraints: Vec<Constraint>,
     pub occupancy: Occupancy,
 }
@@ -163,7 +163,7 @@ impl Index {
         }
     }
 
-    /// Records that no task holds these offers any more.
+    /// Records that these offers are not reserved for a task any more.
     pub fn release(&mut self, offers: &[String]) {
         for offer in offers {
             self.held_for.remove(offer);

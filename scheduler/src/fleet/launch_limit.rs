@@ -8,9 +8,10 @@ use mesos::v1::{TaskState, task_status};
 /// A limit on launches. Without a limit, as many tasks are launched as resources allow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LaunchLimit {
-    /// Maximum number of launches in progress: these are being persisted, or were sent and have no known outcome.
+    /// Maximum number of launches in progress. A launch is in progress while it is being persisted, and after it was sent until
+    /// its outcome is known.
     pub allowed: u64,
-    /// How many launches in progress have been sent.
+    /// How many of the launches in progress were sent. The others are being persisted.
     pub sent: u64,
     /// Nothing is launched before this time.
     pub not_before: Option<Instant>,
@@ -21,9 +22,9 @@ pub struct LaunchLimit {
 /// How a launch failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaunchFailure {
-    /// Mesos' state.
+    /// The state that Mesos reported for the task whose launch failed.
     pub state: TaskState,
-    /// Mesos' reason.
+    /// The reason that Mesos gave for this state, if any.
     pub reason: Option<task_status::Reason>,
     /// The executor's exit status, as wait(2) returns it, if it is known.
     pub status: Option<i32>,
@@ -40,7 +41,7 @@ impl LaunchFailure {
 /// A failure that agents have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommonFailure {
-    /// How launches fail.
+    /// The state, reason and exit status that the failed launches have in common.
     pub failure: LaunchFailure,
     /// How many launches failed like this.
     pub launches: u64,

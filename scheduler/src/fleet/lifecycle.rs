@@ -9,54 +9,55 @@ use crate::offers::PlannedTask;
 /// The stage that a task has reached.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Lifecycle {
-    /// Its launch is being persisted; the offers are held.
+    /// The task's launch is being persisted, so it is not sent yet, and its offers are neither accepted nor declined.
     Persisting(Box<PlannedLaunch>),
-    /// Its launch was cancelled while it was being persisted.
+    /// The task's launch was cancelled while it was being persisted.
     Cancelled {
-        /// The ids of the offers that are still held for the task.
+        /// The ids of the offers that are still reserved for the task, neither accepted nor declined.
         offers: Vec<String>,
         /// See [`PlannedLaunch::with`].
         with: Option<Vec<String>>,
     },
-    /// The launch was sent by this run of the scheduler or an earlier one. There is no update yet.
+    /// The task's launch was sent by this run of the scheduler or an earlier one. Mesos has sent no update of the task yet.
     Launched {
-        /// When the launch was sent, or when this run began.
+        /// When the launch was sent; if an earlier run of the scheduler sent it, when this run began.
         at: Instant,
     },
     /// According to Mesos, the task is on its agent, or the agent is unreachable.
     Reported {
-        /// Mesos' state.
+        /// The last state that Mesos reported.
         state: TaskState,
         /// When the task entered this state.
         since: Instant,
-        /// When the launch was sent, or when this run began.
+        /// When the launch was sent; if an earlier run of the scheduler sent it, when this run began.
         launched: Instant,
     },
     /// According to Mesos, the task has ended. It may reappear unless the state is final.
     Ended {
-        /// Mesos' state.
+        /// The state in which the task ended, according to Mesos.
         state: TaskState,
         /// When the task entered this state.
         since: Instant,
-        /// When the launch was sent, or when this run began; `None` if the task had ended before.
+        /// When the launch was sent; if an earlier run of the scheduler sent it, when this run began; `None` if the task had
+        /// ended before this run.
         launched: Option<Instant>,
     },
 }
 
 /// A launch that is being persisted. All launches on the offers of one agent are sent in one call, once the last of them is on
-/// disk. This last launch holds the offers.
+/// disk. Until then the offers are reserved for this last launch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedLaunch {
-    /// The resources for the task.
+    /// The agent, the offers and the resources that were chosen for the task.
     pub planned: PlannedTask,
-    /// The ids of the other tasks of the call; `None` if another task holds the offers.
+    /// The ids of the other tasks that the same call launches; `None` if the offers are reserved for another task of that call.
     pub with: Option<Vec<String>>,
 }
 
 /// Whether a worker counts against `--max-workers`, `--max-cpus` and constraints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slot {
-    /// The worker counts.
+    /// The worker counts, so that no other worker takes its slot.
     Held,
     /// The worker was unreachable when this run of the scheduler began. It counts, but another worker may already have taken its
     /// slot.
@@ -68,9 +69,9 @@ pub enum Slot {
 /// The state and the slot of a task before an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StateChange {
-    /// Mesos' state.
+    /// The last state that Mesos had reported before the update; `None` if there was none.
     pub before: Option<TaskState>,
-    /// The task's slot.
+    /// The task's slot before the update.
     pub slot: Slot,
 }
 

@@ -14,13 +14,15 @@ use crate::task_id::TaskKind;
 /// Minimum time for which a live message counts as recent, see [`Task::freshness`].
 pub const LIVE: Duration = Duration::from_secs(20);
 
-/// How many intervals may pass without a live message before a task counts as silent, since single messages may be lost.
+/// A task counts as silent when this many of its live intervals have passed without a live message, since single messages may be
+/// lost.
 pub const INTERVALS_WAITED: u32 = 3;
 
-/// The first and the longest time between two KILLs of one task.
+/// KILL is repeated until the task has ended: the time between the first two KILLs, and the longest time between two.
 const KILL_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 
-/// After this many KILLs, the agent is asked to shut the executor down. Until then the task has time for a last report.
+/// If a task has not ended after this many KILLs, the agent is asked to shut its executor down. Until then the task has time for
+/// a last report.
 const KILLS_BEFORE_SHUTDOWN: u32 = 2;
 
 /// The health that a task reports.
@@ -35,7 +37,7 @@ pub struct Health {
 /// A worker's part of the sum of hashrates.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hashrate {
-    /// Hashes per 1,000 s.
+    /// The worker's hashrate in hashes per 1,000 s.
     pub millihashes: u64,
     /// The step of the worker's hashrate per CPU, see [`Hashrates`](super::hashrates::Hashrates).
     pub step: i32,
@@ -76,32 +78,32 @@ impl Kill {
 /// A task that was or will be launched. The fleet hands out shared references only, so only the fleet changes tasks.
 #[derive(Clone, Debug)]
 pub struct Task {
-    /// The id, shared with indexes.
+    /// The id of the task. The indexes of the fleet point to the same allocation.
     id: Arc<str>,
     /// The task's record.
     pub record: TaskRecord,
     /// The stage that the task has reached.
     pub lifecycle: Lifecycle,
-    /// When the task first ran, or when this run of the scheduler found it running.
+    /// When the task first ran; if an earlier run of the scheduler launched it, when this run found it running.
     pub running_since: Option<Instant>,
     /// The last health that the task reported.
     pub health: Option<Health>,
     /// When the last live message was received, or when the scheduler began to expect the next one after an interruption; `None`
     /// if no live message is expected.
     pub silent_since: Option<Instant>,
-    /// The version of the wire format of the task's last report.
+    /// The version of the wire format in which the task's last report was written; `None` before a report.
     pub version: Option<u32>,
     /// The intervals of its live messages and reports, as the task reports them or, if it does not, as its specification contains
     /// them.
     pub intervals: Option<Intervals>,
-    /// Whether the task reports its intervals. Only such a task can be sent new intervals.
+    /// Whether the task's live messages state its intervals. Only such a task can be sent new intervals.
     pub tells_intervals: bool,
     /// Whether the task counts against limits and constraints, if it is a worker.
     pub slot: Slot,
-    /// Until when the scheduler waits for the first live message of a server of an earlier run. This message reports how many
-    /// workers the server admits.
+    /// The scheduler waits until then for the first live message of a server that an earlier run launched: only this message says
+    /// how many workers the server admits.
     pub first_live_due: Option<Instant>,
-    /// The uuid of an update that is being persisted.
+    /// The uuid of the task's update that is being persisted; otherwise `None`.
     pub pending_uuid: Option<Vec<u8>>,
     /// The last live message, and when it was received.
     pub live: Option<(Instant, Live)>,
@@ -250,7 +252,7 @@ impl Task {
         }
     }
 
-    /// The ids of the offers that are held for the task.
+    /// The ids of the offers that are reserved for the task, neither accepted nor declined yet.
     pub fn held_offers(&self) -> &[String] {
         match &self.lifecycle {
             Lifecycle::Persisting(launch) => &launch.planned.offers,
@@ -267,7 +269,7 @@ impl Task {
         }
     }
 
-    /// The other tasks of the call that is to launch this one; `None` if another task holds the offers.
+    /// The other tasks of the call that is to launch this one; `None` if the offers are reserved for another one.
     pub fn launched_with(&self) -> Option<&[String]> {
         match &self.lifecycle {
             Lifecycle::Persisting(launch) => launch.with.as_deref(),

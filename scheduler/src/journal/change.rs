@@ -25,9 +25,9 @@ pub enum Change {
     Status(StatusRecord),
     /// A worker is assigned to another server.
     Assign {
-        /// The worker.
+        /// The worker's task id.
         task: String,
-        /// The server.
+        /// The task id of the worker's new server.
         server: String,
     },
     /// A server task has ended. Its accounts of miners that are not our tasks are aggregated into one, except for the first
@@ -50,13 +50,13 @@ pub struct StatusRecord {
     pub task: String,
     /// Whether the task is a server or a worker.
     pub kind: TaskKind,
-    /// The state, if this program knows it.
+    /// The state in the update; `None` if this program does not know it.
     pub state: Option<TaskState>,
-    /// Mesos' name of the reason, if any.
+    /// Mesos' name of the reason in the update, if any.
     pub reason: Option<String>,
     /// Whether this is the task's own last update, rather than one that the master generated.
     pub last: bool,
-    /// The message of Mesos or of the executor, for people.
+    /// The message of Mesos or of the executor in the update, for people.
     pub message: Option<String>,
     /// The report of the task, if the update has one.
     pub report: Option<Report>,

@@ -12,20 +12,20 @@ use task::{Report, Totals};
 use super::sums::{LedgerLine, LedgerSum, TotalsSum, capped};
 use crate::task_id::TaskKind;
 
-/// Maximum number of miners that are not our tasks and keep an account of their own after their server task has ended. A limit is
+/// When a server task has ended, at most this many of its miners that are not our tasks keep an account of their own. A limit is
 /// needed, since anyone who can reach the Stratum port can choose any number of names.
 pub const UNTRACKED_MINERS: usize = 100;
-/// The name of the account with the sum of all other miners. The pool server uses the same name.
+/// The miners beyond [`UNTRACKED_MINERS`] have one account under this name, with their sum. The pool server uses the same name.
 pub const OTHERS: &str = "(others)";
 
 /// One reporter's account of one worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
-    /// Sequence number of the report with these totals.
+    /// The sequence number of the report from which this entry comes.
     pub sequence: u64,
-    /// Sums since the start of the reporting task.
+    /// What the reporting task has counted for the worker since the reporting task started.
     pub totals: Totals,
-    /// How many rows of single shares the reporter left out.
+    /// How many single shares of the worker the reporter left out of its reports, so that they have no row.
     pub rows_omitted: u64,
 }
 
@@ -39,13 +39,13 @@ impl Entry {
 /// An account with the names of the reporting task and of the worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Account<'a> {
-    /// The task that reports.
+    /// The id of the task that reports.
     pub reporter: &'a str,
-    /// The kind of that task.
+    /// Whether the reporting task is a server or a worker.
     pub kind: TaskKind,
-    /// The worker that the account is about.
+    /// The name of the worker whose work is counted.
     pub worker: &'a str,
-    /// The content of the account.
+    /// What the reporting task has counted for this worker.
     pub entry: Entry,
 }
 
@@ -101,11 +101,11 @@ pub struct AggregatedWorker {
 /// All accounts of one framework.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    /// The accounts by worker. A worker reports under its own task id.
+    /// Worker name → its accounts. A worker that is our task reports about itself under its own task id.
     workers: BTreeMap<Arc<str>, WorkerAccounts>,
-    /// For each reporting task, the workers that it reports about, other than itself.
+    /// Id of a reporting task → the workers that it reports about, other than itself.
     reported: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
-    /// The sums of the aggregated accounts, and their blocks.
+    /// The sums of those accounts that were aggregated, and their blocks.
     aggregated: LedgerSum,
     aggregated_blocks: u128,
     /// The sums of all accounts, aggregated or not, and their blocks.

@@ -30,7 +30,7 @@ pub struct RecoveredState {
     pub peak_workers: u64,
     /// The agents on which nothing is to be launched.
     pub avoided: Vec<AvoidedAgent>,
-    /// The key for the fingerprints of specifications. A store always sets it.
+    /// The key for the fingerprints of task specifications. A store always sets it.
     pub specification_key: Option<SpecificationKey>,
 }
 
@@ -53,11 +53,11 @@ impl RecoveredState {
 /// What is kept of tasks that ended long ago.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RetiredTasks {
-    /// The tasks whose last update is recorded.
+    /// The numbers of the retired tasks whose own last update is recorded, so that any further update is a repetition.
     pub done: TaskNumberSet,
-    /// The retired tasks whose last update is not recorded.
+    /// The numbers of the retired tasks whose own last update is not recorded, so that it may still be received.
     pub lost: TaskNumberSet,
-    /// How many tasks ended in each state.
+    /// How many of the retired tasks ended in each state.
     pub states: BTreeMap<TaskState, u64>,
 }
 
@@ -93,7 +93,8 @@ pub struct FrameworkRecord {
     pub id: String,
     /// When the framework first subscribed, milliseconds since the Unix epoch.
     pub started_ms: u64,
-    /// When the scheduler learned that the master had removed it, milliseconds since the Unix epoch.
+    /// When the scheduler learned that the master had removed the framework, milliseconds since the Unix epoch; `None` for one
+    /// that was not removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed_ms: Option<u64>,
 }

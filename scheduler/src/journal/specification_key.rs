@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-/// The size of a SHA-256 block in bytes.
+/// The block size of SHA-256 in bytes. HMAC pads its key with zeros to this size.
 const BLOCK: usize = 64;
 
 /// A random key, which is generated once and kept with the records. Without the key, nobody can test guesses of a specification

@@ -10,7 +10,7 @@ use task::Totals;
 /// The totals of one worker or of several, as workers and as pool servers count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LedgerLine {
-    /// The totals as workers count.
+    /// The totals as the workers themselves count.
     pub worker: Totals,
     /// The totals as the pool servers count. A worker of several servers has the sum of their accounts.
     pub pool: Totals,
@@ -29,7 +29,7 @@ impl LedgerLine {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct WideSum {
     low: u128,
-    /// How many times `low` has overflowed.
+    /// How many times `low` has overflowed: the sum is `high` × 2^128 + `low`.
     high: u64,
 }
 

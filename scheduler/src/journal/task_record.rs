@@ -11,7 +11,7 @@ use crate::task_id::TaskKind;
 pub struct TaskRecord {
     /// `miner-server-N` or `miner-worker-N`; also the executor's id and the worker's Stratum user name.
     pub id: String,
-    /// The kind of the task.
+    /// Whether the task is a server or a worker.
     pub kind: TaskKind,
     /// The id of the agent.
     pub agent: String,
@@ -19,11 +19,11 @@ pub struct TaskRecord {
     pub host: String,
     /// The agent's URL, if its offer had one.
     pub agent_url: Option<String>,
-    /// For a worker: the server or pool that it works for.
+    /// For a worker: the server task or external pool at which it mines.
     pub assignment: Option<Assignment>,
     /// Whether a scheduler with these records launched the task.
     pub origin: Origin,
-    /// For a server: the address at which it will listen.
+    /// For a server: the host and the ports at which it will listen.
     pub address: Option<ServerAddress>,
     /// The agent's attributes, which constraints check.
     pub attributes: Attributes,
@@ -31,8 +31,8 @@ pub struct TaskRecord {
     pub state: Option<TaskState>,
     /// Whether the task's own last update is recorded. Later updates can only repeat it.
     pub closed: bool,
-    /// A keyed fingerprint of its specification. `None` comes from an earlier version without fingerprints, and matches any
-    /// fingerprint.
+    /// A keyed fingerprint of the task's specification. `None` comes from an earlier version without fingerprints, and matches
+    /// any fingerprint.
     pub specification: Option<String>,
 }
 

@@ -6,9 +6,9 @@ use mesos::v1::{Offer, Resource};
 use super::{DeclineReason, Demand, PlanContext, PlannedTask, WORKER_MEM};
 use crate::constraints::Place;
 
-/// The executor's part of a task's CPU, thousandths: Mesos' minimum.
+/// The part of a task's CPU that goes to its executor, in thousandths of a CPU: the minimum that Mesos allows.
 const EXECUTOR_CPUS_MILLI: u64 = 10;
-/// The executor's part of a task's memory, MB: Mesos' minimum.
+/// The part of a task's memory that goes to its executor, in MB: the minimum that Mesos allows.
 const EXECUTOR_MEM: u64 = 32;
 
 /// The resources of one task.

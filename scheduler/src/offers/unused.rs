@@ -21,35 +21,35 @@ pub struct UnusedAgent {
 pub enum DeclineReason {
     /// The resources are not enough for a server.
     NoServer {
-        /// CPU that a server needs.
+        /// The CPU that a server needs, in thousandths of a CPU.
         needed: u64,
-        /// Memory that a server needs.
+        /// The memory that a server needs, in MB.
         needed_mem: u64,
-        /// The CPU that is offered.
+        /// The CPU that the agent offers, in thousandths of a CPU.
         cpus_milli: u64,
-        /// The memory that is offered.
+        /// The memory that the agent offers, in MB.
         mem: u64,
-        /// The number of ports that are offered.
+        /// The number of ports that the agent offers.
         ports: u64,
     },
     /// The resources are not enough for a worker.
     NoWorker {
-        /// Minimum CPU for a worker.
+        /// The CPU that a worker needs at least, in thousandths of a CPU.
         needed: u64,
-        /// The CPU that is offered.
+        /// The CPU that the agent offers, in thousandths of a CPU.
         cpus_milli: u64,
-        /// Whether the CPU must be revocable.
+        /// Whether workers may take only revocable CPU.
         revocable: bool,
-        /// CPU that is not to be used (`--reserve-cpus`).
+        /// The part of the offered CPU that workers must leave unused (`--reserve-cpus`), in thousandths of a CPU.
         reserved: u64,
-        /// The memory that is offered.
+        /// The memory that the agent offers, in MB.
         mem: u64,
     },
-    /// A constraint, given in its original text, is not met.
+    /// The agent does not meet a constraint for the wanted tasks. The constraint is given in its original text.
     Constraint(Demand, String),
-    /// Tasks have failed on the agent. Nothing is launched on it for this time.
+    /// Tasks have failed on the agent, so nothing is launched on it for this time.
     Paused(Duration),
-    /// The machine becomes unavailable after this time.
+    /// The agent's machine becomes unavailable after this time because of maintenance.
     Leaving(Duration),
 }
 

@@ -19,9 +19,10 @@ use crate::fleet::{LaunchFailure, Task};
 use crate::task_info::Delivery;
 use crate::user_notice::UserNotice;
 
-/// A launch has succeeded when its task has run for this long.
+/// A launch counts as successful only when its task has run for this long.
 const SUCCESS: Duration = Duration::from_secs(10);
-/// Other launches wait for the outcome of a launch for at most this long. Agents give executors a minute to start.
+/// While launches are limited, further launches wait for the outcome of a launch for at most this long after it was sent. Agents
+/// give executors a minute to start.
 const OUTCOME: Duration = Duration::from_secs(90);
 
 /// The policy.
@@ -29,8 +30,8 @@ const OUTCOME: Duration = Duration::from_secs(90);
 pub(super) struct CommonFailures {
     limiter: LaunchLimiter,
     open: OpenLaunches,
-    /// Times of checks of launches, earliest first: after the launch was sent (`launched`), and after its task began to run
-    /// (`running`).
+    /// The launches to check, each with the time of its check, earliest first: in `launched`, for whether the task runs at last;
+    /// in `running`, for whether it still runs.
     launched: VecDeque<(Instant, String)>,
     running: VecDeque<(Instant, String)>,
 }

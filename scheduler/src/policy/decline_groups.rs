@@ -13,11 +13,13 @@ use rand::rngs::StdRng;
 use crate::event::Call;
 use crate::offers::Decline;
 
-/// The number of offers per group, unless that would make too many groups.
+/// Offers to decline are split into groups of this many, with one DECLINE call each, unless that would make more than `GROUPS`
+/// groups.
 const GROUP: usize = 64;
-/// Maximum number of groups. Each group takes one call.
+/// Offers that are declined for the same average time are split into at most this many groups, since each group takes one DECLINE
+/// call.
 const GROUPS: usize = 16;
-/// The range of filter durations, relative to the middle.
+/// The filter durations of the groups are spread over this range, given as multiples of the average duration.
 const SPREAD: Range<f64> = 0.75..1.25;
 
 /// The calls that decline these offers. There is one call per filter duration, except that offers declined for `middle` are split

@@ -46,16 +46,16 @@ pub enum PolicyEvent {
     Launched(String),
     /// The master has answered all calls that were decided before a certain instant.
     CallsAnswered {
-        /// The instant.
+        /// All calls that were decided before this instant are answered.
         decided_before: Instant,
     },
     /// A status update of a task was received. It is not on disk yet.
     UpdateReceived(String),
     /// An update that is on disk says that a task has not ended.
     Alive {
-        /// The task.
+        /// The task's id.
         task: String,
-        /// Mesos' state.
+        /// The state in the update.
         state: TaskState,
         /// The task's state and slot before the update.
         change: StateChange,
@@ -64,9 +64,9 @@ pub enum PolicyEvent {
     Ended(TaskEnd),
     /// An update is on disk and was applied.
     UpdatePersisted {
-        /// The task.
+        /// The task's id.
         task: String,
-        /// The agent.
+        /// The id of the task's agent.
         agent: String,
         /// The update's uuid, if the update is to be acknowledged.
         uuid: Option<Vec<u8>>,
@@ -75,7 +75,7 @@ pub enum PolicyEvent {
     },
     /// A task's health has changed.
     Health {
-        /// The task.
+        /// The task's id.
         task: String,
         /// Whether the task is healthy.
         healthy: bool,
@@ -86,7 +86,7 @@ pub enum PolicyEvent {
     },
     /// An executor sent a live message.
     LiveMessage {
-        /// The task.
+        /// The task's id.
         task: String,
         /// Whether this is the task's first live message.
         first: bool,

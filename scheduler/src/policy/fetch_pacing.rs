@@ -15,25 +15,29 @@ use crate::artifact::DownloadStats;
 /// A fetch should take at most this long: a third of the time that Mesos' agents allow an executor from its launch until it
 /// registers (`--executor_registration_timeout`, a minute by default).
 const FETCH_WITHIN: Duration = Duration::from_secs(20);
-/// After this time a fetch no longer counts: it has timed out on the agent, or the executor is about to register.
+/// This long after its launch, an agent no longer counts as fetching: its fetch has timed out, or its executor is about to
+/// register.
 const REGISTRATION: Duration = Duration::from_secs(60);
 /// Maximum number of agents that fetch at the same time before the first measurement. At 100 Mbit/s the last of them is done
 /// after 53 s.
 const FIRST: f64 = 64.0;
-/// The number of agents that may always fetch at the same time, however slow the link is.
+/// So many agents may always fetch at the same time, however slow the link is.
 const LEAST: u64 = 2;
-/// The assumed rate before the first measurement, in agents per second. It is high: waiting agents should be offered again too
-/// early rather than too late.
+/// Until the first measurement, the turns of waiting agents are planned as if this many agents could fetch per second. The number
+/// is high: waiting agents should be offered again too early rather than too late.
 const ASSUMED: f64 = 64.0;
-/// Waiting agents are offered again faster than the rate by this factor, so that there are offers when the rate grows.
+/// Agents that wait for their turn to fetch are offered again this many times as fast as agents can fetch, so that there are
+/// offers when the rate grows.
 const EARLY: f64 = 2.0;
-/// Offers are declined for at most this long: by then the rate may be higher, or an earlier agent may be gone.
+/// The offers of a waiting agent are declined for at most this long, even if its turn to fetch comes later: by then the rate may
+/// be higher, or an earlier agent may be gone.
 const LONGEST: Duration = Duration::from_secs(120);
-/// An agent stops waiting if its resources are not offered again within this time after its turn.
+/// An agent no longer counts as waiting to fetch if its resources are not offered again within this time after its turn.
 const ABSENT: Duration = Duration::from_secs(300);
-/// The first and the longest time between two REVIVEs that are sent because fewer agents fetch than the limit allows.
+/// While agents wait although far fewer agents fetch than the limit allows, REVIVE asks for their offers: the first and the
+/// longest time between two such REVIVEs.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
-/// The time between two measurements of how many agents have started a task.
+/// Minimum time between two measurements of how many agents start a task per second.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// A hash of an agent's id, to save memory. With 50,000 agents the probability of a collision is one in ten billion, and the only
@@ -43,23 +47,23 @@ type Agent = u64;
 /// Which agents have the executor, which fetch it, and which wait.
 #[derive(Debug)]
 pub(super) struct FetchPacing {
-    /// Whether agents fetch from this scheduler at all.
+    /// Whether agents fetch the executor from this scheduler at all. If not, no agent waits.
     on: bool,
     hasher: RandomState,
     have: HashSet<Agent>,
-    /// The agents that fetch, each with the time when its fetch began.
+    /// The agents that fetch the executor now, each with the time when its fetch began.
     fetching: HashMap<Agent, Instant>,
     begun: VecDeque<(Instant, Agent)>,
-    /// The turn of each waiting agent.
+    /// The agents that wait, each with the time when its turn to fetch comes.
     waiting: HashMap<Agent, Instant>,
     turns: VecDeque<(Instant, Agent)>,
-    /// The number of agents that can fetch the executor per second.
+    /// How many agents can fetch the executor per second, as estimated from the measurements so far.
     rate: f64,
     measured: bool,
     starts: Starts,
-    /// When REVIVE is due while agents wait.
+    /// While agents wait: the time after which REVIVE may ask for their offers.
     ask_at: Option<Instant>,
-    /// The time between that REVIVE and the next one.
+    /// The pause that ends at `ask_at`. Each such REVIVE doubles the next pause.
     ask_pause: Duration,
 }
 
@@ -68,7 +72,7 @@ pub(super) struct FetchPacing {
 struct Starts {
     since: Option<Instant>,
     agents: u32,
-    /// The sum of the times from launch to start.
+    /// The sum, over these agents, of the time from the launch until the task started.
     took: Duration,
 }
 
@@ -173,7 +177,7 @@ impl FetchPacing {
     /// Uses a measurement of the artifact server.
     pub fn measure(&mut self, fetching: &DownloadStats) {
         let sample = fetching.per_second;
-        // While few agents fetch, the server sends little, whatever the bandwidth.
+        // While few agents fetch, a low sample does not mean a slow link, so it does not lower the rate.
         let limits = self.outstanding() * 2 >= self.most();
         if !self.grow(sample) && limits {
             self.rate = (self.rate + (sample - self.rate) / 4.0).max(0.01);

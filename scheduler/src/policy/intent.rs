@@ -15,13 +15,14 @@ pub enum Intent {
     Call(Call),
     /// Tell the user.
     Notify(UserNotice),
-    /// Persist launches on the offers of one agent. The last task in the list holds the offers.
+    /// Persist launches on the offers of one agent. The offers are reserved for the last task in the list until the launches are
+    /// sent.
     PersistLaunches(Vec<PlannedTask>),
     /// Send launches that are on disk, all in one call.
     SendLaunches {
-        /// The id of the task that holds the offers.
+        /// The id of the task for which the offers are reserved until the launches are sent: the last one in `PersistLaunches`.
         holder: String,
-        /// The ids of the tasks.
+        /// The ids of the tasks to launch.
         tasks: Vec<String>,
         /// Mesos' `refuse_seconds` for the unused resources of the offers.
         refuse: Duration,
@@ -44,16 +45,16 @@ pub enum Intent {
     DrainServer(String),
     /// Record that a worker mines at another server.
     Assign {
-        /// The worker.
+        /// The worker's task id.
         worker: String,
-        /// The server.
+        /// The task id of the worker's new server.
         server: String,
     },
     /// Pause the agent on which a task has failed.
     PauseAgent {
-        /// The task.
+        /// The id of the failed task.
         task: String,
-        /// The reason, for display.
+        /// Why the task failed, for display.
         why: String,
         /// Whether other agents have this failure in common. Then the failure is only counted, since launches are limited
         /// already.
@@ -63,16 +64,16 @@ pub enum Intent {
     LimitLaunches(Option<Box<LaunchLimit>>),
     /// Set or clear an agent's maintenance window.
     SetWindow {
-        /// The agent.
+        /// The agent's id.
         agent: String,
-        /// `None` if no maintenance is planned.
+        /// The agent's maintenance window; `None` if no maintenance is planned.
         window: Option<MaintenanceWindow>,
     },
-    /// Set whether an agent's offers are declined until its resources can be offered together.
+    /// Set whether an agent's offers are declined while its workers are merged, until their resources can be offered together.
     HoldOffers {
-        /// The agent.
+        /// The agent's id.
         agent: String,
-        /// Whether the offers are declined.
+        /// Whether the agent's offers are declined.
         held: bool,
     },
     /// Set the live and report intervals of workers.

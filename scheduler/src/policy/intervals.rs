@@ -21,33 +21,36 @@ use crate::event::Call;
 use crate::fleet::Task;
 use crate::user_notice::UserNotice;
 
-/// Intervals are these numbers (the preferred numbers of ISO 3, R10) times a power of ten, in microseconds. So a few workers more
-/// or fewer do not change the interval.
+/// The intervals that workers are told are these numbers (the preferred numbers of ISO 3, R10) times a power of ten, in
+/// microseconds, or the shortest interval that the user allows. So a few workers more or fewer do not change the interval.
 const STEPS: [u64; 10] = [100, 125, 160, 200, 250, 315, 400, 500, 630, 800];
 /// The number of powers of ten by which the steps are multiplied, so that they reach beyond the longest interval of
 /// [`Intervals`], 49.7 days.
 const DECADES: u32 = 11;
-/// The interval becomes longer if workers would send more than this percentage of the wanted messages per second.
+/// Workers are told a longer interval if, with the present one, they would together send more than this percentage of the wanted
+/// messages per second.
 const MOST: u64 = 105;
-/// The interval becomes shorter only if workers would then send at most this percentage of the wanted messages per second.
+/// Workers are told a shorter interval only if, with it, they would together send at most this percentage of the wanted messages
+/// per second.
 const LEAST: u64 = 95;
 /// Intervals become shorter only after there have been fewer workers for this long: workers that end with a lost server are soon
 /// replaced.
 const SHRINK_AFTER: Duration = Duration::from_secs(60);
 
-/// Maximum number of instructions per tick.
+/// Maximum number of workers that are sent new intervals per tick.
 const SENT_AT_ONCE: usize = 100;
-/// Maximum number of workers checked per tick.
+/// Maximum number of tasks per tick that are checked for whether they need to be sent new intervals.
 const CHECKED_AT_ONCE: usize = 1000;
-/// The first and the longest pause between two rounds. An executor confirms within 5 s.
+/// While workers have not confirmed their new intervals, all are checked again and instructed again: the first and the longest
+/// pause between two such rounds. An executor confirms within 5 s.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
 
 /// The policy.
 #[derive(Debug, Default)]
 pub(super) struct WorkerIntervals {
-    /// The intervals of live messages and of reports.
+    /// The intervals of live messages and of reports that workers are to use; `None` until they are first decided.
     intervals: Option<[SizedInterval; 2]>,
-    /// When intervals become shorter, unless the number of workers rises again before.
+    /// When workers are told shorter intervals, unless the number of workers rises again before.
     shrink_at: Option<Instant>,
     round: Round,
 }
@@ -55,13 +58,13 @@ pub(super) struct WorkerIntervals {
 /// The present round of instructions, or the next one.
 #[derive(Debug)]
 struct Round {
-    /// When the round continues; `None` if all workers have confirmed.
+    /// When the next workers of the round are checked; `None` if all workers have confirmed their intervals.
     at: Option<Instant>,
-    /// The last worker that was checked.
+    /// The id of the task that the round checked last; `None` at its beginning.
     after: Option<String>,
-    /// Whether an instruction was sent in this round.
+    /// Whether this round has sent an instruction. Then another round follows, to check whether the worker has confirmed.
     any_sent: bool,
-    /// The pause until the next round.
+    /// The pause after this round until the next one.
     pause: Duration,
 }
 

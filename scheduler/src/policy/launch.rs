@@ -17,31 +17,33 @@ use crate::settings::Settings;
 use crate::task_id::TaskKind;
 use crate::user_notice::UserNotice;
 
-/// How long useless offers are declined, on average. REVIVE ends this time early when offers are wanted again.
+/// How long offers on which nothing can be launched are declined, on average. REVIVE ends this time early when offers are wanted
+/// again.
 const REFUSE: Duration = Duration::from_secs(60);
 
-/// Minimum time between two notices about waiting agents.
+/// The user is told at most this often that agents wait for their turn to fetch the executor.
 const NOTICE_EVERY: Duration = Duration::from_secs(60);
 
-/// The number of servers that are wanted.
+/// The scheduler launches servers until this many are in service.
 const SERVERS: usize = 1;
 
 /// The policy.
 #[derive(Debug)]
 pub(super) struct Launch {
     random: StdRng,
-    /// The demand that was last announced to the master.
+    /// What the master was last told that offers are wanted for, by REVIVE or SUPPRESS, or by a new subscription.
     announced_demand: Demand,
     /// Whether offers were declined because of a constraint that may be met when workers come or go.
     held_back: bool,
-    /// Whether declined offers are wanted again.
+    /// Whether REVIVE is to ask for declined offers: a policy asks for them, workers came or went, or agents that wait could
+    /// fetch.
     offer_again: bool,
     /// Whether offers were declined, or not used up, because no more launches were allowed.
     limited: bool,
     pacing: FetchPacing,
-    /// The present remark about waiting agents.
+    /// The text that the user sees now about agents that wait for their turn to fetch the executor; `None` if no agent waits.
     remark: Option<String>,
-    /// When the user last got the remark as a notice.
+    /// When the user was last notified that agents wait for their turn to fetch the executor.
     notified: Option<Instant>,
 }
 
@@ -173,7 +175,7 @@ impl Launch {
         let Some(known) = view.fleet.get(holder).filter(|task| task.is_unsent()) else { return Vec::new() };
         let holder = holder.to_owned();
         let Some(with) = known.launched_with() else {
-            // The launch that holds the offers is not on disk yet.
+            // The launch for which the offers are reserved is not on disk yet.
             return match known.planned_launch() {
                 Some(_) => Vec::new(),
                 None => self.forget(view, &[known]),

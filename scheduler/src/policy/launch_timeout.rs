@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::DeadlineQueue;
 
-/// After this time without an update, a launch is given up. An agent may need most of this time to find a restarted master.
+/// If a task has no update this long after the master answered its launch, the launch is given up, and another task may take its
+/// place. An agent may need most of this time to find a restarted master.
 const LAUNCH_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The policy.
 #[derive(Debug, Default)]
 pub(super) struct LaunchTimeout {
-    /// Launches whose call the master may not have answered yet, with the time of their decision. A slow master may take minutes
-    /// to answer, which do not count towards the timeout.
+    /// Launches whose call the master may not have answered yet, each with the time when it was decided, and the task. A slow
+    /// master may take minutes to answer, which do not count towards the timeout.
     sent: VecDeque<(Instant, Arc<str>)>,
     due: DeadlineQueue<Arc<str>>,
 }

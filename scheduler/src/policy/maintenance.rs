@@ -12,14 +12,16 @@ use crate::event::{Call, InverseOffer, Unavailability};
 use crate::fleet::{DeadlineQueue, MaintenanceWindow, Task};
 use crate::user_notice::UserNotice;
 
-/// An agent is drained this long before its machine becomes unavailable: its tasks have this time to end and to report.
+/// The tasks on an agent are ended this long before its machine becomes unavailable, so that they have this time to end and to
+/// report.
 const LEAD: Duration = Duration::from_secs(60);
 /// No worker is launched on an agent whose machine becomes unavailable within this time.
 pub(super) const NO_LAUNCH: Duration = Duration::from_secs(300);
 /// No server is launched on an agent whose machine becomes unavailable within this time, which is longer since all workers depend
 /// on the server.
 pub(super) const NO_SERVER: Duration = Duration::from_secs(3600);
-/// How long the workers of a draining server may take to end. They end first, so that the server counts their last shares.
+/// A server that is to leave its agent is ended after its workers, so that it counts their last shares. It waits for the workers
+/// for at most this long.
 const WORKERS_END: Duration = Duration::from_secs(15);
 
 fn window(unavailability: Unavailability, now: Instant) -> MaintenanceWindow {
@@ -58,11 +60,11 @@ impl LastInverseOffers {
 #[derive(Debug, Default)]
 pub(super) struct Maintenance {
     inverse: LastInverseOffers,
-    /// The agents whose tasks are to end.
+    /// The ids of the agents whose tasks are to end, since their machines become unavailable soon.
     drained: BTreeSet<String>,
     /// When to check agents that may have to be drained, or whose maintenance may be over.
     due: DeadlineQueue<String>,
-    /// The draining servers, each with the deadline for the end of its workers.
+    /// The ids of the servers that wait for their workers to end before they are ended, each with the deadline for the workers.
     draining: BTreeMap<String, Instant>,
 }
 

@@ -17,13 +17,14 @@ use crate::fleet::{DeadlineQueue, Task};
 use crate::offers::{DeclineReason, UnusedAgent};
 use crate::user_notice::UserNotice;
 
-/// Workers are merged only after mining for this long.
+/// Workers on one agent are merged into a larger one only when they have mined for this long.
 const SETTLED: Duration = Duration::from_secs(60);
 /// Minimum time between two mergers on one agent.
 const EVERY: Duration = Duration::from_secs(30 * 60);
-/// How long workers may take to end. Their grace period is shorter.
+/// If the workers that are to be merged have not all ended after this time, offers of their agent are used again. Their grace
+/// period is shorter.
 const END: Duration = Duration::from_secs(30);
-/// How long the master may take to gather the resources of the workers that have ended.
+/// After the workers have ended, the master has this time to gather their resources, before REVIVE asks for them.
 const GATHER: Duration = Duration::from_secs(3);
 
 /// How far the merging of an agent's workers has come.
@@ -31,14 +32,14 @@ const GATHER: Duration = Duration::from_secs(3);
 enum MergeInProgress {
     /// The workers are being ended.
     Ending {
-        /// The ids of the workers.
+        /// The ids of the workers that are to be merged.
         workers: Vec<String>,
-        /// The deadline for the end of the workers.
+        /// The time by which these workers must have ended, or the merger is given up.
         until: Instant,
     },
     /// The workers have ended, and the master gathers their resources to offer them together.
     Gathering {
-        /// When REVIVE asks for the resources.
+        /// When the agent's offers are used again, and REVIVE asks for the gathered resources.
         until: Instant,
     },
 }
@@ -56,9 +57,9 @@ impl MergeInProgress {
 #[derive(Debug, Default)]
 pub(super) struct Merge {
     in_progress: BTreeMap<String, MergeInProgress>,
-    /// When the workers of an agent were last merged.
+    /// Agent id → when its workers were last merged, to space mergers by `EVERY`.
     last: BTreeMap<String, Instant>,
-    /// When to check agents again.
+    /// The agents to check for workers that can be merged, each with the time of the check.
     due: DeadlineQueue<String>,
 }
 

@@ -16,25 +16,25 @@ use super::{Intent, Policy, PolicyEvent, View, jitter};
 use crate::event::Call;
 use crate::fleet::{DeadlineQueue, Task};
 
-/// The first and the longest pause between two explicit requests.
+/// The first and the longest pause between two explicit requests: RECONCILE with the tasks whose states are in doubt.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
-/// The time between two implicit requests.
+/// The time between two implicit requests: RECONCILE without tasks, which asks about all.
 const IMPLICIT: Duration = Duration::from_secs(15 * 60);
-/// The master is asked about a task that has had no update this long after its launch.
+/// If a task has had no update this long after its launch, RECONCILE asks the master about it.
 const LAUNCH_DOUBT: Duration = Duration::from_secs(10);
 
 /// The policy.
 #[derive(Debug)]
 pub(super) struct Reconcile {
     random: StdRng,
-    /// The tasks that the master was asked about and that have had no update since.
+    /// The ids of the tasks that RECONCILE asks the master about, until an update of the task is received.
     waiting: BTreeSet<String>,
     backoff: Backoff,
-    /// When the master is asked again about the tasks in `waiting`.
+    /// When RECONCILE asks again about the tasks in `waiting`.
     next: Option<Instant>,
-    /// When the next implicit request is due.
+    /// When the next RECONCILE about all tasks is due.
     implicit: Option<Instant>,
-    /// Launches without an update.
+    /// Launched tasks, each with the time when RECONCILE asks about it if it has had no update by then.
     due: DeadlineQueue<Arc<str>>,
 }
 
@@ -68,7 +68,7 @@ impl Policy for Reconcile {
 }
 
 impl Reconcile {
-    /// Starts over after each subscription.
+    /// After a new subscription, asks about all tasks whose states are in doubt.
     fn begin(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         self.backoff.reset();
         (self.next, self.implicit) = (None, None);

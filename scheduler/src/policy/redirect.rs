@@ -15,18 +15,18 @@ use crate::fleet::Task;
 use crate::task_info::pool_url;
 use crate::user_notice::UserNotice;
 
-/// The time between two messages to one worker.
+/// If a worker that was told to switch to another server has not confirmed, it is told again after this time.
 const SEND_AGAIN: Duration = Duration::from_secs(5);
-/// A worker that has not switched servers after this many messages is replaced.
+/// A worker that has been told to switch servers this many times, and has not, is replaced.
 const MAX_MESSAGES: u32 = 12;
-/// The first version of the wire format whose executors can be redirected.
+/// Executors whose wire format has at least this version can be told to switch to another server.
 pub(super) const REDIRECTED_SINCE: u32 = 2;
 
 /// The messages that redirect a worker to a server.
 #[derive(Clone, Debug)]
 struct Redirect {
     server: String,
-    /// When the last message was sent.
+    /// When the worker was last told to switch to this server.
     at: Instant,
     times: u32,
 }

@@ -7,12 +7,13 @@ use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::Task;
 use crate::task_id::task_number;
 
-/// How long an ended task is kept after its own last update.
+/// How long an ended task stays in the fleet after its own last update, before it retires.
 const KEEP_FINAL: Duration = Duration::from_secs(600);
-/// How long other ended tasks are kept: a lost task may return, and a task whose end only the master has reported may send more
-/// updates. After this time an update is only persisted, and the task is killed if it is alive.
+/// How long an ended task stays in the fleet without its own last update, before it retires: a lost task may return, and a task
+/// whose end only the master has reported may send more updates. After this time an update is only persisted, and the task is
+/// killed if it is alive.
 const KEEP_LOST: Duration = Duration::from_secs(30 * 24 * 3600);
-/// The time between two checks.
+/// The time between two checks for ended tasks that may retire.
 const CHECK_EVERY: Duration = Duration::from_secs(60);
 /// Maximum number of tasks that retire in one change of the store.
 const AT_ONCE: usize = 500;

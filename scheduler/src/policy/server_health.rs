@@ -8,9 +8,10 @@ use super::unreachable::UNREACHABLE;
 use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::Task;
 
-/// A server that does not listen after this time is replaced. The time must be long enough to fetch and start the executor.
+/// A server that still does not run, and so does not listen, this long after its launch is replaced. The time must be long enough
+/// to fetch and start the executor.
 pub const SERVER_START: Duration = Duration::from_secs(180);
-/// A server that runs but provides no work is replaced after this time.
+/// A server that runs but has been unhealthy for this long, so that it provides no work, is replaced.
 pub const ILL_SERVER: Duration = Duration::from_secs(60);
 
 /// The policy.

@@ -10,13 +10,13 @@ use crate::constraints::{Occupancy, TentativeOccupancy, all_allow};
 use crate::fleet::Task;
 use crate::user_notice::UserNotice;
 
-/// A worker is ended if no offer was large enough for a new server for this long.
+/// If workers wait for a server, but no offer was large enough for one for this long, a worker is ended to make room.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The policy.
 #[derive(Debug, Default)]
 pub(super) struct ServerPreemption {
-    /// When workers began to wait for a server, or when one of them was last ended.
+    /// Since when workers wait for a server, or when a worker was last ended to make room for one.
     waiting_since: Option<Instant>,
 }
 

@@ -10,20 +10,21 @@ use crate::event::Call;
 use crate::task_id::TaskKind;
 use crate::user_notice::UserNotice;
 
-/// How long the tasks of one kind may take to end. Mesos' own grace period is shorter.
+/// A shutdown ends all workers and then all servers. It waits at most this long for each of the two. Mesos' own grace period is
+/// shorter.
 const STEP: Duration = Duration::from_secs(15);
-/// How long writing to disk may take in a shutdown without teardown.
+/// A shutdown that leaves the tasks running waits at most this long until all changes are on disk.
 const PERSIST: Duration = Duration::from_secs(5);
 
 /// How far the shutdown has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) enum Shutdown {
-    /// The shutdown has not begun.
+    /// No shutdown has begun.
     #[default]
     No,
     /// The tasks keep running. The shutdown waits until all changes are on disk, or until this deadline.
     Leaving(Instant),
-    /// The tasks of this kind are to end by this deadline.
+    /// The tasks of this kind were told to end. The shutdown waits for them until this deadline.
     Ending(TaskKind, Instant),
     /// Nothing is left to do.
     Done,

@@ -97,13 +97,13 @@ pub(super) fn is_common(view: &View<'_>, ended: &TaskEnd) -> bool {
 /// How a task ended.
 #[derive(Clone, Debug)]
 pub struct TaskEnd {
-    /// The id of the task.
+    /// The id of the task that has ended.
     pub task: String,
-    /// Mesos' state.
+    /// The state in which the task ended.
     pub state: TaskState,
-    /// Mesos' reason.
+    /// The reason that Mesos gave for the end, if any.
     pub reason: Option<task_status::Reason>,
-    /// The message of Mesos or of the executor.
+    /// What Mesos or the executor says about the end, for people.
     pub message: Option<String>,
 }
 

@@ -12,23 +12,24 @@ use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::Task;
 use crate::user_notice::UserNotice;
 
-/// Minimum time between two replacements.
+/// Minimum time between two replacements of workers whose executors cannot be redirected.
 const APART: Duration = Duration::from_secs(60);
-/// The next worker is replaced when the successor of the previous one mines, or after this time.
+/// After such a worker was told to end, the next one is replaced when as many workers run as before, but at the latest after this
+/// time.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The last replacement.
 #[derive(Clone, Copy, Debug)]
 struct Replacement {
     at: Instant,
-    /// The number of workers that ran at that time.
+    /// The number of workers that ran just before the replaced worker was told to end.
     running: usize,
 }
 
 /// The policy.
 #[derive(Debug, Default)]
 pub(super) struct Upgrade {
-    /// The ids of the workers to replace.
+    /// The ids of the workers to replace, since their executors cannot be redirected to another server.
     outdated: BTreeSet<String>,
     last: Option<Replacement>,
 }

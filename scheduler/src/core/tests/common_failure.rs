@@ -16,7 +16,7 @@ enum Fate {
     Ends(TaskState, Option<Reason>),
     /// The task runs, and crashes immediately.
     Crashes,
-    /// The given outcome, after the given time.
+    /// The launch has the given outcome only after the given time.
     After(Duration, &'static Fate),
 }
 
@@ -28,7 +28,7 @@ struct Agents {
     fates: Vec<Fate>,
     refused: BTreeMap<String, Instant>,
     running: BTreeMap<String, String>,
-    /// The outcomes of tasks, and when they happen. Until then, the tasks occupy their agents.
+    /// Outcomes that are still to come: when, the task, its agent, and the outcome. Until then, the task occupies its agent.
     later: Vec<(Instant, String, String, Fate)>,
     suppressed: bool,
     launches: usize,

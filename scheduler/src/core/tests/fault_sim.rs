@@ -15,7 +15,8 @@ use super::*;
 use crate::offers::{Placement, WorkerLimits};
 use crate::task_info::ExternalPool;
 
-/// Longer than all waiting times together: agent pauses, filters, the silence timeout, and a merger.
+/// The simulated cluster must have recovered this long after the last fault. The time is longer than all waiting times together:
+/// agent pauses, filters, the silence timeout, and a merger.
 const RECOVERY: Duration = Duration::from_secs(45 * 60);
 
 impl Cluster {

@@ -115,7 +115,7 @@ fn one_call_launches_only_the_workers_that_are_still_wanted() {
     let mut script = script(Placement { limits, ..Placement::default() });
     script.event(Event::Offers(vec![offer("b", "b", 3.0, 512)]));
     script.clear();
-    // The launch that holds the offers, and another launch, are no longer wanted.
+    // The launch for which the offers are reserved, and another launch, are no longer wanted.
     for unwanted in ["miner-worker-2", "miner-worker-4"] {
         script.state.fleet.want_end(unwanted, script.now);
     }

@@ -25,11 +25,11 @@ struct Real {
 struct Model {
     script: Script,
     tasks: BTreeMap<String, Real>,
-    /// The outstanding offers: agent and CPU.
+    /// Offer id → the agent and the CPU that are offered, for offers that are not accepted, declined or rescinded yet.
     offers: BTreeMap<String, (String, u64)>,
     /// All updates that were sent with a uuid.
     history: Vec<TaskStatus>,
-    /// The tasks that RECONCILE asked for.
+    /// The tasks that the scheduler asked about with RECONCILE, and that the master has not answered for yet.
     asked: Vec<String>,
     next: u64,
 }

@@ -224,7 +224,7 @@ fn silence_does_not_count_while_the_scheduler_was_stopped() {
     assert!(script.killed().contains(&"miner-server-1"), "{:?}", script.notices);
 }
 
-/// The task has no record, and this program does not know its state.
+/// The task has no record, and its state is a number that this program does not know.
 #[test]
 fn an_unrecorded_task_in_an_unknown_state_is_given_up() {
     let mut script = Script::with_workers();

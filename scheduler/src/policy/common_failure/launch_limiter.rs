@@ -15,22 +15,27 @@ use crate::fleet::{CommonFailure, LaunchFailure, LaunchLimit};
 use crate::policy::jitter;
 use crate::user_notice::UserNotice;
 
-/// Maximum number of launches in progress until the first one succeeds.
+/// At the start, until a task has begun to run, at most this many launches are in progress at the same time.
 const FIRST_LAUNCHES: u64 = 4;
-/// A failure is common if it happened on this many agents without a success in between.
+/// If launches failed in the same way on this many agents, without a success in between, the failure counts as one that agents
+/// have in common, and launches are limited.
 const AGENTS: usize = 3;
-/// For launches whose offers had been rescinded, this many calls must fail. The number is higher, since one race can make several
-/// calls fail.
+/// Instead of `AGENTS`, for launches that failed since their offers had been rescinded: this many calls must fail. The number is
+/// higher, since one race can make several calls fail.
 const LOST_RACES: usize = 16;
-/// A failure is not common if more than this many launches are open or have succeeded for each agent on which it happened.
+/// A failure does not count as common if, for each agent on which it happened, more than this many launches are in progress or
+/// have succeeded.
 const GOOD_FOR_EACH_BAD: usize = 4;
-/// The first and the longest pause between two tries.
+/// While launches are tried one at a time because of a common failure: the first and the longest pause between two tries. Each
+/// failed try doubles the pause.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(180));
-/// When more launches than this would be allowed, the limit is lifted.
+/// Each success doubles the number of launches that may be in progress. Above this number, launches are not limited any more.
 const NO_LIMIT: u64 = 1024;
-/// The limit is also lifted this long after a success if no launch has failed since: there may be no more agents to try.
+/// The limit on launches is also lifted this long after a success if no launch has failed since: there may be no more agents to
+/// try.
 const CALM: Duration = Duration::from_secs(60);
-/// Maximum number of kinds of failure that are counted, and of sites per kind.
+/// Maximum number of kinds of failure that are counted (the oldest is forgotten first), and, per kind, of the agents or calls
+/// that are remembered.
 const KINDS: usize = 16;
 const SITES: usize = 16_384;
 
@@ -42,13 +47,13 @@ type FailureSite = (String, Option<Instant>);
 #[derive(Debug)]
 struct FailureKind {
     failure: LaunchFailure,
-    /// The sites of this failure since the last success.
+    /// The agents, or the calls that lost a race, whose launches have failed in this way since the last success.
     sites: BTreeSet<FailureSite>,
     /// The number of different agents in `sites`.
     agents: u64,
     launches: u64,
     why: String,
-    /// Whether the user was told of this failure.
+    /// Whether the user was told that agents have this failure in common.
     announced: bool,
 }
 
@@ -56,12 +61,13 @@ struct FailureKind {
 #[derive(Debug)]
 struct Limit {
     allowed: u64,
-    /// While one launch at a time is tried: when the next launch may begin.
+    /// The time before which no launch may begin, since launches are tried one at a time; `None` otherwise.
     next: Option<Instant>,
     pause: Duration,
     /// The index in `kinds` of the failure that caused the limit; `None` for the initial limit.
     kind: Option<usize>,
-    /// When the limit last became stricter. Failures of launches that were sent earlier are no news.
+    /// When the limit last became stricter. If a launch that was sent earlier fails later, the limit does not become stricter
+    /// again.
     since: Option<Instant>,
     succeeded: Option<Instant>,
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 /// One launch in progress.
 #[derive(Debug)]
 pub struct OpenLaunch {
-    /// When the launch was sent.
+    /// When the call that launches the task was sent.
     pub sent: Instant,
     /// The exit status of the task's executor, as wait(2) gives it, if the executor has terminated.
     pub status: Option<i32>,

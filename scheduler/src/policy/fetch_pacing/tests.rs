@@ -200,7 +200,7 @@ fn the_remark_says_how_many_agents_wait_and_what_helps() {
 struct Cluster {
     pacing: FetchPacing,
     now: Instant,
-    /// When the next offer of each idle agent is due.
+    /// Idle agent → when its resources are offered next.
     offered: BTreeMap<u64, Instant>,
     /// The agents that fetch, in the order of their launches, each with the time of its launch and the missing part of the
     /// executor.

@@ -17,27 +17,28 @@ use rand::rngs::StdRng;
 
 use super::super::*;
 
-/// The interval of executors' live messages.
+/// The interval at which simulated executors send live messages.
 const LIVE: Duration = Duration::from_secs(10);
-/// After this time the tasks of a lost agent are unreachable.
+/// When an agent has been away for this long, the simulated master says that its tasks are unreachable.
 const PINGS: Duration = Duration::from_secs(75);
-/// The interval at which agents repeat updates.
+/// The interval at which simulated agents repeat an update that is not acknowledged.
 const REPEAT: Duration = Duration::from_secs(10);
-/// An offer that is held for longer, although the disk is fast, is a fault of the scheduler.
+/// If the scheduler has neither accepted nor declined an offer after this time, although the disk is fast, that is a fault of the
+/// scheduler.
 const HELD: Duration = Duration::from_secs(5);
 
 /// The outcome of the next launch.
 #[derive(Clone, Copy, Debug)]
 pub enum Fate {
-    /// The offer had been rescinded.
+    /// The master drops the task, since the offer had been rescinded.
     InvalidOffers,
-    /// The agent was disconnected.
+    /// The master drops the task, since the agent was disconnected.
     AgentDisconnected,
-    /// The master refuses the launch.
+    /// The master refuses the task as invalid: TASK_ERROR.
     Invalid,
-    /// The call is lost.
+    /// The call never reaches the master.
     Lost,
-    /// The executor does not start.
+    /// The task reaches its agent, but its executor does not start.
     NoExecutor,
 }
 
@@ -51,7 +52,7 @@ struct Agent {
     id: String,
     cpus: u64,
     mem: u64,
-    /// When the agent disconnected, and whether the master has noticed.
+    /// When the agent disconnected, and whether the master has noticed; `None` while the agent is connected.
     away: Option<(Instant, bool)>,
 }
 
@@ -99,14 +100,15 @@ pub struct Cluster {
     agents: Vec<Agent>,
     tasks: BTreeMap<String, Real>,
     offers: BTreeMap<String, Piece>,
-    /// The offers that were accepted or declined.
+    /// The ids of the offers that the scheduler has accepted or declined.
     answered: BTreeSet<String>,
     filters: Vec<Filter>,
     suppressed: bool,
-    /// Whether calls are lost because the connection is about to break.
+    /// Whether all calls of the scheduler are lost, because its connection is about to break.
     deaf: bool,
     history: Vec<TaskStatus>,
-    /// The tasks in RECONCILE requests that the master could not answer.
+    /// The tasks that the scheduler asked about with RECONCILE without an answer, since their agent was away and the master had
+    /// not noticed.
     unanswered: BTreeSet<String>,
     /// Decides which of several calls arrives first.
     random: StdRng,
