@@ -88,7 +88,7 @@ struct Reporter {
 
 impl Reporter {
     /// Sends changes until the task is stopped.
-    async fn report(mut self, check: HealthCheck) -> Reporter {
+    async fn report(mut self, check: HealthCheck) -> Self {
         // The live message, which contains the number of miners that the server admits, is sent first, because workers are
         // launched as soon as the server runs.
         self.send_live().await;
@@ -99,7 +99,7 @@ impl Reporter {
         tokio::join!(self.send_changes(), checking).0
     }
 
-    async fn send_changes(mut self) -> Reporter {
+    async fn send_changes(mut self) -> Self {
         let mut changes = self.pool.counters();
         let mut reports = every(self.context.spec.intervals.report());
         let mut lives = every(self.context.spec.intervals.live());

@@ -38,7 +38,7 @@ struct Miner {
 }
 
 impl Miner {
-    async fn connect(address: &str, number: usize, password: &str) -> Miner {
+    async fn connect(address: &str, number: usize, password: &str) -> Self {
         let stream = TcpStream::connect(address).await.expect("the pool takes connections");
         stream.set_nodelay(true).expect("a socket");
         let (read, mut write) = stream.into_split();

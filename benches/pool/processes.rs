@@ -32,7 +32,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    pub fn start(options: &[&str]) -> Pool {
+    pub fn start(options: &[&str]) -> Self {
         let data = tempfile::tempdir().expect("a temporary folder");
         let mut command = Command::new(env!("CARGO_BIN_EXE_mesos-miner"));
         command.args(["pool", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path()).args(options);
@@ -85,7 +85,7 @@ pub struct Miners {
 }
 
 impl Miners {
-    pub fn start(arguments: &[&str]) -> Miners {
+    pub fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         command.arg(crate::PLAY_MINERS).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = start(command, 1.min(cpus() - 1)..cpus());

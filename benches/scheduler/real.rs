@@ -37,7 +37,7 @@ struct Forwarded {
 }
 
 /// A scheduler on the simulated or on the real Mesos.
-enum Place<'a> {
+enum MeasuredCluster<'a> {
     Simulated(Box<Run<'a>>),
     Real(Box<Real<'a>>),
 }
@@ -61,16 +61,16 @@ pub fn compare(options: &Options, binary: &Binary, agents: usize) -> Option<[Vec
         ..options.clone()
     };
     let run = Run::new(&alike, binary, agents, Vec::new());
-    let simulated = Place::Simulated(Box::new(run)).measure(&alike, agents, COLUMNS[0]);
+    let simulated = MeasuredCluster::Simulated(Box::new(run)).measure(&alike, agents, COLUMNS[0]);
     let number = u16::try_from(agents).expect("a real Mesos of one process has few agents");
     let more = ["--in-process", &format!("--cpus={CPUS}"), "--mem=512"];
     let mesos = MesosBox::with_options(&command, number, &more);
     let folder = tempfile::tempdir_in(options.dir()).expect("a temporary folder");
-    let real = Place::Real(Box::new(Real { mesos, binary, folder, scheduler: None }));
+    let real = MeasuredCluster::Real(Box::new(Real { mesos, binary, folder, scheduler: None }));
     Some([simulated, real.measure(&alike, agents, COLUMNS[1])])
 }
 
-impl Place<'_> {
+impl MeasuredCluster<'_> {
     fn measure(mut self, options: &Options, agents: usize, column: &str) -> Vec<Row> {
         println!("{column}:");
         self.start(options);
@@ -99,13 +99,13 @@ impl Place<'_> {
 
     fn start(&mut self, options: &Options) {
         match self {
-            Place::Simulated(run) => {
+            MeasuredCluster::Simulated(run) => {
                 run.start_scheduler();
                 let mut cluster = run.master.cluster();
                 cluster.server_comes_up(Instant::now());
                 cluster.be_lively(true, Instant::now());
             }
-            Place::Real(real) => {
+            MeasuredCluster::Real(real) => {
                 let mut more = options.of_scheduler(real.binary, 1);
                 more.extend(["--server-cpus", CPUS, "--min-worker-cpus", CPUS].map(str::to_owned));
                 let state_dir = real.folder.path().join("state");
@@ -118,15 +118,15 @@ impl Place<'_> {
 
     fn end(&mut self, signal: Signal) {
         match self {
-            Place::Simulated(run) => run.end_scheduler(signal),
-            Place::Real(real) => real.scheduler.take().expect("it was started").end(signal),
+            MeasuredCluster::Simulated(run) => run.end_scheduler(signal),
+            MeasuredCluster::Real(real) => real.scheduler.take().expect("it was started").end(signal),
         }
     }
 
     fn scheduler(&self) -> &Scheduler {
         match self {
-            Place::Simulated(run) => run.scheduler(),
-            Place::Real(real) => real.scheduler.as_ref().expect("it was started"),
+            MeasuredCluster::Simulated(run) => run.scheduler(),
+            MeasuredCluster::Real(real) => real.scheduler.as_ref().expect("it was started"),
         }
     }
 
@@ -170,7 +170,7 @@ impl Place<'_> {
 
     /// CPU time of the real Mesos' process, which contains the master and all agents.
     fn of_mesos(&self) -> Option<Duration> {
-        let Place::Real(real) = self else { return None };
+        let MeasuredCluster::Real(real) = self else { return None };
         let parts = std::fs::read(real.mesos.work_folder().join("box.json")).ok()?;
         let parts: Value = serde_json::from_slice(&parts).ok()?;
         Some(process(parts["local"]["pid"].as_u64()?.try_into().ok()?))
@@ -178,12 +178,12 @@ impl Place<'_> {
 
     fn forwarded(&self) -> Forwarded {
         match self {
-            Place::Simulated(run) => {
+            MeasuredCluster::Simulated(run) => {
                 let cluster = run.master.cluster();
                 let counters = cluster.counters();
                 Forwarded { messages: counters.messages as f64, updates: counters.updates as f64 }
             }
-            Place::Real(real) => {
+            MeasuredCluster::Real(real) => {
                 let metrics =
                     http::get_json(real.mesos.master, "/metrics/snapshot").expect("a master answers");
                 let metric = |name: &str| metrics[name].as_f64().expect("a master counts this");

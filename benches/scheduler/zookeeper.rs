@@ -11,20 +11,20 @@ pub const SESSION_ENDS: Duration = Duration::from_secs(12);
 const HEAP: &str = "1g";
 
 /// A running ZooKeeper, and a path in its tree.
-pub struct Place {
+pub struct ZooKeeperServer {
     address: String,
     _server: ZooKeeper,
 }
 
 /// Starts a ZooKeeper. If none is installed, prints a message and returns `None`, or fails if `REQUIRE_PEERS=1`.
-pub fn start() -> Option<Place> {
+pub fn start() -> Option<ZooKeeperServer> {
     let command = peer::mesos()?;
     peer::zookeeper()?;
     let server = ZooKeeper::with_heap(&command, HEAP);
-    Some(Place { address: server.address("bench"), _server: server })
+    Some(ZooKeeperServer { address: server.address("bench"), _server: server })
 }
 
-impl Place {
+impl ZooKeeperServer {
     /// The scheduler's options for this ZooKeeper.
     pub fn options(&self) -> Vec<String> {
         vec!["--zk".to_owned(), self.address.clone()]

@@ -33,23 +33,23 @@ pub struct Figure {
 
 impl Figure {
     /// A figure that depends on the load of the machine.
-    pub fn new(what: &'static str, value: f64, unit: &'static str, bound: Bound, load: Load) -> Figure {
+    pub fn new(what: &'static str, value: f64, unit: &'static str, bound: Bound, load: Load) -> Self {
         Figure { what, value, unit, bound, details: String::new(), others: Some(load.others()), noise: NOISE }
     }
 
     /// A figure that does not depend on the load of the machine.
-    pub fn steady(what: &'static str, value: f64, unit: &'static str, bound: Bound) -> Figure {
+    pub fn steady(what: &'static str, value: f64, unit: &'static str, bound: Bound) -> Self {
         Figure { what, value, unit, bound, details: String::new(), others: None, noise: NOISE }
     }
 
     /// Adds details.
-    pub fn with(mut self, details: String) -> Figure {
+    pub fn with(mut self, details: String) -> Self {
         self.details = details;
         self
     }
 
     /// Sets the fraction of the machine's CPU time that other processes may use; above it the figure is not judged.
-    pub fn refused_above(mut self, noise: f64) -> Figure {
+    pub fn refused_above(mut self, noise: f64) -> Self {
         self.noise = noise;
         self
     }

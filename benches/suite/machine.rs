@@ -159,7 +159,7 @@ pub struct Load {
 
 impl Watch {
     /// Begins to measure. The processes must live until [`Watch::load`] was called.
-    pub fn start(ours: &[u32]) -> Watch {
+    pub fn start(ours: &[u32]) -> Self {
         let ours = ours.iter().map(|pid| (*pid, process(*pid))).collect();
         Watch { ours, everyone: everyone(), since: Instant::now() }
     }
@@ -180,13 +180,13 @@ impl Load {
     }
 
     /// The load for a run that uses only `used` CPUs. Other processes may use the remaining CPUs without disturbing the run.
-    pub fn beside(self, used: f64) -> Load {
+    pub fn beside(self, used: f64) -> Self {
         let free = self.whole.mul_f64(1.0 - (used / cpus() as f64).min(1.0));
         Load { theirs: self.theirs.saturating_sub(free), ..self }
     }
 
     /// The sum of two loads.
-    pub fn and(self, other: Load) -> Load {
+    pub fn and(self, other: Load) -> Self {
         Load {
             ours: self.ours + other.ours,
             theirs: self.theirs + other.theirs,

@@ -39,7 +39,7 @@ struct Options {
 }
 
 impl Options {
-    fn read(measurements: &[Measurement]) -> Result<Options, String> {
+    fn read(measurements: &[Measurement]) -> Result<Self, String> {
         let mut options = Options { check: false, only: Vec::new() };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {

@@ -52,7 +52,7 @@ struct RemotePool {
 }
 
 impl RemotePool {
-    fn start() -> RemotePool {
+    fn start() -> Self {
         let program = std::env::current_exe().expect("this program has a file");
         let mut child = Command::new(program)
             .arg(PLAY_POOL)

@@ -45,7 +45,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    pub fn start() -> Pool {
+    pub fn start() -> Self {
         let mut child =
             binary().args(["pool", "--listen", "127.0.0.1:0"]).spawn().expect("the binary was just built");
         let mut line = String::new();
@@ -90,7 +90,7 @@ pub struct Miner {
 
 impl Miner {
     /// Starts a miner with `threads` threads. The output of shares and statistics is on.
-    pub fn start(address: &str, threads: usize, more: &[&str]) -> Miner {
+    pub fn start(address: &str, threads: usize, more: &[&str]) -> Self {
         let started = Instant::now();
         let mut command = binary();
         command.args(["mine", "--json", "-u", "bench", "-o", address, "-t", &threads.to_string()]).args(more);
@@ -98,7 +98,7 @@ impl Miner {
     }
 
     /// Like [`Miner::start`], but with the backend of this run. Returns once all threads mine.
-    pub fn start_hashing(address: &str, threads: usize) -> Miner {
+    pub fn start_hashing(address: &str, threads: usize) -> Self {
         let miner = Miner::start(address, threads, &["--backend", backend().name()]);
         let all_mine = || {
             let times = machine::mining_threads(miner.id());

@@ -54,7 +54,7 @@ pub fn monotonic() -> u64 {
 
 impl BenchPool {
     /// Starts a pool. Each miner gets a job once it is authorized.
-    pub fn start(difficulty: f64, clean: bool) -> BenchPool {
+    pub fn start(difficulty: f64, clean: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
         let state = Arc::new(Mutex::new(State {

@@ -109,7 +109,7 @@ impl FromStr for NodeUrl {
     type Err = NodeUrlError;
 
     /// Reads an address. Credentials in it are an error, since they would be lost.
-    fn from_str(text: &str) -> Result<NodeUrl, NodeUrlError> {
+    fn from_str(text: &str) -> Result<Self, NodeUrlError> {
         match NodeUrl::parse(text)? {
             (url, None) => Ok(url),
             (_, Some(_)) => Err(NodeUrlError::Credentials { url: hide_credentials(text) }),

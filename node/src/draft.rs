@@ -74,7 +74,7 @@ impl BlockDraft {
     ///
     /// # Errors
     /// If no coinbase fits the plan.
-    pub fn new(template: Arc<Template>, plan: &CoinbasePlan) -> Result<BlockDraft, CoinbaseError> {
+    pub fn new(template: Arc<Template>, plan: &CoinbasePlan) -> Result<Self, CoinbaseError> {
         let coinbase = plan.cut(&template)?;
         Ok(BlockDraft { template, coinbase, extranonce_size: plan.extranonce_size })
     }

@@ -59,7 +59,7 @@ impl HeaderTimes {
         parent_time: Option<u32>,
         now: u32,
         policy: MinDifficultyTime,
-    ) -> HeaderTimes {
+    ) -> Self {
         let now = now.max(template.time);
         let start = now.max(template.min_time);
         let plain =

@@ -41,7 +41,7 @@ pub struct RpcLimits {
 }
 
 impl Default for RpcLimits {
-    fn default() -> RpcLimits {
+    fn default() -> Self {
         RpcLimits { connect: Duration::from_secs(5), call: Duration::from_secs(30), answer: 32 << 20 }
     }
 }
@@ -70,7 +70,7 @@ impl RpcClient {
     ///
     /// # Errors
     /// If the address is not a valid URI, which [`NodeUrl::parse`] rules out except for very unusual hosts.
-    pub fn new(url: NodeUrl, credentials: Credentials, limits: RpcLimits) -> Result<RpcClient, NodeUrlError> {
+    pub fn new(url: NodeUrl, credentials: Credentials, limits: RpcLimits) -> Result<Self, NodeUrlError> {
         let uri = Uri::try_from(url.to_string())
             .map_err(|_| NodeUrlError::Path { path: url.path.clone(), url: url.to_string() })?;
         let mut connector = HttpConnector::new();

@@ -36,7 +36,7 @@ pub enum BlockVerdict {
 
 impl BlockVerdict {
     /// Parses the result of `submitblock` of Bitcoin Core or bcoin.
-    pub fn parse(result: Option<&str>) -> BlockVerdict {
+    pub fn parse(result: Option<&str>) -> Self {
         let Some(text) = result else { return BlockVerdict::Accepted };
         let reason = text.strip_prefix("rejected:").unwrap_or(text).trim();
         match reason {

@@ -120,7 +120,7 @@ impl Template {
     ///
     /// # Errors
     /// If the template cannot be used; see [`TemplateError`].
-    pub fn from_json(result: &str) -> Result<Template, TemplateError> {
+    pub fn from_json(result: &str) -> Result<Self, TemplateError> {
         serde_json::from_str::<wire::Template>(result)?.check()
     }
 
@@ -134,7 +134,7 @@ impl Template {
         (min_time, time): (u32, u32),
         coinbase_value: Amount,
         transactions: Vec<Transaction>,
-    ) -> Template {
+    ) -> Self {
         let identify = |transaction: Transaction| TemplateTransaction {
             txid: transaction.compute_txid(),
             wtxid: transaction.compute_wtxid(),

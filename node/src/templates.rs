@@ -35,7 +35,7 @@ pub struct TemplateTiming {
 }
 
 impl Default for TemplateTiming {
-    fn default() -> TemplateTiming {
+    fn default() -> Self {
         TemplateTiming {
             refresh: Duration::from_secs(30),
             pause: Duration::from_secs(1),
@@ -63,7 +63,7 @@ pub enum TemplateFetchError {
 }
 
 impl From<crate::rpc::RpcError> for TemplateFetchError {
-    fn from(error: crate::rpc::RpcError) -> TemplateFetchError {
+    fn from(error: crate::rpc::RpcError) -> Self {
         TemplateFetchError::Network(error.into())
     }
 }
@@ -84,7 +84,7 @@ impl Nodes {
     ///
     /// # Errors
     /// If there is no node.
-    pub fn new(clients: impl IntoIterator<Item = RpcClient>) -> Result<Nodes, NoNodes> {
+    pub fn new(clients: impl IntoIterator<Item = RpcClient>) -> Result<Self, NoNodes> {
         let clients: Arc<[_]> = clients.into_iter().map(Arc::new).collect();
         if clients.is_empty() { Err(NoNodes) } else { Ok(Nodes { clients }) }
     }

@@ -43,7 +43,7 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(now: Instant) -> Entry {
+    fn new(now: Instant) -> Self {
         let meter = HashrateMeter::new(METER_MEMORY, now);
         let (before, totals) = (Totals::default(), Totals::default());
         Entry { meter, before, totals, rows: Vec::new(), rows_omitted: 0, changed: false, unsaved: false }

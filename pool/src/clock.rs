@@ -15,7 +15,7 @@ pub struct Now {
 
 impl Now {
     /// Reads both clocks.
-    pub fn read() -> Now {
+    pub fn read() -> Self {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now {
             at: Instant::now(),

@@ -76,7 +76,7 @@ impl ArtifactServer {
         folder: &Path,
         address: Option<&str>,
         local: IpAddr,
-    ) -> Result<ArtifactServer, ArtifactError> {
+    ) -> Result<Self, ArtifactError> {
         let (host, bind) = match address {
             Some(address) => parse(address)?,
             None => (local.to_string(), vec![SocketAddr::new(local, 0)]),

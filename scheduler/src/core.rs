@@ -39,6 +39,8 @@ use crate::policy::{Policy, PolicyEvent, View, policies};
 use crate::run_state::RunState;
 use crate::settings::Settings;
 
+/// The time between two ticks. At each tick, the driver does periodic work and redraws the terminal.
+const TICK: Duration = Duration::from_millis(500);
 /// How often [`PolicyEvent::Settled`] is raised at most after one event. Without this limit, a policy that always returns an
 /// intent would block the framework.
 const ROUNDS: usize = 100;
@@ -52,6 +54,8 @@ pub struct State {
     history: History,
     policies: Vec<Box<dyn Policy>>,
     outbox: Outbox,
+    /// The time of the next [`Event::Tick`].
+    next_tick: Instant,
 }
 
 impl State {
@@ -64,6 +68,7 @@ impl State {
             history: History::new(recovered, age, now),
             policies: policies(&settings),
             outbox: Outbox::default(),
+            next_tick: now,
             settings,
         };
         tasks.into_iter().for_each(|record| state.fleet.insert(Task::recovered(record, now)));
@@ -81,6 +86,9 @@ impl State {
 
     /// Handles an event. The effects must be carried out in order.
     pub fn on_event(&mut self, event: Event, now: Instant) -> Vec<Effect> {
+        if matches!(event, Event::Tick) {
+            self.next_tick = now + TICK;
+        }
         let mut transition = self.transition(now);
         transition.on_event(event);
         let policy_events = transition.policy_events;
@@ -88,6 +96,11 @@ impl State {
         let settled = (0..ROUNDS).any(|_| !self.run_policies([PolicyEvent::Settled].into(), now));
         debug_assert!(settled, "a policy wants something again and again");
         self.outbox.take()
+    }
+
+    /// The time at which the next [`Event::Tick`] is due. The policies check their own times at each tick.
+    pub fn next_deadline(&self) -> Instant {
+        self.next_tick
     }
 
     /// The current figures.

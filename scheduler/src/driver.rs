@@ -7,18 +7,16 @@ mod call_queue;
 mod internal_events;
 mod launch_burst;
 mod offer_chunks;
+mod subscription_end;
 mod thread;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::anyhow;
-use logging::error_chain;
 use mesos::backoff::Backoff;
-use mesos::recordio::RecordError;
 use mesos::scheduler::{self, SchedulerClient};
-use mesos::{CallError, Refusal, StreamError, Subscription};
+use mesos::{StreamError, Subscription};
 
 #[cfg(test)]
 pub(crate) use self::call_queue::arrivals;
@@ -26,6 +24,7 @@ use self::call_queue::{CallQueue, QueueEvent};
 pub(crate) use self::internal_events::InternalEvents;
 use self::launch_burst::LaunchBurst;
 use self::offer_chunks::OfferChunks;
+use self::subscription_end::SubscriptionEnd;
 pub(crate) use self::thread::{DriverExit, run_on_own_thread};
 use crate::config::Config;
 use crate::constraints::Constraint;
@@ -43,9 +42,6 @@ use crate::store::Store;
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 /// If a subscription lasted at least this long, the pauses before new attempts to subscribe start with the shortest again.
 const GOOD_SUBSCRIPTION: Duration = Duration::from_secs(10);
-/// After a failed call, the driver waits at most this long for the master's ERROR event, which says why the subscription has
-/// ended.
-const ERROR_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs the state machine through successive subscriptions.
 pub(crate) struct Driver {
@@ -63,16 +59,6 @@ pub(crate) struct Driver {
     pub leadership: Option<Arc<Leadership>>,
     /// The incoming queries about the framework's state, which the driver answers between events.
     pub queries: QueryQueue,
-}
-
-/// Why a subscription, or an attempt to subscribe, ended.
-enum SubscriptionEnd {
-    /// The state machine has finished. The result is an error if the master did not accept all calls.
-    Finished(Result<(), String>),
-    /// The connection was lost, for this reason: subscribe again after a pause.
-    Lost(String),
-    /// The master has removed the framework: subscribe a new one.
-    Removed,
 }
 
 impl Driver {
@@ -140,22 +126,6 @@ impl Driver {
         }
     }
 
-    /// How to continue after a failed SUBSCRIBE.
-    fn on_subscribe_error(&self, error: CallError, ever: bool) -> Result<SubscriptionEnd, RunError> {
-        let master = &self.config.master;
-        // After a successful subscription, this is a Mesos master and its failure is temporary.
-        if !ever && !error.is_transient() {
-            let hint = hint(&error);
-            let what = format!("cannot run a framework on the master at {master}{hint}");
-            return Err(RunError::Failed(anyhow::Error::from(error).context(what)));
-        }
-        if !self.config.retry {
-            let what = format!("giving up on master {master}, because --no-retry is set");
-            return Err(RunError::Failed(anyhow::Error::from(error).context(what)));
-        }
-        Ok(SubscriptionEnd::Lost(error_chain(&error)))
-    }
-
     /// Waits before the next attempt, or until a new master leads. Breaks when the state machine has finished.
     async fn pause(
         &mut self,
@@ -189,7 +159,7 @@ impl Driver {
             let events = tokio::select! {
                 done = &mut work => return Ok(ControlFlow::Continue(done)),
                 why = election::lost(self.leadership.as_deref()) => return Err(RunError::LeadershipLost(why)),
-                events = internal.next(&self.display) => events,
+                events = internal.next(self.state.next_deadline(), &self.display) => events,
                 query = self.queries.next() => {
                     self.queries.answer(query, &self.state);
                     continue;
@@ -245,7 +215,7 @@ impl Driver {
                     self.queries.answer(query, &self.state);
                     continue;
                 }
-                events = internal.next(&self.display) => events,
+                events = internal.next(self.state.next_deadline(), &self.display) => events,
                 () = unanswered.below_burst(), if burst.delays_events(Instant::now()) => Vec::new(),
                 next = subscription.next(), if !burst.delays_events(Instant::now()) => {
                     match self.check_event(next, calls, ever).await? {
@@ -309,59 +279,6 @@ impl Driver {
         Ok(())
     }
 
-    /// How to continue after an error of the event stream.
-    fn on_stream_error(&self, error: StreamError) -> Result<SubscriptionEnd, RunError> {
-        if let StreamError::Record { source: RecordError::TooLong { .. }, .. } = &error {
-            // The master would send the event again in each subscription.
-            let what = "the master sends an event that is too long for this program";
-            return Err(RunError::Failed(anyhow::Error::from(error).context(what)));
-        }
-        Ok(SubscriptionEnd::Lost(error_chain(&error)))
-    }
-
-    /// How to continue after a failed call. If the master has ended the subscription, an ERROR event says why: another scheduler may
-    /// have subscribed with the framework's id. The answer of the call may arrive before that event.
-    async fn on_failed_call(
-        &mut self,
-        subscription: &mut Subscription<scheduler::Event>,
-        why: String,
-    ) -> Result<SubscriptionEnd, RunError> {
-        let error = async {
-            loop {
-                match subscription.next().await {
-                    Ok(Some(scheduler::Event::Error(message))) => return Some(message),
-                    // The master sends the content of other events again after the next subscription.
-                    Ok(Some(_)) => {}
-                    Ok(None) | Err(_) => return None,
-                }
-            }
-        };
-        let error = tokio::time::timeout(ERROR_TIMEOUT, error).await;
-        match error.ok().flatten() {
-            Some(message) => self.on_error_event(&message).await,
-            None => Ok(SubscriptionEnd::Lost(why)),
-        }
-    }
-
-    /// How to continue after ERROR, which is the last event of a subscription.
-    async fn on_error_event(&mut self, message: &str) -> Result<SubscriptionEnd, RunError> {
-        if message.contains("failed over") {
-            if self.leadership.is_some() {
-                election::confirm(self.leadership.as_deref()).await?;
-                let why = "a scheduler that does not lead has subscribed meanwhile";
-                return Ok(SubscriptionEnd::Lost(why.to_owned()));
-            }
-            return Err(RunError::Failed(anyhow!(
-                "another scheduler has subscribed with this framework's id and continues its tasks (the master \
-                 says: {message}); to run standby schedulers, start each with --zk"
-            )));
-        }
-        if message.contains("removed") && self.state.framework().is_some() {
-            return Ok(SubscriptionEnd::Removed);
-        }
-        Err(RunError::Failed(anyhow!("the master refuses the framework: {message}")))
-    }
-
     /// Passes events to the state machine and carries out its effects. Breaks when it has finished.
     fn handle_all(&mut self, events: Vec<Event>, calls: Option<&CallQueue>) -> ControlFlow<()> {
         let mut queued = Queued::default();
@@ -400,13 +317,4 @@ impl Driver {
 struct Queued {
     changes: Vec<(ChangeId, Change)>,
     lines: Vec<String>,
-}
-
-/// The options that probably caused the error.
-fn hint(error: &CallError) -> &'static str {
-    match error {
-        error if error.concerns_credentials() => " (--principal, --secret-file)",
-        CallError::Refused { refusal: Refusal::Forbidden, .. } => " (--principal, --role)",
-        _ => "",
-    }
 }

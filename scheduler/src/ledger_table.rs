@@ -102,7 +102,7 @@ impl LedgerColumn {
 }
 
 impl LedgerRow {
-    fn of(task: &TaskRecord) -> LedgerRow {
+    fn of(task: &TaskRecord) -> Self {
         let state = task.state.map(|state| state.as_str_name().to_owned());
         let foreign_pool = matches!(task.assignment, Some(Assignment::Pool(_)));
         LedgerRow {

@@ -95,7 +95,7 @@ struct Run {
 }
 
 impl Run {
-    fn start(address: impl Into<Masters>, change: impl FnOnce(&mut Config)) -> Run {
+    fn start(address: impl Into<Masters>, change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::new(address, "unused");
         config.executor = ExecutorSource::Provided(Delivery::Path("/opt/mesos-miner".into()));

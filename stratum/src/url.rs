@@ -112,7 +112,7 @@ impl fmt::Display for PoolUrl {
 impl PoolUrl {
     /// The address to which `client.reconnect` redirects us, or `None` if it is in another domain. This check prevents a pool,
     /// or an attacker in its place, from redirecting miners to a foreign pool.
-    pub(crate) fn redirected(&self, reconnect: &Reconnect) -> Option<PoolUrl> {
+    pub(crate) fn redirected(&self, reconnect: &Reconnect) -> Option<Self> {
         let host = match &reconnect.host {
             None => self.address.host.clone(),
             Some(host) => HostPort::parse_host(host)?,

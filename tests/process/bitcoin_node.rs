@@ -35,7 +35,7 @@ pub struct Node {
 }
 
 impl Node {
-    pub fn start() -> Option<Node> {
+    pub fn start() -> Option<Self> {
         let runtime = Runtime::new().expect("threads");
         let bcoin = runtime.block_on(Bcoin::start())?;
         let client = bcoin.client();
@@ -97,7 +97,7 @@ struct Pool {
 }
 
 impl Pool {
-    fn start(node: &Node, payout: &[&str]) -> Pool {
+    fn start(node: &Node, payout: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let password = folder.path().join("password");
         std::fs::write(&password, format!("{}\n", Bcoin::PASSWORD)).expect("a file");

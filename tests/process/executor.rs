@@ -30,11 +30,11 @@ pub struct Harness {
 }
 
 impl Harness {
-    pub fn new() -> Option<Harness> {
+    pub fn new() -> Option<Self> {
         Harness::with_options(&[], true)
     }
 
-    pub fn with_options(options: &[&str], checkpoint: bool) -> Option<Harness> {
+    pub fn with_options(options: &[&str], checkpoint: bool) -> Option<Self> {
         let mesos = MesosBox::with_options(&peer::mesos()?, 1, options);
         let framework = Framework::on(mesos.master, checkpoint);
         let mut process =
@@ -45,7 +45,7 @@ impl Harness {
     }
 
     /// Launches a task, and waits until it runs.
-    pub fn mining(mut self, id: &str) -> Harness {
+    pub fn mining(mut self, id: &str) -> Self {
         let pool = self.pool.clone();
         self.framework.accept(|offer| launch(offer, id, &pool));
         self.framework.until(id, TaskState::TaskRunning);

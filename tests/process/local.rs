@@ -106,7 +106,7 @@ fn no_process_survives_its_kill() {
     let family = local.family();
     local.signal(Signal::KILL);
     local.wait(DEADLINE);
-    local.assert_nothing_left(&family, Duration::from_secs(5));
+    local.assert_nothing_left(&family, DEADLINE);
     // The next run removes the folder of the killed run.
     assert_eq!(left_behind(&local), 1);
     let folder = format!("TMPDIR={}", local.folder().display());

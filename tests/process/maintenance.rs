@@ -20,7 +20,7 @@ struct MiningHarness {
 const HOSTS: [&str; 2] = ["127.0.0.1", "127.0.0.2"];
 
 impl MiningHarness {
-    fn start() -> Option<MiningHarness> {
+    fn start() -> Option<Self> {
         let mut mesos = MesosBox::start(&peer::mesos()?, 1);
         mesos.add_agent(HOSTS[1]);
         let master = mesos.master.to_string();

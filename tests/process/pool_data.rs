@@ -23,7 +23,7 @@ fn arguments(data: &Path) -> Vec<String> {
 }
 
 impl Pool {
-    fn start(data: &Path) -> Pool {
+    fn start(data: &Path) -> Self {
         let mut process = mesos_miner(arguments(data));
         let after = |prefix: &'static str| move |line: &str| line.strip_prefix(prefix).map(str::to_owned);
         let stratum = process.wait_for_output(DEADLINE, after("listening on "));

@@ -29,7 +29,7 @@ struct Secure {
 }
 
 impl Secure {
-    fn start() -> Secure {
+    fn start() -> Self {
         let pool = Pool::start();
         let authority = Authority::new();
         let (acceptor, certificate) = authority.server(&["pool.invalid"]);

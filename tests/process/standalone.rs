@@ -18,7 +18,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    pub fn start() -> Pool {
+    pub fn start() -> Self {
         let arguments = ["pool", "--chain", "builtin", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
         let mut process = mesos_miner(arguments);
         let after = |prefix: &'static str| move |line: &str| line.strip_prefix(prefix).map(str::to_owned);

@@ -25,7 +25,7 @@ struct Pool {
 }
 
 impl Pool {
-    fn start(listen: &str, more: &[&str]) -> Pool {
+    fn start(listen: &str, more: &[&str]) -> Self {
         let data = tempfile::tempdir().expect("a temporary folder");
         let folder = data.path().to_str().expect("temporary folders are plain text");
         let fixed = ["pool", "--listen", listen, "--http", "127.0.0.1:0", "--data-dir", folder];
@@ -36,11 +36,11 @@ impl Pool {
         Pool { process, stratum, http: http.parse().expect("an address"), _data: data }
     }
 
-    fn builtin() -> Pool {
+    fn builtin() -> Self {
         Pool::start("127.0.0.1:0", &[])
     }
 
-    fn proxy(upstreams: &str) -> Pool {
+    fn proxy(upstreams: &str) -> Self {
         Pool::start("127.0.0.1:0", &["--upstream", upstreams, "-u", "farm"])
     }
 

@@ -51,7 +51,7 @@ impl Core {
     ///
     /// # Errors
     /// If the kernel does not start.
-    pub fn new(net: Net) -> anyhow::Result<Core> {
+    pub fn new(net: Net) -> anyhow::Result<Self> {
         let checked = Checked::default();
         let result = checked.clone();
         let builder = ContextBuilder::new().with_block_checked_validation(

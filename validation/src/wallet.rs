@@ -17,7 +17,7 @@ pub struct Wallet {
 
 impl Wallet {
     /// The wallet whose secret key repeats the byte `seed` 32 times; `seed` must not be zero.
-    pub fn new(seed: u8) -> Wallet {
+    pub fn new(seed: u8) -> Self {
         let secp = Secp256k1::new();
         let secret = SecretKey::from_slice(&[seed; 32]).expect("a number within the group's order");
         let public = CompressedPublicKey(secret.public_key(&secp));

@@ -49,7 +49,7 @@ pub fn config(ports: &[u16]) -> Config {
 }
 
 impl Harness {
-    pub fn start(config: Config) -> Harness {
+    pub fn start(config: Config) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let (commands, mut inbox) = mpsc::unbounded_channel();
         let task = tokio::spawn(async move {

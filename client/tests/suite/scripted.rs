@@ -32,20 +32,20 @@ pub struct Pool {
 }
 
 impl Pool {
-    pub async fn accept(listener: &TcpListener) -> Pool {
+    pub async fn accept(listener: &TcpListener) -> Self {
         let (stream, _) = timeout(DEADLINE, listener.accept()).await.expect("in time").expect("a connection");
         Pool::over(stream)
     }
 
     /// Accepts a connection, authorizes the client and sends it a clean job.
-    pub async fn at_work(listener: &TcpListener, extranonce1: &str, job: &str) -> Pool {
+    pub async fn at_work(listener: &TcpListener, extranonce1: &str, job: &str) -> Self {
         let mut pool = Pool::accept(listener).await;
         pool.welcome(extranonce1).await;
         pool.notify(job, true).await;
         pool
     }
 
-    fn over(stream: TcpStream) -> Pool {
+    fn over(stream: TcpStream) -> Self {
         let (read, out) = stream.into_split();
         Pool { lines: BufReader::new(read).lines(), out }
     }

@@ -24,12 +24,12 @@ struct Pool {
 }
 
 impl Pool {
-    async fn accept(listener: &TcpListener) -> Pool {
+    async fn accept(listener: &TcpListener) -> Self {
         let (stream, _) = timeout(DEADLINE, listener.accept()).await.expect("in time").expect("a connection");
         Pool::over(stream)
     }
 
-    fn over(stream: TcpStream) -> Pool {
+    fn over(stream: TcpStream) -> Self {
         let (read, out) = stream.into_split();
         Pool { lines: BufReader::new(read).lines(), out }
     }
@@ -89,7 +89,7 @@ struct Harness {
 }
 
 impl Harness {
-    fn start(pools: &[&TcpListener], change: impl FnOnce(&mut Config)) -> Harness {
+    fn start(pools: &[&TcpListener], change: impl FnOnce(&mut Config)) -> Self {
         let pools = pools.iter().map(|pool| pool.local_addr().expect("an address").to_string());
         let pools = pools.map(|address| pool(&address)).collect();
         let mut config = Config {

@@ -17,7 +17,7 @@ pub struct Authority {
 }
 
 impl Authority {
-    pub fn new() -> Authority {
+    pub fn new() -> Self {
         let mut params = CertificateParams::default();
         // Each authority has a unique name, like real authorities.
         let folder = tempfile::tempdir().unwrap();

@@ -15,7 +15,7 @@ pub struct Socks {
 
 impl Socks {
     /// Starts a proxy that requires these credentials, if any.
-    pub async fn start(credentials: Option<(&'static str, &'static str)>) -> Socks {
+    pub async fn start(credentials: Option<(&'static str, &'static str)>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));

@@ -34,7 +34,7 @@ pub(super) struct Authorization {
 }
 
 impl Authorization {
-    pub(super) fn new(credentials: Credentials) -> Authorization {
+    pub(super) fn new(credentials: Credentials) -> Self {
         Authorization { credentials, header: Mutex::new(None) }
     }
 

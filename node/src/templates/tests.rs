@@ -93,7 +93,7 @@ struct Chain {
 }
 
 impl Core {
-    async fn start(tip: u8) -> Core {
+    async fn start(tip: u8) -> Self {
         Core::with(Chain {
             name: "regtest",
             tip,
@@ -106,7 +106,7 @@ impl Core {
         .await
     }
 
-    async fn with(chain: Chain) -> Core {
+    async fn with(chain: Chain) -> Self {
         let (state, receiver) = latest::channel(chain);
         let node = FakeNode::start(move |call| answer(call, receiver.clone())).await;
         Core { node, state }

@@ -35,16 +35,16 @@ pub struct Reply {
 }
 
 impl Reply {
-    pub fn result(result: Value) -> Reply {
+    pub fn result(result: Value) -> Self {
         Reply { status: 200, body: json!({"result": result, "error": null, "id": 1}).to_string() }
     }
 
-    pub fn error(status: u16, code: i64, message: &str) -> Reply {
+    pub fn error(status: u16, code: i64, message: &str) -> Self {
         let error = json!({"code": code, "message": message});
         Reply { status, body: json!({"result": null, "error": error, "id": 1}).to_string() }
     }
 
-    pub fn text(status: u16, body: &str) -> Reply {
+    pub fn text(status: u16, body: &str) -> Self {
         Reply { status, body: body.to_owned() }
     }
 }
@@ -59,7 +59,7 @@ pub struct FakeNode {
 }
 
 impl FakeNode {
-    pub async fn start<F>(handler: impl Fn(Call) -> F + Send + Sync + 'static) -> FakeNode
+    pub async fn start<F>(handler: impl Fn(Call) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Reply> + Send + 'static,
     {

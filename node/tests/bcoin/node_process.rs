@@ -32,7 +32,7 @@ impl Bcoin {
     pub const PASSWORD: &str = "s3cret-k3y-of-a-node";
 
     /// Starts bcoin and waits until it answers. Prints a message and returns `None` if bcoin is not installed.
-    pub async fn start() -> Option<Bcoin> {
+    pub async fn start() -> Option<Self> {
         let installed = folder("bcoin").map(|folder| folder.join("node_modules/bcoin/bin/node"));
         let program = require("bcoin", installed)?;
         let (folder, port) = (tempfile::tempdir().unwrap(), ReservedPorts::take(1));

@@ -16,7 +16,7 @@ pub struct HashrateMeter {
 
 impl HashrateMeter {
     /// A meter without any work. `memory` is the time, in seconds, after which the weight of work is 1/e.
-    pub fn new(memory: f64, now: Instant) -> HashrateMeter {
+    pub fn new(memory: f64, now: Instant) -> Self {
         HashrateMeter { memory, hashes: 0.0, seconds: 0.0, observed: now }
     }
 

@@ -39,7 +39,7 @@ struct Reaction {
 }
 
 impl Reaction {
-    fn new(effects: Vec<Effect>, request: PendingRequest) -> Reaction {
+    fn new(effects: Vec<Effect>, request: PendingRequest) -> Self {
         let lines = effects.iter().filter_map(|effect| match effect {
             Effect::Send(message) => stratum_v1::encode(message, &request),
             _ => None,
@@ -58,7 +58,7 @@ impl Reaction {
 
 impl Harness {
     /// A session on a chain for miners with this hashrate. The miner should find one share per second.
-    fn new(hashrate: f64) -> Harness {
+    fn new(hashrate: f64) -> Self {
         let chain = BuiltinChain::new(Duration::from_secs(20), b"", UNIX);
         let job = Arc::new(Job::new(1, builtin_work(&chain, hashrate, UNIX, BlockClaim::default())));
         let now = Now { at: Instant::now(), unix: UNIX, unix_ms: 0 };
@@ -67,7 +67,7 @@ impl Harness {
         Harness { session, chain, job, now }
     }
 
-    fn ready(hashrate: f64) -> Harness {
+    fn ready(hashrate: f64) -> Self {
         let mut harness = Harness::new(hashrate);
         harness.line(r#"{"id":1,"method":"mining.subscribe","params":[]}"#);
         harness.line(r#"{"id":2,"method":"mining.authorize","params":["w","x"]}"#);

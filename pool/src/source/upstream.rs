@@ -2,7 +2,7 @@
 //!
 //! All miners share one connection. The [`client`] maintains this connection, and reports the outcome of each share.
 
-mod in_flight;
+mod forwarded_shares;
 mod state;
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use self::in_flight::InFlightShares;
+use self::forwarded_shares::ForwardedShares;
 use self::state::{Effect, Event, UpstreamWorkState};
 use super::BlockSourceError;
 use crate::pool_state::PoolState;
@@ -85,7 +85,7 @@ impl UpstreamSource {
 
     /// Publishes jobs and submits shares until `stop`; then waits a little for the last answers.
     pub(super) async fn run(mut self, shared: Arc<PoolState>, stop: CancellationToken) {
-        let mut in_flight = InFlightShares::default();
+        let mut in_flight = ForwardedShares::default();
         while !stop.is_cancelled() {
             let deadline = self.state.next_deadline();
             // The branches are polled in random order, so that a pool that sends without a pause does not keep shares from
@@ -151,7 +151,7 @@ impl UpstreamSource {
     }
 
     /// Submits the remaining shares, and waits a little for answers.
-    async fn finish(mut self, shared: &PoolState, mut in_flight: InFlightShares<client::Ticket>) {
+    async fn finish(mut self, shared: &PoolState, mut in_flight: ForwardedShares<client::Ticket>) {
         while let Ok(request) = self.shares.try_recv() {
             submit(&mut self.client, shared, &mut in_flight, request);
         }
@@ -173,7 +173,7 @@ impl UpstreamSource {
 fn submit(
     client: &mut Client,
     shared: &PoolState,
-    in_flight: &mut InFlightShares<client::Ticket>,
+    in_flight: &mut ForwardedShares<client::Ticket>,
     request: ForwardRequest,
 ) {
     let has_room = in_flight.len() < MAX_IN_FLIGHT;
@@ -184,7 +184,7 @@ fn submit(
     }
 }
 
-fn settle(shared: &PoolState, in_flight: &mut InFlightShares<client::Ticket>, answer: Answer) {
+fn settle(shared: &PoolState, in_flight: &mut ForwardedShares<client::Ticket>, answer: Answer) {
     if let Some(done) = in_flight.answered(answer.ticket, answer.outcome) {
         shared.settle(done, answer.round_trip);
     }

@@ -29,7 +29,7 @@ pub struct PendingBlocks {
 
 impl PendingBlocks {
     /// Opens the folder; creates it if it is missing.
-    pub fn open(data: &Path) -> io::Result<PendingBlocks> {
+    pub fn open(data: &Path) -> io::Result<Self> {
         let folder = data.join("blocks");
         fs::create_dir_all(&folder)?;
         Ok(PendingBlocks { folder })

@@ -22,17 +22,17 @@ pub struct TestPool {
 }
 
 impl TestPool {
-    pub async fn start(config: Config) -> TestPool {
+    pub async fn start(config: Config) -> Self {
         // With such a long interval, a block takes 1000 shares, so that no miner finds one by chance.
         TestPool::with_block_interval(config, Duration::from_secs(1_000)).await
     }
 
-    pub async fn with_block_interval(config: Config, interval: Duration) -> TestPool {
+    pub async fn with_block_interval(config: Config, interval: Duration) -> Self {
         let address = "127.0.0.1:0".parse().unwrap();
         TestPool::serve(Server::bind(options(address, config, interval)).await.unwrap())
     }
 
-    pub fn serve(server: Server) -> TestPool {
+    pub fn serve(server: Server) -> Self {
         let (address, handle, stop) = (server.stratum_addr(), server.handle(), CancellationToken::new());
         let run = tokio::spawn(server.run(stop.clone()));
         TestPool { address, handle, stop, run }
@@ -96,14 +96,14 @@ pub struct Client {
 }
 
 impl Client {
-    pub async fn connect(pool: &TestPool) -> Client {
+    pub async fn connect(pool: &TestPool) -> Self {
         let (read, write) = TcpStream::connect(pool.address).await.unwrap().into_split();
         let lines = BufReader::new(read).lines();
         Client { lines, write, extranonce1: vec![], difficulty: 0.0, jobs: vec![] }
     }
 
     /// Connects, subscribes, authorizes a worker, and waits for a job.
-    pub async fn ready(pool: &TestPool, worker: &str) -> Client {
+    pub async fn ready(pool: &TestPool, worker: &str) -> Self {
         let mut client = Client::connect(pool).await;
         client.subscribe().await;
         let line = json!({"id": 3, "method": "mining.authorize", "params": [worker, "x"]});

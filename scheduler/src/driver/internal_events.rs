@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
 use crate::artifact::DownloadStats;
@@ -11,8 +11,6 @@ use crate::display::Display;
 use crate::event::Event;
 use crate::store::StoreEvent;
 
-/// The time between two [`Event::Tick`]s. At each tick, the driver does periodic work and redraws the terminal.
-pub(super) const TICK: Duration = Duration::from_millis(500);
 /// The minimum time between two messages to the user that the store cannot write. The store tries more often than that.
 const WARN_EVERY: Duration = Duration::from_secs(30);
 
@@ -21,7 +19,6 @@ pub(crate) struct InternalEvents {
     store_events: mpsc::UnboundedReceiver<StoreEvent>,
     /// The statistics of the agents' downloads of the executor; `None` if this scheduler does not serve the executor.
     downloads: Option<watch::Receiver<DownloadStats>>,
-    tick: Interval,
     stop: CancellationToken,
     stopped: bool,
     warned: Option<Instant>,
@@ -33,13 +30,11 @@ impl InternalEvents {
         downloads: Option<watch::Receiver<DownloadStats>>,
         stop: CancellationToken,
     ) -> Self {
-        let mut tick = interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        InternalEvents { store_events, downloads, tick, stop, stopped: false, warned: None }
+        Self { store_events, downloads, stop, stopped: false, warned: None }
     }
 
-    /// Waits for the next events. Cancelling this future loses no events.
-    pub async fn next(&mut self, display: &Display) -> Vec<Event> {
+    /// Waits for the next events, or until the tick that is due at `deadline`. Cancelling this future loses no events.
+    pub async fn next(&mut self, deadline: Instant, display: &Display) -> Vec<Event> {
         tokio::select! {
             Some(event) = self.store_events.recv() => match event {
                 StoreEvent::Persisted(tickets) => vec![Event::Persisted(tickets)],
@@ -60,7 +55,7 @@ impl InternalEvents {
                 vec![Event::Stop]
             }
             stats = next_of(&mut self.downloads) => vec![Event::Fetching(stats)],
-            _ = self.tick.tick() => vec![Event::Tick],
+            () = sleep_until(deadline.into()) => vec![Event::Tick],
         }
     }
 }

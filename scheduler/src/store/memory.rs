@@ -24,7 +24,7 @@ fn empty() -> Connection {
 }
 
 impl Memory {
-    pub fn new() -> Memory {
+    pub fn new() -> Self {
         Memory { connection: empty(), framework: None, nodes: FakeTree::default() }
     }
 

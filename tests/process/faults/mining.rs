@@ -33,23 +33,23 @@ pub struct MiningHarness {
 }
 
 impl MiningHarness {
-    pub fn embedded() -> MiningHarness {
+    pub fn embedded() -> Self {
         MiningHarness::on(Cluster::Embedded(EmbeddedCluster::start(WORKERS, 1.0, |_| ())))
     }
 
     /// Starts the framework on a real Mesos; `None` if Mesos is not installed.
-    pub fn real() -> Option<MiningHarness> {
+    pub fn real() -> Option<Self> {
         let mesos = MesosBox::with_options(&peer::mesos()?, WORKERS as u16, &["--cpus=1"]);
         Some(MiningHarness::on(Cluster::Real(mesos)))
     }
 
-    pub fn on(cluster: Cluster) -> MiningHarness {
+    pub fn on(cluster: Cluster) -> Self {
         let address = cluster.address();
         MiningHarness::at(cluster, &address, &[])
     }
 
     /// Starts the framework with this address of the master and more arguments for the scheduler.
-    pub fn at(cluster: Cluster, address: &str, more: &[&str]) -> MiningHarness {
+    pub fn at(cluster: Cluster, address: &str, more: &[&str]) -> Self {
         let state = tempfile::tempdir().expect("a temporary folder");
         let scheduler = scheduler(address, state.path(), more);
         let mut mining = MiningHarness::of(scheduler, cluster, state);
@@ -58,7 +58,7 @@ impl MiningHarness {
     }
 
     /// Wraps a scheduler that was already started with this state folder.
-    pub fn of(scheduler: Process, cluster: Cluster, state: TempDir) -> MiningHarness {
+    pub fn of(scheduler: Process, cluster: Cluster, state: TempDir) -> Self {
         MiningHarness { scheduler, cluster, state, dead: BTreeSet::new() }
     }
 

@@ -26,7 +26,7 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn start(cluster: &Cluster, zookeeper: &ZooKeeper) -> Candidate {
+    fn start(cluster: &Cluster, zookeeper: &ZooKeeper) -> Self {
         let state = tempfile::tempdir().expect("a temporary folder");
         let zk = zookeeper.address(PLACE);
         let more = ["--zk", &zk, "--zk-session-timeout", "4s"];

@@ -27,7 +27,7 @@ pub struct EmbeddedCluster {
 
 impl EmbeddedCluster {
     /// Starts a master and agents of `cpus` CPUs each, with a shorter allocation interval than Mesos' default.
-    pub fn start(agents: usize, cpus: f64, change: impl FnOnce(&mut ClusterConfig)) -> EmbeddedCluster {
+    pub fn start(agents: usize, cpus: f64, change: impl FnOnce(&mut ClusterConfig)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");

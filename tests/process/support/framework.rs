@@ -32,7 +32,7 @@ pub struct Framework {
 }
 
 impl Framework {
-    pub fn on(master: SocketAddr, checkpoint: bool) -> Framework {
+    pub fn on(master: SocketAddr, checkpoint: bool) -> Self {
         let runtime = Runtime::new().expect("threads");
         let client = SchedulerClient::new(master.to_string().parse().expect("an address"));
         let capability = |kind: Type| Capability { r#type: Some(kind.into()) };

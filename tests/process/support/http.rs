@@ -49,7 +49,7 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn answering(status: &'static str, body: &'static str) -> Server {
+    pub fn answering(status: &'static str, body: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
         let stop = Arc::new(AtomicBool::new(false));

@@ -59,16 +59,16 @@ impl Row {
 
 impl Ledger {
     /// Reads the ledger in a state folder, also while a scheduler writes it; `None` if there is no ledger yet.
-    pub fn read(state_dir: &Path) -> Option<Ledger> {
+    pub fn read(state_dir: &Path) -> Option<Self> {
         Ledger::at("--state-dir".as_ref(), state_dir.as_os_str())
     }
 
     /// Reads the ledger that schedulers share in ZooKeeper; `None` if there is no ledger yet.
-    pub fn shared(zk: &str) -> Option<Ledger> {
+    pub fn shared(zk: &str) -> Option<Self> {
         Ledger::at("--zk".as_ref(), zk.as_ref())
     }
 
-    fn at(option: &OsStr, place: &OsStr) -> Option<Ledger> {
+    fn at(option: &OsStr, place: &OsStr) -> Option<Self> {
         let ended = mesos_miner(["ledger".as_ref(), "--json".as_ref(), option, place]).wait(DEADLINE);
         if !ended.status.success() {
             assert!(ended.errors().contains("there is no ledger"), "{ended:#?}");
@@ -119,7 +119,7 @@ pub struct PoolDatabase {
 impl PoolDatabase {
     /// Reads the database of a server task whose sandbox is below `work_folder`. `None` if there is no database, or if the
     /// server ended before it created the tables.
-    pub fn of(server: &str, work_folder: &Path) -> Option<PoolDatabase> {
+    pub fn of(server: &str, work_folder: &Path) -> Option<Self> {
         let database = find(work_folder, &|path| {
             path.ends_with("mesos-miner-pool/pool.sqlite") && path.iter().any(|part| part == server)
         })?;

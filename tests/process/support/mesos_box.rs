@@ -49,12 +49,12 @@ pub enum Member {
 
 impl MesosBox {
     /// Starts a master and `agents` agents of two CPUs each.
-    pub fn start(command: &Path, agents: u16) -> MesosBox {
+    pub fn start(command: &Path, agents: u16) -> Self {
         MesosBox::with_options(command, agents, &[])
     }
 
     /// Like [`start`](Self::start), with more arguments for `mesos-box up`.
-    pub fn with_options(command: &Path, agents: u16, more: &[&str]) -> MesosBox {
+    pub fn with_options(command: &Path, agents: u16, more: &[&str]) -> Self {
         let ports = ReservedPorts::take(PORTS);
         let more = more.iter().map(|argument| (*argument).to_owned()).collect();
         let address = format!("127.0.0.1:{}", ports.first());
@@ -62,12 +62,12 @@ impl MesosBox {
     }
 
     /// Starts a ZooKeeper, two masters with leader election, and two agents.
-    pub fn elected(command: &Path) -> MesosBox {
+    pub fn elected(command: &Path) -> Self {
         MesosBox::elected_with(command, &["--master-flag=zk_session_timeout=3secs"])
     }
 
     /// Like [`elected`](Self::elected), with more arguments for `mesos-box up`.
-    pub fn elected_with(command: &Path, more: &[&str]) -> MesosBox {
+    pub fn elected_with(command: &Path, more: &[&str]) -> Self {
         let ports = ReservedPorts::take(PORTS);
         let port = ports.first();
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -86,7 +86,7 @@ impl MesosBox {
         mesos
     }
 
-    fn on(ports: ReservedPorts, command: &Path, agents: u16, more: Vec<String>, address: String) -> MesosBox {
+    fn on(ports: ReservedPorts, command: &Path, agents: u16, more: Vec<String>, address: String) -> Self {
         let port = ports.first();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let work = folder.path().join("mesos");

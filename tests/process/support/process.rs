@@ -211,7 +211,7 @@ struct Lines {
 }
 
 impl Lines {
-    fn of(pipe: impl Read + Send + 'static) -> Lines {
+    fn of(pipe: impl Read + Send + 'static) -> Self {
         let kept: Arc<Mutex<Vec<String>>> = Arc::default();
         let into = kept.clone();
         let reader = std::thread::spawn(move || {

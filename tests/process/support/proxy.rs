@@ -28,7 +28,7 @@ pub struct Proxy {
 
 impl Proxy {
     /// Starts a proxy. `decide` is called for each call before it is forwarded, and may delay it by blocking.
-    pub fn start(master: SocketAddr, decide: impl Fn(&Call) -> CallAction + Send + Sync + 'static) -> Proxy {
+    pub fn start(master: SocketAddr, decide: impl Fn(&Call) -> CallAction + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
         let stop = Arc::new(AtomicBool::new(false));

@@ -20,7 +20,7 @@ pub struct Script {
 }
 
 impl ScriptedPool {
-    pub fn start(script: Script) -> ScriptedPool {
+    pub fn start(script: Script) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (sender, submits) = channel();

@@ -30,7 +30,7 @@ pub struct Shares {
 
 impl Summary {
     /// Parses the last line of standard output, and checks conditions that hold for every run.
-    pub fn of(ended: &Ended) -> Summary {
+    pub fn of(ended: &Ended) -> Self {
         let line = ended.stdout.last().unwrap_or_else(|| panic!("no output: {ended:#?}"));
         let summary: Summary =
             serde_json::from_str(line).unwrap_or_else(|e| panic!("{e} in {line}\n{ended:#?}"));

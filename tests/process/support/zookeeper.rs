@@ -23,12 +23,12 @@ const HEAP: &str = "64m";
 
 impl ZooKeeper {
     /// Starts a ZooKeeper with mesos-box's command, and waits until it responds.
-    pub fn start(command: &Path) -> ZooKeeper {
+    pub fn start(command: &Path) -> Self {
         ZooKeeper::with_heap(command, HEAP)
     }
 
     /// Like [`start`](Self::start), but with this heap size, such as `64m`.
-    pub fn with_heap(command: &Path, heap: &'static str) -> ZooKeeper {
+    pub fn with_heap(command: &Path, heap: &'static str) -> Self {
         let (port, data) = (ReservedPorts::take(1), tempfile::tempdir().expect("a temporary folder"));
         let process = run(command, port.first(), data.path(), heap);
         let zookeeper = ZooKeeper { process, command: command.to_owned(), port, data, heap };

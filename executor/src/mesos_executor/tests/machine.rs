@@ -46,7 +46,7 @@ impl Machine {
     }
 
     /// A subscribed executor that runs task `t`.
-    fn running(checkpoint: bool) -> Machine {
+    fn running(checkpoint: bool) -> Self {
         let mut machine = Machine::subscribed(checkpoint);
         machine.agent(launch("t"));
         machine.on(Event::Task(TaskEvent::Running(report(1))));
@@ -54,7 +54,7 @@ impl Machine {
         machine
     }
 
-    fn subscribed(checkpoint: bool) -> Machine {
+    fn subscribed(checkpoint: bool) -> Self {
         let mut machine = Machine::new(checkpoint);
         machine.subscribe();
         machine

@@ -157,7 +157,7 @@ mod tests {
     }
 
     impl Bench {
-        fn new() -> Bench {
+        fn new() -> Self {
             Bench { state: UpstreamWorkState::default(), now: Instant::now() }
         }
 

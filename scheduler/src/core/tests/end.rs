@@ -174,3 +174,12 @@ fn the_shutdown_works_without_a_subscription() {
     assert!(script.finished);
     assert!(!script.calls.contains(&Call::Teardown), "there is nobody to tell");
 }
+
+#[test]
+fn the_next_tick_is_due_half_a_second_after_the_last_one() {
+    let mut script = Script::new();
+    assert_eq!(script.state.next_deadline(), script.now, "the first one is due immediately");
+    script.event(Event::Tick);
+    script.event(Event::Heartbeat);
+    assert_eq!(script.state.next_deadline(), script.now + Duration::from_millis(500));
+}

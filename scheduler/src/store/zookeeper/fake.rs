@@ -16,7 +16,7 @@ pub(crate) struct FakeTree {
 
 impl FakeTree {
     /// The nodes in a dump of format 1, converted to the current format.
-    pub fn of_format_1(dump: &str) -> FakeTree {
+    pub fn of_format_1(dump: &str) -> Self {
         let nodes: BTreeMap<String, String> = serde_json::from_str(dump).unwrap();
         let content = nodes.into_iter().map(|(name, text)| (name, text.into_bytes())).collect();
         let state = read(&content);

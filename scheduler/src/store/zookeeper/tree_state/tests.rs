@@ -88,7 +88,7 @@ impl Written {
         names
     }
 
-    fn with_two_tasks() -> Written {
+    fn with_two_tasks() -> Self {
         let mut written = Written::default();
         let (server, worker) = (task(TaskKind::Server, 1), task(TaskKind::Worker, 2));
         written.write(&[

@@ -9,18 +9,18 @@ use crate::share::{ForwardRequest, UpstreamShareCounts};
 
 /// Shares without an answer, by ticket, and the counts of all shares.
 #[derive(Debug)]
-pub struct InFlightShares<T> {
+pub struct ForwardedShares<T> {
     open: HashMap<T, ForwardRequest>,
     counts: UpstreamShareCounts,
 }
 
-impl<T> Default for InFlightShares<T> {
-    fn default() -> InFlightShares<T> {
-        InFlightShares { open: HashMap::new(), counts: UpstreamShareCounts::default() }
+impl<T> Default for ForwardedShares<T> {
+    fn default() -> Self {
+        ForwardedShares { open: HashMap::new(), counts: UpstreamShareCounts::default() }
     }
 }
 
-impl<T: Eq + Hash> InFlightShares<T> {
+impl<T: Eq + Hash> ForwardedShares<T> {
     /// Number of shares without an answer.
     pub fn len(&self) -> usize {
         self.open.len()
@@ -123,7 +123,7 @@ mod tests {
             Outcome::Stale(None),
             Outcome::Unanswered,
         ];
-        let mut in_flight = InFlightShares::default();
+        let mut in_flight = ForwardedShares::default();
         for ticket in 0..outcomes.len() {
             in_flight.submitted(ticket, forward(ticket as u32));
         }

@@ -1,0 +1,109 @@
+//! How a subscription ends, and what follows.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use logging::error_chain;
+use mesos::recordio::RecordError;
+use mesos::{CallError, Refusal, StreamError, Subscription, scheduler};
+
+use super::Driver;
+use crate::election::{self, RunError};
+
+/// After a failed call, the driver waits at most this long for the master's ERROR event, which says why the subscription has
+/// ended.
+const ERROR_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Why a subscription, or an attempt to subscribe, ended.
+pub(super) enum SubscriptionEnd {
+    /// The state machine has finished. The result is an error if the master did not accept all calls.
+    Finished(Result<(), String>),
+    /// The connection was lost, for this reason: subscribe again after a pause.
+    Lost(String),
+    /// The master has removed the framework: subscribe a new one.
+    Removed,
+}
+
+impl Driver {
+    /// How to continue after a failed SUBSCRIBE.
+    pub(super) fn on_subscribe_error(
+        &self,
+        error: CallError,
+        ever: bool,
+    ) -> Result<SubscriptionEnd, RunError> {
+        let master = &self.config.master;
+        // After a successful subscription, this is a Mesos master and its failure is temporary.
+        if !ever && !error.is_transient() {
+            let hint = hint(&error);
+            let what = format!("cannot run a framework on the master at {master}{hint}");
+            return Err(RunError::Failed(anyhow::Error::from(error).context(what)));
+        }
+        if !self.config.retry {
+            let what = format!("giving up on master {master}, because --no-retry is set");
+            return Err(RunError::Failed(anyhow::Error::from(error).context(what)));
+        }
+        Ok(SubscriptionEnd::Lost(error_chain(&error)))
+    }
+
+    /// How to continue after an error of the event stream.
+    pub(super) fn on_stream_error(&self, error: StreamError) -> Result<SubscriptionEnd, RunError> {
+        if let StreamError::Record { source: RecordError::TooLong { .. }, .. } = &error {
+            // The master would send the event again in each subscription.
+            let what = "the master sends an event that is too long for this program";
+            return Err(RunError::Failed(anyhow::Error::from(error).context(what)));
+        }
+        Ok(SubscriptionEnd::Lost(error_chain(&error)))
+    }
+
+    /// How to continue after a failed call. If the master has ended the subscription, an ERROR event says why: another scheduler may
+    /// have subscribed with the framework's id. The answer of the call may arrive before that event.
+    pub(super) async fn on_failed_call(
+        &mut self,
+        subscription: &mut Subscription<scheduler::Event>,
+        why: String,
+    ) -> Result<SubscriptionEnd, RunError> {
+        let error = async {
+            loop {
+                match subscription.next().await {
+                    Ok(Some(scheduler::Event::Error(message))) => return Some(message),
+                    // The master sends the content of other events again after the next subscription.
+                    Ok(Some(_)) => {}
+                    Ok(None) | Err(_) => return None,
+                }
+            }
+        };
+        let error = tokio::time::timeout(ERROR_TIMEOUT, error).await;
+        match error.ok().flatten() {
+            Some(message) => self.on_error_event(&message).await,
+            None => Ok(SubscriptionEnd::Lost(why)),
+        }
+    }
+
+    /// How to continue after ERROR, which is the last event of a subscription.
+    pub(super) async fn on_error_event(&mut self, message: &str) -> Result<SubscriptionEnd, RunError> {
+        if message.contains("failed over") {
+            if self.leadership.is_some() {
+                election::confirm(self.leadership.as_deref()).await?;
+                let why = "a scheduler that does not lead has subscribed meanwhile";
+                return Ok(SubscriptionEnd::Lost(why.to_owned()));
+            }
+            return Err(RunError::Failed(anyhow!(
+                "another scheduler has subscribed with this framework's id and continues its tasks (the master \
+                 says: {message}); to run standby schedulers, start each with --zk"
+            )));
+        }
+        if message.contains("removed") && self.state.framework().is_some() {
+            return Ok(SubscriptionEnd::Removed);
+        }
+        Err(RunError::Failed(anyhow!("the master refuses the framework: {message}")))
+    }
+}
+
+/// The options that probably caused the error.
+fn hint(error: &CallError) -> &'static str {
+    match error {
+        error if error.concerns_credentials() => " (--principal, --secret-file)",
+        CallError::Refused { refusal: Refusal::Forbidden, .. } => " (--principal, --role)",
+        _ => "",
+    }
+}
