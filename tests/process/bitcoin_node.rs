@@ -166,7 +166,8 @@ fn end(mut miner: Process) -> Summary {
     Summary::of(&ended)
 }
 
-/// Anyone can spend an output to the hash of this script. It needs no witness, which the node's short chain does not support.
+/// Anyone can spend an output to the hash of this script. Spending it needs no witness: the node's chain is
+/// too short to support witnesses.
 fn redeem_script() -> ScriptBuf {
     Builder::new().push_opcode(OP_TRUE).into_script()
 }

@@ -251,7 +251,7 @@ async fn the_second_node_steps_in_and_back() {
     }
     assert!(next.clean && next.node == 1);
     drop(second);
-    assert!(fault(&mut templates).await.contains("cannot be reached"));
+    assert!(fault(&mut templates).await.contains("cannot reach"));
 }
 
 #[tokio::test]

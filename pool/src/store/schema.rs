@@ -75,7 +75,7 @@ pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreE
     prepare().map_err(DATA_FOLDER.database_error(path))
 }
 
-/// Whether the file is a pool's database; `false` if the file is empty.
+/// Whether the file is a pool's database; `false` if the file is empty or was not completely prepared.
 ///
 /// # Errors
 /// If another program or a later version of this program wrote the file.
@@ -87,12 +87,13 @@ pub(super) fn exists(connection: &Connection, path: &Path) -> Result<bool, Store
     if (application, found, tables) == (0, 0, 0) {
         return Ok(false);
     }
-    // A process that was killed within `prepare` leaves the application id without tables.
     if application != APPLICATION {
         return Err(StoreError::Foreign { kind: &DATA_FOLDER, path: path.to_owned() });
     }
     if found > FORMAT {
         return Err(StoreError::Format { path: path.to_owned(), found, known: FORMAT, copy: None });
     }
+    // `prepare` sets the version last. So the version is 0 if a process was killed within `prepare`, and the next one must prepare
+    // the file again.
     Ok(found > 0)
 }

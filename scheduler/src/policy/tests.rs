@@ -324,3 +324,36 @@ fn an_offer_becomes_a_server_first_and_then_workers() {
     );
     assert_eq!(served.fleet.agents.reasons().len(), 1);
 }
+
+/// Each agent has four workers, so the failures on a quarter of the agents are few compared with the number of tasks.
+#[test]
+fn common_failures_are_counted_by_agents() {
+    let mut stage = Stage::with_server(settings());
+    let mut rule = common_failure::CommonFailures::new(1);
+    let on_agent = |number: u64, agent: u64| TaskRecord {
+        agent: format!("agent{agent}"),
+        state: None,
+        ..record(TaskKind::Worker, number)
+    };
+    for number in 2..42 {
+        stage.insert(on_agent(number, number / 4));
+        let task = format!("miner-worker-{number}");
+        stage.on(&mut rule, &PolicyEvent::Launched(task.clone()));
+        let running = stage.alive(&task, TaskState::TaskRunning);
+        stage.on(&mut rule, &running);
+    }
+    stage.later(&mut rule, 10 * SECOND);
+    for (failures, number) in (42..45).enumerate() {
+        stage.insert(on_agent(number, number));
+        let task = format!("miner-worker-{number}");
+        stage.on(&mut rule, &PolicyEvent::Launched(task.clone()));
+        stage.set_state(&task, TaskState::TaskFailed);
+        let end = ended(&task, TaskState::TaskFailed, Some(task_status::Reason::ExecutorTerminated));
+        let wanted = stage.on(&mut rule, &end);
+        assert_eq!(
+            wanted.iter().any(|intent| intent.contains("one agent at a time")),
+            failures == 2,
+            "{wanted:?}"
+        );
+    }
+}

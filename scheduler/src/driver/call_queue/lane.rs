@@ -69,7 +69,8 @@ impl Phase {
         before.unwrap_or(&mut self.group).open -= 1;
     }
 
-    /// Adds the calls that wait for groups without unanswered calls to `free`. Returns whether all calls of the phase are answered.
+    /// Adds to `free` the calls whose wait is over: all calls of their group and of the earlier groups are answered. Returns
+    /// whether all calls of the phase are answered.
     /// It must only be called for the first phase.
     fn settle(&mut self, free: &mut Vec<usize>) -> bool {
         while self.before.front().is_some_and(|group| group.open == 0)
