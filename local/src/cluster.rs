@@ -124,7 +124,7 @@ impl Cluster {
     /// Shuts down all executors (SHUTDOWN, grace period, SIGKILL), then ends the cluster.
     pub async fn stop(self) {
         self.handle.stop(false).await;
-        // Now the core ends by itself. An error would mean that the core has panicked; the panic has already been printed.
+        // The core ends by itself now. It fails only by a panic, and the panic has already been printed.
         let _ = self.core.await;
     }
 }

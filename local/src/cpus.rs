@@ -28,7 +28,7 @@ pub(crate) fn shortage(cpus: f64, server_cpus: f64, workers: u16) -> Option<Stri
     })
 }
 
-/// A worker's CPUs, rounded down to thousandths, which is Mesos' precision.
+/// A worker's CPUs, rounded down to thousandths, because Mesos counts CPUs in thousandths.
 fn worker_cpus(cpus: f64, server_cpus: f64, workers: u16) -> f64 {
     let thousandths = ((cpus - server_cpus) * 1000.0).round().max(0.0) / f64::from(workers);
     thousandths.floor() / 1000.0

@@ -127,7 +127,7 @@ impl Server {
     }
 }
 
-/// Reads a request's body. Fails with the reply that refuses the request.
+/// Reads a request's body. If that fails, returns the reply that refuses the request.
 async fn read(request: hyper::Request<Incoming>) -> Result<Request, Reply> {
     let (head, body) = request.into_parts();
     match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {

@@ -64,7 +64,7 @@ pub struct EnvError {
 pub struct MalformedVariable {
     /// The variable.
     pub name: &'static str,
-    /// Why its value is invalid.
+    /// Why the variable's value is invalid.
     pub error: String,
 }
 

@@ -101,8 +101,7 @@ pub enum CallError {
     },
 }
 
-/// A starting master or agent responds with 404 for some milliseconds. An agent always responds with 404 to a call of the
-/// master's API.
+/// Advice for a 404: a master or agent that has just started responds with 404, but only for some milliseconds.
 fn starting_hint(status: u16) -> &'static str {
     if status == 404 { "; if this persists, check the address" } else { "" }
 }

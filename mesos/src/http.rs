@@ -230,7 +230,7 @@ impl Http {
         Ok(StreamConnection { address, sender, driver: tokio::spawn(connection) })
     }
 
-    /// The bytes of a request up to the value of Content-Length, which is the last header.
+    /// The beginning of a request. Ends with `content-length: `, so that the caller appends that header's value and the body.
     pub fn head(&self, endpoint: &Endpoint, stream_id: Option<&HeaderValue>) -> Bytes {
         let request = self.request(endpoint, Bytes::new(), stream_id);
         let mut head = format!("POST {} HTTP/1.1\r\n", request.uri()).into_bytes();

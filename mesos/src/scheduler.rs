@@ -103,7 +103,8 @@ struct Shared {
     detector: Detector,
     /// The index of the master to try first: the one that last led or redirected to the leader.
     first: AtomicUsize,
-    /// The session of the latest subscription. Its [`Subscription`] owns the session, and ends it by being dropped.
+    /// The session of the latest subscription. The [`Subscription`] owns the session, so the session ends when the
+    /// `Subscription` is dropped.
     session: Mutex<Weak<Session>>,
 }
 
@@ -200,7 +201,7 @@ impl SchedulerClient {
         self.detector().masters().scheme().unwrap_or(configured)
     }
 
-    /// Returns a copy of the latest session, because the session itself must be dropped with its subscription.
+    /// Returns a copy of the latest session. A second owner of the session itself would keep it alive after its subscription.
     fn session(&self) -> Result<Arc<Session>, CallError> {
         let session = self.latest_session().upgrade().ok_or(CallError::NotSubscribed)?;
         Ok(Arc::new(Session::clone(&session)))

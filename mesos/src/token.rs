@@ -60,8 +60,8 @@ fn execute_again(token: OsString) -> io::Error {
     };
     let mut words = std::env::args_os();
     let name = words.next();
-    // Process lists show the path that is executed, so prefer the real path to /proc/self/exe. The program's file may have been
-    // deleted.
+    // Execute the program by its real path, because process lists show the path. /proc/self/exe also works if the program's
+    // file has been deleted.
     let named = std::env::current_exe().ok().filter(|path| path.exists());
     let mut command = Command::new(named.unwrap_or_else(|| "/proc/self/exe".into()));
     if let Some(name) = name {

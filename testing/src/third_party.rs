@@ -16,7 +16,7 @@ pub fn folder(name: &str) -> Option<PathBuf> {
     folder.join("installed").exists().then_some(folder)
 }
 
-/// Decides whether a test without its peer is skipped or fails. Returns `found`.
+/// Returns `found`. If it is `None`, prints that the test is skipped; the caller must then return.
 ///
 /// # Panics
 /// When `found` is `None` and `REQUIRE_PEERS=1`.

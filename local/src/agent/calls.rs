@@ -27,7 +27,7 @@ impl Agent {
                 let data = message.data;
                 self.effects.push(Effect::Master(ToMaster::Message { framework_id, executor_id, data }));
             }
-            // A heartbeat has no effect except its answer.
+            // HEARTBEAT: nothing to do except the answer above.
             _ => {}
         }
     }

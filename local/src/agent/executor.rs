@@ -46,10 +46,10 @@ pub(super) struct Executor {
     pub ever_launched: bool,
     /// Tasks that have not ended.
     pub tasks: BTreeMap<TaskId, Task>,
-    /// The time at which the agent kills the executor, unless it has subscribed by then or, if it is shutting down, ended.
+    /// When the agent kills the executor if it has not subscribed by then or, after SHUTDOWN, not ended by then.
     pub deadline: Option<Instant>,
-    /// Why the executor did not start, or why the agent killed it: state, reason and message of the updates for its remaining
-    /// tasks. `None` for any other end.
+    /// Why the executor did not start, or why the agent killed it, as the state, reason and message that the agent reports for
+    /// the executor's remaining tasks. `None` if the executor ends in any other way.
     pub termination: Option<(TaskState, Reason, String)>,
 }
 

@@ -16,7 +16,7 @@ const RETRY_MAX: Duration = Duration::from_secs(600);
 pub(super) struct UpdateStream {
     /// Unacknowledged updates, oldest first. Only the first one is forwarded to the scheduler until it is acknowledged.
     pending: VecDeque<TaskStatus>,
-    /// The uuids of all updates so far: an executor may send an update twice.
+    /// The uuids of all updates so far, to recognize an update that the executor sends twice.
     seen: HashSet<Vec<u8>>,
     /// When the first update of `pending` is forwarded again; `None` if it has not been forwarded yet.
     pub retry_at: Option<Instant>,
@@ -41,7 +41,7 @@ impl UpdateStream {
         status.uuid.as_ref().is_some_and(|uuid| self.seen.contains(uuid))
     }
 
-    /// The update to forward now, if one is due, and the newest state.
+    /// The update to forward now, and the task's newest state; `None` if no update is due.
     fn due(&mut self, now: Instant) -> Option<(&TaskStatus, TaskState)> {
         let (first, last) = (self.pending.front()?, self.pending.back()?);
         match self.retry_at {
@@ -70,7 +70,7 @@ impl UpdateStream {
 }
 
 impl Agent {
-    /// Forwards the updates of a framework that are due.
+    /// Forwards those updates of a framework's tasks that are due.
     pub(super) fn forward(&mut self, framework_id: &FrameworkId, now: Now) {
         let Some(framework) = self.frameworks.get_mut(framework_id) else { return };
         for stream in framework.updates.values_mut() {

@@ -52,7 +52,7 @@ impl Streams {
                 stream(pending.encoding.content_type(), stream_id, frames)
             }
         };
-        // If the peer has disconnected, the reply is dropped, which ends any stream in it.
+        // If the peer has disconnected, the reply is dropped, and an event stream in the reply ends with it.
         let _ = pending.reply.send(reply);
     }
 

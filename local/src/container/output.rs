@@ -27,7 +27,7 @@ pub fn bound(sandbox: &Path) {
 
 fn bound_one(sandbox: &Path, name: &str, max: u64) -> io::Result<()> {
     let path = sandbox.join(name);
-    // The process may remove files from its sandbox.
+    // The process may have removed the file from its sandbox.
     let Ok(metadata) = std::fs::metadata(&path) else { return Ok(()) };
     if metadata.len() <= max {
         return Ok(());

@@ -80,7 +80,7 @@ impl Master {
         free
     }
 
-    /// The framework and role with the least CPU among those that want the resources.
+    /// Of the frameworks and roles that want the resources, the one whose framework has the least CPU, in use or on offer.
     fn neediest(&self, agent: &Agent, free: &Resources) -> Option<(&Framework, String)> {
         let connected = self.frameworks.values().filter(|framework| framework.stream.is_some());
         let candidates = connected.flat_map(|framework| {

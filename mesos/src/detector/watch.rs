@@ -24,7 +24,7 @@ pub(super) async fn run(ensemble: Ensemble, by_name: bool, election: Sender<Elec
     loop {
         let Err(error) = session(&ensemble, by_name, &election, &mut backoff).await;
         tracing::debug!(%ensemble, ?error, "no session with ZooKeeper");
-        // Keeps the last leader: its own session with ZooKeeper may be alive.
+        // Keep the last known leader: the leader's own session with ZooKeeper may still be alive.
         election.send_modify(|election| election.error = Some(error));
         tokio::time::sleep(backoff.delay()).await;
     }

@@ -129,7 +129,7 @@ impl<C> PipelinedConnection<C> {
         self.io = Stream::Opening(opening);
     }
 
-    /// Queues a call. `head` is the request up to the value of Content-Length.
+    /// Queues a call. `head` is the beginning of the request and ends with `content-length: `; this function adds the rest.
     pub fn push(&mut self, call: C, head: &Bytes, body: &Bytes) {
         if self.calls.is_empty() {
             self.begun = false;
@@ -157,7 +157,7 @@ impl<C> PipelinedConnection<C> {
         .await
     }
 
-    /// Connects, writes and reads as far as possible without waiting. An event that ends the connection is the last one.
+    /// Connects, writes and reads as far as possible without waiting. No event follows an event that ends the connection.
     pub fn poll(&mut self, cx: &mut Context<'_>, events: &mut Vec<ConnectionEvent<C>>) {
         if let Stream::Opening(opening) = &mut self.io {
             match opening.as_mut().poll(cx) {
@@ -233,7 +233,7 @@ impl<C> PipelinedConnection<C> {
         }
     }
 
-    /// Takes the complete responses. Returns whether the peer accepts no more calls on this connection.
+    /// Takes the complete responses. Returns `true` if the peer accepts no more calls on this connection.
     fn take_responses(&mut self, events: &mut Vec<ConnectionEvent<C>>) -> bool {
         loop {
             match self.reader.next() {
@@ -244,7 +244,7 @@ impl<C> PipelinedConnection<C> {
                     (self.responded, self.last_activity) = (true, Instant::now());
                     events.push(ConnectionEvent::Response(call, response));
                     if closes {
-                        // The peer ignores all calls after this one (RFC 9112, section 9.6).
+                        // The peer ignores all calls after this one (RFC 9112, section 9.6), so they count as not sent.
                         self.begun = false;
                         return true;
                     }
@@ -274,7 +274,8 @@ impl<C> PipelinedConnection<C> {
     }
 
     fn broken(&mut self, error: io::Error, events: &mut Vec<ConnectionEvent<C>>) {
-        // Without `responded`, calls to a peer that immediately closes each connection would be repeated for ever.
+        // Callers repeat calls that were not sent. Before the first response, calls count as broken instead: otherwise, calls
+        // to a peer that closes each connection immediately would be repeated for ever.
         let not_sent = !self.begun && self.responded;
         let calls = self.close();
         if calls.is_empty() {

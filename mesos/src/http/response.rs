@@ -137,11 +137,12 @@ impl CallContext<'_> {
         CallError::Refused { endpoint, call: self.call, status: status.as_u16(), message, refusal }
     }
 
-    /// The status alone is not enough: 400 and 403 also mean that the peer has lost or replaced the subscription.
+    /// The kind of a refusal. The status alone does not show it: 400 and 403 can also mean that the peer has lost or replaced the
+    /// subscription.
     fn refusal(&self, status: StatusCode, message: &str) -> Refusal {
         let bad_request = status == StatusCode::BAD_REQUEST;
         let unknown = bad_request && message.ends_with("cannot be found");
-        // An agent treats every path below /api/v1 as its operator API.
+        // An agent takes a call of the scheduler's API for a call of its own operator API, and cannot parse it.
         let wrong_api = bad_request && message == "Failed to parse body into a protobuf object";
         let replaced = bad_request && message.contains("stream ID") || message.contains("is not subscribed");
         match status {

@@ -70,7 +70,7 @@ pub fn accept_inverse_offers(
     Call { accept_inverse_offers: Some(accept), ..call(framework, Type::AcceptInverseOffers) }
 }
 
-/// DECLINE_INVERSE_OFFERS: the framework may not return the resources in time. Mesos repeats the inverse offers after `refuse`
+/// DECLINE_INVERSE_OFFERS: does not promise to return the resources in time. Mesos repeats the inverse offers after `refuse`
 /// (`None`: Mesos' default, 5 s).
 pub fn decline_inverse_offers(
     framework: &FrameworkId,

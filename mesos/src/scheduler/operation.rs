@@ -48,8 +48,8 @@ pub fn launch(task_infos: Vec<TaskInfo>) -> Operation {
     Operation { launch: Some(Launch { task_infos }), ..operation(Type::Launch) }
 }
 
-/// LAUNCH_GROUP: starts all tasks or none. The executor's `framework_id` must be set, and it must have its own cpus, mem and
-/// disk. The tasks must not name an executor.
+/// LAUNCH_GROUP: starts all tasks or none. The executor must name its framework, and must have cpus, mem and disk of
+/// its own. The tasks must not name an executor.
 pub fn launch_group(executor: ExecutorInfo, tasks: Vec<TaskInfo>) -> Operation {
     let group = LaunchGroup { executor, task_group: TaskGroupInfo { tasks } };
     Operation { launch_group: Some(group), ..operation(Type::LaunchGroup) }

@@ -176,7 +176,7 @@ impl Pipeline {
                 if open == 0 {
                     outcomes.extend(oldest_failed(&calls, error));
                 } else {
-                    // A proxy may limit the number of connections. The open ones suffice.
+                    // A proxy may limit the number of connections. Go on with the open ones: the caller sends these calls again.
                     tracing::debug!(%error, open, "no further connections");
                     outcomes.extend(not_sent(calls));
                     self.connections.retain(|connection| !connection.is_closed());

@@ -6,7 +6,7 @@ use testing::http_peer::Reply;
 
 use crate::scripted::{ScriptedPeer, chunk, stream_head, subscribe};
 
-/// A master sends an event with the offers of all agents if they have registered before a scheduler subscribes.
+/// If all agents have registered before a scheduler subscribes, the master sends their offers as one event.
 #[tokio::test]
 async fn offers_of_50_000_agents_with_1900_bytes_of_attributes_are_one_event() {
     const AGENTS: usize = 50_000;

@@ -109,7 +109,7 @@ async fn an_overloaded_peer_is_a_transient_error() {
     }
 }
 
-/// An agent refuses a token if its key has changed since it started this executor.
+/// An agent whose key has changed since it started an executor refuses the executor's token.
 #[tokio::test]
 async fn a_refused_token_is_not_called_a_secret() {
     let answer = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
