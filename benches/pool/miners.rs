@@ -132,7 +132,7 @@ async fn connect_all(address: &str, count: usize, password: &'static str) -> Vec
 /// Waits for a line on standard input.
 async fn ready() {
     println!("ready");
-    // On a blocking thread, so that the connections are still served.
+    // Read on a blocking thread, so that the connections are still served.
     let word = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()));
     word.await.expect("a thread").expect("the word");
 }

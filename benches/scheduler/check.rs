@@ -20,7 +20,7 @@ const EVENTS: usize = 4000;
 /// at least this number of agents.
 const AT_ONCE: usize = 100;
 /// The number of batches of live messages before an update. The scheduler does not acknowledge live messages; the update's
-/// acknowledgement shows that it has handled them. Updates cost more CPU time than live messages, so they must be few.
+/// acknowledgement shows that the scheduler has handled them. Updates cost more CPU time than live messages, so they must be few.
 const LIVE_BATCHES: usize = 10;
 /// A round sends no further events of a kind once the scheduler has used this much CPU time for them.
 const ENOUGH: Duration = Duration::from_secs(2);

@@ -53,8 +53,9 @@ struct Real<'a> {
 pub fn compare(options: &Options, binary: &Binary, agents: usize) -> Option<[Vec<Row>; 2]> {
     let command = peer::mesos()?;
     let alike = Options {
-        // Mesos offers an agent's remaining resources even without CPU. The server occupies one agent.
+        // A real Mesos offers an agent's remaining resources even if no CPU is left.
         leftovers: true,
+        // The server occupies one agent.
         max_workers: Some(agents - 1),
         live_interval: Some(INTERVAL.to_owned()),
         report_interval: Some(INTERVAL.to_owned()),

@@ -11,8 +11,8 @@ use crate::suite::figure::{Bound, Figure, quantile};
 use crate::suite::machine::{Load, Watch, cpus};
 
 const ROUNDS: usize = 7;
-/// How long the bare search runs before and after each run of the miner. Their mean is compared with the miner, so that a steady
-/// drift of the CPU's clock rate does not favour either.
+/// How long the bare search runs before and after each run of the miner. The mean rate of these two searches is compared with
+/// the miner's rate, so that a steady drift of the CPU's clock rate favours neither.
 const KERNEL_TIME: Duration = Duration::from_millis(700);
 const MINER_TIME: Duration = Duration::from_secs(3);
 
@@ -20,7 +20,7 @@ const MINER_TIME: Duration = Duration::from_secs(3);
 struct Run {
     /// Hashes per CPU second of the mining threads.
     rate: f64,
-    /// The fraction of the CPU time left by other processes that the mining threads used.
+    /// The CPU time of the mining threads, divided by the CPU time that other processes did not use.
     share: f64,
     load: Load,
 }

@@ -79,7 +79,7 @@ static CORES: &[Core] = &[
             goal("avx2", false, 1.35, Some(180.0)),
         ],
     },
-    // On this core, 512-bit operations take two passes, so AVX-512 gains half as much.
+    // On this core, 512-bit operations take two passes, so AVX-512 gains half as much as on Zen 5.
     Core {
         name: "Zen 4",
         family: 25,

@@ -152,7 +152,7 @@ fn a_grace_period_is_a_limit_and_not_a_wait() {
         let nanoseconds = seconds * 1_000_000_000;
         Some(KillPolicy { grace_period: Some(DurationInfo { nanoseconds }) })
     };
-    // A grace period of a day: an executor that waited for its end would exceed the deadline.
+    // The grace period is a day. If the executor always waited until it is over, the test would exceed its deadline.
     harness.kill("t", policy(24 * 3600));
     assert!(hashes(&harness.framework.until("t", TaskState::TaskKilled)) > 0);
     harness.ends();
@@ -224,8 +224,8 @@ fn without_token(port: u16) -> String {
     answer.lines().next().unwrap_or_default().to_owned()
 }
 
-/// A real agent opens its domain socket in its function `main`. mesos-box starts the agent from a `main` of its own, which does
-/// not. So this test creates the socket and forwards it to the agent.
+/// A real agent opens its domain socket in its function `main`. mesos-box starts the agent from a `main` of its own, which opens
+/// no socket. So this test creates the socket and forwards its connections to the agent.
 #[test]
 fn the_agents_domain_socket_is_used() {
     let folder = tempfile::tempdir().expect("a temporary folder");

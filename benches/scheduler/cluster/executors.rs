@@ -11,8 +11,8 @@ use task::{Account, Instruction, ProgramSpec, Report, ServerAddress, TaskSpec, T
 use super::task::{Sums, Task, Timer};
 use super::{Cluster, events};
 
-/// The golden ratio minus 1. The fractional parts of its multiples are spread evenly, however many there are. So each task's
-/// first message is delayed by such a fraction of its interval.
+/// The golden ratio minus 1. The fractional parts of its multiples are spread evenly between 0 and 1. The first message of each
+/// task is delayed by such a fraction of the interval, so that the tasks' messages are spread evenly over time.
 const GOLDEN: f64 = 0.618_033_988_749_894_9;
 
 impl Cluster {

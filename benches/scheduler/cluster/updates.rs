@@ -105,7 +105,7 @@ impl Cluster {
         self.live -= usize::from(task.state.is_terminal() && task.updates.is_empty());
         self.counters.acknowledged += 1;
         self.counters.last_acknowledgement = Some(now);
-        // The second update also has TASK_RUNNING: it is the first report.
+        // Count each worker once: its later reports are updates with TASK_RUNNING, too.
         let runs = update.status.state == i32::from(TaskState::TaskRunning);
         if task.is_worker() && runs && !task.has_run {
             task.has_run = true;

@@ -50,7 +50,7 @@ async fn the_first_pool_is_used_again_once_it_recovers_and_no_share_is_lost() {
 
 #[tokio::test]
 async fn waiting_for_answers_of_the_pool_used_before_has_an_end() {
-    // The pool used before sends nothing, or it closes the connection.
+    // After the client has changed pools, the pool used before sends nothing, or closes the connection.
     for (drain_timeout, silent) in [(Duration::from_millis(50), true), (10 * DEADLINE, false)] {
         let (reserved, second) = (ReservedPorts::take(1), listen().await);
         let ports = [reserved.first(), port(&second)];

@@ -84,10 +84,10 @@ async fn a_pool_that_hangs_up_on_configure_is_tried_without_it() {
     for method in ["mining.configure", "mining.subscribe", "mining.configure"] {
         assert_eq!(Pool::accept(&listener).await.next().await["method"], method);
     }
-    // If the pool sent a message before the connection ended, the next connection sends `mining.configure`, too.
     let mut pool = Pool::accept(&listener).await;
     assert_eq!(pool.next().await["method"], "mining.subscribe");
     drop(pool);
+    // This time the pool sends a message before it hangs up, so the next connection sends `mining.configure`, too.
     let mut pool = Pool::accept(&listener).await;
     assert_eq!(pool.next().await["method"], "mining.configure");
     pool.send_line(r#"{"id":null,"method":"client.show_message","params":["no"]}"#).await;

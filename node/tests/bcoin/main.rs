@@ -125,9 +125,9 @@ async fn the_chain_grows_by_our_blocks() {
         assert!(mined < 1000, "segwit never becomes active");
     }
 
-    // bcoin accepts no witness before the first block under the new rule.
+    // bcoin accepts transactions with witnesses only after the first block to which segwit applies.
     next_block(&nodes).await;
-    // One payment, and another one that spends the first one's output.
+    // A payment, and a second payment that spends the output of the first.
     let parent = spend(&first.txdata[0]);
     let child = spend(&parent);
     for payment in [&parent, &child] {

@@ -68,7 +68,8 @@ fn an_executor_gives_up_an_agent_that_does_not_return() {
     assert!(killed.elapsed() >= timeout, "it waits for so long");
 }
 
-/// After a restart, the agent does not know the executor of a framework without checkpointing, so it would never kill it.
+/// A restarted agent does not know the executors of a framework without checkpointing and would never kill them, so they end when
+/// the agent dies.
 #[test]
 fn without_checkpointing_the_executor_ends_with_its_agent() {
     let Some(harness) = Harness::with_options(&[], false) else { return };

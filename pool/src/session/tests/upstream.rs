@@ -141,7 +141,7 @@ fn connections_survive_new_upstream_jobs_and_a_time_without_any() {
     let effects = harness.publish(upstream_job(1e-9, 4, 2));
     assert!(lines(&effects).last().unwrap().contains("mining.notify"), "{effects:?}");
 
-    // Without room to count jobs, no job is sent twice.
+    // The extranonce2 has no byte left to tell two copies of a job apart, so no job is sent twice.
     assert_eq!(harness.job.layout.issue, 0);
     harness.line(r#"{"id":3,"method":"mining.suggest_difficulty","params":[1e-9]}"#);
     assert!(lines(&harness.pass(600)).iter().all(|line| !line.contains("notify")));
@@ -197,7 +197,7 @@ fn a_repeated_job_that_cannot_be_told_apart_counts_no_share_twice() {
 
 #[test]
 fn a_session_is_resumed_only_if_there_is_a_job_for_it() {
-    // The first layout has room to count jobs, the second one has not.
+    // Only the longer extranonce2 has bytes left to tell two copies of a job apart.
     for (extranonce2_len, resumed) in [(8, true), (4, false)] {
         let former = proxied(1e-9, extranonce2_len);
         let job = former.job.clone();

@@ -211,7 +211,7 @@ fn slow_successful_launches_are_soon_made_on_all_agents() {
     }
 }
 
-/// The failures may come while other launches still wait for these outcomes, or later.
+/// The scheduler waits at most 90 s for the outcome of a launch. The launches fail before this time is over, or later.
 #[test]
 fn the_failures_of_one_burst_make_one_pause() {
     for seconds in [80, 100, 200] {

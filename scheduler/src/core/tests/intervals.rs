@@ -123,8 +123,8 @@ fn running_workers_get_instructions_until_they_confirm() {
     let both = ["miner-worker-2", "miner-worker-3"].map(|task| (task.to_owned(), wanted));
     assert_eq!(script.told_intervals(), both, "the third one knows it from its specification");
     script.say("miner-worker-2", Some(wanted));
-    // The instruction or its confirmation was lost. The pauses are 10, 20 and 40 s: after `long` seconds nothing has been sent
-    // again, after `pause` seconds it has.
+    // The worker still uses its old intervals, so the instruction is repeated after 10, 20 and 40 s: not within `long` seconds,
+    // but within `pause` seconds.
     for (pause, long) in [(12, 7), (21, 17), (42, 35)] {
         script.say("miner-worker-3", Some(intervals(2.0, 2.0)));
         script.wait(long * SECOND);

@@ -316,7 +316,7 @@ proptest! {
         prop_assert_eq!(model.script.state.history.ledger.sum().0.worker.accepted, accepted);
         prop_assert_eq!(model.script.disk.shared().ledger.sum(), model.script.state.history.ledger.sum());
         model.script.disk.assert_agreement();
-        // Only sums are left of tasks that have ended.
+        // Of the tasks that have ended, a leader on an empty disk leaves only sums in ZooKeeper.
         model.script.finished = false;
         model.script.hand_over(true);
         model.script.event(Event::Tick);

@@ -107,8 +107,7 @@ pub struct Cluster {
     /// Whether all calls of the scheduler are lost, because its connection is about to break.
     deaf: bool,
     history: Vec<TaskStatus>,
-    /// The tasks that the scheduler asked about with RECONCILE without an answer, since their agent was away and the master had
-    /// not noticed.
+    /// The tasks about which a RECONCILE got no answer, because their agent was away and the master had not noticed this.
     unanswered: BTreeSet<String>,
     /// Decides which of several calls arrives first.
     random: StdRng,
