@@ -97,7 +97,7 @@ async fn on_node(args: &MineArgs, options: ServerOptions) -> anyhow::Result<()> 
     };
     let (mined, ()) = tokio::join!(mining, server.run(serving.clone()));
     let mut mined = mined?;
-    // The server counts blocks correctly: of several solutions of one template only the first is a block.
+    // The server's count replaces the miner's: of several solutions of one template, only the first is a block.
     mined.summary.blocks = blocks.borrow().blocks - before;
     mined.show(args.json)
 }

@@ -54,7 +54,7 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
 }
 
 fn options(spec: &ServerSpec) -> ServerOptions {
-    // If the host is a loopback address, all workers are on this machine, so the server needs no other address.
+    // If the host is a loopback address, all workers are on this machine, so the server listens on that address only.
     let loopback = spec.host.parse::<IpAddr>().ok().filter(IpAddr::is_loopback);
     let listen = |port| match loopback {
         Some(address) => vec![SocketAddr::new(address, port)],

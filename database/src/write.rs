@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 const RETRY: Duration = Duration::from_secs(1);
 /// The pause after a failed write while the store is closing.
 const RETRY_CLOSING: Duration = Duration::from_millis(100);
-/// While the store is closing, a failing write is repeated for this time; after that, its changes are lost.
+/// While the store is closing, a failing write is retried for at most this time; then its changes are lost.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Calls `write` until it succeeds. Once `closing` is true, stops trying after 10 s and returns false. Calls `failed` with each

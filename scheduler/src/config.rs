@@ -19,8 +19,8 @@ const FAILOVER_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The failover timeout if there is only one scheduler and it ends its tasks when it exits: long enough for a restart.
 const SHORT_FAILOVER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// By default single shares are kept for a week, and within 4 GiB: some 140 million shares of 30 bytes, more than 200 workers
-/// with one share per second find in a week.
+/// By default, single shares are kept for a week, and take at most 4 GiB. That is room for some 140 million shares of 30 bytes;
+/// 200 workers that each find one share per second find 121 million in a week.
 const SHARE_LIMITS: ShareLimits =
     ShareLimits { age: Duration::from_secs(7 * 24 * 3600), size: Some(4 << 30) };
 
@@ -43,7 +43,7 @@ pub struct Config {
     pub role: String,
     /// The credentials for masters, and the authorities to trust for `https://` masters.
     pub master_access: MasterAccess,
-    /// Whether the framework's state is not drawn, so that only the summary is written to standard output.
+    /// If true, the framework's state is not displayed, and only the summary is written to standard output.
     pub quiet: bool,
     /// The address of the HTTP server, if there is one.
     pub http: Option<SocketAddr>,

@@ -48,7 +48,7 @@ pub(crate) struct Driver {
     pub config: Arc<Config>,
     /// The credentials, whose files are read again for each subscription.
     pub access: MasterAccess,
-    /// The client of the current subscription, or of the last one while there is none.
+    /// The client of the current subscription or, between two subscriptions, of the previous one.
     pub client: SchedulerClient,
     pub state: State,
     pub store: Store,
@@ -180,7 +180,7 @@ impl Driver {
         ever: &mut bool,
     ) -> Result<SubscriptionEnd, RunError> {
         let mut burst = LaunchBurst::default();
-        // Whether the call queue contains a mark.
+        // Whether the call queue contains a mark, which the queue reports when all calls before the mark are answered.
         let mut marked = false;
         let unanswered = Arc::clone(calls.unanswered());
         let workers = &self.config.placement.workers;
@@ -195,8 +195,9 @@ impl Driver {
                 continue;
             }
             let events = tokio::select! {
-                // Internal events come before the master's: launches wait for the disk, and thousands of updates may arrive
-                // meanwhile. Disk, clock and user produce so few events that the master's are not delayed for long.
+                // Internal events come before the master's. Otherwise launches whose records are on disk would wait behind
+                // thousands of status updates. Disk, clock and user produce so few events that the master's are not delayed
+                // for long.
                 biased;
                 why = election::lost(self.leadership.as_deref()) => return Err(RunError::LeadershipLost(why)),
                 event = calls.event() => match event {
@@ -272,7 +273,7 @@ impl Driver {
 
     /// Makes sure that this scheduler may act on the subscription that the master has confirmed.
     async fn confirm_subscription(&mut self) -> Result<(), RunError> {
-        // Any scheduler that leads after this answer will subscribe later, which ends this subscription.
+        // A scheduler that becomes leader after this check will also subscribe later, and its subscription will end this one.
         election::confirm(self.leadership.as_deref()).await?;
         // From now on there are records to write.
         self.store.start().map_err(anyhow::Error::from)?;

@@ -61,7 +61,7 @@ impl FrameworkRun<'_> {
             Some(leadership) => store.take_over(leadership, recovered).await?,
             None => recovered,
         };
-        // A new framework is as old as this run, which --duration limits.
+        // The age of a new framework counts from the start of this scheduler, as does the time that --duration limits.
         let age = recovered.framework.as_ref().map_or(self.time.elapsed(), |it| elapsed_since(it.started_ms));
         let settings = config.framework_settings(delivery, self.time.remaining());
         let (queries, query_queue) = channel();

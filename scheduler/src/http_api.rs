@@ -27,7 +27,7 @@ const STANDBY: &str = "another scheduler leads: ask that one";
 #[derive(Clone, Debug)]
 pub(crate) struct HttpApi {
     phase: watch::Receiver<SchedulerPhase>,
-    /// The last JSON of each kind, which is reused while the data are the same, because many clients may ask at the same time.
+    /// The last JSON of the summary and, below, of the tasks. It is reused while the data are the same, as many clients may ask.
     summary: Arc<Mutex<Option<CachedJson>>>,
     tasks: Arc<Mutex<Option<CachedJson>>>,
 }

@@ -33,8 +33,8 @@ pub struct LedgerTable {
     pub total: LedgerRow,
     /// When the oldest stored single share was received, milliseconds since the Unix epoch; `None` if no share is stored.
     pub shares_since_ms: Option<u64>,
-    /// Since when this state folder has all single shares, milliseconds since the Unix epoch; `None` if no other scheduler has
-    /// ever led, so that the folder lacks none.
+    /// The time from which on this state folder has all single shares, in milliseconds since the Unix epoch. `None` if the folder
+    /// lacks no shares, because no other scheduler has ever led.
     pub rows_since_ms: Option<u64>,
     /// Launches that failed long ago before they mined anything: the number for each state and reason. They have no rows.
     pub failed_launches: Vec<FailedLaunches>,
@@ -119,7 +119,8 @@ impl LedgerRow {
         state.is_some_and(TaskState::is_terminal)
     }
 
-    /// A task that was killed or has finished has sent its last report. A dropped or erroneous one never started.
+    /// Whether the task may have ended without sending its last report. A killed or finished task has sent it, and a task
+    /// in state TASK_DROPPED or TASK_ERROR never started, so it had nothing to report.
     fn may_lack_last_report(&self) -> bool {
         use TaskState::{TaskDropped, TaskError, TaskFinished, TaskKilled};
         let complete = [TaskKilled, TaskFinished, TaskDropped, TaskError].map(|state| state.as_str_name());

@@ -87,7 +87,7 @@ impl Default for TaskOptions {
             server_mem: SERVER_MEM,
             report_interval: Duration::from_secs(60),
             live_interval: Duration::from_secs(5),
-            // Two months with one report a minute.
+            // A task that sends one report a minute is renewed after some two months.
             updates_per_task: NonZeroU64::new(100_000).expect("not zero"),
             share_interval: Duration::from_secs(1),
             backend: None,

@@ -164,7 +164,7 @@ impl QueryQueue {
     /// Waits for the next query that may be answered, or for ever if all clients have been dropped. Cancelling this future loses
     /// no query.
     pub async fn next(&mut self) -> Query {
-        // A timer fires only when the runtime has nothing else to do, so none is started without need.
+        // No timer is used outside a pause, because a timer fires only when the runtime has nothing else to do.
         if Instant::now() < self.paused_until {
             sleep_until(self.paused_until).await;
         }

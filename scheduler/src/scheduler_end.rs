@@ -43,7 +43,7 @@ pub enum SchedulerEnd {
 }
 
 impl SchedulerEnd {
-    /// The figures, which each variant describes.
+    /// The summary. The documentation of each variant says what its figures cover.
     pub fn summary(&self) -> &Summary {
         match self {
             SchedulerEnd::Standby { summary }

@@ -10,8 +10,8 @@ pub const SERVER_MEM_RANGE: std::ops::RangeInclusive<u64> = 64..=1 << 20;
 const BASE: u64 = 32 << 20;
 /// The additional memory that a server needs for each miner, in bytes: 12.1 kB were measured (docs/PERFORMANCE.md).
 const PER_MINER: u64 = 14_000;
-/// One in this number of the server's connections is not used for workers, but left free for external miners and for
-/// reconnections.
+/// One in every `FREE` connections of the server is left free for external miners and for reconnections; the others are for
+/// workers.
 const FREE: u32 = 16;
 
 /// Maximum number of connections for a server with `mem` MB.

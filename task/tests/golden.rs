@@ -163,7 +163,8 @@ fn version_3_is_written_and_read() {
     assert_eq!(Live::decode(&bytes["live-pool"]).unwrap(), Live::Pool(pool));
     assert_eq!(Instruction::decode(&bytes["set-intervals"]).unwrap(), instruction);
     let versions = ["live-worker", "live-pool", "set-intervals"].map(|name| version(&bytes[name]));
-    // Readers of version 2 skip the new fields of live messages. They refuse an instruction that they do not know.
+    // Readers of version 2 skip the new fields of live messages, so live messages keep version 2. The same readers must refuse
+    // the instruction that they do not know, so it has version 3.
     assert_eq!(versions, [Some(2), Some(2), Some(3)]);
 }
 

@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 use super::ArtifactFiles;
 use super::downloads::{CHUNK, DOWNLOADS, Download, Downloads, Progress};
 
-/// Maximum number of simultaneous connections, which take some 10 kB each; further ones wait to be accepted. A fetcher first asks
-/// for the length, which is answered immediately even while all download slots are taken.
+/// Maximum number of simultaneous connections. Each takes some 10 kB; further ones wait to be accepted. There may be more
+/// connections than downloads, because a fetcher first requests the length (HEAD), and that request needs no download slot.
 const CONNECTIONS: usize = 1024;
 /// A download is aborted if the agent has received nothing for this time, so that another download gets its slot.
 const STALLED: Duration = Duration::from_secs(30);

@@ -79,7 +79,7 @@ fn crop(line: &mut String, width: usize) {
 
 /// Lines of one kind. As many are shown as there is room for.
 struct Section {
-    /// The lines, the most important first, each with the key by which the lines that are shown are sorted.
+    /// The lines, the most important first, each with a sort key. The lines that fit are shown in the order of their keys.
     lines: Vec<(u64, String)>,
     /// The number of further items of this kind that have no line in `lines`.
     beyond: u64,

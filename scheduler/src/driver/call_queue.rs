@@ -28,7 +28,7 @@ use self::sender::{Input, Sender, SenderEvent};
 pub(super) use self::unanswered::{BURST, Unanswered};
 use crate::event::Call;
 
-/// How long the queue, when it is closed, waits for the master's answers to the calls that are still unanswered.
+/// When the queue is closed, it waits at most this long for the master's answers to the unanswered calls.
 const FLUSH: Duration = Duration::from_secs(10);
 
 /// The queue of calls, and the task that sends them until one fails.
@@ -42,7 +42,7 @@ pub(super) struct CallQueue {
 /// An event that the queue reports.
 #[derive(Debug)]
 pub(super) enum QueueEvent {
-    /// A call failed, for this reason, which ends the subscription.
+    /// A call failed, for this reason. The failure ends the subscription.
     CallFailed(String),
     /// A message for the user.
     Message(String),

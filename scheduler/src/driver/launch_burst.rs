@@ -8,9 +8,9 @@ use super::call_queue::BURST;
 /// the disk fails.
 const MAX_DELAY: Duration = Duration::from_secs(3);
 
-/// Tracks whether a burst of launches is being written to the disk or sent to the master. Until then, the resources of the offers
-/// that the burst uses stay reserved, and other frameworks wait for the part that is left, so the launches come before the status
-/// updates of earlier tasks.
+/// Tracks whether a burst of launches is being written to the disk or sent to the master. Until the burst is over, all
+/// resources of its offers stay reserved, even those that the launches leave for other frameworks. That is why launches come
+/// before the status updates of earlier tasks.
 #[derive(Debug, Default)]
 pub(super) struct LaunchBurst {
     since: Option<Instant>,

@@ -24,7 +24,7 @@ impl OfferChunks {
         Self { keep_whole, waiting: VecDeque::new() }
     }
 
-    /// The event, or its first chunk. It must only be called when no chunk waits.
+    /// Returns the event, or the first of its chunks. Must not be called while chunks of an earlier event wait.
     pub fn split(&mut self, event: Event) -> Event {
         match event {
             Event::Offers(offers) if !self.keep_whole && offers.len() > AGENTS => {

@@ -21,8 +21,8 @@ pub(crate) struct DriverExit {
 }
 
 /// Runs the driver to its end on a thread with its own runtime. The event stream, the state machine and the connections of its
-/// calls wake each other for every update. On different threads, each wake-up would cost a system call and a context switch,
-/// which is more than all other work for an update.
+/// calls wake each other for every update. On different threads, each wake-up would cost a system call and a context switch:
+/// more than all other work for an update.
 ///
 /// Dropping the future ends the driver. `events` is called on the thread, because the timers belong to that thread's runtime.
 ///

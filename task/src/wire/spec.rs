@@ -85,7 +85,7 @@ struct WorkerMessage {
     access: Option<PoolAccessMessage>,
 }
 
-/// Absent for the default access, the only one that older programs support.
+/// This message is absent for the default access, because older programs support no other access.
 #[derive(Clone, PartialEq, Message)]
 struct PoolAccessMessage {
     #[prost(string, optional, tag = "1")]

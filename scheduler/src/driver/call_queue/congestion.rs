@@ -6,12 +6,12 @@
 
 use std::time::{Duration, Instant};
 
-/// When the master refuses calls, nothing is sent for a pause. The first pause, and the longest one after it has doubled several
-/// times.
+/// The shortest and the longest pause. When the master refuses calls, nothing is sent for a pause, which is
+/// twice as long each time until the master has accepted a full window of calls.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// If the master has refused no call for this time, it is no longer overloaded, even if calls still wait to be sent.
 const CALM: Duration = Duration::from_secs(10);
-/// The minimum time between two messages to the user that the master is overloaded.
+/// The minimum time between two messages that tell the user that the master is overloaded.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// The window, and the state from which its size follows.
@@ -104,7 +104,7 @@ impl CongestionWindow {
 
     /// Registers a refused call. Returns whether to tell the user that the master is overloaded.
     pub fn refused(&mut self, now: Instant) -> bool {
-        // Calls that were in flight together with the first refused one are refused, too. They count once.
+        // The calls in flight with the first refused call are refused, too. Together they halve the window only once.
         if self.resume.is_none() {
             self.window = (self.window / 2).max(1);
             self.taken = 0;

@@ -80,9 +80,9 @@ impl Footprint {
                 let mut keys = offers(ids);
                 keys.extend(tasks.iter().map(|info| task(&info.task_id.value)));
                 keys.push((Key::LAUNCHES, Use::Shared));
-                // A launch may overtake an earlier REVIVE, so that it need not wait for the DECLINEs for which the REVIVE waits.
-                // The REVIVE then removes the filter of the launch, with the only effect that the rest of the resources is
-                // offered again.
+                // A launch may overtake an earlier REVIVE. Otherwise the launch would have to wait for all the DECLINEs before
+                // the REVIVE. A REVIVE that is overtaken also removes the launch's filter, but that does no harm: Mesos only
+                // offers the rest of the resources again.
                 keys.extend(filter(refuse, Use::Before));
                 (Priority::Launch, keys)
             }

@@ -69,9 +69,9 @@ impl Phase {
         before.unwrap_or(&mut self.group).open -= 1;
     }
 
-    /// Adds to `free` the calls whose wait is over: all calls of their group and of the earlier groups are answered. Returns
-    /// whether all calls of the phase are answered.
-    /// It must only be called for the first phase.
+    /// Adds to `free` the [`Use::After`] calls that need not wait any longer, because all calls of their group and of the
+    /// earlier groups are answered. Returns whether all calls of the phase are answered. Must be called for the first phase
+    /// only.
     fn settle(&mut self, free: &mut Vec<usize>) -> bool {
         while self.before.front().is_some_and(|group| group.open == 0)
             && let Some(group) = self.before.pop_front()

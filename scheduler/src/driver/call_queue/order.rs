@@ -11,7 +11,7 @@ use super::footprint::{Footprint, Key, Priority, Use};
 use super::lane::{Lane, Position};
 use crate::event::Call;
 
-/// One in this number of sent calls is the oldest call that may be sent, whatever its priority, so that no call waits for ever.
+/// One in every `OLDEST_EVERY` calls is chosen by its age, not by its priority, so that no call waits for ever.
 const OLDEST_EVERY: usize = 8;
 /// When all calls are answered and the collections have room for more calls than this, their memory is freed.
 const KEPT_CAPACITY: usize = 1024;
@@ -30,7 +30,7 @@ pub(super) struct CallOrder<T> {
     ready_count: usize,
     /// The number of calls that were ever added. It is also the number of the last added call.
     added: u64,
-    /// How often the next call to be sent was chosen, which decides when the oldest call is next.
+    /// How often a call was chosen to be sent. From time to time, the oldest call is chosen ([`OLDEST_EVERY`]).
     sent: usize,
 }
 
@@ -101,8 +101,8 @@ impl<T> CallOrder<T> {
         }
     }
 
-    /// Raises the calls for which a call waits to the priority of that call. Calls that share a key are not raised, because only
-    /// REVIVE, SUPPRESS and TEARDOWN wait for them, and these calls are not urgent.
+    /// If this call waits for calls of lower priority, raises their priority to its own. Calls that share a key are not raised:
+    /// only REVIVE, SUPPRESS and TEARDOWN wait for such calls, and none of the three is urgent.
     fn raise_earlier_calls(&mut self, index: usize) {
         let mut waiting = vec![index];
         while let Some(Some(call)) = waiting.pop().and_then(|index| self.calls.get(index)) {
@@ -139,8 +139,8 @@ impl<T> CallOrder<T> {
         self.ready_count
     }
 
-    /// The call with the highest priority that may be sent, or from time to time the oldest one. Its number is for
-    /// [`done`](Self::done) and [`put_back`](Self::put_back).
+    /// Chooses the next call to send: the one with the highest priority or, from time to time, the oldest one. Returns its
+    /// content and the number to pass to [`done`](Self::done) or [`put_back`](Self::put_back).
     pub fn next(&mut self) -> Option<(u64, &T)> {
         let index = self.pop()?;
         self.ready_count -= 1;
