@@ -43,7 +43,7 @@ pub struct Config {
     pub registration_timeout: Duration,
     /// Time for an executor to end after SHUTDOWN, unless its `ExecutorInfo` sets another. The agent then kills it by SIGKILL.
     pub shutdown_grace: Duration,
-    /// How long an executor waits for a lost agent if its framework checkpoints.
+    /// How long an executor waits for a lost agent if the executor's framework checkpoints.
     pub recovery_timeout: Duration,
 }
 

@@ -58,7 +58,7 @@ impl Answer {
 pub enum ToAgent {
     /// Launch a task, and start its executor if it does not run yet.
     RunTask {
-        /// The framework as the master knows it.
+        /// The master's latest description of the framework.
         framework: Box<FrameworkInfo>,
         /// The task; its `executor` is set.
         task: Box<TaskInfo>,

@@ -17,7 +17,7 @@ pub(super) struct Task {
     pub info: TaskInfo,
     /// The latest state that the master knows.
     pub state: TaskState,
-    /// The last status of each sequence of equal states, without data.
+    /// The task's statuses, without data. Of successive statuses with the same state, only the last one is kept.
     pub statuses: Vec<TaskStatus>,
     /// State and uuid of the task's last update that the master forwarded to the framework.
     pub forwarded: Option<(TaskState, Vec<u8>)>,
