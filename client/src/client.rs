@@ -30,8 +30,8 @@ pub struct Client {
     redirect: Option<PoolUrl>,
     /// Probes the preferred pools while a less preferred pool is used.
     probe: Probe,
-    /// The connection to the less preferred pool that was used until the client switched to a better one, and when it is closed.
-    /// Until then it stays open to receive the answers to the shares submitted on it.
+    /// The connection to the less preferred pool from which the client switched to a better pool, and the time when the client
+    /// closes this connection. Until that time, the connection stays open to receive the answers to the shares submitted on it.
     draining: Option<(PoolConnection, Instant)>,
     /// The jobs and unanswered shares of the lost session, while a new connection may still resume it.
     resumable: Option<ResumableSession>,
@@ -40,7 +40,7 @@ pub struct Client {
     /// Events that [`Client::next`] has yet to return.
     events: VecDeque<Event>,
     next_ticket: u64,
-    /// Extranonce1 and the number of bytes of extranonce2 of the last job. When a job has others, the client reports
+    /// Extranonce1 and the number of bytes of extranonce2 of the last job. If the next job has different ones, the client reports
     /// [`Event::ExtranonceChanged`].
     extranonces: Option<(Vec<u8>, usize)>,
     /// The error with which the client stopped trying to connect, until [`Client::next`] has returned it.
@@ -335,7 +335,7 @@ impl Client {
         let left = connection.in_flight.take_all();
         let resume = connection.resume().cloned();
         let resumable = worked.is_some() && resume.is_some();
-        // `mining.set_extranonce` may have changed the extranonce1 in the token since the subscription.
+        // Stores the token again, because `mining.set_extranonce` may have changed its extranonce1 since the subscription.
         if let (Some(resume), Some(history)) = (resume, self.history.get_mut(self.failover.index())) {
             history.resume = Some(resume);
         }
@@ -391,7 +391,7 @@ impl Client {
     fn stop_trying(&mut self, error: ClientError) {
         self.given_up = Some(error);
         self.give_up_resumable();
-        // The pause keeps a caller that continues to call `next` after the error from spinning.
+        // Without this pause, a caller that calls `next` again after each error would spin.
         self.connect_after(self.config.retry_pause);
     }
 

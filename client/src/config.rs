@@ -38,7 +38,7 @@ pub struct Config {
     pub silence_timeout: Duration,
     /// How long a connected pool may take to send its first job before the next pool is tried. Default: 30 s.
     pub first_job_timeout: Duration,
-    /// The time between two probes of whether a better pool has recovered. Default: 30 s.
+    /// How often the client probes whether a better pool has recovered. Default: 30 s.
     pub probe_interval: Duration,
     /// How long to wait for the answers of the previous pool after a switch to a better one. Default: 10 s.
     pub drain_timeout: Duration,

@@ -221,7 +221,8 @@ impl PoolConnection {
         }
     }
 
-    /// A possible reason why the connection ended, for error messages: only for connections that ended before the first message.
+    /// A possible reason why the connection ended, for error messages. Empty if the pool has sent a message or the connection
+    /// uses TLS.
     fn hint(&self) -> &'static str {
         if self.got_message || self.url.scheme.is_secure() {
             ""

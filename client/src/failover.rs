@@ -17,7 +17,7 @@ const STABLE: Duration = Duration::from_secs(60);
 /// Maximum number of redirects in a row that the client follows without having got work in between: two for load balancers, one
 /// in reserve.
 const MAX_REDIRECTS: u64 = 3;
-/// The longest wait that a redirect may ask for. If it asks for more and another pool is configured, it is refused.
+/// The longest wait that a redirect may ask for. A redirect that asks for a longer wait is refused if another pool is configured.
 const MAX_REDIRECT_WAIT: Duration = Duration::from_secs(30);
 
 /// The state of failover among pools 0, 1, 2 … in order of preference.

@@ -17,7 +17,7 @@ const MAX_IN_FLIGHT: usize = 10_000;
 /// How long the client waits for the answer to a share. A connection may last for months. Without this limit, unanswered shares
 /// would pile up over that time, until callers that limit their outstanding shares could no longer submit.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
-/// Once this many shares wait for a lost session to be resumed, newly found shares do not wait with them.
+/// Once this many shares wait for a lost session to be resumed, the client accepts no new shares for the jobs of that session.
 const MAX_WAITING: usize = 4096;
 
 /// An unanswered share.

@@ -4,9 +4,9 @@
 //! mine(job) ─generation + 1→ threads ─claim→ unit ─Work→ scan, scan, scan … ─FoundShare→ channel
 //! ```
 //!
-//! Each call of `mine` increments the generation, which the threads check after each chunk of some 20 µs. A found share
-//! carries its job, so no share is lost when the job changes. A thread then returns the unsearched rest of its unit, so that
-//! nothing is skipped if the pool sends the job again.
+//! Each call of `mine` increments the generation, which the threads check after each chunk of some 20 µs. A found share carries
+//! its job, so no share is lost when the job changes. After a change, each thread returns the unsearched rest of its unit, so
+//! that no header is skipped if the pool sends the old job again.
 
 mod cpu_throttle;
 pub mod cpus;

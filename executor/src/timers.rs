@@ -11,8 +11,9 @@ use rand::rngs::StdRng;
 use task::Intervals;
 use tokio::time::Instant;
 
-/// A task sends its first message after the interval times a random number in this range. The times of many tasks are spread over
-/// one whole interval, but each task waits until it has something to report.
+/// A task sends its first message after the interval times a random number in this range. The range is 1 wide, so the first
+/// messages of many tasks are spread over one whole interval. It does not begin at 0, so that each task has something to report
+/// by then.
 const FIRST: std::ops::Range<f64> = 0.25..1.25;
 /// The maximum time until a task confirms new intervals. The confirmations of many tasks are spread over this time.
 const CONFIRM: Duration = Duration::from_secs(5);

@@ -202,7 +202,8 @@ impl Worker {
             });
             self.live.pool = pool;
         }
-        // A repeated instruction means that the scheduler has not received the confirmation.
+        // Sends the confirmation even if the pool is the same, because a repeated instruction means that the scheduler has not
+        // received the confirmation.
         self.send_live().await;
         other
     }
@@ -260,7 +261,7 @@ impl Worker {
     }
 
     async fn send(&self, event: TaskEvent) {
-        // The receiver is gone only when the executor is ending.
+        // Sending fails only when the executor is ending and has dropped the receiver. The event is then not needed.
         let _ = self.context.events.send(event).await;
     }
 }

@@ -7,7 +7,7 @@ use stratum::{Event, Message, Session, SessionOptions};
 
 /// Makes a job from these bytes, passes it through a session as a pool would, and compares the header.
 pub fn check(data: &[u8]) {
-    // There are too few bytes for a case.
+    // An error means that there are too few bytes for a case.
     let _ = case(&mut Unstructured::new(data));
 }
 

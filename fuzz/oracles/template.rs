@@ -36,9 +36,9 @@ struct Case<'a> {
 /// Makes a template from these bytes, mines a block on it, and checks the block with the `bitcoin` crate.
 pub fn check(data: &[u8]) {
     if let Ok(mut case) = Case::arbitrary_take_rest(Unstructured::new(data)) {
-        // Nearly all random amounts would be refused.
+        // Without this, nearly all random amounts would be too large and would be refused.
         case.value %= Amount::MAX_MONEY.to_sat() + 2;
-        // There are too few bytes for a case.
+        // An error means that there are too few bytes for a case.
         let _ = block(&case);
     }
 }

@@ -20,8 +20,8 @@ const SLICE: Duration = Duration::from_millis(50);
 /// The goals for a kind of core.
 struct Core {
     name: &'static str,
-    /// The CPU's family as in /proc/cpuinfo; `models` are the ranges of its models. They tell whether this machine has such a
-    /// core.
+    /// The CPU's family as in /proc/cpuinfo; `models` are the ranges of its models. Family and model tell whether this machine
+    /// has such a core.
     family: u32,
     models: &'static [(u32, u32)],
     /// The CPU cycles that the yardstick takes per hash.
@@ -42,8 +42,8 @@ const fn goal(backend: &'static str, rolled: bool, minimum: f64, bound: Option<f
     Goal { backend, rolled, minimum, bound }
 }
 
-/// The number of vector operations that hash 16 nonces with one version, without those of the schedule that all versions share:
-/// `SHARED_OPERATIONS`. docs/PERFORMANCE.md explains the numbers.
+/// To hash 16 nonces takes `OPERATIONS` vector operations for each version, and `SHARED_OPERATIONS` for the part of the schedule
+/// that all versions share. docs/PERFORMANCE.md explains the numbers.
 const OPERATIONS: f64 = 2387.0;
 const SHARED_OPERATIONS: f64 = 460.0;
 

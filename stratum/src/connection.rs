@@ -118,7 +118,8 @@ pub struct Writer<W> {
     waiting: Vec<u8>,
     /// How many bytes of `waiting` were already written to the stream.
     sent: usize,
-    /// Whether data was written to the stream since its last flush. A TLS stream has its own buffer.
+    /// Whether data was written to the stream since its last flush. A TLS stream has a buffer of its own, so it must be flushed
+    /// even if all data was written to it.
     unflushed: bool,
 }
 
@@ -139,7 +140,8 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         self.flush().await
     }
 
-    /// Queues one line, given without its line end. So a pool that sends a line to many miners can serialize it only once.
+    /// Queues one line, given as text without its line end, so that a pool can serialize a line once and queue it for many
+    /// miners.
     ///
     /// # Errors
     ///

@@ -124,8 +124,8 @@ pub fn rolled_version(job: u32, mask: u32, version_bits: u32) -> u32 {
     (job & !mask) | (version_bits & mask)
 }
 
-/// Reverses the bytes of each 32-bit word of a hash, which is how `mining.notify` carries the hash of the previous block.
-/// The function is its own inverse.
+/// Reverses the bytes of each 32-bit word of a hash. `mining.notify` carries the hash of the previous block in this form. The
+/// function is its own inverse.
 pub fn swap_words(digest: [u8; 32]) -> [u8; 32] {
     let mut swapped = digest;
     swapped.chunks_exact_mut(4).for_each(<[u8]>::reverse);

@@ -164,12 +164,12 @@ impl Message {
     pub fn from_line(line: &str) -> Result<Self, MessageError> {
         let envelope: Envelope<'_> = serde_json::from_str(line)
             .map_err(|source| MessageError::Json { line: printable(line), source })?;
-        // serde also accepts an array of the members in order.
+        // Refuses arrays, because serde also accepts an array of the members in order.
         if !line.trim_start().starts_with('{') {
             return Err(MessageError::Shapeless { line: printable(line) });
         }
         let id = Id::from_raw(envelope.id);
-        // Some pools repeat the method in the answer.
+        // Some pools repeat the method in the answer, so a line with a method is not always a call.
         let is_answer = envelope.params.is_none() && (envelope.result.is_some() || envelope.error.is_some());
         if let Some(method) = envelope.method.filter(|_| !is_answer) {
             let params = match envelope.params {

@@ -70,7 +70,7 @@ impl SessionOptions {
 pub struct ResumeToken {
     /// The id that the pool gave the session.
     pub session: String,
-    /// The extranonce1 of the session. A session counts as resumed only if the pool assigns the same one.
+    /// The extranonce1 of the session. A session counts as resumed only if the pool assigns the same extranonce1 again.
     pub extranonce1: Vec<u8>,
 }
 

@@ -111,7 +111,7 @@ impl Reason {
         };
         match number.map(u32::try_from) {
             Some(Ok(code)) => Reason::new(code, &message),
-            // The codes that JSON-RPC defines are negative. The text keeps such a code.
+            // A code that is not a `u32` is appended to the text. The codes that JSON-RPC defines are negative, for example.
             Some(Err(_)) => {
                 Reason::new(Reason::OTHER, &format!("{message} ({})", number.unwrap_or_default()))
             }

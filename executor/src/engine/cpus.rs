@@ -68,8 +68,8 @@ pub const MAX_THREADS: usize = 4096;
 
 /// Determines threads, duty and cores.
 ///
-/// Without `--cpu-affinity`, threads are pinned only if there is one for each core of the cpuset. If there are fewer, the
-/// kernel places them: otherwise several workers on one host would all pin their threads to the same first cores.
+/// Without `--cpu-affinity`, threads are pinned only if there is one thread for each core of the cpuset. Otherwise the kernel
+/// places the threads: if they were pinned, several workers on one host would all pin their threads to the same first cores.
 ///
 /// # Errors
 /// If the request is for no threads, no CPUs, or a core that is not allowed.
@@ -122,7 +122,7 @@ impl CpuLimits {
     }
 }
 
-/// The smallest CPU quota of the control group of this process and its parents, in cgroup version 2 or 1.
+/// The smallest CPU quota among the control group of this process and the group's parents, in cgroup version 2 or 1.
 fn quota(groups: &Path, root: &Path) -> Option<f64> {
     let groups = std::fs::read_to_string(groups).ok()?;
     groups.lines().filter_map(|line| quota_of_line(line, root)).min_by(f64::total_cmp)
@@ -142,7 +142,8 @@ fn quota_of_line(line: &str, root: &Path) -> Option<f64> {
     };
     let mut folder = root.join(path.trim_start_matches('/'));
     let mut least: Option<f64> = None;
-    // Inside a container, the line may name the path on the host, of which only the root exists in the container.
+    // Reads the group and its parents up to the root. Folders that do not exist are skipped: inside a container, the line may
+    // name the group's path on the host, of which the container has only the root.
     while folder.starts_with(&root) {
         if let Some(quota) = read(&folder) {
             least = Some(least.map_or(quota, |least| least.min(quota)));

@@ -31,7 +31,7 @@ pub struct UnitRemainder {
 pub struct JobSearch {
     job: Arc<Job>,
     space: SearchSpace,
-    /// The number of the first unit that no thread has claimed. Searches of the same headers with other versions share this
+    /// The number of the first unit that no thread has claimed. Searches whose headers differ only in the version share this
     /// counter.
     next: Arc<AtomicU64>,
     /// The remainders of units that threads returned unsearched when the job changed. They are claimed before new units, so that
@@ -87,11 +87,11 @@ pub struct JobSearches {
 }
 
 impl JobSearches {
-    /// The search of a job. A job with the same headers as an earlier one continues its search.
+    /// The search of a job. A job with the same headers as an earlier job continues the search of that job.
     ///
-    /// Ids and targets of jobs do not matter. Jobs that differ only in version or version mask may have some headers in
-    /// common, so their searches share a counter of units: each value of extranonce2 is searched for only one of them, until
-    /// all values are used up. (With two bytes and no version rolling, this takes one core a month.)
+    /// Ids and targets of jobs do not matter. Jobs that differ only in version or version mask may have some headers in common,
+    /// so their searches share a counter of units: each value of extranonce2 is searched for only one of these jobs, until all
+    /// values are used up. (With two bytes of extranonce2 and no version rolling, one core needs a month to use them up.)
     pub fn of(&mut self, job: &Arc<Job>) -> Arc<JobSearch> {
         let known = self.recent.iter().position(|search| same_headers(&search.job, job));
         let search = known.and_then(|index| self.recent.remove(index)).unwrap_or_else(|| {

@@ -64,7 +64,7 @@ impl SearchSpace {
         SearchSpace { extranonce2_len, version, version_mask, ntime, group, extranonces, groups, units }
     }
 
-    /// The number of units, at most `u64::MAX`, which no machine can search.
+    /// The number of units. Numbers above `u64::MAX` are given as `u64::MAX`: no machine can search so many units.
     pub fn units(&self) -> u64 {
         self.units
     }

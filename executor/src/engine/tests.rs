@@ -165,7 +165,8 @@ fn recent_searches_are_remembered() {
     assert!(!Arc::ptr_eq(&once, &searches.of(&job("b", 2, Target::MAX))), "not for ever");
 }
 
-/// This matters because a thread may still claim units of the previous job after the next job has come.
+/// A thread may still claim units of the previous job after the next job has come. These units, too, must use other values of
+/// extranonce2 than the units of the next job.
 #[test]
 fn searches_that_differ_in_their_versions_share_no_extranonce2() {
     let job = Job::clone(&job("a", 1, Target::MAX));
@@ -188,7 +189,7 @@ fn a_job_that_comes_again_continues_where_it_stopped() {
     let mut shares = Vec::new();
     for coinb1 in [1, 2, 1, 2, 1] {
         engine.mine(job("j", coinb1, Target::MAX));
-        // The queue holds fewer shares than this, so the last of them belong to this job.
+        // The queue holds fewer than 3000 shares, so the last shares received here belong to this job.
         shares.extend(receive(&mut found, 3000));
     }
     engine.stop();

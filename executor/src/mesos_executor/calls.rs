@@ -37,7 +37,7 @@ impl Calls {
         let _ = self.queue.send(call);
     }
 
-    /// Waits until an update cannot be sent. The executor must then subscribe again.
+    /// Waits until sending an update fails. The executor must then subscribe again.
     pub async fn failed(&mut self) -> CallError {
         match self.failures.recv().await {
             Some(error) => error,
@@ -68,8 +68,8 @@ async fn send_all(
     }
 }
 
-/// Sends a call. If the agent is not ready for an update, sends the update again after a pause. Subscribing again instead
-/// would lose the events that the agent sends until then. If the agent dies, the next attempt fails.
+/// Sends a call. If the agent is not ready for an update, sends the update again after a pause. Subscribing again instead would
+/// lose the events that the agent sends before the new subscription. If the agent dies, the next attempt fails.
 async fn send(client: &ExecutorClient, call: &Call) -> Result<(), CallError> {
     loop {
         match client.call(call).await {

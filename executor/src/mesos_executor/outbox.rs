@@ -1,7 +1,7 @@
 //! The status updates that the agent has not acknowledged.
 //!
-//! Each new subscription carries these updates, and the tasks none of whose updates are acknowledged. `ACKNOWLEDGED` means
-//! that the agent has written an update to its disk.
+//! Each SUBSCRIBE call carries these updates, and each task of which the agent has not acknowledged any update. `ACKNOWLEDGED`
+//! means that the agent has written an update to its disk.
 
 use std::time::SystemTime;
 
@@ -42,8 +42,8 @@ impl Outbox {
         executor::subscribe(&self.identity, self.tasks.clone(), self.updates.clone())
     }
 
-    /// The agent accepted the subscription. Returns the updates that were created after the SUBSCRIBE call, which did not carry
-    /// them.
+    /// The agent accepted the subscription. Returns the calls that send the updates created after the SUBSCRIBE call, because
+    /// that call did not carry these updates.
     pub fn connected(&mut self) -> Vec<Call> {
         self.connected = true;
         let not_carried = self.updates.get(self.carried..).unwrap_or_default();

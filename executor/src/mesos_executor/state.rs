@@ -44,7 +44,8 @@ pub struct State {
     killed_early: BTreeSet<TaskId>,
     /// Whether the executor ends once its task has ended and all updates are acknowledged.
     ending: bool,
-    /// When a connected executor that wants to exit does so even if updates are unacknowledged.
+    /// After this time, a connected executor that is ending and runs no task exits even if the agent has not acknowledged all
+    /// updates; `None` if no such time limit is set.
     acknowledge_by: Option<Instant>,
     /// When the executor exits even if updates are unacknowledged, connected or not; `None` unless it is shutting down.
     end_by: Option<Instant>,

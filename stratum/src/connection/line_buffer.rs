@@ -16,7 +16,7 @@ pub(super) struct LineBuffer {
     buffer: Vec<u8>,
     /// The index in `buffer` at which the first line starts that has not been returned yet.
     start: usize,
-    /// The index in `buffer` from which on the end of that line has yet to be searched.
+    /// The index in `buffer` from which to search for the end of that line: the bytes before the index were already searched.
     scanned: usize,
     limit: usize,
 }

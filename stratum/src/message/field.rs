@@ -81,7 +81,7 @@ impl<'a> Field<'a> {
 
     /// A 32-bit number in big-endian hexadecimal, as header fields are written. Leading zeros may be missing.
     pub fn hex_u32(&self) -> Result<u32, MessageError> {
-        // `from_str_radix` also accepts a sign.
+        // The digits are checked first, because `from_str_radix` also accepts a sign.
         let digits = self.value.as_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let number = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
         number.ok_or_else(|| self.invalid("1 to 8 hex digits"))
@@ -108,7 +108,8 @@ impl<'a> Field<'a> {
 }
 
 fn whole_float(number: f64) -> Option<u64> {
-    // Above 2^53 a float does not represent every whole number, so the sender cannot have meant exactly this one.
+    // Larger floats are refused: above 2^53 (some 9e15) a float does not represent every whole number, so it may not be the
+    // number that the sender meant.
     (number.fract() == 0.0 && (0.0..=9e15).contains(&number)).then_some(number as u64)
 }
 
