@@ -77,8 +77,8 @@ impl CoinbasePlan {
             script = script.push_slice(push(tag));
         }
         let bytes = encode::serialize(&self.transaction(template, script.into_script()));
-        // Version, number of inputs, outpoint, length of the script (one byte, since it is at most 100), height, and the
-        // opcode that pushes the extranonces.
+        // The cut comes after version, number of inputs, outpoint, length of the script (one byte, since it is at most
+        // 100), height, and the opcode that pushes the extranonces.
         let cut = 4 + 1 + 36 + 1 + height.len() + 1;
         Ok(CoinbaseParts { prefix: bytes[..cut].to_vec(), suffix: bytes[cut + size..].to_vec() })
     }

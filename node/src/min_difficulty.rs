@@ -25,7 +25,8 @@ const PERIOD: u32 = 2016;
 pub enum MinDifficultyTime {
     /// When 20 minutes have really passed since the last block.
     Honest,
-    /// As soon as nodes accept a header whose time is 20 minutes after its parent's: up to two hours ahead.
+    /// As soon as nodes accept a header whose time is 20 minutes after its parent's: up to two hours before our clock
+    /// shows that time.
     Early,
 }
 

@@ -68,7 +68,7 @@ pub enum PayoutError {
     Address {
         /// The text.
         address: String,
-        /// The fault in it.
+        /// The fault in the text.
         #[source]
         source: bitcoin::address::ParseError,
     },
@@ -77,7 +77,7 @@ pub enum PayoutError {
     Network {
         /// The address.
         address: String,
-        /// The networks that it belongs to, separated by commas.
+        /// The networks to which the address belongs, separated by commas.
         found: String,
         /// The node's network.
         wanted: &'static str,

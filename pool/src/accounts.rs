@@ -49,7 +49,8 @@ impl Entry {
         Entry { meter, before, totals, rows: Vec::new(), rows_omitted: 0, changed: false, unsaved: false }
     }
 
-    /// Adds the worker to the changes that have yet to be written to disk. Its totals are filled in when the changes are taken.
+    /// Adds the worker to the changes that have yet to be written to disk. The worker's totals are filled in when the
+    /// changes are taken.
     fn add_to(&mut self, worker: Arc<str>, unsaved: &mut UnsavedChanges) {
         if !std::mem::replace(&mut self.unsaved, true) {
             unsaved.workers.push((worker, Totals::default()));

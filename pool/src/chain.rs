@@ -42,8 +42,8 @@ const VERSION: u32 = 0x2000_0000;
 const EASIEST: u32 = 0x207f_ffff;
 /// The fee that each transaction of this chain pays.
 const FEE: Amount = Amount::from_sat(1_000);
-/// Maximum number of unspent outputs that are kept for transactions of later blocks; beyond it, the oldest are dropped and never
-/// spent.
+/// Maximum number of unspent outputs that are kept for transactions of later blocks. If there are more, the oldest are
+/// dropped and never spent.
 const MAX_COINS: usize = 8;
 
 /// An output that anyone can spend.

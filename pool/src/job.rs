@@ -58,7 +58,7 @@ pub struct UpstreamJob {
     pub job: Arc<stratum::Job>,
     /// How the upstream pool's extranonce2 is divided among the miners.
     pub layout: ExtranonceLayout,
-    /// The number of jobs so far that made all earlier jobs of the upstream pool stale.
+    /// How often a new job of the upstream pool has made all its earlier jobs stale.
     pub epoch: u64,
     /// The right to count this block, which only one share gets. Only the upstream pool knows whether a share really made a
     /// block.
@@ -192,8 +192,8 @@ impl Job {
         }
     }
 
-    /// Whether miners should immediately drop this job for `newer`: this job is stale, or its difficulty is limited in time
-    /// (testnets) and that of `newer` is not.
+    /// Whether miners should immediately drop this job for `newer`: either `newer` makes this job stale, or this job has
+    /// a time limit (on testnets) and `newer` has none.
     pub fn gives_way_to(&self, newer: &Job) -> bool {
         self.is_outdated_by(newer) || (self.times.until.is_some() && newer.times.until.is_none())
     }
@@ -213,7 +213,8 @@ fn block_builder(job: &TemplateJob, payout: ScriptBuf) -> HeaderBuilder {
 
 /// The height at the beginning of a coinbase's script (BIP-0034), read from the coinbase's first half.
 fn coinbase_height(coinb1: &[u8]) -> Option<u32> {
-    // Version, number of inputs, outpoint, and the length of the script, which is one byte: it is at most 100.
+    // Skips version, number of inputs, outpoint, and the length of the script. The length takes one byte, since it is at
+    // most 100.
     let script = coinb1.get(4 + 1 + 36 + 1..)?;
     match *script {
         // OP_1 to OP_16
@@ -251,7 +252,7 @@ mod tests {
         assert!(harder.claim().take());
         assert!(!harder.claim().take() && !first.claim().take() && first.claim().is_taken());
 
-        // A job whose difficulty is limited in time gives way to one without this limit, but not to another one with it.
+        // A job with a time limit gives way to a job without one, but not to another job that also has a time limit.
         let ending = |serial| {
             let mut job = Job::new(serial, work(0.0));
             job.times.until = Some(1);

@@ -125,13 +125,14 @@ impl PoolState {
         let ForwardRequest { share: UpstreamShare { mut judged, .. }, reply } = request;
         judged.settle(&outcome, round_trip);
         self.count(judged);
-        // The connection may have ended.
+        // Sending fails if the connection has ended; then nobody needs the outcome.
         let _ = reply.send(outcome);
     }
 
     /// The accounts, locked.
     pub fn accounts(&self) -> MutexGuard<'_, Accounts> {
-        // Counting does not panic; if it did, the counts so far would still be right.
+        // A poisoned lock is used like any other: counting does not panic, and if it did, the counts so far would still
+        // be right.
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -163,7 +163,7 @@ impl Session {
         if self.is_ready() {
             self.report_hashrate(now, effects);
             if self.retarget(now, effects) {
-                // Miners apply a new difficulty to the next job only.
+                // Miners apply a new difficulty only from the next job on, so the current job is sent once more.
                 self.issue(false, effects);
             }
         }

@@ -133,7 +133,7 @@ impl BlockSource {
         match self {
             BlockSource::Builtin(chain) => builtin::run(*chain, shared, found, stop).await,
             BlockSource::Node(source) => source.run(shared, found, stop).await,
-            // An upstream pool gets found blocks as shares.
+            // An upstream pool gets found blocks as shares, so `found` stays empty.
             BlockSource::Upstream(source) => source.run(shared, stop).await,
         }
     }

@@ -52,7 +52,7 @@ pub fn decode(message: Message) -> Decoded {
         },
         Ok(stratum::Request::SuggestDifficulty(difficulty)) => Request::SuggestDifficulty(difficulty),
         Ok(stratum::Request::Submit(submit)) => Request::Submit(submit.into()),
-        // The pool never changes extranonces, so it never sends `mining.set_extranonce`.
+        // The pool agrees, but never sends `mining.set_extranonce`, since it never changes extranonces.
         Ok(stratum::Request::SubscribeExtranonce) => return answer(Response::ok(call.id, true)),
         Ok(stratum::Request::Ping) => return answer(Response::ok(call.id, "pong")),
         Ok(stratum::Request::Unknown(method)) => {
@@ -64,8 +64,8 @@ pub fn decode(message: Message) -> Decoded {
     Decoded::Request(PendingRequest { id: call.id, extensions }, request)
 }
 
-/// Writes a message to the miner as a line, without the line end; `None` if Stratum V1 cannot express it. An answer belongs
-/// to `request`.
+/// Writes a message to the miner as a line, without the line end; `None` if Stratum V1 cannot express it. If the message
+/// is an answer, it answers `request`.
 pub fn encode(message: &MinerMessage, request: &PendingRequest) -> Option<String> {
     let call = match message {
         MinerMessage::Answer(answer) => return Some(Message::from(response(answer, request)).to_line()),

@@ -137,8 +137,8 @@ impl Vardiff {
         }
     }
 
-    /// Changes the difficulty if a change is due, and returns the difficulty in force. This never exceeds `network`, the
-    /// difficulty of a block, since each block must be a share.
+    /// Changes the difficulty if a change is due, and returns the difficulty in force. The returned difficulty never
+    /// exceeds `network`, the difficulty of a block, since each block must be a share.
     pub fn retarget(&mut self, network: f64, now: Instant) -> f64 {
         let ideal = self.fixed.unwrap_or_else(|| {
             self.config.clamp(self.hashrate(now) * self.interval() / Target::HASHES_PER_DIFFICULTY)

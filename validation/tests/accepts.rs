@@ -32,7 +32,7 @@ fn a_chain_on_regtest_with_transactions() {
     for height in 1..=MATURITY + 20 {
         let mut transactions = Vec::new();
         // The number of transactions grows with the chain: one spends a coinbase that has matured, and each of the others
-        // spends an output of the one before it in the same block.
+        // spends an output of the transaction before it in the same block.
         if height > MATURITY {
             let matured = &coinbases[(height - MATURITY) as usize - 1];
             let mut spent = first_output(matured);

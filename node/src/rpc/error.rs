@@ -110,7 +110,8 @@ impl RpcError {
     pub fn is_transient(&self) -> bool {
         match self {
             RpcError::Connection { .. } | RpcError::Timeout { .. } | RpcError::Cookie { .. } => true,
-            // Bitcoin Core sends 503 with "Work queue depth exceeded"; a proxy sends the others while the node is down.
+            // Bitcoin Core sends 503 with "Work queue depth exceeded"; a proxy sends the other statuses while the node is
+            // down.
             RpcError::NotJsonRpc { status, .. } => matches!(status, 429 | 502 | 503 | 504),
             RpcError::Refused { code, .. } => {
                 matches!(*code, Self::NOT_CONNECTED | Self::INITIAL_DOWNLOAD | Self::WARMUP)

@@ -152,7 +152,7 @@ fn members_with_invalid_values_are_named() {
         let text = refusal(|json| json[member] = value.clone());
         assert!(text.contains(member) || text.contains("bits"), "{member} {value}: {text}");
     }
-    // No hash meets these bits, and no target contradicts them.
+    // No hash meets these bits, and the template has no target that could contradict them.
     let text = refusal(|json| {
         json["bits"] = json!("00000000");
         json["target"] = Value::Null;

@@ -52,7 +52,7 @@ fn a_node_that_is_behind_is_left_until_it_has_caught_up() {
     let mut last = LastEvent::default();
     let (old, new, other) = (up_at(1, 7), up_at(2, 8), up_at(3, 8));
     assert_eq!(node_and_clean(last.decide(&[old.clone(), down()])), Some((0, true)));
-    // Usually, a node gets a new block within a second after the first node.
+    // The second node gets a new block first. The first node gets it later, usually within a second.
     assert_eq!(node_and_clean(last.decide(&[old.clone(), new.clone()])), Some((1, true)));
     assert_eq!(node_and_clean(last.decide(&[old.clone(), new.clone()])), None);
     assert_eq!(node_and_clean(last.decide(&[up_at(2, 8), new.clone()])), Some((0, false)));

@@ -97,7 +97,8 @@ impl<P: Fn(NodeState)> NodeWatch<'_, P> {
                         Ok(template) => return self.complete(template, Some(current)).await,
                         Err(fault) => fault,
                     };
-                    // Possibly only the poll has failed, for example because of a proxy with a short time limit.
+                    // Perhaps only the long poll has failed, for example at a proxy with a short time limit, so a plain
+                    // request follows.
                     tracing::debug!(%fault, "long poll failed");
                     return self.fetch(Some(current)).await;
                 }

@@ -48,7 +48,7 @@ impl HashrateMeter {
         let seconds = now.saturating_duration_since(self.observed).as_secs_f64();
         let kept = (-seconds / self.memory).exp();
         self.hashes *= kept;
-        // The integral of the weight over the time since the last observation.
+        // The second summand is the integral of the weight over the time since the last observation.
         self.seconds = self.seconds * kept + self.memory * (1.0 - kept);
         self.observed = self.observed.max(now);
     }

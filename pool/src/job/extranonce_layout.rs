@@ -102,7 +102,7 @@ mod tests {
             assert_eq!(layout.size(), size);
             assert!(layout.extranonce1 >= 1 && layout.extranonce2 >= 1);
             assert_eq!(layout.hidden(0x1234).len() + layout.extranonce1 + layout.extranonce2, size);
-            // A miner keeps its extranonces when the upstream pool changes.
+            // From 4 bytes on, miners keep their extranonces when the upstream pool changes.
             assert_eq!(layout.is_compatible_with(&ExtranonceLayout::split(4).unwrap()), size >= 4);
         }
         assert_eq!(ExtranonceLayout::split(8).unwrap().hidden(0x1234), [0, 0, 0x12, 0x34]);

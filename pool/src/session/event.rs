@@ -123,7 +123,8 @@ pub enum Effect {
         /// Whether the share was accepted.
         accepted: bool,
     },
-    /// Look for a suspended session, and reply with [`Event::Resume`]. This effect is always the only one of its event.
+    /// Look for a suspended session, and reply with [`Event::Resume`]. An event that causes this effect causes no other
+    /// effect.
     Resume(SessionId),
     /// Log that a share met the network's target but makes an invalid block: a fault of this program or of the template.
     InvalidBlock(AssembleError),

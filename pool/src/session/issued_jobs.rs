@@ -49,14 +49,14 @@ impl IssuedJobs {
 
     /// Whether `job` can be issued on this connection, even if it was issued before.
     pub fn can_issue(&self, job: &Job) -> bool {
-        // Only a misbehaving miner uses up the job numbers of one template; it gets no more and keeps its last job. If the
-        // upstream pool leaves no bytes to count jobs, each job can be issued only once.
+        // Only a misbehaving miner gets one job so often that no id is left for it. Such a miner keeps the job under its
+        // last id. If the upstream pool leaves no bytes to count jobs, each job can be issued only once.
         self.range.is_none_or(|(_, last)| !job.is_exhausted_after(last))
     }
 
     /// The id under which `job` is to be issued; `None` if it cannot be issued once more.
     pub fn next_id(&self, job: &Job) -> Option<JobId> {
-        // Counts all jobs on one tip, since the coinbases of two jobs may differ only in this count.
+        // The issue number counts all jobs on one tip, since the coinbases of two jobs may differ only in this number.
         let issue = match self.range {
             Some((_, last)) if self.on_tip => last.issue.wrapping_add(1) & job.layout.last_issue(),
             _ => 0,
@@ -74,7 +74,8 @@ impl IssuedJobs {
         self.jobs.push(issued);
     }
 
-    /// Records the difficulty of the next job: if it is lower, the miner may apply it to its current jobs, too.
+    /// Records the difficulty of the next job in all earlier jobs with a higher one, since the miner may apply it to
+    /// them, too.
     pub fn lower_difficulty(&mut self, difficulty: f64) {
         for issued in &mut self.jobs {
             issued.lowest = issued.lowest.min(difficulty);
@@ -131,8 +132,8 @@ impl IssuedJobs {
 pub struct AcceptedShares(HashMap<JobId, HashSet<[u8; 32]>>);
 
 impl AcceptedShares {
-    /// Whether a share with this digest was accepted for any job. If the upstream pool leaves no bytes to count jobs, two
-    /// jobs may have the same headers.
+    /// Whether a share with this digest was accepted for any job. All jobs are searched, because two jobs may have the
+    /// same headers if the upstream pool leaves no bytes to count jobs.
     pub fn contains(&self, digest: &[u8; 32]) -> bool {
         self.0.values().any(|digests| digests.contains(digest))
     }

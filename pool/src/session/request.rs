@@ -18,7 +18,8 @@ impl Session {
             Request::Configure { version_mask, minimum_difficulty } => {
                 Some(self.configure(version_mask, minimum_difficulty))
             }
-            // A miner that has received its extranonce1 must keep it.
+            // Only a first subscription can resume a session: a miner that has already received its extranonce1 must keep
+            // it.
             Request::Subscribe { resume: Some(id) } if !self.subscribed => {
                 return effects.push(Effect::Resume(id));
             }
@@ -41,7 +42,7 @@ impl Session {
     }
 
     fn configure(&mut self, version_mask: Option<u32>, minimum_difficulty: Option<f64>) -> Answer {
-        // Each job determines which of these bits miners may roll.
+        // The current job determines which version bits miners may roll.
         let allowed = self.state.job.as_ref().map_or(VERSION_MASK, |job| job.version_mask);
         self.wanted_mask = version_mask.unwrap_or(self.wanted_mask);
         let granted = version_mask.map(|wanted| wanted & allowed);

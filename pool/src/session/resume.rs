@@ -63,7 +63,8 @@ impl Session {
         if let Some(former) = former.filter(|former| self.can_resume(former)) {
             let new = std::mem::replace(&mut self.state, *former);
             let former_job = std::mem::replace(&mut self.state.job, new.job);
-            // A worker that was authorized before the subscription decides who is paid.
+            // If a worker was authorized before the subscription, blocks pay to its address, not to that of the former
+            // session.
             self.state.payout = new.payout.or(self.state.payout.take());
             self.state.vardiff.skip_pause(now.at);
             match (&former_job, &self.state.job) {

@@ -87,7 +87,7 @@ impl Session {
     /// Checks a share against its job and the earlier shares.
     fn check(&mut self, share: &SubmittedShare, now: Now) -> Result<ValidShare, RejectedShare> {
         let unknown_job = |reason| {
-            // Without its job, only the rolled bits of the version are known.
+            // Without the share's job, only the rolled bits of the version are known.
             RejectedShare { reason, version: share.version_bits.unwrap_or(0), difficulty: 0.0 }
         };
         let issued = self.state.issued.find(&share.job).map_err(unknown_job)?;

@@ -36,8 +36,8 @@ pub struct ValidShare {
     pub nonce: u32,
     /// The header's digest. Two spellings of the same share have the same digest.
     pub digest: Digest,
-    /// The expected number of hashes for a share of the difficulty that this one meets: that of its job, or a lower one sent
-    /// since then.
+    /// The number of hashes that a share takes on average at the difficulty for which this share counts: the one sent
+    /// with the job or, if the digest misses it, a lower one sent since then.
     pub work: u128,
     /// Whether the digest also meets the target of the job's source.
     pub meets_job_target: bool,
@@ -110,7 +110,8 @@ pub fn check(
     let asked = [issued.difficulty, issued.lowest].map(Target::from_difficulty);
     let work = match asked.into_iter().find(|target| target.is_met_by(&digest)) {
         Some(target) => target.work(),
-        // Rounding may put the lowest difficulty slightly above the job's own.
+        // Every share that meets the job's target counts, even if rounding puts `issued.lowest` slightly above the job's
+        // difficulty.
         None if meets_job_target => issued.job.target.work(),
         None => {
             let reached = digest.difficulty();
@@ -126,7 +127,7 @@ pub fn check(
 fn rolled(version: u32, mask: u32, bits: Option<u32>) -> Option<u32> {
     match bits {
         None => Some(version),
-        // Some miners also send the job's own bits outside of the mask, which changes nothing.
+        // Some miners also send bits outside of the mask that the job's version already has. These bits change nothing.
         Some(bits) if bits & !mask & !version == 0 => Some(stratum::job::rolled_version(version, mask, bits)),
         Some(_) => None,
     }

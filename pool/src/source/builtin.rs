@@ -66,7 +66,8 @@ pub async fn run(
             () = stop.cancelled() => break,
             Ok(()) = hashrates.changed() => {
                 let now = *hashrates.borrow_and_update() as f64;
-                // Without any miner, no target is better than the last one.
+                // The target stays if there is no miner, or if the hashrate has changed by less than the factor
+                // [`TOLERANCE`].
                 if now == 0.0 || (now < hashrate * TOLERANCE && hashrate < now * TOLERANCE) {
                     continue;
                 }

@@ -100,7 +100,7 @@ impl UpstreamSource {
                         log(&event);
                         Some(Event::Client(event))
                     }
-                    // The client never stops retrying, so this error means that no pool is left to try.
+                    // The client gives up only when no pool is left to try.
                     Err(error) => {
                         tracing::error!(error = error_chain(&error), "no upstream pool is left to try");
                         break;

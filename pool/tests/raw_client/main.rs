@@ -284,7 +284,8 @@ async fn the_pool_stays_responsive_when_every_hash_is_a_block() {
     pool.end().await;
     let (live, summary) = (handle.live(), handle.summary());
     assert!(summary.totals.blocks >= 1);
-    // Each block is counted once and raises the height by one. The pool may have ended before the last one was counted.
+    // Each block is counted once and raises the height by one. The pool may have ended before the last counted block
+    // raised the height.
     let risen = live.height - start;
     assert!((risen..=risen + 1).contains(&summary.totals.blocks), "{risen} {}", summary.totals.blocks);
     assert_eq!(summary.totals.accepted + summary.totals.rejected + summary.totals.stale, 900);

@@ -42,7 +42,7 @@ impl<T: Eq + Hash> ForwardedShares<T> {
         self.open.insert(ticket, forward);
     }
 
-    /// Counts a share that could not be submitted as stale.
+    /// Counts a share as stale, because it could not be submitted.
     pub fn not_submitted(&mut self, forward: ForwardRequest) -> (ForwardRequest, Outcome) {
         self.counts.forwarded += 1;
         self.counts.stale += 1;

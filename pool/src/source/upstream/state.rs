@@ -43,7 +43,7 @@ pub struct UpstreamWorkState {
     /// Whether the next job makes all earlier jobs stale even if the upstream pool does not mark it as `clean`.
     next_is_clean: bool,
     claim: BlockClaim,
-    /// When miners lose the job of an upstream pool that was lost; `None` if it was not.
+    /// Set when no upstream pool works any more: the time at which miners lose their job, unless a new job comes first.
     idle_at: Option<Instant>,
 }
 
@@ -105,7 +105,7 @@ impl UpstreamWorkState {
             }
         };
         let before = self.job.as_ref().map(|(before, _)| before);
-        // Some pools send `clean` when only the difficulty has changed.
+        // Some pools send `clean` even if only the difficulty has changed; then no earlier job becomes stale.
         let same_work = before.is_some_and(|before| before.same_work(&job));
         if before.is_none_or(|before| before.prev_hash != job.prev_hash) {
             self.claim = BlockClaim::default();
