@@ -98,7 +98,8 @@ impl Client {
     /// Returns the next event, or `None` if the deadline passes or [`Client::next`] fails. For callers that wait for the last
     /// answers.
     pub async fn next_until(&mut self, deadline: Instant) -> Option<Event> {
-        // `timeout_at` polls the future before the timer, so it would never time out while the pool always has data to read.
+        // Checks the deadline first, because `timeout_at` polls the future before the timer: it would never time out while the
+        // pool always has data to read.
         if Instant::now() >= deadline {
             return None;
         }

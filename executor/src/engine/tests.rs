@@ -118,7 +118,7 @@ fn threads_end_when_the_receiver_of_shares_is_gone() {
     let (mut engine, found) = Engine::start(Backend::portable(), &plan(2, 1.0)).expect("threads");
     engine.mine(job("j", 1, Target::MAX));
     drop(found);
-    // This would hang if a thread waited for space in the queue.
+    // Dropping the engine would hang if a thread still waited for space in the queue.
     drop(engine);
 }
 

@@ -16,8 +16,8 @@ const NOT_READY_PAUSE: Duration = Duration::from_millis(200);
 /// Before the process exits, it waits at most this long for queued calls to be sent.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The calls that wait to be sent: at most the unacknowledged updates and a few messages, because the state machine makes no
-/// more.
+/// The calls that wait to be sent. Their queue needs no limit, because the state machine makes no more calls than the
+/// unacknowledged updates and a few messages.
 pub(super) struct Calls {
     queue: mpsc::UnboundedSender<Call>,
     failures: mpsc::UnboundedReceiver<CallError>,
@@ -60,7 +60,7 @@ async fn send_all(
     while let Some(call) = calls.recv().await {
         if let Err(error) = send(&client, &call).await {
             debug!(%error, "a call failed");
-            // A message may be lost; an update must not.
+            // Only the loss of an update is reported, because a message may be lost.
             if call.r#type() == Type::Update {
                 let _ = failures.send(error);
             }
