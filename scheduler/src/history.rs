@@ -11,7 +11,7 @@ use crate::journal::{
 };
 use crate::task_id::{TaskKind, task_id};
 
-/// The number of failed tasks that the scheduler remembers to show them; the oldest is forgotten first.
+/// Maximum number of failed tasks that are stored for display; the oldest is dropped first.
 const FAILURES: usize = 10;
 
 /// The part of the framework's state that outlives its tasks.

@@ -55,8 +55,9 @@ impl Driver {
         Ok(SubscriptionEnd::Lost(error_chain(&error)))
     }
 
-    /// How to continue after a failed call. If the master has ended the subscription, an ERROR event says why: another scheduler may
-    /// have subscribed with the framework's id. The answer of the call may arrive before that event.
+    /// How to continue after a failed call. If the master has ended the subscription, perhaps because another scheduler has
+    /// subscribed with the framework's id, an ERROR event says why. That event may arrive after the answer to the call, so this
+    /// function waits for it, but at most [`ERROR_TIMEOUT`].
     pub(super) async fn on_failed_call(
         &mut self,
         subscription: &mut Subscription<scheduler::Event>,

@@ -55,7 +55,7 @@ impl Phase {
     /// Adds a call that shares the key.
     fn join(&mut self) {
         if !self.group.after.is_empty() {
-            // The calls in `after` must not wait for the new call.
+            // The calls in `after` must not wait for the new call, so it begins a new group.
             self.before.push_back(std::mem::take(&mut self.group));
             self.number += 1;
         }
@@ -132,7 +132,7 @@ impl Lane {
     pub fn done(&mut self, position: Position, free: &mut Vec<usize>) -> bool {
         match position.phase.wrapping_sub(self.number).checked_sub(1) {
             None => self.first.done(position.group),
-            // The call did not wait for earlier phases.
+            // The call is in a later phase: it was sent without waiting for the earlier phases, which are not answered yet.
             Some(later) => {
                 if let Some(phase) = self.later.get_mut(later as usize) {
                     phase.done(position.group);

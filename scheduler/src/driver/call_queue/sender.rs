@@ -201,7 +201,7 @@ impl Sender {
         match outcome {
             CallOutcome::Accepted => self.taken(number),
             CallOutcome::NotSent => self.order.put_back(number),
-            // The master would refuse all other calls in the same way. This one is sent again later.
+            // The master would refuse all other calls in the same way, so sending pauses. This call is sent again later.
             CallOutcome::Failed(error) if is_refused_for_now(&error) => return self.refused(number, error),
             CallOutcome::Failed(error) if self.concerns_this_call_only(number, &error) => {
                 tracing::error!("{}", error_chain(&error));

@@ -211,7 +211,8 @@ fn memory_is_freed_when_all_calls_are_answered() {
     assert!(order.calls.capacity() <= KEPT_CAPACITY && order.lanes.capacity() <= KEPT_CAPACITY);
 }
 
-/// Whether the first of two calls must arrive first. This implements the rules a second time, without keys.
+/// Whether the first of two calls must arrive first. It applies the rules to the calls themselves, as a check on the
+/// footprints' keys.
 pub fn must_keep_order(first: &Call, second: &Call) -> bool {
     let tasks = |call: &Call| match call {
         Call::Accept { tasks, .. } => tasks.iter().map(|task| task.task_id.value.clone()).collect(),
