@@ -41,8 +41,8 @@ use crate::settings::Settings;
 
 /// The time between two ticks. At each tick, the driver does periodic work and redraws the terminal.
 const TICK: Duration = Duration::from_millis(500);
-/// How often [`PolicyEvent::Settled`] is raised at most after one event. Without this limit, a policy that always returns an
-/// intent would block the framework.
+/// Maximum number of times that [`PolicyEvent::Settled`] is raised after one event. Without this limit, a policy that returned
+/// intents each time would block the framework.
 const ROUNDS: usize = 100;
 
 /// The framework.

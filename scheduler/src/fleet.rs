@@ -190,7 +190,7 @@ impl Fleet {
         self.launch_limit.as_ref().map(|limit| limit.room(self.count_unsent() as u64, now))
     }
 
-    /// The failure that agents have in common; `None` unless agents are tried one at a time because of it.
+    /// The failure because of which agents are tried one at a time; `None` if they are not.
     pub fn common_failure(&self) -> Option<&CommonFailure> {
         self.launch_limit.as_ref().filter(|limit| limit.is_cautious())?.failure.as_ref()
     }

@@ -37,7 +37,8 @@ impl Transition<'_> {
 
     pub fn on_event(&mut self, event: Event) {
         if event.is_from_master() && self.run.hear_master(self.now) {
-            // While the master was silent, no messages from tasks arrived either. They are still to be read.
+            // While the master was silent, messages from tasks were delayed, too. The timeouts of tasks start over, so that these
+            // messages are read first.
             self.fleet.restart_timers(true, self.now);
         }
         self.fleet.expire_hashrates(self.now);
@@ -127,7 +128,8 @@ impl Transition<'_> {
     /// The master has rescinded an offer, so the launches that were to use it and are not sent yet are cancelled.
     fn rescinded(&mut self, offer: &str) {
         let Some(task) = self.fleet.holder_of(offer).map(|task| task.id().to_owned()) else { return };
-        // The agent's other offers are declined, so that all of its resources are offered again.
+        // The other offers that were reserved for the launch are declined, so that all of the agent's resources are offered
+        // again.
         let mut rest = self.fleet.cancel_launch(&task);
         rest.retain(|held| held != offer);
         if !rest.is_empty() {

@@ -80,8 +80,8 @@ impl Transition<'_> {
         self.persist_launch(last, Some(others));
     }
 
-    /// Persists one launch. `with` is given if the offers are reserved for this launch: the ids of the other tasks that the same
-    /// call launches. Returns the id of the new task.
+    /// Persists one launch, and returns the id of the new task. If the offers are reserved for this launch, `with` has the ids of
+    /// the other tasks that the same call launches; otherwise it is `None`.
     fn persist_launch(&mut self, planned: PlannedTask, with: Option<Vec<String>>) -> String {
         let PlannedTask { agent, place, cpus_milli, ports, .. } = &planned;
         let kind = if ports.is_some() { TaskKind::Server } else { TaskKind::Worker };
@@ -190,8 +190,8 @@ impl Transition<'_> {
         }
     }
 
-    /// Raises an event for policies, and tells the user of an agent without any worker. On other agents, the unused resources may
-    /// be merged with those of the workers.
+    /// Raises an event for policies: `Merge` may merge the unused resources with those of the agent's workers. If the agent has
+    /// no workers, the user is told.
     fn note_unused(&mut self, unused: UnusedAgent) {
         let busy = self.fleet.count_workers_on(&unused.agent) > 0;
         self.raise(PolicyEvent::Unused(unused.clone()));

@@ -17,7 +17,7 @@ pub(super) enum OnPersisted {
     Update(Box<StatusUpdate>),
     /// Policies get an event.
     Raise(Box<PolicyEvent>),
-    /// A peak of the number of running workers is on disk. If more workers have run since then, the new peak is persisted now.
+    /// A peak of the number of running workers is on disk. If there was a higher peak in the meantime, it is persisted now.
     Peak,
     /// No action follows.
     Nothing,

@@ -32,15 +32,16 @@ pub struct Overview {
     /// The number of tasks in each state, counting only tasks that have not ended. A task without a Mesos state counts as
     /// `writing` or `launched`.
     pub live_states: BTreeMap<String, u64>,
-    /// The sum of the CPU that the tasks that have not ended occupy, in thousandths of a CPU.
+    /// The CPU of all tasks that have not ended, in thousandths of a CPU.
     pub cpus_milli: u64,
     /// The number of running workers.
     pub running_workers: u64,
-    /// The number of workers whose last live message, which states a hashrate, is recent.
+    /// The number of workers that have stated their hashrate in a recent live message.
     pub reporting_workers: u64,
     /// The sum of the hashrates that workers state in recent live messages, in H/s.
     pub hashrate: f64,
-    /// The sums of all accounts in the ledger: what all workers together have done, as they and as the pool servers count.
+    /// The sums of all accounts in the ledger: what all workers together have done, as counted by the workers, and as counted by
+    /// the pool servers.
     pub totals: LedgerLine,
     /// The number of blocks found.
     pub blocks: u64,

@@ -81,7 +81,7 @@ impl Transition<'_> {
             self.notify(UserNotice::UnknownTask(id.clone()));
             self.fleet.want_end(&id, self.now);
         }
-        // If this program does not know the task's state, the task counts as a launch without an answer.
+        // `Launched` starts the timeout of launches. So a task whose state this program does not know is given up in the end.
         self.raise(PolicyEvent::Launched(id));
         true
     }

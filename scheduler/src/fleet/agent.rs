@@ -13,7 +13,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 const GOOD_RUN: Duration = Duration::from_secs(60);
 /// The failures on an agent are forgotten this long after its last pause of launches has ended.
 const FORGIVEN: Duration = Duration::from_secs(24 * 3600);
-/// If an agent was noted as unused for some reason, and then not again for this long, the reason is forgotten.
+/// The reason why an agent is unused is forgotten if it has not been noted again for this long.
 const OUTDATED: Duration = Duration::from_secs(600);
 
 /// The failures on an agent, and the resulting pause of launches.
@@ -49,8 +49,7 @@ pub struct Agent {
 }
 
 impl Pause {
-    /// Whether the failure of a task that was launched at this time needs no further pause: the task was launched before the last
-    /// counted failure.
+    /// Whether a task was launched before the last counted failure. If such a task fails, too, no further pause is needed.
     fn covers(&self, launched: Option<Instant>) -> bool {
         launched.is_some_and(|launched| launched <= self.since)
     }
@@ -71,7 +70,7 @@ impl Agent {
     }
 }
 
-/// The host name and the reason. The reason is `None` for maintenance, so that its starting time makes no difference.
+/// The host name and the reason. `None` stands for maintenance, at whatever time it begins.
 type ReasonKey = (String, Option<DeclineReason>);
 
 /// A reason why agents are unused.
@@ -125,8 +124,8 @@ impl Agents {
             let before = agent.pause.map_or(0, |pause| pause.failures);
             let failures = if task.ran.is_some_and(|ran| ran >= GOOD_RUN) { 1 } else { before + 1 };
             let runs = agent.pause.is_some_and(|pause| pause.until > now && pause.covers(task.launched));
-            // The current pause covers this failure too, unless the task ran long enough to reset the count: then a shorter pause
-            // replaces it.
+            // The current pause covers this failure too, unless the task ran long enough to reset the count: then the current
+            // pause is replaced by a shorter one.
             if runs && failures >= before {
                 return None;
             }

@@ -102,7 +102,8 @@ pub(super) struct Index {
     pub ended: BTreeSet<(bool, Instant, TaskKey)>,
     /// The tasks that are to be ended, sorted by when the next KILL of each is due.
     pub kills: BTreeSet<(Instant, TaskKey)>,
-    /// The constraints for workers. `occupancy` has, for each of them, the number of workers for each value of its field.
+    /// The constraints for workers. For each constraint, `occupancy` has the number of workers for each value of the constraint's
+    /// field.
     constraints: Vec<Constraint>,
     pub occupancy: Occupancy,
 }

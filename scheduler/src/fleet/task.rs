@@ -21,8 +21,8 @@ pub const INTERVALS_WAITED: u32 = 3;
 /// KILL is repeated until the task has ended: the time between the first two KILLs, and the longest time between two.
 const KILL_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 
-/// If a task has not ended after this many KILLs, the agent is asked to shut its executor down. Until then the task has time for
-/// a last report.
+/// If a task has not ended after this many KILLs, the agent is asked to shut down the task's executor. Until then the task has
+/// time for a last report.
 const KILLS_BEFORE_SHUTDOWN: u32 = 2;
 
 /// The health that a task reports.
@@ -93,15 +93,15 @@ pub struct Task {
     pub silent_since: Option<Instant>,
     /// The version of the wire format in which the task's last report was written; `None` before a report.
     pub version: Option<u32>,
-    /// The intervals of its live messages and reports, as the task reports them or, if it does not, as its specification contains
-    /// them.
+    /// The intervals of the task's live messages and reports: those that its live messages state, or else those in its
+    /// specification.
     pub intervals: Option<Intervals>,
     /// Whether the task's live messages state its intervals. Only such a task can be sent new intervals.
     pub tells_intervals: bool,
     /// Whether the task counts against limits and constraints, if it is a worker.
     pub slot: Slot,
-    /// The scheduler waits until then for the first live message of a server that an earlier run launched: only this message says
-    /// how many workers the server admits.
+    /// For a server that an earlier run of the scheduler launched: no workers are launched before this time, unless the server's
+    /// first live message arrives earlier. Only live messages say how many workers the server admits.
     pub first_live_due: Option<Instant>,
     /// The uuid of the task's update that is being persisted; otherwise `None`.
     pub pending_uuid: Option<Vec<u8>>,
@@ -269,7 +269,7 @@ impl Task {
         }
     }
 
-    /// The other tasks of the call that is to launch this one; `None` if the offers are reserved for another one.
+    /// The ids of the other tasks that the same call launches; `None` if the offers are reserved for another task of that call.
     pub fn launched_with(&self) -> Option<&[String]> {
         match &self.lifecycle {
             Lifecycle::Persisting(launch) => launch.with.as_deref(),

@@ -21,8 +21,8 @@ use crate::user_notice::UserNotice;
 
 /// A launch counts as successful only when its task has run for this long.
 const SUCCESS: Duration = Duration::from_secs(10);
-/// While launches are limited, further launches wait for the outcome of a launch for at most this long after it was sent. Agents
-/// give executors a minute to start.
+/// While launches are limited, further launches wait for the outcome of a launch, but only until this long after that launch was
+/// sent. Agents give executors a minute to start.
 const OUTCOME: Duration = Duration::from_secs(90);
 
 /// The policy.
@@ -30,8 +30,8 @@ const OUTCOME: Duration = Duration::from_secs(90);
 pub(super) struct CommonFailures {
     limiter: LaunchLimiter,
     open: OpenLaunches,
-    /// The launches to check, each with the time of its check, earliest first: in `launched`, for whether the task runs at last;
-    /// in `running`, for whether it still runs.
+    /// Two queues of launches, each with the time at which the launch is checked, earliest first. Launches in `launched` are
+    /// checked for whether the task has begun to run, launches in `running` for whether the task still runs.
     launched: VecDeque<(Instant, String)>,
     running: VecDeque<(Instant, String)>,
 }
@@ -129,14 +129,14 @@ impl CommonFailures {
         if changed || notice.is_some() { self.set_limit(was_limited, notice) } else { Vec::new() }
     }
 
-    /// Checks a launch that was sent `OUTCOME` ago. If its task does not run yet, other launches stop waiting for the launch. It
-    /// stays open until the task has ended, since agents may be slow. Returns whether anything has changed.
+    /// Checks a launch that was sent `OUTCOME` ago. If its task does not run yet, other launches stop waiting for the launch. The
+    /// launch stays open until the task has ended, since agents may be slow. Returns whether anything has changed.
     fn check_start(&mut self, view: &View<'_>, id: String, now: Instant) -> bool {
         if !self.open.contains(&id) {
             return false;
         }
         match view.fleet.get(&id).filter(|task| !task.has_ended() && !task.is_to_end()) {
-            // The queue `running` has a later check of this task.
+            // The launch is also in the queue `running`, and is checked again at its time there.
             Some(task) if task.is_running() => false,
             Some(_) => {
                 self.launched.push_back((now + OUTCOME, id.clone()));

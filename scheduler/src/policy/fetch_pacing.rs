@@ -15,27 +15,27 @@ use crate::artifact::DownloadStats;
 /// A fetch should take at most this long: a third of the time that Mesos' agents allow an executor from its launch until it
 /// registers (`--executor_registration_timeout`, a minute by default).
 const FETCH_WITHIN: Duration = Duration::from_secs(20);
-/// This long after its launch, an agent no longer counts as fetching: its fetch has timed out, or its executor is about to
+/// An agent no longer counts as fetching this long after a launch on it: its fetch has timed out, or its executor is about to
 /// register.
 const REGISTRATION: Duration = Duration::from_secs(60);
 /// Maximum number of agents that fetch at the same time before the first measurement. At 100 Mbit/s the last of them is done
 /// after 53 s.
 const FIRST: f64 = 64.0;
-/// So many agents may always fetch at the same time, however slow the link is.
+/// At least this many agents may fetch at the same time, however slow the link is.
 const LEAST: u64 = 2;
 /// Until the first measurement, the turns of waiting agents are planned as if this many agents could fetch per second. The number
 /// is high: waiting agents should be offered again too early rather than too late.
 const ASSUMED: f64 = 64.0;
-/// Agents that wait for their turn to fetch are offered again this many times as fast as agents can fetch, so that there are
-/// offers when the rate grows.
+/// The offers of waiting agents come back at this multiple of the rate at which agents can fetch, so that there are offers when
+/// the rate grows.
 const EARLY: f64 = 2.0;
 /// The offers of a waiting agent are declined for at most this long, even if its turn to fetch comes later: by then the rate may
-/// be higher, or an earlier agent may be gone.
+/// be higher, or an agent with an earlier turn may be gone.
 const LONGEST: Duration = Duration::from_secs(120);
 /// An agent no longer counts as waiting to fetch if its resources are not offered again within this time after its turn.
 const ABSENT: Duration = Duration::from_secs(300);
-/// While agents wait although far fewer agents fetch than the limit allows, REVIVE asks for their offers: the first and the
-/// longest time between two such REVIVEs.
+/// While agents wait although far fewer agents fetch than the limit allows, REVIVE asks for the offers of the waiting agents: the
+/// first and the longest time between two such REVIVEs.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 /// Minimum time between two measurements of how many agents start a task per second.
 const LOOK: Duration = Duration::from_secs(1);

@@ -62,7 +62,7 @@ struct Round {
     at: Option<Instant>,
     /// The id of the task that the round checked last; `None` at its beginning.
     after: Option<String>,
-    /// Whether this round has sent an instruction. Then another round follows, to check whether the worker has confirmed.
+    /// Whether this round has sent an instruction. If so, another round follows, to check whether all workers have confirmed.
     any_sent: bool,
     /// The pause after this round until the next one.
     pause: Duration,

@@ -31,7 +31,8 @@ const SERVERS: usize = 1;
 #[derive(Debug)]
 pub(super) struct Launch {
     random: StdRng,
-    /// What the master was last told that offers are wanted for, by REVIVE or SUPPRESS, or by a new subscription.
+    /// The demand when the master was last sent REVIVE or SUPPRESS, or accepted a subscription. When the demand differs from this
+    /// one, REVIVE or SUPPRESS is sent.
     announced_demand: Demand,
     /// Whether offers were declined because of a constraint that may be met when workers come or go.
     held_back: bool,
@@ -67,7 +68,7 @@ impl Launch {
 impl Policy for Launch {
     fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
         match event {
-            // A new subscription has no filters, and gets offers.
+            // After a new subscription, no filter and no SUPPRESS is in force, so the master sends offers.
             PolicyEvent::Subscribed => {
                 self.announced_demand = match wanted(view) {
                     Demand::Nothing => Demand::Workers,
@@ -125,7 +126,8 @@ impl Launch {
             fewest_failures_first: allowed.is_some(),
         };
         let plan = offers::plan(offers, &context);
-        // Even if nothing is declined, more tasks might have been launched on the last agent.
+        // The limit may be what prevented further launches, even if no offer was declined: the last agent may have had room for
+        // more.
         self.limited |= allowed == Some(plan.tasks.len() as u64);
         let server_placed = for_server && !plan.tasks.is_empty();
         if !plan.tasks.is_empty() {
@@ -175,7 +177,8 @@ impl Launch {
         let Some(known) = view.fleet.get(holder).filter(|task| task.is_unsent()) else { return Vec::new() };
         let holder = holder.to_owned();
         let Some(with) = known.launched_with() else {
-            // The launch for which the offers are reserved is not on disk yet.
+            // The offers are reserved for another launch. This launch is sent together with that one, or forgotten now if it was
+            // cancelled.
             return match known.planned_launch() {
                 Some(_) => Vec::new(),
                 None => self.forget(view, &[known]),
@@ -200,7 +203,8 @@ impl Launch {
         tasks.iter().map(|task| Intent::ForgetLaunch(task.id().to_owned())).collect()
     }
 
-    /// These tasks of one agent will not run. The agent may still fetch the executor for another task.
+    /// These tasks of one agent will not run. Unless another task there still needs the executor, the agent no longer counts as
+    /// fetching.
     fn fetch_ended(&mut self, view: &View<'_>, tasks: &[&Task]) {
         let Some(agent) = tasks.first().map(|task| task.agent()) else { return };
         let is_other = |other: &&Task| tasks.iter().all(|task| task.id() != other.id());

@@ -15,7 +15,7 @@ const LAUNCH_TIMEOUT: Duration = Duration::from_secs(120);
 #[derive(Debug, Default)]
 pub(super) struct LaunchTimeout {
     /// Launches whose call the master may not have answered yet, each with the time when it was decided, and the task. A slow
-    /// master may take minutes to answer, which do not count towards the timeout.
+    /// master may take minutes to answer. These minutes do not count towards the timeout.
     sent: VecDeque<(Instant, Arc<str>)>,
     due: DeadlineQueue<Arc<str>>,
 }
@@ -35,7 +35,7 @@ impl Policy for LaunchTimeout {
                 let answered = self.sent.partition_point(|(decided, _)| decided < decided_before);
                 self.count_from(now, answered);
             }
-            // The calls of the previous subscription will no longer be answered.
+            // The calls of the previous subscription will no longer be answered, so the timeouts of their launches start now.
             PolicyEvent::Subscribed => self.count_from(now, self.sent.len()),
             PolicyEvent::Tick if view.hears_tasks(now) => return self.give_up(view, now),
             _ => {}

@@ -17,8 +17,8 @@ use crate::user_notice::UserNotice;
 const LEAD: Duration = Duration::from_secs(60);
 /// No worker is launched on an agent whose machine becomes unavailable within this time.
 pub(super) const NO_LAUNCH: Duration = Duration::from_secs(300);
-/// No server is launched on an agent whose machine becomes unavailable within this time, which is longer since all workers depend
-/// on the server.
+/// No server is launched on an agent whose machine becomes unavailable within this time. The time is longer than for workers,
+/// since all workers depend on the server.
 pub(super) const NO_SERVER: Duration = Duration::from_secs(3600);
 /// A server that is to leave its agent is ended after its workers, so that it counts their last shares. It waits for the workers
 /// for at most this long.
@@ -105,7 +105,8 @@ impl Maintenance {
     fn set(&mut self, agent: &str, unavailability: Unavailability, now: Instant) -> Intent {
         let window = window(unavailability, now);
         if window.from > now + LEAD {
-            // The maintenance may have been postponed: tasks that are launched until then have to end, too.
+            // The maintenance may have been postponed. Then the agent is drained again later, since more tasks may be launched
+            // until then.
             self.drained.remove(agent);
         }
         let lead = window.from.checked_sub(LEAD).unwrap_or(now);

@@ -21,8 +21,8 @@ use crate::user_notice::UserNotice;
 const SETTLED: Duration = Duration::from_secs(60);
 /// Minimum time between two mergers on one agent.
 const EVERY: Duration = Duration::from_secs(30 * 60);
-/// If the workers that are to be merged have not all ended after this time, offers of their agent are used again. Their grace
-/// period is shorter.
+/// If the workers that are to be merged have not all ended after this time, offers of their agent are used again. The grace
+/// period for a worker to end is shorter.
 const END: Duration = Duration::from_secs(30);
 /// After the workers have ended, the master has this time to gather their resources, before REVIVE asks for them.
 const GATHER: Duration = Duration::from_secs(3);
@@ -109,7 +109,7 @@ impl Merge {
         }
     }
 
-    /// Merges the workers of an agent with its free CPU, if that is not enough for a worker or lacks memory.
+    /// Merges the workers of an agent with its free CPU, if the free CPU is not enough for a worker, or lacks memory.
     fn merge_with_rest(&mut self, view: &View<'_>, unused: &UnusedAgent, now: Instant) -> Vec<Intent> {
         match unused.reason {
             DeclineReason::NoWorker { cpus_milli, reserved, .. } if cpus_milli > reserved => {

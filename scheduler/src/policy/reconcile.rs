@@ -27,7 +27,7 @@ const LAUNCH_DOUBT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Reconcile {
     random: StdRng,
-    /// The ids of the tasks that RECONCILE asks the master about, until an update of the task is received.
+    /// The ids of the tasks that RECONCILE asks the master about. An id is removed when an update of its task is received.
     waiting: BTreeSet<String>,
     backoff: Backoff,
     /// When RECONCILE asks again about the tasks in `waiting`.

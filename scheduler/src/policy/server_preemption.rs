@@ -41,7 +41,7 @@ impl Policy for ServerPreemption {
     }
 }
 
-/// The smallest worker that has enough CPU for the server and is on an agent where the server may run.
+/// The smallest worker that has enough CPU for the server, or else the largest, on an agent where the server may run.
 fn most_dispensable(view: &View<'_>, now: Instant) -> Option<String> {
     let (placement, needed) = (&view.settings.placement, view.settings.server_cpus_milli());
     let nobody = Occupancy::default();

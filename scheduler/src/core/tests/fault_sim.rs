@@ -91,7 +91,7 @@ proptest! {
         let placement = Placement { limits, ..Placement::default() };
         let mut settings = Settings { placement, ..settings_where(|options| options.on_server_loss = on_server_loss) };
         settings.template.pool = (way == 2).then(pool);
-        // Each single worker changes the intervals.
+        // With these settings, each worker that comes or goes changes the intervals.
         settings.template.options.live_interval = Duration::from_secs(1);
         settings.options.live_messages_per_second = NonZeroU32::MIN;
         settings.options.reports_per_second = NonZeroU32::MIN;

@@ -243,7 +243,7 @@ fn a_worker_is_silent_after_three_of_its_intervals() {
     }
 }
 
-/// The worker may use the intervals although its confirmation was lost.
+/// The worker may use the intervals that it was sent, although its confirmation was lost.
 #[test]
 fn a_worker_may_use_a_longer_interval_before_it_confirms() {
     let mut settings = slow();
@@ -273,7 +273,7 @@ fn a_live_message_is_shown_for_three_intervals() {
         script.wait(SECOND);
         assert_eq!(shown(&script), (0, 0.0), "{said:?}");
     }
-    // A shorter interval counts from its confirmation.
+    // When a worker confirms a shorter interval, its live messages count as recent for a shorter time.
     let mut script = Script::with_workers();
     script.say("miner-worker-2", Some(intervals(100.0, 250.0)));
     script.wait(SECOND);

@@ -188,7 +188,7 @@ fn the_new_server_of_a_worker_is_persisted_once() {
     assert_eq!(script.task("miner-worker-2").record.server(), Some("miner-server-1"));
 }
 
-/// The workers that are killed to make room for a server: the larger one, on agent `b`, unless the arguments prevent that.
+/// The workers that are killed to make room for a server: normally the larger one, on agent `b`. The arguments may prevent that.
 fn who_gives_way(placement: Placement, prepare: impl Fn(&mut Script)) -> Vec<String> {
     let on_server_loss = OnServerLoss::Repoint;
     let mut script = Script::workers_of(Settings {

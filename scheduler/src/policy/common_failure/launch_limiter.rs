@@ -20,11 +20,11 @@ const FIRST_LAUNCHES: u64 = 4;
 /// If launches failed in the same way on this many agents, without a success in between, the failure counts as one that agents
 /// have in common, and launches are limited.
 const AGENTS: usize = 3;
-/// Instead of `AGENTS`, for launches that failed since their offers had been rescinded: this many calls must fail. The number is
-/// higher, since one race can make several calls fail.
+/// Launches that failed because their offers had been rescinded count as a common failure when this many calls have failed,
+/// rather than on `AGENTS` agents: one race with the master can make several calls fail.
 const LOST_RACES: usize = 16;
-/// A failure does not count as common if, for each agent on which it happened, more than this many launches are in progress or
-/// have succeeded.
+/// A failure does not count as common while the launches in progress and the running workers are more than this many times as
+/// many as the agents on which it happened.
 const GOOD_FOR_EACH_BAD: usize = 4;
 /// While launches are tried one at a time because of a common failure: the first and the longest pause between two tries. Each
 /// failed try doubles the pause.
@@ -61,7 +61,7 @@ struct FailureKind {
 #[derive(Debug)]
 struct Limit {
     allowed: u64,
-    /// The time before which no launch may begin, since launches are tried one at a time; `None` otherwise.
+    /// While launches are tried one at a time: no launch may begin before this time. Otherwise `None`.
     next: Option<Instant>,
     pause: Duration,
     /// The index in `kinds` of the failure that caused the limit; `None` for the initial limit.
@@ -159,7 +159,8 @@ impl LaunchLimiter {
             return None;
         }
         let pause = match &self.limit {
-            // A launch whose time is unknown was also sent earlier: the times of all tries are known.
+            // This launch was sent before the limit became stricter. So was any launch whose time is unknown (`None` is less than
+            // each time): the times of all tries are known.
             Some(Limit { next: Some(_), since, .. }) if sent < *since => return None,
             Some(limit) if limit.next.is_some() => (limit.pause * 2).min(PAUSES.1),
             _ => PAUSES.0,
