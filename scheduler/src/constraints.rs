@@ -127,7 +127,7 @@ fn number(operator: &'static str, value: &str) -> Result<usize, ConstraintError>
 fn regex(operator: &'static str, value: Option<&str>) -> Result<Regex, ConstraintError> {
     let error = |source| ConstraintError::Regex { operator, source };
     let value = value.ok_or_else(|| error(regex::Error::Syntax("there is none".to_owned())))?;
-    // The value must be valid by itself: a stray parenthesis must not close the group around it.
+    // The value must be valid by itself, so that a stray parenthesis in it cannot close the group that is put around it below.
     Regex::new(value).map_err(error)?;
     Regex::new(&format!("^(?:{value})$")).map_err(error)
 }
@@ -177,7 +177,7 @@ impl Constraint {
     }
 
     /// Whether one more task may run here, in addition to the tasks in `placed`. `index` is the position of this constraint among
-    /// those for which `placed` was created. If the agent has no such attribute, only UNLIKE is met.
+    /// those for which `placed` was created. If the agent does not have the constraint's field, only UNLIKE is met.
     pub fn allows(&self, here: &Place, index: usize, placed: &TentativeOccupancy<'_>) -> bool {
         let Some(value) = here.value(&self.field) else {
             return matches!(self.operator, Operator::Unlike(_));

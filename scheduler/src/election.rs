@@ -30,8 +30,8 @@ use crate::display::Display;
 
 /// The first and the longest pause between two attempts to open a session.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-/// How long a leader that resigns waits until ZooKeeper has deleted its election node. If ZooKeeper does not answer, the session
-/// expires.
+/// How long a scheduler that leaves the election waits for ZooKeeper to delete its election node. If ZooKeeper does not answer in
+/// time, the node disappears only when the session expires.
 const RELEASE: Duration = Duration::from_secs(2);
 /// The name of an election node without the number at its end, as in Apache Curator's leader latch.
 const LATCH: &str = "latch-";
@@ -101,7 +101,7 @@ impl Leadership {
 
     /// Ends the leadership immediately, so that another scheduler need not wait until the session expires.
     pub async fn release(&self) {
-        // If this fails, the session expires.
+        // If this fails, the node disappears when the session expires.
         let _ = timeout(RELEASE, self.lock.client().delete(self.lock.lock_path(), None)).await;
     }
 }

@@ -59,7 +59,7 @@ pub struct WorkerLimits {
     pub worker_cpus_milli: Option<u64>,
     /// Minimum CPU for a worker.
     pub min_worker_cpus_milli: u64,
-    /// CPU of each agent's offers that workers leave unused.
+    /// The part of the CPU in each agent's offers that workers leave unused.
     pub reserve_cpus_milli: u64,
 }
 
@@ -99,7 +99,7 @@ pub struct AgentMarks {
     pub leaving: Option<Duration>,
     /// Whether the agent's offers are declined while its workers are merged, until their resources can be offered together.
     pub held: bool,
-    /// Whether a launch on the agent makes it fetch the executor from this scheduler.
+    /// Whether a launch on the agent makes the agent fetch the executor from this scheduler.
     pub fetches: bool,
 }
 
@@ -114,10 +114,10 @@ pub struct PlanContext<'a> {
     pub cpus_left_milli: u64,
     /// The number of further workers that may be launched.
     pub workers_left: u64,
-    /// The number of further agents that may begin to fetch the executor now. Offers of other agents without it are declined
-    /// until their turn.
+    /// The number of further agents that may begin to fetch the executor now. The other agents that do not have the executor wait
+    /// for their turn; until then their offers are declined.
     pub fetches_left: u64,
-    /// The workers that exist already, counted as constraints count them.
+    /// The existing workers: for each constraint, how many there are for each value of the constraint's field.
     pub placed: &'a Occupancy,
     /// Returns what affects launches on the agent with this id.
     pub marks: &'a dyn Fn(&str) -> AgentMarks,
@@ -257,9 +257,9 @@ impl<'a> Planner<'a> {
         None
     }
 
-    /// Tries those agents again whose constraints may be met now that workers are planned on other agents. Agents with equal
-    /// values for all constraints form a group in `waiting`. The groups are tried again only while the counts of the constraints
-    /// change.
+    /// Tries those agents again whose constraints may be met now that workers are planned on other agents. The agents in one
+    /// entry of `waiting` have equal values for all constraints, so if one of them is refused, the others would be, too. The last
+    /// round is the first that does not change [`TentativeOccupancy::level`], since no further constraint can be met then.
     fn try_again(&mut self, waiting: &mut BTreeMap<Vec<Option<String>>, Vec<Candidate<'_>>>) {
         if !self.constraints().iter().any(Constraint::waits_for_others) {
             return;

@@ -101,8 +101,8 @@ pub struct Store {
     folder: StateFolder,
     limits: ShareLimits,
     notify: OnStoreEvent,
-    /// Takes the changes that are in the state folder and are to be written to ZooKeeper next. Empty if there is only one
-    /// scheduler, and before this one leads.
+    /// The queue of changes that are in the state folder and are to be written to ZooKeeper next. It is not set without `--zk`,
+    /// nor before this scheduler leads.
     next: Arc<OnceLock<UnboundedSender<Batch>>>,
     shared: Option<SharedTree>,
     handover: Option<Handover>,

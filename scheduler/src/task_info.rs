@@ -92,7 +92,8 @@ pub struct Programs {
     pub server: ServerProgram,
     /// The image that workers run; `None` for our own miner.
     pub worker: Option<ImageTask>,
-    /// The folder on its agent in which our own server keeps its accounts and found blocks; `None` for a folder in its sandbox.
+    /// The folder on the server's agent in which our own server keeps its accounts and found blocks; `None` for a folder in the
+    /// server's sandbox.
     pub data_dir: Option<String>,
 }
 
@@ -177,7 +178,8 @@ impl TaskTemplate {
             ..TaskInfo::default()
         };
         if let Some(image) = self.programs.image(record.kind) {
-            // Mesos' own executor takes no resources from the offers, so the task takes all of them.
+            // Mesos' own executor takes no resources from the offers, so the task also takes those that are planned for the
+            // executor.
             let mut all = Resources::from(resources);
             all.extend(executor);
             return TaskInfo { resources: all.into(), ..image.task(info, record, &self.pool_url(server)) };
@@ -221,7 +223,7 @@ impl TaskTemplate {
                 None
             }
         };
-        // The arguments of an image follow its entry point. Otherwise the first argument is the program's name.
+        // The arguments of an image follow its entry point. If there is no image, the first argument is the program's own name.
         command.arguments = program.iter().cloned().chain([SUBCOMMAND.to_owned()]).collect();
         command.value = program;
         info.command = Some(command);

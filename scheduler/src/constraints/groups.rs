@@ -108,8 +108,8 @@ impl<'a> TentativeOccupancy<'a> {
         self.groups.get(index)
     }
 
-    /// For each constraint, the smallest number of tasks that a value has, and the number of values. If these numbers have not
-    /// changed, no further constraint can be met.
+    /// For each constraint, the smallest number of tasks that a value has, and the number of values. While these numbers stay the
+    /// same, no place that a constraint has refused becomes allowed.
     pub fn level(&self) -> Vec<(usize, usize)> {
         self.groups.iter().map(|groups| (groups.smallest().unwrap_or(0), groups.count())).collect()
     }

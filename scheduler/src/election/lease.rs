@@ -1,8 +1,8 @@
 //! The leader's lease: the time for which it may act as the leader without asking ZooKeeper.
 //!
-//! ZooKeeper counts the session timeout from the last request that it received, and the leader counts its lease from the time at
-//! which it sent the last request that was answered, which is earlier. So the lease ends before the session expires and another
-//! scheduler can lead. When a frozen process continues, it finds that its lease has ended.
+//! ZooKeeper counts the session timeout from the time at which it received the last request. The leader counts its lease from the
+//! time at which it sent the last request that was answered. This time is earlier, so the lease ends before the session expires,
+//! and no other scheduler can lead while the lease is valid. When a frozen process continues, it finds that its lease has ended.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ struct Inner {
 }
 
 impl Lease {
-    /// The lease of a session with this timeout, which was requested at `sent`.
+    /// The lease of a session that has this timeout and was requested at the time `sent`.
     pub fn new(session_timeout: Duration, sent: Instant) -> Self {
         let length = session_timeout.mul_f64(LEASE_PART);
         let (ended, why) = Default::default();
@@ -40,7 +40,7 @@ impl Lease {
     }
 
     fn until(&self) -> Instant {
-        // A panic cannot leave an `Instant` half-written.
+        // A panic cannot leave an `Instant` half-written, so a poisoned lock can still be used.
         *self.0.until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

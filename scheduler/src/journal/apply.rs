@@ -93,7 +93,8 @@ pub fn apply<R: Records>(records: &mut R, change: &Change, now_ms: u64) -> Resul
         Change::Task(task) => add_task(records, task),
         Change::Forget(task) => {
             records.remove_task(task)?;
-            // A miner that is not our task may have mined under this name.
+            // There may be accounts with this name although the task was never launched: a miner that is not our task may have
+            // used the name.
             records.aggregate_accounts(slice::from_ref(task))
         }
         Change::Status(status) => update(records, status),
@@ -116,7 +117,8 @@ fn add_task<R: Records>(records: &mut R, task: &TaskRecord) -> Result<(), R::Err
     records.put_task(task.clone())
 }
 
-/// The state of a task after an update. A final state never changes: any update that is received later was sent earlier.
+/// The state of a task after an update. A final state never changes: any update that arrives later was sent before the task
+/// ended, or repeats the end.
 pub fn new_state(known: Option<TaskState>, status: &StatusRecord) -> Option<TaskState> {
     status.state.filter(|_| !known.is_some_and(TaskState::is_final))
 }
@@ -170,9 +172,9 @@ fn assign<R: Records>(records: &mut R, id: &str, server: &str) -> Result<(), R::
     Ok(())
 }
 
-/// Retires tasks. Only the number and the state of each are kept, and its accounts are aggregated once no other task needs them.
-/// A task without a number does not retire, since it could not be recognized later. A task without a state does not retire, since
-/// it may be about to start.
+/// Retires tasks. Of each task, only the number and the state are kept. Its accounts are aggregated once no other task needs
+/// them. A task without a number does not retire, since it could not be recognized later. A task without a state does not retire,
+/// since it may be about to start.
 fn retire<R: Records>(records: &mut R, ids: &[String]) -> Result<(), R::Error> {
     let mut retired = Vec::new();
     for id in ids.iter().filter(|id| task_number(id).is_some()) {

@@ -7,7 +7,7 @@ use task::Report;
 use super::task_record::TaskRecord;
 use crate::task_id::TaskKind;
 
-/// The number of a change that is being persisted. The store reports this number when the change is on disk.
+/// The number of a change that is being persisted. The store reports this number when the change is durable.
 pub type ChangeId = u64;
 
 /// One change of the records. [`apply`](super::apply()) carries it out. Tasks are given by their ids.
@@ -30,8 +30,8 @@ pub enum Change {
         /// The task id of the worker's new server.
         server: String,
     },
-    /// A server task has ended. Its accounts of miners that are not our tasks are aggregated into one, except for the first
-    /// [`UNTRACKED_MINERS`](super::UNTRACKED_MINERS).
+    /// A server task has ended. Its accounts of miners that are not our tasks are aggregated into one, except for the
+    /// [`UNTRACKED_MINERS`](super::UNTRACKED_MINERS) accounts with the most accepted shares.
     AggregateUntrackedMiners(String),
     /// These tasks ended long ago. Only their numbers, counts of their states, and sums of their accounts are kept.
     Retire(Vec<String>),

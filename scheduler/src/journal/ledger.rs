@@ -227,9 +227,9 @@ impl Ledger {
         self.blocks += u128::from(blocks);
     }
 
-    /// Replaces the accounts of the workers that retired tasks report about (themselves included) by their sum. The accounts of a
-    /// worker are kept if the worker is of interest, or if a task of interest reports about it. Returns the workers whose
-    /// accounts were aggregated. The cost depends only on the accounts of these tasks.
+    /// Replaces accounts by their sum: those of the workers that the `retired` tasks report about, and those of these tasks
+    /// themselves. A worker keeps its accounts if `of_interest` is true for it or for a task that reports about it. Returns the
+    /// workers whose accounts were replaced. The cost depends only on the number of accounts of these workers.
     pub fn aggregate(
         &mut self,
         retired: &[String],
@@ -253,7 +253,7 @@ impl Ledger {
         aggregated
     }
 
-    /// Like [`Self::aggregate`], for all tasks that are not of interest. Visits each account.
+    /// Like [`Self::aggregate`], for all tasks for which `of_interest` is false. Visits each account.
     pub fn aggregate_all_but(&mut self, of_interest: impl Fn(&str) -> bool) -> Vec<AggregatedWorker> {
         let themselves = self.workers.keys().filter(|worker| self.entry(worker, worker).is_some());
         let reporters: BTreeSet<&Arc<str>> = self.reported.keys().chain(themselves).collect();

@@ -93,8 +93,8 @@ pub struct FrameworkRecord {
     pub id: String,
     /// When the framework first subscribed, milliseconds since the Unix epoch.
     pub started_ms: u64,
-    /// When the scheduler learned that the master had removed the framework, milliseconds since the Unix epoch; `None` for one
-    /// that was not removed.
+    /// When the scheduler learned that the master had removed the framework, milliseconds since the Unix epoch; `None` if the
+    /// master has not removed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed_ms: Option<u64>,
 }

@@ -38,7 +38,8 @@ impl Memory {
         read::recover(&self.connection).unwrap()
     }
 
-    /// Lets another scheduler lead, on a machine with an empty disk or on this one. Returns the records that it recovers.
+    /// Lets another scheduler lead, either on a machine with an empty disk or on this machine. Returns the records that it
+    /// recovers.
     pub fn hand_over(&mut self, empty_disk: bool) -> RecoveredState {
         let recovered = self.nodes.hand_over();
         if empty_disk {

@@ -1,7 +1,7 @@
 //! The state folder: an SQLite database, written by a separate thread.
 //!
-//! Only one scheduler at a time can use the folder, because it is locked. A missing folder is created when there is something
-//! to write.
+//! A scheduler locks the folder, so that no other can use it at the same time. A missing folder is created when there is
+//! something to write.
 
 mod failed_launches;
 pub(super) mod migration;
@@ -67,7 +67,7 @@ impl FolderIdentity {
         Self { name, specification_key: SpecificationKey::random() }
     }
 
-    /// The stored identity of a folder. A folder without one gets this identity.
+    /// Returns the identity that is stored in a folder. If none is stored, `self` is stored and returned.
     fn read_or_write(self, connection: &Connection) -> rusqlite::Result<Self> {
         let key = self.specification_key.to_hex();
         connection.execute(
@@ -178,7 +178,7 @@ impl StateFolder {
             if chunk.is_empty() {
                 return;
             }
-            // The thread lives until the sender is dropped, unless it panicked, which `close` reports.
+            // Sending fails only if the writing thread has panicked. `close` reports the panic.
             let _ = self.queue.send(chunk);
         }
     }

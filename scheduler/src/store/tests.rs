@@ -83,7 +83,7 @@ fn status(task: &TaskRecord, state: TaskState, report: Option<Report>) -> Change
     })
 }
 
-/// The records of an empty folder, which has only a key.
+/// The records that an empty folder has: none except the random key.
 fn nothing(recovered: &RecoveredState) -> RecoveredState {
     let specification_key = recovered.specification_key.clone();
     assert!(specification_key.is_some());

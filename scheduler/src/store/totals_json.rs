@@ -39,7 +39,8 @@ mod decimal {
     }
 }
 
-/// The sum of accounts that have no rows or nodes of their own: both columns, and the blocks.
+/// The sum of accounts that have no rows or nodes of their own: the totals that workers counted, those that pool servers counted,
+/// and the number of blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SumJson {
     #[serde(default, with = "TotalsJson")]

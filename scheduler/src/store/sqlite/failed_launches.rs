@@ -15,7 +15,7 @@ use crate::task_id::task_number;
 pub(super) fn replace_task(tables: &Tables<'_>, task: &TaskRecord) -> rusqlite::Result<bool> {
     let failed = [TaskState::TaskFailed, TaskState::TaskError, TaskState::TaskDropped];
     let Some(state) = task.state.filter(|state| failed.contains(state)) else { return Ok(false) };
-    // SQLite's integers are signed, so it would compare higher numbers as negative ones.
+    // SQLite's integers are signed and would turn higher numbers into negative ones. A task with such a number keeps its row.
     let Some(number) = task_number(&task.id).filter(|number| i64::try_from(*number).is_ok()) else {
         return Ok(false);
     };
@@ -78,7 +78,7 @@ fn delete(tables: &Tables<'_>, first: u64) -> rusqlite::Result<()> {
     )
 }
 
-/// Among the runs whose first task number is `number` or lower, the one with the highest.
+/// The last run that begins at `number` or before. No other run can contain `number`.
 fn find(tables: &Tables<'_>, number: u64) -> rusqlite::Result<Option<FailedRun>> {
     let sql = format!("{FAILED_LAUNCHES} AND first <= ?2 ORDER BY first DESC LIMIT 1");
     let framework = tables.framework.as_deref().unwrap_or_default();

@@ -49,16 +49,16 @@ const CONVERSIONS: [(i64, &str); 6] = [
     (3, "DROP TABLE attribute"),
 ];
 
-/// When SQLite's write-ahead log has this number of pages (8 MB), they are written to the database. A page that has changed
-/// several times in the log is written once.
+/// When SQLite's write-ahead log has this number of pages (8 MB), they are written to the database. A long log saves writes: a
+/// page that has changed several times since the last such write is written only once.
 const LOG_PAGES: i64 = 2000;
 
 /// Maximum number of prepared statements that a connection caches. The program has fewer statements, so each is prepared only
 /// once.
 const STATEMENTS: usize = 64;
 
-/// Creates missing tables, and converts those of an earlier format. Commits return when their changes are on disk, and readers (a
-/// `ledger` command, a backup) never block the writer.
+/// Creates missing tables, and converts those of an earlier format. From then on, a commit returns when its changes are on disk,
+/// and readers (a `ledger` command, a backup) never block the writer.
 pub(in crate::store) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let error = STATE_FOLDER.database_error(path);
     let format = known_format(connection, path)?;

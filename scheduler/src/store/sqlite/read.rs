@@ -192,7 +192,8 @@ pub(in crate::store) fn ledger(
 pub(super) struct OtherLeaders {
     /// Since when this folder has all single shares, milliseconds since the Unix epoch.
     pub rows_since_ms: u64,
-    /// The sum of the accounts that are not in this folder: the totals of both columns, and the number of blocks.
+    /// The sum of the accounts that are not in this folder: the totals that workers counted and those that pool servers counted,
+    /// and the number of blocks.
     pub sum: (LedgerLine, u64),
     /// The tasks that had already retired when this scheduler began to lead.
     pub retired: RetiredTasks,
@@ -205,7 +206,7 @@ pub(super) fn other_leaders(
     connection: &Connection,
     framework: &str,
 ) -> rusqlite::Result<Option<OtherLeaders>> {
-    // Folders of earlier versions get this table when their scheduler starts again.
+    // A folder of an earlier version has no such table until its scheduler starts again.
     if !has_table(connection, "earlier")? {
         return Ok(None);
     }
@@ -271,7 +272,7 @@ pub(in crate::store) fn failed_launches(
     connection: &Connection,
     framework: &str,
 ) -> rusqlite::Result<Vec<FailedLaunches>> {
-    // Folders of earlier formats do not have the table, and `mesos-miner ledger` does not convert them.
+    // `mesos-miner ledger` reads folders of earlier formats without converting them. They do not have the table.
     if !has_table(connection, "failed_launches")? {
         return Ok(Vec::new());
     }

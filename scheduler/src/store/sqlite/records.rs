@@ -53,7 +53,7 @@ impl Records for Tables<'_> {
         self.run("UPDATE framework SET ended_ms = ?2 WHERE id = ?1", params![id, integer(now_ms)])
     }
 
-    /// The task without its attributes. Writing the task back does not change them.
+    /// The task without its attributes. Writing the task back does not change the stored attributes.
     fn task(&self, id: &str) -> rusqlite::Result<Option<Cow<'_, TaskRecord>>> {
         let framework = self.framework.as_deref().unwrap_or_default();
         Ok(read::task(self.transaction, framework, id)?.map(Cow::Owned))
@@ -93,7 +93,7 @@ impl Records for Tables<'_> {
         Ok(())
     }
 
-    /// Nothing to do, because the number follows from the tasks, which are all kept.
+    /// Does nothing, because the next number is derived from the task numbers in the tables.
     fn raise_next_number(&mut self, _at_least: u64) -> rusqlite::Result<()> {
         Ok(())
     }
@@ -161,7 +161,8 @@ impl Records for Tables<'_> {
 
     fn late_update(&mut self, status: &StatusRecord) -> rusqlite::Result<()> {
         let Some(row) = read::retired_task(self.transaction, &status.task)? else {
-            // The task had no account before, so no sum contains its account.
+            // A task without a row may be a failed launch. Such a task had no account, so no sum contains one, and a late report
+            // can be recorded.
             let failed = failed_launches::contain(self, &status.task)?;
             return if failed { journal::record_accounts(self, status) } else { Ok(()) };
         };
@@ -169,11 +170,12 @@ impl Records for Tables<'_> {
             self.run("UPDATE task SET state = ?2 WHERE id = ?1", params![status.task, state.as_str_name()])?;
             self.explain(status)?;
         }
-        // An account that a sum contains already would be counted twice.
+        // If a sum already contains the task's accounts, rows of these accounts would be counted in addition.
         if row.in_sum { Ok(()) } else { journal::record_accounts(self, status) }
     }
 
-    /// Adds up all accounts but the largest. Repeating this changes nothing, because only the largest accounts are left.
+    /// Replaces all accounts except the largest by their sum. Repeating this changes nothing, because only the largest accounts
+    /// are left.
     fn aggregate_untracked_miners(&mut self, server: &str) -> rusqlite::Result<()> {
         let excess = read::accounts(
             self.transaction,

@@ -79,8 +79,8 @@ impl DatabasePages {
         limit.is_some_and(|limit| self.all.saturating_sub(self.free).saturating_mul(self.size) > limit)
     }
 
-    /// The number of pages to give back to the system: those beyond the limit, or the number by which free pages exceed used ones
-    /// if that is larger.
+    /// The number of free pages to give back to the system. It is the larger of two numbers: how many pages are beyond the limit,
+    /// and how many more pages are free than used (or than [`SPARE_PAGES`], if fewer are used).
     fn surplus(&self, limit: Option<u64>) -> u64 {
         let used = self.all.saturating_sub(self.free);
         let beyond = limit.map_or(0, |limit| self.all.saturating_sub(limit / self.size.max(1)));
@@ -114,7 +114,8 @@ impl ShareRetention {
         Ok(PruneStep { more: give_back(connection, surplus.min(PAGES))?, message: None })
     }
 
-    /// Removes the oldest shares that were received before a time. Returns when the last of them was received.
+    /// Removes some of the shares that were received before the time `before`, the oldest first. Returns when the last removed
+    /// share was received.
     fn remove(
         &mut self,
         connection: &mut Connection,
@@ -143,7 +144,7 @@ impl ShareRetention {
         Ok(Some(received_ms))
     }
 
-    /// A message to the user that shares are removed because of the size limit; `None` if the last one is less than
+    /// A message to the user that shares are removed because of the size limit; `None` if the last such message is less than
     /// [`TELL_EVERY`] old.
     fn message(&mut self, last_ms: i64) -> Option<String> {
         if self.told.is_some_and(|at| at.elapsed() < TELL_EVERY) {

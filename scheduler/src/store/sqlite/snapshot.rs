@@ -44,7 +44,7 @@ fn open(folder: &Path) -> Result<(Connection, PathBuf), StoreError> {
     }
 }
 
-/// Reads only [`LedgerSnapshot::rows_since_ms`].
+/// The [`LedgerSnapshot::rows_since_ms`] of a folder; `None` also if the folder cannot be read.
 pub fn rows_since(folder: &Path) -> Option<u64> {
     ledger_snapshot(folder, false).ok()?.rows_since_ms
 }

@@ -52,7 +52,7 @@ pub(super) fn oldest_ms(connection: &Connection) -> rusqlite::Result<Option<u64>
     Ok(oldest.and_then(|oldest| oldest.try_into().ok()))
 }
 
-/// Calls `each` with all shares until it breaks.
+/// Calls `each` with one share after another, until `each` breaks.
 pub(super) fn read(connection: &Connection, each: Each<'_>) -> rusqlite::Result<()> {
     if has_table(connection, SHARES_2)? && read_2(connection, each)?.is_break() {
         return Ok(());

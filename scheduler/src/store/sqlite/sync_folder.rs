@@ -80,8 +80,9 @@ fn set_framework(tables: &Tables<'_>, framework: &FrameworkRecord, peak: u64) ->
     )
 }
 
-/// Tasks that retired under other leaders retire in the folder, too; if the folder does not record their end, their last state is
-/// unknown. A task that is not in the tree was never launched, and is deleted.
+/// Tasks that retired under other leaders retire in the folder, too; if the folder does not record how they ended, their state
+/// becomes unknown. A task that is not in the tree, and whose end is not recorded in the folder, was never launched and is
+/// deleted.
 fn retire_or_delete_tasks(
     tables: &Tables<'_>,
     framework: &str,
@@ -110,7 +111,8 @@ fn retire_or_delete_tasks(
 }
 
 /// Replaces the accounts by those in the tree. A report that reached only the folder was never acknowledged and will be repeated.
-/// Its shares are stored already, so `shares_sequence` is kept.
+/// The shares of such a report are already stored. `shares_sequence` is kept, so that the repeated report does not store them
+/// again.
 fn replace_accounts(
     tables: &Tables<'_>,
     framework: &str,

@@ -55,7 +55,7 @@ impl Tables<'_> {
         )
     }
 
-    /// Inserts or replaces a task. Existing attributes and the mark that it is closed are kept.
+    /// Inserts or replaces a task. An existing task keeps its attributes, and the mark that it is closed if it has one.
     pub fn set_task(&self, task: &TaskRecord) -> rusqlite::Result<()> {
         let address = task.address.as_ref();
         let pool = match &task.assignment {

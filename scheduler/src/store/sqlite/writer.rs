@@ -18,9 +18,9 @@ pub(super) type Changes = Vec<(ChangeId, Change)>;
 
 /// When a transaction has at least this number of changes, further changes wait for the next transaction.
 const BATCH: usize = 1000;
-/// The time between the starts of two transactions that are not full. A transaction costs several times as much as a change, so a
-/// separate one for each of some hundred updates per second would be most of the scheduler's work. An acknowledgement can wait
-/// for this time.
+/// The time between the starts of two transactions that are not full. A transaction costs several times as much as a change: if
+/// some hundred updates per second had a transaction each, transactions would be most of the scheduler's work. It does no harm if
+/// an acknowledgement waits for this time.
 const INTERVAL: Duration = Duration::from_millis(20);
 /// How often the age of the single shares is checked while nothing is written.
 const IDLE: Duration = Duration::from_secs(60);
@@ -44,8 +44,7 @@ pub(super) struct Writer<N> {
     connection: Connection,
     framework: Option<String>,
     retention: ShareRetention,
-    /// Whether the last step of the removal of shares left work for a further step, which follows after [`PAUSE`] instead of
-    /// [`IDLE`].
+    /// Whether there are more shares to remove. Then the next step of the removal follows after [`PAUSE`] instead of [`IDLE`].
     more: bool,
     warned: Option<Instant>,
     /// When the last transaction started. The next one starts after [`INTERVAL`] or when it is full.
@@ -55,7 +54,7 @@ pub(super) struct Writer<N> {
 }
 
 impl<N: FnMut(FolderEvent)> Writer<N> {
-    /// A writer of the framework with this id, if there is one.
+    /// A writer. `framework` is the id of the current framework, if there is one.
     pub fn new(
         connection: Connection,
         framework: Option<String>,

@@ -225,7 +225,8 @@ impl Three {
         let accounts = workers.into_iter().flatten().map(account).collect();
         let address = ServerAddress { host: format!("h{}", number % 2), stratum_port: 1, http_port: 2 };
         let server = (kind == TaskKind::Server).then_some(address);
-        // Only stores that keep a retired task's rows record its late reports, so none are generated here.
+        // Late reports of a retired task are recorded only by stores that keep its rows. So the stores would differ, and none are
+        // generated.
         let retired = self.plain.retired.contains(&task);
         let report = (!retired).then_some(Report { sequence: number % 6 + 1, accounts, server });
         Change::Status(StatusRecord {

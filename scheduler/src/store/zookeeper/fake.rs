@@ -67,7 +67,7 @@ impl FakeTree {
         retired
     }
 
-    /// Whether a report of a task, or a later one, was written.
+    /// Whether this report of a task about a worker, or a later one, was written.
     pub fn has(&self, task: &str, worker: &str, sequence: u64) -> bool {
         let Ok(entry) = self.state.account(task, worker);
         entry.is_some_and(|entry| entry.sequence >= sequence)

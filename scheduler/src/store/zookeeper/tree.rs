@@ -63,7 +63,8 @@ pub(super) struct ZooKeeperTree {
     lease: Lease,
     path: String,
     options: CreateOptions<'static>,
-    /// The names of the nodes that exist in the tree; `None` after a failed write, which may nevertheless have been committed.
+    /// The names of the nodes that exist in the tree. `None` after a failed write: it may nevertheless have been committed, so
+    /// the names are not known.
     present: Option<BTreeSet<String>>,
 }
 

@@ -1,9 +1,9 @@
 //! The leader's view of the tree in ZooKeeper: it takes changes and returns transactions, without any I/O.
 //!
 //! A task and all its accounts are one node, rewritten with every change, so that the next leader finds everything that was
-//! acknowledged. Tasks that ended long ago are one sum in the framework node, so that the number of nodes depends on the current
-//! tasks, not on all tasks that were ever launched. Miners that are not tasks choose their own names; their accounts are
-//! collected in pages of bounded size. The cost of a change does not depend on the number of tasks and accounts.
+//! acknowledged. Of tasks that ended long ago, only sums are kept, in the framework node, so that the number of nodes depends on
+//! the current tasks, not on all tasks that were ever launched. Miners that are not tasks choose their own names; their accounts
+//! are collected in pages of bounded size. The cost of a change does not depend on the number of tasks and accounts.
 
 mod account_pages;
 mod read;
@@ -50,11 +50,11 @@ pub(super) struct TreeState {
     /// The nodes from which accounts moved to the sum in the framework node: the totals and the number of blocks that moved. Each
     /// of these nodes is written in one transaction with the framework node.
     moved: BTreeMap<String, (LedgerLine, u64)>,
-    /// The names of nodes whose task has retired or whose framework has ended. They are deleted, or written without the task,
-    /// after the framework node has been written, which records the retirement or the end.
+    /// The names of nodes whose task has retired or whose framework has ended. The framework node records the retirement or the
+    /// end. Once it has been written, these nodes are deleted, or written without the task.
     dropped: BTreeSet<String>,
-    /// The sum of retired accounts that the framework node contains. It lacks the accounts in `moved`, whose nodes are not
-    /// written yet.
+    /// The sum of retired accounts as the framework node contains it. Accounts in `moved` are not included until their nodes are
+    /// written.
     written_sum: (LedgerLine, u64),
     /// The content of the framework node of format 1, if the tree has yet to be converted. It is written to a backup node
     /// together with the new framework node.
@@ -128,8 +128,8 @@ impl TreeState {
         let Ok(()) = journal::apply(self, change, now);
     }
 
-    /// Whether earlier changes must be written before this one, and this one before later ones: such a change alters the
-    /// framework node, which decides whether other nodes are valid.
+    /// Whether this change must be written after all earlier changes and before all later ones. This is so if the change alters
+    /// the framework node in a way that makes other nodes invalid.
     pub fn must_be_written_alone(change: &Change) -> bool {
         matches!(change, Change::Retire(_) | Change::FrameworkEnded)
     }

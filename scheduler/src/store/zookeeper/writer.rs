@@ -83,7 +83,7 @@ impl<T: Tree> Writer<T> {
         true
     }
 
-    /// Commits these transactions in any order, and repeats those that fail.
+    /// Commits these transactions in any order, and repeats those that fail. Returns whether all have been committed.
     async fn commit(&mut self, transactions: &[Vec<NodeWrite>]) -> bool {
         let mut left: Vec<&[NodeWrite]> = transactions.iter().map(Vec::as_slice).collect();
         loop {
@@ -111,8 +111,9 @@ impl<T: Tree> Writer<T> {
     }
 }
 
-/// Groups of transactions that may be committed in any order. Each node in a shard is complete in itself. The framework node
-/// decides whether other nodes are valid, so its transaction is a separate group.
+/// Splits the transactions into groups, to be committed one group after another. The transactions of one group may be committed
+/// in any order, since each node in a shard is complete in itself. A transaction with the framework node is a group of its own,
+/// because that node decides whether other nodes are valid.
 fn independent_groups(transactions: &[Vec<NodeWrite>]) -> impl Iterator<Item = &[Vec<NodeWrite>]> {
     let alone = |writes: &[NodeWrite]| {
         writes.iter().any(|write| [FRAMEWORK, FRAMEWORK_1].contains(&write.name.as_str()))

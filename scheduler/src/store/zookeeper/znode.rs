@@ -63,8 +63,8 @@ pub(super) struct FormatNode {
     pub format: u32,
 }
 
-/// The node `framework`: all state except tasks, accounts and avoided agents. Format 1 has other names for two fields, and
-/// its first versions lack them.
+/// The node `framework`: all state except tasks, accounts and avoided agents. Two of the fields have other names in format 1, and
+/// its first versions do not have these two.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct FrameworkNode {
     pub format: u32,
@@ -86,7 +86,8 @@ pub(super) struct FrameworkNode {
 /// The scheduler that leads, or that led last.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leader {
-    /// The random name of the state folder of this scheduler. Only that folder has the single shares of its time as the leader.
+    /// The random name of this scheduler's state folder. The single shares that arrive while this scheduler leads are only in
+    /// that folder.
     pub folder: String,
     /// The host name of the scheduler's machine.
     pub host: String,
@@ -126,10 +127,12 @@ pub(super) struct TaskJson {
     host: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     agent_url: Option<String>,
-    /// The id of the server task at which the worker mines; `None` if it mines at an external pool, and for a server.
+    /// The id of the server task at which a worker mines; `None` for a server task, and for a worker that mines at an external
+    /// pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     server: Option<String>,
-    /// The URL of the external pool at which the worker mines; `None` if it mines at a server task, and for a server.
+    /// The URL of the external pool at which a worker mines; `None` for a server task, and for a worker that mines at a server
+    /// task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pool: Option<String>,
     /// The task's CPU in thousandths; `None` for a task that was found running without a record of its launch.

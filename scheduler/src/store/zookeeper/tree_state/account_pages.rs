@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The maximum size of a page in bytes. An account that would exceed it starts a new page. ZooKeeper limits a node to about a
-/// million bytes.
+/// The maximum size of a page in bytes. An account that would make a page larger than this is put on a new page. ZooKeeper limits
+/// a node to about a million bytes.
 pub(super) const PAGE_BYTES: usize = 200_000;
 /// The maximum size of an account in a page, in bytes, without the names of its task and its worker.
 const ACCOUNT_BYTES: usize = 400;
@@ -51,12 +51,12 @@ impl AccountPages {
         pages.insert(page, worker);
     }
 
-    /// The page of an account, if a page contains it.
+    /// The name of the page that contains an account, if there is one.
     pub fn find(&self, reporter: &str, worker: &str) -> Option<String> {
         self.by_reporter.get(reporter)?.pages.get(worker).map(|page| name(reporter, *page))
     }
 
-    /// Removes an account and returns the page that it was in.
+    /// Removes an account, and returns the name of the page that contained it.
     pub fn remove(&mut self, reporter: &str, worker: &str) -> Option<String> {
         let pages = self.by_reporter.get_mut(reporter)?;
         let page = pages.pages.remove(worker)?;

@@ -90,7 +90,7 @@ impl TreeState {
             return;
         }
         if self.framework.is_none() {
-            // This node is left over from a framework that was torn down.
+            // This node is left over from a framework that was torn down, and is to be deleted.
             self.dropped.insert(name.to_owned());
             return;
         }
@@ -101,7 +101,7 @@ impl TreeState {
             }
         }
         match node.task.map(TaskRecord::from) {
-            // The previous leader was stopped before it deleted the node.
+            // The previous leader was stopped before it deleted the node, so the node is still to be deleted.
             Some(task) if self.retired.contains(&task.id) => drop(self.dropped.insert(name.to_owned())),
             Some(task) => drop(self.tasks.insert(task.id.clone(), task)),
             None => {}

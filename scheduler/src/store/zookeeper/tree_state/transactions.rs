@@ -39,8 +39,8 @@ impl TreeState {
     /// The transactions for everything that has changed since the last call:
     ///
     /// 1. changed nodes;
-    /// 2. the framework node together with the nodes whose accounts move to its sum: in portions, each with the sum up to
-    ///    that portion;
+    /// 2. nodes whose accounts move to the framework node's sum: in portions, each together with the framework node, whose sum
+    ///    then includes this portion and all earlier ones;
     /// 3. deletions of nodes of retired tasks, or of a framework that ended; by then the framework node records the retirement or
     ///    the end.
     ///
@@ -68,7 +68,8 @@ impl TreeState {
         let mut names = mem::take(&mut self.changed);
         names.extend(mem::take(&mut self.moved).into_keys());
         names.extend(mem::take(&mut self.dropped));
-        // Nodes without content exist only in format 1, where they stay as a backup.
+        // A node that would be empty is not written to the shards. The tree of format 1 may still have it, and keeps it as a
+        // backup.
         names.retain(|name| self.node(name).is_some());
         let mut transactions = self.in_portions(names.iter());
         self.framework_changed = false;
