@@ -75,7 +75,8 @@ pub struct Subscription<E: StreamEvent> {
 #[derive(Debug, Clone)]
 pub(crate) struct LeaderWatch {
     pub detector: Detector,
-    /// The leader that was known when the stream began. A redirect may have led to a later leader.
+    /// The leader that was known before the stream was opened. The stream may already be from a newer leader, if a master redirected
+    /// to it.
     pub known: Option<Leader>,
 }
 

@@ -228,7 +228,7 @@ async fn stand(
     };
     let lock = Arc::new(lock);
     let lease = Lease::new(client.session_timeout(), sent);
-    // The wait may have been longer than the length of the lease.
+    // Waiting for the lock may have taken longer than a lease lasts, so the lease starts now.
     lease.renew(Instant::now());
     if !ask_zookeeper(&lock, &lease).await {
         return Err(ZkError::SessionExpired);

@@ -22,7 +22,8 @@ impl LaunchBurst {
         self.since = (open >= BURST).then(|| self.since.unwrap_or(now));
     }
 
-    /// Whether the master's events have to wait. The time is limited, because the disk may fail.
+    /// Whether the master's events have to wait for the burst. They wait at most `MAX_DELAY`, because a burst does not end while the
+    /// disk fails.
     pub fn delays_events(&self, now: Instant) -> bool {
         self.since.is_some_and(|since| now.duration_since(since) < MAX_DELAY)
     }

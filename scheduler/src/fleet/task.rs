@@ -39,7 +39,8 @@ pub struct Health {
 pub(super) struct Hashrate {
     /// The worker's hashrate in hashes per 1,000 s.
     pub millihashes: u64,
-    /// The step of the worker's hashrate per CPU, see [`Hashrates`](super::hashrates::Hashrates).
+    /// The worker's hashrate per CPU as a step on a logarithmic scale. Workers in the same step count as equally fast; see
+    /// [`Hashrates`](super::hashrates::Hashrates).
     pub step: i32,
 }
 

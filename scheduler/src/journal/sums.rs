@@ -7,12 +7,12 @@ use std::ops::{AddAssign, SubAssign};
 
 use task::Totals;
 
-/// The totals of one worker or of several, as workers and as pool servers count.
+/// The totals of one worker or of several, counted twice: by the workers themselves and by the pool servers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LedgerLine {
-    /// The totals as the workers themselves count.
+    /// The totals as counted by the workers themselves.
     pub worker: Totals,
-    /// The totals as the pool servers count. A worker of several servers has the sum of their accounts.
+    /// The totals as counted by the pool servers. A worker of several servers has the sum of their accounts.
     pub pool: Totals,
 }
 

@@ -24,9 +24,9 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// Totals are kept for ever: some 0.5 kB for each task that was ever launched, and for each worker of each server task. Single
 /// shares, some 30 bytes each, are kept for the scheduler's --ledger-retention (7 days) and within its --ledger-max-size (4GiB
-/// for the whole ledger); beyond that the oldest are removed. ZooKeeper (the scheduler's --zk) has less than 1 kB for each task
-/// that is live, ended in the last ten minutes, or was lost in the last 30 days, in nodes of less than 1 MB; tasks that ended
-/// earlier are stored there as one sum, "(earlier)".
+/// for the whole ledger); beyond that the oldest are removed. With the scheduler's --zk,
+/// ZooKeeper stores less than 1 kB for each live task, and for each task that ended in the last ten minutes or was lost in the
+/// last 30 days. Each node is smaller than 1 MB. Of tasks that ended earlier, it stores only one sum, "(earlier)".
 #[derive(Clone, Debug, Parser)]
 pub struct Args {
     /// The scheduler's state folder.

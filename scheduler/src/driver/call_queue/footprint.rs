@@ -108,7 +108,7 @@ impl Footprint {
         Footprint { priority, keys }
     }
 
-    /// The footprint of a mark, which waits for all earlier calls.
+    /// The footprint of a mark. A mark is not a call: it reports when all calls queued before it are answered.
     pub fn of_mark() -> Self {
         Footprint { priority: Priority::Acknowledgement, keys: vec![(Key::ALL, Use::After)] }
     }

@@ -128,7 +128,8 @@ impl ShareRetention {
             }
             self.format_2 = !drop_if_empty(connection)?;
             if self.format_2 {
-                // The remaining shares of format 2 are younger than `before`, and so are all later ones.
+                // All remaining shares of format 2 were received at or after `before`, and those of format 3 later still. So there is
+                // nothing to remove.
                 return Ok(None);
             }
         }
