@@ -186,42 +186,41 @@ impl Driver {
         let workers = &self.config.placement.workers;
         let mut chunks = OfferChunks::new(workers.iter().any(Constraint::waits_for_others));
         loop {
-            if let Some(chunk) = chunks.next() {
+            let events = if let Some(chunk) = chunks.next() {
                 self.yield_between_chunks().await;
-                if self.handle_all(mesos_api::events(chunk), Some(calls)).is_break() {
-                    return Ok(SubscriptionEnd::Finished(Ok(())));
-                }
-                burst.update(self.state.unsent_launches() + unanswered.count(), Instant::now());
-                continue;
-            }
-            let events = tokio::select! {
-                // Internal events come before the master's. Otherwise launches whose records are on disk would wait behind
-                // thousands of status updates. Disk, clock and user produce so few events that the master's are not delayed
-                // for long.
-                biased;
-                why = election::lost(self.leadership.as_deref()) => return Err(RunError::LeadershipLost(why)),
-                event = calls.event() => match event {
-                    QueueEvent::CallFailed(why) => return self.on_failed_call(subscription, why).await,
-                    QueueEvent::Message(text) => {
-                        self.display.log(text);
+                mesos_api::events(chunk)
+            } else {
+                tokio::select! {
+                    // Internal events come before the master's. Otherwise launches whose records are on disk would wait behind
+                    // thousands of status updates. Disk, clock and user produce so few events that the master's are not delayed
+                    // for long.
+                    biased;
+                    why = election::lost(self.leadership.as_deref()) => {
+                        return Err(RunError::LeadershipLost(why));
+                    }
+                    event = calls.event() => match event {
+                        QueueEvent::CallFailed(why) => return self.on_failed_call(subscription, why).await,
+                        QueueEvent::Message(text) => {
+                            self.display.log(text);
+                            continue;
+                        }
+                        QueueEvent::Answered(decided_before) => {
+                            marked = false;
+                            vec![Event::CallsAnswered { decided_before }]
+                        }
+                    },
+                    // Queries take little time, so they come before the store's events, of which there may be many.
+                    query = self.queries.next() => {
+                        self.queries.answer(query, &self.state);
                         continue;
                     }
-                    QueueEvent::Answered(decided_before) => {
-                        marked = false;
-                        vec![Event::CallsAnswered { decided_before }]
-                    }
-                },
-                // Queries take little time, so they come before the store's events, of which there may be many.
-                query = self.queries.next() => {
-                    self.queries.answer(query, &self.state);
-                    continue;
-                }
-                events = internal.next(self.state.next_deadline(), &self.display) => events,
-                () = unanswered.below_burst(), if burst.delays_events(Instant::now()) => Vec::new(),
-                next = subscription.next(), if !burst.delays_events(Instant::now()) => {
-                    match self.check_event(next, calls, ever).await? {
-                        Ok(event) => mesos_api::events(chunks.split(event)),
-                        Err(end) => return Ok(end),
+                    events = internal.next(self.state.next_deadline(), &self.display) => events,
+                    () = unanswered.below_burst(), if burst.delays_events(Instant::now()) => Vec::new(),
+                    next = subscription.next(), if !burst.delays_events(Instant::now()) => {
+                        match self.check_event(next, calls, ever).await? {
+                            Ok(event) => mesos_api::events(chunks.split(event)),
+                            Err(end) => return Ok(end),
+                        }
                     }
                 }
             };
@@ -296,7 +295,7 @@ impl Driver {
         let mut flow = ControlFlow::Continue(());
         for effect in self.state.on_event(event, now) {
             match effect {
-                Effect::Persist(ticket, change) => queued.changes.push((ticket, change)),
+                Effect::Persist(change_id, change) => queued.changes.push((change_id, change)),
                 Effect::Notify(notice) => queued.lines.push(notice.to_string()),
                 Effect::Finish => flow = ControlFlow::Break(()),
                 Effect::Call(call) => {

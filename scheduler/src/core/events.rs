@@ -42,9 +42,6 @@ impl Transition<'_> {
             self.fleet.restart_timers(true, self.now);
         }
         self.fleet.expire_hashrates(self.now);
-        if self.run.connected {
-            self.fleet.expire_first_live(self.now);
-        }
         match event {
             Event::Heartbeat => {}
             Event::Subscribed(framework) => self.subscribed(framework),
@@ -65,7 +62,9 @@ impl Transition<'_> {
                 self.raise(PolicyEvent::ExecutorTerminated { executor, status });
             }
             Event::AgentRemoved(agent) => self.raise(PolicyEvent::AgentRemoved(agent)),
-            Event::Persisted(tickets) => tickets.into_iter().for_each(|ticket| self.persisted(ticket)),
+            Event::Persisted(change_ids) => {
+                change_ids.into_iter().for_each(|change_id| self.persisted(change_id))
+            }
             Event::Fetching(fetching) => self.raise(PolicyEvent::Fetching(fetching)),
             Event::CallsAnswered { decided_before } => {
                 self.raise(PolicyEvent::CallsAnswered { decided_before })
@@ -106,8 +105,8 @@ impl Transition<'_> {
         self.outbox.cancel_pending();
     }
 
-    fn persisted(&mut self, ticket: ChangeId) {
-        match self.outbox.persisted(ticket) {
+    fn persisted(&mut self, change_id: ChangeId) {
+        match self.outbox.persisted(change_id) {
             OnPersisted::Launch(task) => self.raise(PolicyEvent::LaunchPersisted(task)),
             OnPersisted::Update(update) => self.apply_update(*update),
             OnPersisted::Raise(event) => self.raise(*event),
@@ -121,6 +120,9 @@ impl Transition<'_> {
             // This process was stopped. Messages that tasks sent in the meantime are still to be read, so the tasks do not count
             // as silent.
             self.fleet.restart_timers(true, self.now);
+        }
+        if self.run.connected {
+            self.fleet.expire_first_live(self.now);
         }
         self.raise(PolicyEvent::Tick);
     }

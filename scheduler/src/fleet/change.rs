@@ -8,7 +8,7 @@ use mesos::v1::TaskState;
 use super::agent::{Failed, Pause};
 use super::index::IndexKeys;
 use super::lifecycle::{Lifecycle, Slot};
-use super::task::{Health, Kill, Task};
+use super::task::{Health, Kill, LIVE, Task};
 use super::{Fleet, ServerState};
 use crate::journal::TaskRecord;
 use crate::offers::PlannedTask;
@@ -235,6 +235,7 @@ impl Fleet {
     pub fn restart_timers(&mut self, all: bool, now: Instant) {
         self.tasks.for_each_mut(|task| {
             task.silent_since = task.silent_since.map(|_| now);
+            task.first_live_due = task.first_live_due.map(|_| now + LIVE);
             match &mut task.lifecycle {
                 Lifecycle::Launched { at } => *at = now,
                 Lifecycle::Reported { state, since, launched } if all => match state {
