@@ -60,8 +60,8 @@ impl Outbox {
     }
 
     /// Removes and returns the action that follows a change, which is on disk now.
-    pub fn persisted(&mut self, ticket: ChangeId) -> OnPersisted {
-        let then = self.pending.remove(&ticket).unwrap_or(OnPersisted::Nothing);
+    pub fn persisted(&mut self, change_id: ChangeId) -> OnPersisted {
+        let then = self.pending.remove(&change_id).unwrap_or(OnPersisted::Nothing);
         self.peak_pending &= !matches!(then, OnPersisted::Peak);
         then
     }

@@ -176,7 +176,7 @@ impl Script {
         for effect in self.state.on_event(event, self.now) {
             assert!(!self.finished, "{effect:?} after the end");
             match effect {
-                Effect::Persist(ticket, change) => self.queue.push((ticket, change)),
+                Effect::Persist(change_id, change) => self.queue.push((change_id, change)),
                 Effect::Call(call) => self.calls.push(call),
                 Effect::Notify(notice) => self.notices.push(notice),
                 Effect::Finish => self.finished = true,
@@ -205,7 +205,7 @@ impl Script {
         let batch: Vec<_> = self.queue.drain(..count).collect();
         self.disk.write(&batch);
         if !batch.is_empty() {
-            self.event(Event::Persisted(batch.into_iter().map(|(ticket, _)| ticket).collect()));
+            self.event(Event::Persisted(batch.into_iter().map(|(change_id, _)| change_id).collect()));
         }
     }
 

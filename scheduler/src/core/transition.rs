@@ -83,13 +83,5 @@ impl Transition<'_> {
 
 /// The record of the end of a task that did not report its end itself.
 pub(super) fn end_without_report(task: String, kind: TaskKind, state: TaskState, why: &str) -> StatusRecord {
-    StatusRecord {
-        task,
-        kind,
-        state: Some(state),
-        reason: None,
-        last: false,
-        message: Some(why.to_owned()),
-        report: None,
-    }
+    StatusRecord { message: Some(why.to_owned()), ..StatusRecord::new(task, kind, Some(state)) }
 }

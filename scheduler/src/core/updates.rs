@@ -44,14 +44,12 @@ impl Transition<'_> {
     /// The record of an update that is not the last one of its task.
     fn status_record(&mut self, status: &TaskStatus) -> StatusRecord {
         let task = status.task_id.value.clone();
+        let kind = TaskKind::of_id(&task);
         StatusRecord {
             report: self.report(&task, status.data.as_deref()),
-            kind: TaskKind::of_id(&task),
-            task,
-            state: status.known_state(),
             reason: status.known_reason().map(|reason| reason.as_str_name().to_owned()),
-            last: false,
             message: status.message.clone(),
+            ..StatusRecord::new(task, kind, status.known_state())
         }
     }
 

@@ -12,6 +12,7 @@ use crate::attributes::Attributes;
 use crate::constraints::{Place, TentativeOccupancy, all_allow};
 use crate::journal::{Assignment, Origin, TaskRecord};
 use crate::offers::PlannedTask;
+use crate::task_id::task_id;
 
 const STATES: [TaskState; 8] = [
     TaskState::TaskStaging,
@@ -29,19 +30,11 @@ fn constraints() -> Vec<Constraint> {
 }
 
 fn record(kind: TaskKind, number: u64) -> TaskRecord {
+    let (agent, host) = (format!("agent{}", number % 3), format!("host{}", number % 3));
+    let origin = Origin::Launched { cpus_milli: 100 * (number % 7) + 1 };
     TaskRecord {
-        id: format!("miner-{}-{number}", kind.name()),
-        kind,
-        agent: format!("agent{}", number % 3),
-        host: format!("host{}", number % 3),
-        agent_url: None,
         assignment: (kind == TaskKind::Worker).then(|| Assignment::Server("miner-server-1".into())),
-        origin: Origin::Launched { cpus_milli: 100 * (number % 7) + 1 },
-        address: None,
-        attributes: Attributes::default(),
-        state: None,
-        closed: false,
-        specification: None,
+        ..TaskRecord::new(task_id(kind, number), agent, host, origin)
     }
 }
 

@@ -62,6 +62,13 @@ pub struct StatusRecord {
     pub report: Option<Report>,
 }
 
+impl StatusRecord {
+    /// The record of an update with nothing but a state. It is not the task's own last update.
+    pub fn new(task: String, kind: TaskKind, state: Option<TaskState>) -> Self {
+        Self { task, kind, state, reason: None, last: false, message: None, report: None }
+    }
+}
+
 /// An agent on which nothing is to be launched. Its JSON is part of the format of the tree in ZooKeeper.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AvoidedAgent {

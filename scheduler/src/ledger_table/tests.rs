@@ -7,21 +7,13 @@ use task::{Account, Report, ShareRow, Verdict};
 use super::*;
 use crate::journal::{Assignment, Change, Origin, StatusRecord};
 use crate::store::{self, FailedLaunches, ShareLimits, Store, StoreError, StoredShare};
+use crate::task_id::task_id;
 
 fn task(kind: TaskKind, number: u64, state: TaskState) -> TaskRecord {
+    let origin = Origin::Launched { cpus_milli: 1000 };
     TaskRecord {
-        id: format!("miner-{}-{number}", kind.name()),
-        kind,
-        agent: "a".into(),
-        host: "h".into(),
-        agent_url: None,
-        assignment: None,
-        origin: Origin::Launched { cpus_milli: 1000 },
-        address: None,
-        attributes: Default::default(),
         state: Some(state),
-        closed: false,
-        specification: None,
+        ..TaskRecord::new(task_id(kind, number), "a".into(), "h".into(), origin)
     }
 }
 
@@ -179,18 +171,13 @@ fn it_is_read_while_a_scheduler_runs() {
     store.start().unwrap();
     let worker = task(TaskKind::Worker, 2, TaskState::TaskRunning);
     let status = StatusRecord {
-        task: worker.id.clone(),
-        kind: TaskKind::Worker,
-        state: worker.state,
-        reason: None,
-        last: false,
-        message: None,
         report: Some(report(1, &[(&worker.id, 4)])),
+        ..StatusRecord::new(worker.id.clone(), TaskKind::Worker, worker.state)
     };
-    for (ticket, change) in
+    for (change_id, change) in
         [Change::Framework("f".into()), Change::Task(worker), Change::Status(status)].into_iter().enumerate()
     {
-        store.persist(ticket as u64, change);
+        store.persist(change_id as u64, change);
         written.recv().unwrap();
     }
     let accounts = LedgerTable::new(&store::ledger_snapshot(folder.path(), false).unwrap());

@@ -6,7 +6,6 @@ use mesos::resources::{Quantity, scalar};
 use mesos::v1::{Offer, TaskState, task_status};
 
 use super::*;
-use crate::attributes::Attributes;
 use crate::core::tests::{settings, settings_where};
 use crate::fleet::{Fleet, ServerState, Slot, StateChange, Task};
 use crate::history::History;
@@ -14,7 +13,7 @@ use crate::journal::{Assignment, Origin, RecoveredState, TaskRecord};
 use crate::offers::{DeclineReason, UnusedAgent, WorkerLimits};
 use crate::options::OnServerLoss;
 use crate::run_state::RunState;
-use crate::task_id::TaskKind;
+use crate::task_id::{TaskKind, task_id};
 use crate::task_info::ExternalPool;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -99,19 +98,12 @@ impl Stage {
 }
 
 fn record(kind: TaskKind, number: u64) -> TaskRecord {
+    let (agent, host) = (format!("agent{number}"), format!("host{number}"));
+    let origin = Origin::Launched { cpus_milli: 1000 };
     TaskRecord {
-        id: format!("miner-{}-{number}", kind.name()),
-        kind,
-        agent: format!("agent{number}"),
-        host: format!("host{number}"),
-        agent_url: None,
         assignment: (kind == TaskKind::Worker).then(|| Assignment::Server(SERVER.into())),
-        origin: Origin::Launched { cpus_milli: 1000 },
-        address: None,
-        attributes: Attributes::default(),
         state: Some(TaskState::TaskRunning),
-        closed: false,
-        specification: None,
+        ..TaskRecord::new(task_id(kind, number), agent, host, origin)
     }
 }
 

@@ -72,15 +72,7 @@ fn report(sequence: u64, hashes: u128) -> Report {
 }
 
 fn status(task: &TaskRecord, state: TaskState, report: Option<Report>) -> Change {
-    Change::Status(StatusRecord {
-        task: task.id.clone(),
-        kind: task.kind,
-        state: Some(state),
-        reason: None,
-        last: false,
-        message: None,
-        report,
-    })
+    Change::Status(StatusRecord { report, ..StatusRecord::new(task.id.clone(), task.kind, Some(state)) })
 }
 
 /// The records that an empty folder has: none except the random key.
@@ -114,7 +106,7 @@ fn a_folder_is_created_when_there_is_something_to_write() {
     store.persist(1, Change::Framework("f".into()));
     assert!(!above.path().join("a").exists());
     store.start().unwrap();
-    assert!(matches!(notices.recv(), Ok(StoreEvent::Persisted(tickets)) if tickets == [1]));
+    assert!(matches!(notices.recv(), Ok(StoreEvent::Persisted(change_ids)) if change_ids == [1]));
     store.start().unwrap();
     store.close().unwrap();
     assert_eq!(open(&folder).1.framework.unwrap().id, "f");
@@ -146,14 +138,14 @@ fn all_records_are_recovered_after_reopening() {
         Change::Task(worker(3)),
         Change::Forget(worker(3).id),
     ];
-    for (ticket, change) in changes.iter().enumerate() {
-        store.persist(ticket as u64, change.clone());
+    for (change_id, change) in changes.iter().enumerate() {
+        store.persist(change_id as u64, change.clone());
     }
     store.close().unwrap();
     let written: Vec<ChangeId> = notices
         .iter()
         .flat_map(|notice| match notice {
-            StoreEvent::Persisted(tickets) => tickets,
+            StoreEvent::Persisted(change_ids) => change_ids,
             event => panic!("{event:?}"),
         })
         .collect();
@@ -261,7 +253,7 @@ fn a_failed_write_is_repeated() {
     let persisted: BTreeSet<ChangeId> = notices
         .iter()
         .find_map(|notice| match notice {
-            StoreEvent::Persisted(tickets) => Some(tickets.into_iter().collect()),
+            StoreEvent::Persisted(change_ids) => Some(change_ids.into_iter().collect()),
             _ => None,
         })
         .unwrap();

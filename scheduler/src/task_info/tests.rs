@@ -18,19 +18,10 @@ fn intervals() -> Intervals {
 }
 
 fn worker_record() -> TaskRecord {
+    let origin = Origin::Launched { cpus_milli: 1900 };
     TaskRecord {
-        id: "miner-worker-2".into(),
-        kind: TaskKind::Worker,
-        agent: "a".into(),
-        host: "h".into(),
-        agent_url: None,
         assignment: Some(Assignment::Server("miner-server-1".into())),
-        origin: Origin::Launched { cpus_milli: 1900 },
-        address: None,
-        attributes: Default::default(),
-        state: None,
-        closed: false,
-        specification: None,
+        ..TaskRecord::new("miner-worker-2".into(), "a".into(), "h".into(), origin)
     }
 }
 

@@ -101,32 +101,20 @@ fn an_agent_that_is_replaced_or_whose_fetch_failed_fetches_anew() {
 
 #[test]
 fn launches_that_are_not_sent_after_all_do_not_count() {
-    let mut script = Script::server_of(serving());
-    script.event(offers(0..64));
-    script.event(Event::Disconnected);
-    script.write();
-    assert!(script.launched().is_empty());
-    script.subscribe();
-    script.clear();
-    script.event(offers(100..164));
-    script.write();
-    assert_eq!(script.launched().len(), 64);
-}
-
-#[test]
-fn launches_of_several_workers_an_agent_that_are_not_sent_do_not_count() {
-    let mut settings = serving();
-    settings.placement.limits.worker_cpus_milli = Some(500);
-    let mut script = Script::server_of(settings);
-    script.event(offers(0..64));
-    script.event(Event::Disconnected);
-    script.write();
-    assert!(script.launched().is_empty());
-    script.subscribe();
-    script.clear();
-    script.event(offers(100..164));
-    script.write();
-    assert_eq!(script.launched().len(), 128);
+    for (worker_cpus_milli, launched) in [(None, 64), (Some(500), 128)] {
+        let mut settings = serving();
+        settings.placement.limits.worker_cpus_milli = worker_cpus_milli;
+        let mut script = Script::server_of(settings);
+        script.event(offers(0..64));
+        script.event(Event::Disconnected);
+        script.write();
+        assert!(script.launched().is_empty());
+        script.subscribe();
+        script.clear();
+        script.event(offers(100..164));
+        script.write();
+        assert_eq!(script.launched().len(), launched);
+    }
 }
 
 #[test]

@@ -49,8 +49,8 @@ impl Model {
     fn write(&mut self, count: usize) {
         let batch: Vec<_> = self.script.queue.drain(..count.min(self.script.queue.len())).collect();
         self.script.disk.write(&batch);
-        for (ticket, _) in batch {
-            self.event(Event::Persisted(vec![ticket]));
+        for (change_id, _) in batch {
+            self.event(Event::Persisted(vec![change_id]));
         }
     }
 

@@ -1,4 +1,4 @@
-//! The writing thread. It writes all queued changes in one transaction, waits until they are on disk, and returns the tickets. A
+//! The writing thread. It writes all queued changes in one transaction, waits until they are on disk, and returns the change ids. A
 //! failed write is repeated until it succeeds. Nothing is acknowledged to Mesos before that, so nothing is lost.
 
 use std::sync::Arc;

@@ -31,7 +31,9 @@ fn write_until_killed(folder: &Path) {
         for _ in 0..2 {
             store.persist(sequence, status(&worker(2), TaskState::TaskRunning, Some(report.clone())));
         }
-        while !matches!(events.recv(), Ok(StoreEvent::Persisted(tickets)) if tickets.contains(&sequence)) {}
+        while !matches!(events.recv(), Ok(StoreEvent::Persisted(change_ids)) if change_ids.contains(&sequence))
+        {
+        }
     }
 }
 

@@ -41,7 +41,7 @@ impl<T: Tree> Writer<T> {
             if !self.write_batch(&batch).await {
                 return false;
             }
-            (self.notify)(StoreEvent::Persisted(batch.into_iter().map(|(ticket, _)| ticket).collect()));
+            (self.notify)(StoreEvent::Persisted(batch.into_iter().map(|(change_id, _)| change_id).collect()));
         }
         true
     }

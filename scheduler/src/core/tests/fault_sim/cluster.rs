@@ -179,8 +179,8 @@ impl Cluster {
         while !self.slow_disk && !self.script.queue.is_empty() {
             let batch = std::mem::take(&mut self.script.queue);
             self.script.disk.write(&batch);
-            for (ticket, _) in batch {
-                self.event(Event::Persisted(vec![ticket]));
+            for (change_id, _) in batch {
+                self.event(Event::Persisted(vec![change_id]));
             }
         }
     }

@@ -140,14 +140,10 @@ fn shares_of_a_repeated_report_are_not_stored_twice() {
     let report = |sequence| {
         let rows = vec![before[0].share.clone(); 2];
         let account = task::Account { worker: "miner-worker-781".into(), rows, ..task::Account::default() };
+        let (task, running) = ("miner-worker-781".into(), Some(TaskState::TaskRunning));
         Change::Status(StatusRecord {
-            task: "miner-worker-781".into(),
-            kind: TaskKind::Worker,
-            state: Some(TaskState::TaskRunning),
-            reason: None,
-            last: false,
-            message: None,
             report: Some(Report { sequence, accounts: vec![account], server: None }),
+            ..StatusRecord::new(task, TaskKind::Worker, running)
         })
     };
     let mut framework = Some("f".to_owned());

@@ -88,20 +88,8 @@ impl Folder {
 }
 
 fn worker() -> crate::journal::TaskRecord {
-    crate::journal::TaskRecord {
-        id: "miner-worker-1".into(),
-        kind: TaskKind::Worker,
-        agent: "agent".into(),
-        host: "host".into(),
-        agent_url: None,
-        assignment: None,
-        origin: crate::journal::Origin::Launched { cpus_milli: 1000 },
-        address: None,
-        attributes: Default::default(),
-        state: None,
-        closed: false,
-        specification: None,
-    }
+    let origin = crate::journal::Origin::Launched { cpus_milli: 1000 };
+    crate::journal::TaskRecord::new("miner-worker-1".into(), "agent".into(), "host".into(), origin)
 }
 
 fn report(sequence: u64, shares: usize) -> Change {
@@ -119,13 +107,8 @@ fn report(sequence: u64, shares: usize) -> Change {
     let rows = (0..shares).map(share).collect();
     let account = Account { worker: worker().id, totals, rows, rows_omitted: 0 };
     Change::Status(StatusRecord {
-        task: worker().id,
-        kind: TaskKind::Worker,
-        state: Some(TaskState::TaskRunning),
-        reason: None,
-        last: false,
-        message: None,
         report: Some(Report { sequence, accounts: vec![account], server: None }),
+        ..StatusRecord::new(worker().id, TaskKind::Worker, Some(TaskState::TaskRunning))
     })
 }
 

@@ -8,22 +8,14 @@ use crate::journal::{
     Account, AvoidedAgent, Change, Entry, Origin, SpecificationKey, StatusRecord, TaskRecord,
 };
 use crate::store::sqlite::{migration, records};
-use crate::task_id::TaskKind;
+use crate::task_id::{TaskKind, task_id};
 
 fn task(kind: TaskKind, number: u64, state: Option<TaskState>) -> TaskRecord {
+    let origin = Origin::Launched { cpus_milli: 1000 };
     TaskRecord {
-        id: format!("miner-{}-{number}", kind.name()),
-        kind,
-        agent: "a".into(),
-        host: "h".into(),
-        agent_url: None,
-        assignment: None,
-        origin: Origin::Launched { cpus_milli: 1000 },
-        address: None,
         attributes: [("rack".to_owned(), "r".to_owned())].into(),
         state,
-        closed: false,
-        specification: None,
+        ..TaskRecord::new(task_id(kind, number), "a".into(), "h".into(), origin)
     }
 }
 
@@ -35,13 +27,8 @@ fn status(task: &TaskRecord, state: TaskState, sequence: u64, accepted: u64) -> 
     let totals = Totals { accepted, ..Totals::default() };
     let account = Reported { worker: task.id.clone(), totals, ..Reported::default() };
     Change::Status(StatusRecord {
-        task: task.id.clone(),
-        kind: task.kind,
-        state: Some(state),
-        reason: None,
-        last: false,
-        message: None,
         report: Some(Report { sequence, accounts: vec![account], server: None }),
+        ..StatusRecord::new(task.id.clone(), task.kind, Some(state))
     })
 }
 

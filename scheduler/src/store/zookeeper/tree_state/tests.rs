@@ -38,17 +38,13 @@ fn update(task: &TaskRecord, state: TaskState, sequence: u64, accounts: &[(&str,
         ..Reported::default()
     };
     Change::Status(StatusRecord {
-        task: task.id.clone(),
-        kind: task.kind,
-        state: Some(state),
-        reason: None,
         last: state != TaskState::TaskRunning,
-        message: None,
         report: Some(Report {
             sequence,
             accounts: accounts.iter().map(account).collect(),
             server: task.address.clone(),
         }),
+        ..StatusRecord::new(task.id.clone(), task.kind, Some(state))
     })
 }
 

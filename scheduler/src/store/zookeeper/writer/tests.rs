@@ -5,32 +5,20 @@ use tokio::sync::mpsc::unbounded_channel;
 use super::super::fake::FlakyTree;
 use super::*;
 use crate::journal::{Origin, TaskRecord};
-use crate::task_id::TaskKind;
+use crate::task_id::{TaskKind, task_id};
 
 fn intent(number: u64, payload: usize) -> Change {
-    Change::Task(TaskRecord {
-        id: format!("miner-worker-{number}"),
-        kind: TaskKind::Worker,
-        agent: "a".into(),
-        host: "h".repeat(payload),
-        agent_url: None,
-        assignment: None,
-        origin: Origin::Launched { cpus_milli: 1000 },
-        address: None,
-        attributes: Default::default(),
-        state: None,
-        closed: false,
-        specification: None,
-    })
+    let origin = Origin::Launched { cpus_milli: 1000 };
+    Change::Task(TaskRecord::new(task_id(TaskKind::Worker, number), "a".into(), "h".repeat(payload), origin))
 }
 
-/// Writes these changes one by one. Returns the tickets that came back, the number of failures, and whether all were written.
+/// Writes these changes one by one. Returns the change ids that came back, the number of failures, and whether all were written.
 async fn write(tree: &mut FlakyTree, changes: Vec<Change>, closing: bool) -> (Vec<ChangeId>, usize, bool) {
     let told: Arc<Mutex<(Vec<ChangeId>, usize)>> = Arc::default();
     let notify: OnStoreEvent = {
         let told = Arc::clone(&told);
         Arc::new(move |notice| match notice {
-            StoreEvent::Persisted(tickets) => told.lock().unwrap().0.extend(tickets),
+            StoreEvent::Persisted(change_ids) => told.lock().unwrap().0.extend(change_ids),
             StoreEvent::WriteFailed(why) => {
                 assert!(why.contains("ZooKeeper"), "{why}");
                 told.lock().unwrap().1 += 1;
@@ -39,8 +27,8 @@ async fn write(tree: &mut FlakyTree, changes: Vec<Change>, closing: bool) -> (Ve
         })
     };
     let (queue, receiver) = unbounded_channel();
-    for (ticket, change) in changes.into_iter().enumerate() {
-        queue.send(vec![(ticket as ChangeId, change)]).unwrap();
+    for (change_id, change) in changes.into_iter().enumerate() {
+        queue.send(vec![(change_id as ChangeId, change)]).unwrap();
     }
     drop(queue);
     let closing = Arc::new(AtomicBool::new(closing));
@@ -53,8 +41,8 @@ async fn write(tree: &mut FlakyTree, changes: Vec<Change>, closing: bool) -> (Ve
 async fn a_ticket_comes_back_when_its_change_is_written() {
     let slow = || WriteError::Again("slow".into());
     let mut tree = FlakyTree { failures: vec![slow(), slow()], ..FlakyTree::default() };
-    let (tickets, complaints, all) = write(&mut tree, vec![intent(1, 1), intent(2, 1)], false).await;
-    assert_eq!((tickets, complaints, all), (vec![0, 1], 2, true));
+    let (change_ids, complaints, all) = write(&mut tree, vec![intent(1, 1), intent(2, 1)], false).await;
+    assert_eq!((change_ids, complaints, all), (vec![0, 1], 2, true));
     assert_eq!(tree.content.keys().collect::<Vec<_>>(), ["miner-worker-1", "miner-worker-2"]);
     assert_eq!(tree.commits, 1, "what has gathered goes together");
 }
@@ -62,23 +50,23 @@ async fn a_ticket_comes_back_when_its_change_is_written() {
 #[tokio::test]
 async fn a_former_leader_gets_no_ticket() {
     let mut tree = FlakyTree { failures: vec![WriteError::LeadershipLost], ..FlakyTree::default() };
-    let (tickets, complaints, all) = write(&mut tree, vec![intent(1, 1)], false).await;
-    assert_eq!((tickets, complaints, all), (vec![], 0, false));
+    let (change_ids, complaints, all) = write(&mut tree, vec![intent(1, 1)], false).await;
+    assert_eq!((change_ids, complaints, all), (vec![], 0, false));
     assert!(tree.content.is_empty());
 }
 
 #[tokio::test]
 async fn closing_does_not_wait_for_ever() {
     let mut tree = FlakyTree { failures: vec![WriteError::Again("away".into())], ..FlakyTree::default() };
-    let (tickets, complaints, all) = write(&mut tree, vec![intent(1, 1)], true).await;
-    assert_eq!((tickets, complaints, all), (vec![], 1, false));
+    let (change_ids, complaints, all) = write(&mut tree, vec![intent(1, 1)], true).await;
+    assert_eq!((change_ids, complaints, all), (vec![], 1, false));
 }
 
 #[tokio::test]
 async fn transactions_are_of_bounded_size() {
     let mut tree = FlakyTree::default();
-    let (tickets, _, all) = write(&mut tree, (0..900).map(|n| intent(n, 4000)).collect(), false).await;
-    assert!(all && tickets.len() == 900 && tree.content.len() == 900);
+    let (change_ids, _, all) = write(&mut tree, (0..900).map(|n| intent(n, 4000)).collect(), false).await;
+    assert!(all && change_ids.len() == 900 && tree.content.len() == 900);
     assert!(tree.commits >= 8 && tree.largest <= 500_000, "{} {}", tree.commits, tree.largest);
 }
 
@@ -87,8 +75,8 @@ async fn only_failed_transactions_are_repeated() {
     let slow = || WriteError::Again("slow".into());
     let mut tree = FlakyTree { failures: vec![slow(), slow(), slow()], ..FlakyTree::default() };
     let changes: Vec<Change> = (0..900).map(|n| intent(n, 1)).collect();
-    let (tickets, complaints, all) = write(&mut tree, changes, false).await;
-    assert!(all && tickets.len() == 900 && tree.content.len() == 900);
+    let (change_ids, complaints, all) = write(&mut tree, changes, false).await;
+    assert!(all && change_ids.len() == 900 && tree.content.len() == 900);
     assert_eq!(
         (tree.commits, complaints),
         (4, 1),
