@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use executor::worker::every;
-use executor::{Runner, TaskContext, TaskError, TaskEvent};
+use executor::{BLOCK_REPORT_INTERVAL, Runner, TaskContext, TaskError, TaskEvent};
 use pool::{Config, PoolHandle, Server, ServerOptions, StoreOptions};
 use task::{Account, Live, PoolLive, ProgramSpec, Report, ServerAddress, ServerSpec};
 use tokio::time::{Instant, sleep_until};
@@ -15,9 +15,6 @@ use crate::health::HealthCheck;
 /// Time limit for the pool's first work to arrive. The scheduler abandons a silent task after 180 s; a task that fails before
 /// that can report the reason.
 const WORK_TIMEOUT: Duration = Duration::from_secs(150);
-
-/// Minimum time between two reports that are sent early because a block was found.
-const BLOCK_REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The default data folder. The folder is in the task's sandbox and is removed with the sandbox.
 const DEFAULT_DATA_DIR: &str = "mesos-miner-pool";

@@ -29,5 +29,5 @@ pub mod worker;
 
 pub use bench::run as run_bench;
 pub use mesos_executor::run as run_executor;
-pub use runner::{Runner, Runners, TaskContext, TaskError, TaskEvent};
+pub use runner::{BLOCK_REPORT_INTERVAL, Runner, Runners, TaskContext, TaskError, TaskEvent};
 pub use standalone::run as run_mine;

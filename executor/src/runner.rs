@@ -13,6 +13,9 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+/// Minimum time between two reports that are sent early because a block was found.
+pub const BLOCK_REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The input of a runner.
 #[derive(Debug)]
 pub struct TaskContext {

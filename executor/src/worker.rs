@@ -16,7 +16,7 @@ use crate::engine::Counters;
 use crate::engine::cpus::CpuRequest;
 use crate::miner::{self, Event};
 use crate::report_builder::ReportBuilder;
-use crate::runner::{Runner, TaskContext, TaskError, TaskEvent};
+use crate::runner::{BLOCK_REPORT_INTERVAL, Runner, TaskContext, TaskError, TaskEvent};
 use crate::started_engine::{StartedEngine, difficulty_for};
 use crate::timers::Timers;
 
@@ -28,8 +28,6 @@ const RETRY_PAUSE: Duration = Duration::from_secs(5);
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(120);
 /// A worker that computes no hash within this time fails.
 const START_DEADLINE: Duration = Duration::from_secs(60);
-/// The shortest time between two reports of blocks.
-const BLOCK_REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Capacity of the queue of events from the miner.
 const EVENTS: usize = 256;
 

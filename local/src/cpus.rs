@@ -7,22 +7,22 @@ const MIN_WORKER_CPUS: f64 = 0.1;
 
 /// Returns one agent for each worker, each with an equal part of the CPUs; the first agent also has the server's CPUs.
 pub(crate) fn agent_sizes(cpus: f64, server_cpus: f64, mem: f64, workers: u16) -> Vec<AgentSize> {
-    let share = worker_cpus(cpus, server_cpus, workers);
+    let each = worker_cpus(cpus, server_cpus, workers);
     (0..usize::from(workers))
         .map(|index| {
             let server = if index == 0 { server_cpus } else { 0.0 };
-            AgentSize::new(index, share + server, mem)
+            AgentSize::new(index, each + server, mem)
         })
         .collect()
 }
 
 /// Why workers cannot run; `None` if they can.
 pub(crate) fn shortage(cpus: f64, server_cpus: f64, workers: u16) -> Option<String> {
-    let share = worker_cpus(cpus, server_cpus, workers);
-    (share < MIN_WORKER_CPUS).then(|| {
+    let each = worker_cpus(cpus, server_cpus, workers);
+    (each < MIN_WORKER_CPUS).then(|| {
         format!(
             "no worker will be launched: of {cpus} CPUs the pool server takes {server_cpus}, and {workers} worker(s) \
-             would get {share} CPU each, but one needs {MIN_WORKER_CPUS}; give more --cpus, less --server-cpus or \
+             would get {each} CPU each, but one needs {MIN_WORKER_CPUS}; give more --cpus, less --server-cpus or \
              fewer --workers"
         )
     })

@@ -8,8 +8,8 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::address::{Endpoint, HostPort, Scheme};
+use crate::config::Config;
 use crate::error::CallError;
-use crate::http::Config;
 
 /// Opens a connection on which nothing has been sent yet.
 pub(crate) async fn open(config: &Config, endpoint: &Endpoint) -> Result<Box<dyn ByteStream>, CallError> {

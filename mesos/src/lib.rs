@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod auth;
+mod config;
 mod connect;
 pub mod detector;
 pub mod duration;
@@ -21,7 +22,7 @@ mod utf8;
 pub mod v1;
 pub mod zookeeper;
 
+pub use config::Config;
 pub use error::{CallError, Refusal, StreamError};
-pub use http::Config;
 pub use net::{backoff, tls};
 pub use subscription::{StreamEvent, Subscription};

@@ -78,10 +78,11 @@ pub use self::calls::{
 pub use self::event::Event;
 pub use self::pipeline::{CallOutcome, Pipeline, PipelineSettings};
 use crate::address::{Endpoint, Scheme};
+use crate::config::Config;
 use crate::detector::Detector;
 use crate::error::CallError;
 pub use crate::http::EncodedCall;
-use crate::http::{Config, Http, OpenStream, STREAM_ID};
+use crate::http::{Http, OpenStream, STREAM_ID};
 use crate::masters::Masters;
 use crate::subscription::{LeaderWatch, Subscription};
 use crate::v1::scheduler::Call;

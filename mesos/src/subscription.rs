@@ -13,10 +13,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::address::{Endpoint, HostPort};
+use crate::config::Config;
 use crate::detector::{Detector, Leader};
 use crate::error::StreamError;
 use crate::heartbeat::Watchdog;
-use crate::http::{Config, OpenStream, StreamConnection};
+use crate::http::{OpenStream, StreamConnection};
 use crate::recordio::RecordReader;
 use crate::utf8;
 

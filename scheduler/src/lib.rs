@@ -1,7 +1,7 @@
 //! The Mesos framework: runs one pool server and as many workers as the cluster has room for, and keeps their accounts.
 //!
 //! ```text
-//!             events                    Persist            tickets
+//!             events                    Persist            change ids
 //!  master ───────────▶ core::State      ────────▶ store ───────────┐
 //!    ▲     driver          │      ▲                                │
 //!    └─────────────────────┘      └────────────────────────────────┘

@@ -1,7 +1,7 @@
 //! The durable records: the framework's id, launch intents and the ledger.
 //!
 //! ```text
-//! persist ─▶ state folder ─▶ ZooKeeper ─▶ ticket          (without --zk: state folder ─▶ ticket)
+//! persist ─▶ state folder ─▶ ZooKeeper ─▶ change id          (without --zk: state folder ─▶ change id)
 //! ```
 //!
 //! The state folder has everything that its own scheduler has seen. ZooKeeper, which several schedulers share, has what the next
@@ -160,7 +160,7 @@ impl Store {
         let folder = self.folder.path().to_owned();
         let on_event = move |event| match (event, next.get()) {
             (FolderEvent::Written(batch), None) => {
-                notify(StoreEvent::Persisted(batch.into_iter().map(|(ticket, _)| ticket).collect()));
+                notify(StoreEvent::Persisted(batch.into_iter().map(|(change_id, _)| change_id).collect()));
             }
             (FolderEvent::Written(batch), Some(next)) => {
                 // The receiver is dropped if the leadership is lost; then the next leader handles these changes.
@@ -178,8 +178,8 @@ impl Store {
     }
 
     /// Queues a change.
-    pub fn persist(&self, ticket: ChangeId, change: Change) {
-        self.folder.persist_all(vec![(ticket, change)]);
+    pub fn persist(&self, change_id: ChangeId, change: Change) {
+        self.folder.persist_all(vec![(change_id, change)]);
     }
 
     /// Queues changes in their order.

@@ -12,7 +12,7 @@ const CREDIT: Duration = Duration::from_millis(100);
 /// Keeps the CPU time of a thread at a fraction of the elapsed time. Reads no clock: the caller passes both times.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CpuThrottle {
-    share: f64,
+    fraction: f64,
     checked: Instant,
     used: Duration,
     /// CPU seconds that the thread may use before it has to sleep; negative while it has to sleep.
@@ -22,8 +22,13 @@ pub struct CpuThrottle {
 impl CpuThrottle {
     /// Creates a throttle. `used` is the CPU time of the thread so far. Returns `None` if `share` is 1,
     /// because a thread that may use a whole CPU needs no throttle.
-    pub fn new(share: f64, now: Instant, used: Duration) -> Option<Self> {
-        (share < 1.0).then(|| CpuThrottle { share: share.max(0.001), checked: now, used, balance: 0.0 })
+    pub fn new(fraction: f64, now: Instant, used: Duration) -> Option<Self> {
+        (fraction < 1.0).then(|| CpuThrottle {
+            fraction: fraction.max(0.001),
+            checked: now,
+            used,
+            balance: 0.0,
+        })
     }
 
     /// Whether a slice has passed, so that the caller should read the CPU time of the thread and call `pause`.
@@ -34,11 +39,11 @@ impl CpuThrottle {
     /// Returns how long to sleep, given the CPU time of the thread so far. If the sleep is cut short, the next call returns the
     /// remainder.
     pub fn pause(&mut self, now: Instant, used: Duration) -> Option<Duration> {
-        let earned = self.share * now.duration_since(self.checked).as_secs_f64();
+        let earned = self.fraction * now.duration_since(self.checked).as_secs_f64();
         let spent = used.saturating_sub(self.used).as_secs_f64();
-        self.balance = (self.balance + earned - spent).min(self.share * CREDIT.as_secs_f64());
+        self.balance = (self.balance + earned - spent).min(self.fraction * CREDIT.as_secs_f64());
         (self.checked, self.used) = (now, used);
-        (self.balance < 0.0).then(|| Duration::from_secs_f64(-self.balance / self.share))
+        (self.balance < 0.0).then(|| Duration::from_secs_f64(-self.balance / self.fraction))
     }
 }
 

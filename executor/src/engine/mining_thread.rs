@@ -17,13 +17,13 @@ use super::{EngineState, FoundShare, ThreadCounters, ThreadJob};
 /// The lowest priority, so that the machine stays responsive and the network threads run as soon as data arrives.
 const NICE: i32 = 19;
 
-/// Mines until the engine stops. `share` is the fraction of a CPU that the thread may use.
+/// Mines until the engine stops. `fraction` is the fraction of a CPU that the thread may use.
 pub(super) fn run(
     state: &EngineState,
     counters: &ThreadCounters,
     found: mpsc::Sender<FoundShare>,
     core: Option<usize>,
-    share: f64,
+    fraction: f64,
 ) {
     if let Some(id) = core
         && !core_affinity::set_for_current(core_affinity::CoreId { id })
@@ -34,7 +34,7 @@ pub(super) fn run(
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         debug!(%error, "cannot lower the priority of a mining thread");
     }
-    let throttle = CpuThrottle::new(share, Instant::now(), cpu_time());
+    let throttle = CpuThrottle::new(fraction, Instant::now(), cpu_time());
     let mut miner = Thread { state, counters, found, hits: HitBuffer::new(), throttle };
     let mut generation = 0;
     while let Some(thread_job) = state.wait(generation) {

@@ -37,7 +37,7 @@ impl InternalEvents {
     pub async fn next(&mut self, deadline: Instant, display: &Display) -> Vec<Event> {
         tokio::select! {
             Some(event) = self.store_events.recv() => match event {
-                StoreEvent::Persisted(tickets) => vec![Event::Persisted(tickets)],
+                StoreEvent::Persisted(change_ids) => vec![Event::Persisted(change_ids)],
                 StoreEvent::WriteFailed(why) => {
                     if self.warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
                         self.warned = Some(Instant::now());
