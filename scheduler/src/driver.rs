@@ -61,6 +61,15 @@ pub(crate) struct Driver {
     pub queries: QueryQueue,
 }
 
+/// A subscription, and what ends with it.
+struct ActiveSubscription {
+    subscription: Subscription<scheduler::Event>,
+    calls: CallQueue,
+    /// The rest of an OFFERS event that is handled in chunks.
+    chunks: OfferChunks,
+    burst: LaunchBurst,
+}
+
 impl Driver {
     /// Runs until the state machine has finished. The inner result is an error if the master did not accept all calls.
     ///
@@ -109,7 +118,7 @@ impl Driver {
             election::confirm(leadership.as_deref()).await?;
             Ok::<_, RunError>(client.subscribe(&call).await)
         };
-        let mut subscription = match self.wait_without_subscription(internal, subscribing).await? {
+        let subscription = match self.wait_without_subscription(internal, subscribing).await? {
             ControlFlow::Continue(subscribed) => match subscribed? {
                 Ok(subscription) => subscription,
                 Err(error) => return self.on_subscribe_error(error, *ever),
@@ -118,10 +127,16 @@ impl Driver {
                 return Ok(SubscriptionEnd::Finished(Err("there is no subscription".to_owned())));
             }
         };
-        let mut calls = CallQueue::start(self.client.clone());
-        match self.serve(internal, &mut subscription, &mut calls, ever).await? {
+        let workers = &self.config.placement.workers;
+        let mut active = ActiveSubscription {
+            subscription,
+            calls: CallQueue::start(self.client.clone()),
+            chunks: OfferChunks::new(workers.iter().any(Constraint::waits_for_others)),
+            burst: LaunchBurst::default(),
+        };
+        match self.serve(internal, &mut active, ever).await? {
             // The subscription must last until all calls are answered.
-            SubscriptionEnd::Finished(_) => Ok(SubscriptionEnd::Finished(calls.flush().await)),
+            SubscriptionEnd::Finished(_) => Ok(SubscriptionEnd::Finished(active.calls.flush().await)),
             end => Ok(end),
         }
     }
@@ -175,66 +190,73 @@ impl Driver {
     async fn serve(
         &mut self,
         internal: &mut InternalEvents,
-        subscription: &mut Subscription<scheduler::Event>,
-        calls: &mut CallQueue,
+        active: &mut ActiveSubscription,
         ever: &mut bool,
     ) -> Result<SubscriptionEnd, RunError> {
-        let mut burst = LaunchBurst::default();
-        // Whether the call queue contains a mark, which the queue reports when all calls before the mark are answered.
-        let mut marked = false;
-        let unanswered = Arc::clone(calls.unanswered());
-        let workers = &self.config.placement.workers;
-        let mut chunks = OfferChunks::new(workers.iter().any(Constraint::waits_for_others));
         loop {
-            let events = if let Some(chunk) = chunks.next() {
-                self.yield_between_chunks().await;
-                mesos_api::events(chunk)
-            } else {
-                tokio::select! {
-                    // Internal events come before the master's. Otherwise launches whose records are on disk would wait behind
-                    // thousands of status updates. Disk, clock and user produce so few events that the master's are not delayed
-                    // for long.
-                    biased;
-                    why = election::lost(self.leadership.as_deref()) => {
-                        return Err(RunError::LeadershipLost(why));
-                    }
-                    event = calls.event() => match event {
-                        QueueEvent::CallFailed(why) => return self.on_failed_call(subscription, why).await,
-                        QueueEvent::Message(text) => {
-                            self.display.log(text);
-                            continue;
-                        }
-                        QueueEvent::Answered(decided_before) => {
-                            marked = false;
-                            vec![Event::CallsAnswered { decided_before }]
-                        }
-                    },
-                    // Queries take little time, so they come before the store's events, of which there may be many.
-                    query = self.queries.next() => {
-                        self.queries.answer(query, &self.state);
-                        continue;
-                    }
-                    events = internal.next(self.state.next_deadline(), &self.display) => events,
-                    () = unanswered.below_burst(), if burst.delays_events(Instant::now()) => Vec::new(),
-                    next = subscription.next(), if !burst.delays_events(Instant::now()) => {
-                        match self.check_event(next, calls, ever).await? {
-                            Ok(event) => mesos_api::events(chunks.split(event)),
-                            Err(end) => return Ok(end),
-                        }
-                    }
+            let events = match active.chunks.next() {
+                Some(chunk) => {
+                    self.yield_between_chunks().await;
+                    mesos_api::events(chunk)
                 }
+                None => match self.next_events(internal, active, ever).await? {
+                    ControlFlow::Continue(events) => events,
+                    ControlFlow::Break(end) => return Ok(end),
+                },
             };
-            if !marked && matches!(events[..], [Event::Tick]) {
-                marked = true;
-                calls.mark(Instant::now());
+            if matches!(events[..], [Event::Tick]) {
+                active.calls.mark(Instant::now());
             }
             // If this process was frozen, an event may be received before the end of the lease is noticed.
             election::check_lease(self.leadership.as_deref())?;
-            if self.handle_all(events, Some(calls)).is_break() {
+            if self.handle_all(events, Some(&active.calls)).is_break() {
                 return Ok(SubscriptionEnd::Finished(Ok(())));
             }
-            burst.update(self.state.unsent_launches() + unanswered.count(), Instant::now());
+            let unsent = self.state.unsent_launches() + active.calls.unanswered().count();
+            active.burst.update(unsent, Instant::now());
         }
+    }
+
+    /// Waits for the next events; there may be none after a query or a message to the user. Breaks when the subscription ends.
+    async fn next_events(
+        &mut self,
+        internal: &mut InternalEvents,
+        active: &mut ActiveSubscription,
+        ever: &mut bool,
+    ) -> Result<ControlFlow<SubscriptionEnd, Vec<Event>>, RunError> {
+        let unanswered = Arc::clone(active.calls.unanswered());
+        let delayed = active.burst.delays_events(Instant::now());
+        let events = tokio::select! {
+            // Internal events come before the master's. Otherwise launches whose records are on disk would wait behind thousands
+            // of status updates. Disk, clock and user produce so few events that the master's are not delayed for long.
+            biased;
+            why = election::lost(self.leadership.as_deref()) => return Err(RunError::LeadershipLost(why)),
+            event = active.calls.event() => match event {
+                QueueEvent::CallFailed(why) => {
+                    let end = self.on_failed_call(&mut active.subscription, why).await?;
+                    return Ok(ControlFlow::Break(end));
+                }
+                QueueEvent::Message(text) => {
+                    self.display.log(text);
+                    Vec::new()
+                }
+                QueueEvent::Answered(decided_before) => vec![Event::CallsAnswered { decided_before }],
+            },
+            // Queries take little time, so they come before the store's events, of which there may be many.
+            query = self.queries.next() => {
+                self.queries.answer(query, &self.state);
+                Vec::new()
+            }
+            events = internal.next(self.state.next_deadline(), &self.display) => events,
+            () = unanswered.below_burst(), if delayed => Vec::new(),
+            next = active.subscription.next(), if !delayed => {
+                match self.check_event(next, &active.calls, ever).await? {
+                    Ok(event) => mesos_api::events(active.chunks.split(event)),
+                    Err(end) => return Ok(ControlFlow::Break(end)),
+                }
+            }
+        };
+        Ok(ControlFlow::Continue(events))
     }
 
     /// Gives the call queue time to send calls, and answers at most one query, without waiting.
@@ -251,7 +273,7 @@ impl Driver {
     async fn check_event(
         &mut self,
         next: Result<Option<scheduler::Event>, StreamError>,
-        calls: &mut CallQueue,
+        calls: &CallQueue,
         ever: &mut bool,
     ) -> Result<Result<scheduler::Event, SubscriptionEnd>, RunError> {
         let event = match next {

@@ -37,6 +37,8 @@ pub(super) struct CallQueue {
     sender: JoinHandle<Result<(), CallError>>,
     events: mpsc::UnboundedReceiver<SenderEvent>,
     unanswered: Arc<Unanswered>,
+    /// Whether the queue contains a mark.
+    marked: bool,
 }
 
 /// An event that the queue reports.
@@ -64,7 +66,7 @@ impl CallQueue {
         let unanswered = Arc::<Unanswered>::default();
         let counted = Arc::clone(&unanswered);
         let run = async move { Sender::new(&client, sender, counted)?.run(inputs).await };
-        CallQueue { queue, sender: tokio::spawn(run), events, unanswered }
+        CallQueue { queue, sender: tokio::spawn(run), events, unanswered, marked: false }
     }
 
     /// Sets the framework id, which every call contains.
@@ -92,9 +94,12 @@ impl CallQueue {
         let _ = self.queue.send(Input::Call(call));
     }
 
-    /// Makes the queue report [`QueueEvent::Answered`] when all calls that were queued before `now` are answered.
-    pub fn mark(&self, now: Instant) {
-        let _ = self.queue.send(Input::Mark(now));
+    /// Makes the queue report [`QueueEvent::Answered`] when all calls that were queued before `now` are answered. Does nothing while
+    /// an earlier mark has not been reported.
+    pub fn mark(&mut self, now: Instant) {
+        if !std::mem::replace(&mut self.marked, true) {
+            let _ = self.queue.send(Input::Mark(now));
+        }
     }
 
     /// Waits for the next event. This method must not be called again after a failure.
@@ -103,7 +108,10 @@ impl CallQueue {
             biased;
             Some(event) = self.events.recv() => match event {
                 SenderEvent::MasterLoad(load) => QueueEvent::Message(load.to_string()),
-                SenderEvent::Answered(decided_before) => QueueEvent::Answered(decided_before),
+                SenderEvent::Answered(decided_before) => {
+                    self.marked = false;
+                    QueueEvent::Answered(decided_before)
+                }
             },
             ended = &mut self.sender => QueueEvent::CallFailed(match ended {
                 Ok(Err(error)) => error_chain(&error),
