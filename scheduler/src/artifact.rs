@@ -1,7 +1,7 @@
 //! Serves the executor to agents: `GET /SHA256/mesos-miner.tar.gz`, or `/SHA256/mesos-miner` uncompressed.
 //!
 //! The path contains the content's checksum because Mesos' fetcher caches files by URI, so that different content needs a
-//! different URI. Agents on other machines get the archive, which is half as long; Mesos' fetcher caches and unpacks it. A
+//! different URI. Agents on other machines get the archive, which has half the size; Mesos' fetcher caches and unpacks it. A
 //! plain `.gz` does not work, because a file unpacked from the cache gets the name of the cache's file and is not executable.
 //! Content-Encoding does not work either, because the fetcher does not decode it.
 
@@ -122,8 +122,9 @@ pub fn checked_address(text: &str) -> Result<String, ArtifactError> {
     parse(text).map(|_| text.to_owned())
 }
 
-/// Returns the host for the URI, and the candidates for the address to listen on; the server uses the first candidate that
-/// works. An IP address is the only candidate; for a host name, the candidates stand for all addresses of this machine.
+/// Returns the host for the URI, and the candidates for the address to listen on; the server uses the first candidate that works.
+/// If the host is an IP address, it is the only candidate. If the host is a name, the candidates stand for all addresses of this
+/// machine.
 fn parse(address: &str) -> Result<(String, Vec<SocketAddr>), ArtifactError> {
     let (host, port) = match HostPort::parse_host(address) {
         Some(host) => (host, 0),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// Values by name, sorted by name. Copies share one allocation, since each of tens of thousands of tasks has the attributes of
-/// its agent. A map of strings for each task would take several times as much memory.
+/// Attributes, sorted by name. Clones share one allocation: every task stores the attributes of its agent, and there may be tens
+/// of thousands of tasks. A map of strings for each task would take several times as much memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "BTreeMap<String, String>")]
 pub struct Attributes(Arc<[(Box<str>, Box<str>)]>);

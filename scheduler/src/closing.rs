@@ -27,7 +27,7 @@ pub(crate) async fn close(config: &Config, driver: DriverExit) -> Result<Schedul
             }
         }
         Err(RunError::LeadershipLost(why)) => {
-            // Changes that did not reach ZooKeeper had no effect, so their loss does not matter.
+            // The scheduler acts on a change only when the change is in ZooKeeper, so changes that are not there may be lost.
             let _ = store.abandon().await.inspect_err(|error| tracing::warn!(%error));
             Err(RunError::LeadershipLost(why))
         }

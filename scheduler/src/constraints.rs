@@ -68,7 +68,7 @@ pub enum ConstraintError {
     Superfluous {
         /// The constraint's operator.
         operator: &'static str,
-        /// The value that is too much.
+        /// The value, which must be left out.
         value: String,
     },
     /// The operator needs a number of at least 1 as its value, but the value is missing or something else.
@@ -198,7 +198,7 @@ impl Constraint {
         }
     }
 
-    /// Whether a place that was refused may become allowed when tasks are added elsewhere.
+    /// Whether this constraint may allow a place that it has refused, after tasks were added elsewhere.
     pub fn waits_for_others(&self) -> bool {
         matches!(self.operator, Operator::GroupBy(_))
     }

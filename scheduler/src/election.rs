@@ -109,7 +109,7 @@ impl Leadership {
 /// Why a scheduler stopped running the framework before the framework ended.
 #[derive(Debug)]
 pub(crate) enum RunError {
-    /// Another scheduler leads, or may lead, for this reason.
+    /// This scheduler has lost the leadership, or may have lost it, for this reason.
     LeadershipLost(String),
     /// This scheduler cannot continue, because of this error.
     Failed(anyhow::Error),
@@ -221,7 +221,8 @@ async fn stand(
         lock = client.lock(prefix, &content, options) => lock?.into_owned(),
         Err(error) = log_leaders(&client, &folder, &candidate, display) => return Err(error),
         () = stop.cancelled() => {
-            // If the election node stayed, it would win at some point, and no scheduler would lead until the session expires.
+            // If this scheduler's election node stayed, it could become the node with the lowest number. Then no scheduler would
+            // lead until the session expires.
             let _ = timeout(RELEASE, withdraw(&client, &folder)).await;
             return Ok(None);
         }
@@ -261,7 +262,8 @@ async fn log_leaders(
     loop {
         let (nodes, watcher) = match client.list_and_watch_children(folder).await {
             Ok(found) => found,
-            // The election folder is about to be created, together with this scheduler's own election node.
+            // Try again: the election folder is created together with this scheduler's own election node, and a lost connection
+            // is opened again.
             Err(ZkError::NoNode | ZkError::ConnectionLoss) => {
                 tokio::time::sleep(RETRY.0).await;
                 continue;
@@ -271,7 +273,7 @@ async fn log_leaders(
         if let Some(node) = leading_node(&nodes) {
             let leader = match client.get_data(&format!("{folder}/{node}")).await {
                 Ok((data, _)) => serde_json::from_slice::<Candidate>(&data).ok(),
-                // That leader's node has just been deleted.
+                // The leader's node was deleted after the nodes were listed, so list the nodes again.
                 Err(ZkError::NoNode) => continue,
                 Err(ZkError::ConnectionLoss) => None,
                 Err(error) => return Err(error),

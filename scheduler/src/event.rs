@@ -23,7 +23,7 @@ pub enum Event {
     Offers(Vec<Offer>),
     /// An offer is rescinded.
     Rescinded(String),
-    /// The planned maintenance (if any) of each agent (by its id) that has an offer in the next event.
+    /// For each agent that has an offer in the next event: the agent's id, and the planned maintenance of its machine, if any.
     Unavailabilities(Vec<(String, Option<Unavailability>)>),
     /// The master asks for resources to be returned.
     InverseOffers(Vec<InverseOffer>),
@@ -120,14 +120,14 @@ pub enum Call {
         offers: Vec<String>,
         /// The tasks to launch.
         tasks: Vec<TaskInfo>,
-        /// The length of the filter: for this time, the master does not offer again what the tasks leave of these offers.
+        /// For this time, the master does not offer again those resources of the offers that the tasks do not use.
         refuse: Duration,
     },
     /// Declines offers.
     Decline {
         /// The ids of the offers to decline.
         offers: Vec<String>,
-        /// The length of the filter: for this time, the master does not offer the resources of these offers again.
+        /// For this time, the master does not offer the resources of these offers again.
         refuse: Duration,
     },
     /// Accepts inverse offers: the resources will be free in time.

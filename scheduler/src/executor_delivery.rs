@@ -35,7 +35,7 @@ pub(crate) async fn prepare_delivery(
     }
 }
 
-/// This machine's address on the route to the master, which agents can probably reach, too.
+/// This machine's address on the route to the master. Agents can probably reach this address, too.
 async fn local_address(
     config: &Config,
     detector: &Detector,

@@ -39,7 +39,7 @@ impl FrameworkRun<'_> {
     /// Runs the framework until it ends.
     ///
     /// # Errors
-    /// If another scheduler leads, and as [`run`](crate::run).
+    /// If another scheduler leads, or for one of the reasons for which [`run`](crate::run) fails.
     pub async fn run(self) -> Result<SchedulerEnd, RunError> {
         let config = self.config;
         self.phase.send_replace(SchedulerPhase::Starting);
@@ -61,7 +61,8 @@ impl FrameworkRun<'_> {
             Some(leadership) => store.take_over(leadership, recovered).await?,
             None => recovered,
         };
-        // The age of a new framework counts from the start of this scheduler, as does the time that --duration limits.
+        // The age of a new framework is counted from the start of this scheduler. The time limit of --duration is counted from
+        // there, too.
         let age = recovered.framework.as_ref().map_or(self.time.elapsed(), |it| elapsed_since(it.started_ms));
         let settings = config.framework_settings(delivery, self.time.remaining());
         let (queries, query_queue) = channel();

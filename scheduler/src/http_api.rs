@@ -27,8 +27,9 @@ const STANDBY: &str = "another scheduler leads: ask that one";
 #[derive(Clone, Debug)]
 pub(crate) struct HttpApi {
     phase: watch::Receiver<SchedulerPhase>,
-    /// The last JSON of the summary and, below, of the tasks. It is reused while the data are the same, as many clients may ask.
+    /// The last JSON of the summary. It is reused while the data are the same, because many clients may ask.
     summary: Arc<Mutex<Option<CachedJson>>>,
+    /// The last JSON of a page of tasks, which is reused in the same way as `summary`.
     tasks: Arc<Mutex<Option<CachedJson>>>,
 }
 

@@ -172,7 +172,7 @@ impl LedgerTable {
     }
 }
 
-/// Rows in order, which can be found by name.
+/// Rows in the order in which they were added, with an index by name.
 #[derive(Default)]
 struct Rows {
     rows: Vec<LedgerRow>,

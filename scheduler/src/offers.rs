@@ -25,11 +25,11 @@ pub const WORKER_MEM: u64 = 128;
 /// The CPU that a worker needs at least, unless the user sets another minimum, in thousandths of a CPU.
 const WORKER_CPUS_MILLI: u64 = 100;
 
-/// The offers of an agent whose maintenance is near are declined for at most this time, since only the next offer shows whether
-/// the plan has changed.
+/// If maintenance of an agent's machine is near, the agent's offers are declined for at most this time. Only a new offer shows
+/// whether the maintenance plan has changed.
 const LEAVING: Duration = Duration::from_secs(10);
-/// While the workers of an agent are merged, each offer of the agent is declined for this time, until all resources can be
-/// offered together.
+/// How long each offer of an agent is declined while the agent's workers are being replaced by one larger worker. The larger
+/// worker needs the resources of all of them together.
 const HELD: Duration = Duration::from_secs(1);
 
 /// What the next offers are wanted for.
@@ -97,7 +97,8 @@ pub struct AgentMarks {
     pub paused: Option<Duration>,
     /// The time until the agent's machine becomes unavailable because of maintenance, if that is soon.
     pub leaving: Option<Duration>,
-    /// Whether the agent's offers are declined while its workers are merged, until their resources can be offered together.
+    /// Whether the agent's workers are being replaced by one larger worker. The agent's offers are declined until the resources
+    /// of all these workers can be offered together.
     pub held: bool,
     /// Whether a launch on the agent makes the agent fetch the executor from this scheduler.
     pub fetches: bool,
@@ -258,8 +259,8 @@ impl<'a> Planner<'a> {
     }
 
     /// Tries those agents again whose constraints may be met now that workers are planned on other agents. The agents in one
-    /// entry of `waiting` have equal values for all constraints, so if one of them is refused, the others would be, too. The last
-    /// round is the first that does not change [`TentativeOccupancy::level`], since no further constraint can be met then.
+    /// entry of `waiting` have equal values for all constraints, so if one of them is refused, the others would be, too. The
+    /// rounds end when one of them does not change [`TentativeOccupancy::level`], since no further constraint can be met then.
     fn try_again(&mut self, waiting: &mut BTreeMap<Vec<Option<String>>, Vec<Candidate<'_>>>) {
         if !self.constraints().iter().any(Constraint::waits_for_others) {
             return;
@@ -302,7 +303,7 @@ impl<'a> Planner<'a> {
             if !self.nothing_wanted() && self.unmet(&place).is_none() {
                 next = take_next(&mut left, &self.context);
             }
-            // The last task has the offers of its agent.
+            // Of an agent's tasks, only the last one gets the ids of the agent's offers.
             let offers = if next.is_none() { ids(&offers) } else { Vec::new() };
             self.plan.tasks.push(fit.on(agent, place.clone(), offers));
         }

@@ -1,5 +1,5 @@
-//! Options of the framework and of its tasks. Each option is declared only here: the groups are parsed from the command line and
-//! passed unchanged to the code that uses them.
+//! Options of the framework and of its tasks. The command line is parsed directly into these structs, and the code that uses the
+//! options gets the same structs, so each option is declared only once.
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;

@@ -95,7 +95,8 @@ struct Shared {
 
 /// The arguments of [`Query::Tasks`].
 type PageArguments = (Option<String>, usize);
-/// The last answer. The client that holds the lock asks the driver, and other clients wait for its answer.
+/// The last answer. A client keeps it locked while it asks the driver. Other clients with the same question wait for the lock and
+/// then get the same answer.
 type LastAnswer<Q, A> = Mutex<Option<Answer<Q, A>>>;
 
 #[derive(Debug)]
@@ -164,7 +165,7 @@ impl QueryQueue {
     /// Waits for the next query that may be answered, or for ever if all clients have been dropped. Cancelling this future loses
     /// no query.
     pub async fn next(&mut self) -> Query {
-        // No timer is used outside a pause, because a timer fires only when the runtime has nothing else to do.
+        // Outside a pause, no timer is used, because even a timer that has expired may fire late while the runtime is busy.
         if Instant::now() < self.paused_until {
             sleep_until(self.paused_until).await;
         }
@@ -197,7 +198,7 @@ mod tests {
         Overview { peak, ..Overview::default() }
     }
 
-    /// Answers the next query for the overview.
+    /// Answers the next query with an overview that has this peak.
     async fn serve(queue: &mut QueryQueue, peak: u64) {
         let Query::Overview(answer) = queue.next().await else { panic!("another query") };
         answer.send(overview(peak)).unwrap();

@@ -19,8 +19,8 @@ use crate::query::SchedulerPhase;
 use crate::scheduler_end::SchedulerEnd;
 use crate::time_limit::TimeLimit;
 
-/// Runs the framework until `stop` is cancelled, or `duration` or `blocks` is reached, and then until everything that should end
-/// has ended. With several schedulers, it waits until this one leads, and waits again after it has lost the leadership.
+/// Runs the framework until `stop` is cancelled, or `duration` or `blocks` is reached, and then ends what has to end. With
+/// several schedulers, waits until this one leads, and waits again whenever it has lost the leadership.
 ///
 /// # Errors
 /// If the configuration is invalid, the state folder or the executable cannot be used, or the master is not a Mesos master or

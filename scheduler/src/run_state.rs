@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// If the time between two ticks is at least this long, this process was suspended or delayed meanwhile.
 const STOPPED: Duration = Duration::from_secs(5);
 
-/// If the master has sent no event for this time, it is stuck or unreachable: it sends a heartbeat every 15 s.
+/// The master sends a heartbeat every 15 s. A master that has sent no event for this time is stuck or unreachable.
 const MASTER_SILENT: Duration = Duration::from_secs(18);
 
 /// The state of this run of the scheduler.

@@ -34,7 +34,7 @@ mod tests {
     fn memory_limits_the_connections_and_some_are_left_free() {
         assert_eq!(connections(SERVER_MEM), 16_777);
         assert_eq!(workers(16_777), 15_728);
-        // 50,000 workers.
+        // A server with 768 MB admits 50,000 workers.
         assert!(workers(connections(768)) > 50_000);
         assert_eq!(connections(*SERVER_MEM_RANGE.start()), 2396);
         assert!(connections(*SERVER_MEM_RANGE.end()) > 70_000_000);

@@ -28,7 +28,8 @@ pub const EXECUTABLE: &str = "mesos-miner";
 /// The argument with which this program runs as the executor.
 const SUBCOMMAND: &str = "executor";
 
-/// How long Mesos lets a server task end by itself after KILL, because its node may still deliver verdicts on the last blocks.
+/// How long Mesos lets a server task end by itself after KILL, because the server's Bitcoin node may still have to accept or
+/// reject the last blocks.
 const SERVER_GRACE: Duration = Duration::from_secs(12);
 
 /// How an agent gets the executor.
@@ -223,7 +224,8 @@ impl TaskTemplate {
                 None
             }
         };
-        // The arguments of an image follow its entry point. If there is no image, the first argument is the program's own name.
+        // In an image, the arguments follow the entry point. Without an image, the first argument must be the program's own name
+        // (`argv[0]`).
         command.arguments = program.iter().cloned().chain([SUBCOMMAND.to_owned()]).collect();
         command.value = program;
         info.command = Some(command);

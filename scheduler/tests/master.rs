@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 type Events = EventSender<Call>;
 
-/// Steps of a master that consist of several calls and events.
+/// Steps of the simulated master that several tests share.
 trait MasterScript {
     /// Waits for SUBSCRIBE and sends SUBSCRIBED. Returns the framework id of the call.
     async fn subscribed(&mut self, id: &str) -> (Option<String>, Events);
@@ -165,7 +165,7 @@ async fn a_restart_with_the_same_folder_is_the_same_framework() {
     });
     let (id, events) = master.subscribed("f").await;
     assert_eq!(id.as_deref(), Some("f"));
-    // A server of an earlier run is assigned workers once it has reported how many it admits.
+    // The server is still running. Workers are launched for it once it has reported how many workers it admits.
     let live = Live::Pool(PoolLive::default()).encode();
     let (agent_id, executor_id) = ("a".into(), server.as_str().into());
     events.send(Event::Message(event::Message { agent_id, executor_id, data: live }));
@@ -275,8 +275,8 @@ async fn while_the_master_is_away_it_can_be_stopped() {
     assert!(matches!(&end, SchedulerEnd::NoFramework { summary } if summary.tasks.is_empty()), "{end:?}");
 }
 
-/// Launches the images of the original system's server and worker. Their updates come from Mesos' own executor, so they contain
-/// no reports.
+/// Launches the images of the original system's server and worker. The status updates of these tasks come from Mesos' own
+/// executor, so the updates contain no reports.
 #[tokio::test]
 async fn images_of_others_are_launched_as_the_original_s_were() {
     let mut master = TestMaster::start().await;

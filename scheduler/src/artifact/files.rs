@@ -18,7 +18,7 @@ const TIME: u64 = 1_577_836_800;
 /// The size in bytes of the buffer through which the executable is read.
 const BUFFER: usize = 256 * 1024;
 /// Executables of more bytes than this contain debug information and are not releases. They are packed with the fastest
-/// compression, because sending a few per cent less is not worth seconds at each start.
+/// compression. A better compression would make the archive only a few per cent smaller, but would take seconds at each start.
 const LONG: u64 = 64 << 20;
 
 /// A file, and the path under which it is served.

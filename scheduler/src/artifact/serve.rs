@@ -26,8 +26,8 @@ const CONNECTIONS: usize = 1024;
 /// A download is aborted if the agent has received nothing for this time, so that another download gets its slot.
 const STALLED: Duration = Duration::from_secs(30);
 
-/// The send buffer of a connection, in bytes; the kernel doubles it. By default the kernel buffers megabytes of each download,
-/// which makes the network look far faster than it is in the first second, so that too many launches would be allowed.
+/// The send buffer of a connection, in bytes; the kernel doubles it. By default, the kernel would buffer megabytes of each
+/// download. The network would then look far faster than it is in the first second, and too many launches would be allowed.
 const SEND_BUFFER: usize = 128 * 1024;
 
 /// Serves until the future is dropped.
@@ -102,7 +102,8 @@ fn answer<B>(
     }
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, HeaderValue::from(served.length));
-    // There is no Content-Encoding, because the fetcher stores the body unchanged and recognizes an archive by its name.
+    // No Content-Encoding header is set: Mesos' fetcher stores the body without decoding it, and recognizes an archive by its
+    // file name.
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     response
 }

@@ -174,7 +174,7 @@ impl ServerArgs {
         self.upstream.spec(access.clone(), env)
     }
 
-    /// The nodes to mine on. A cookie file is on this machine, so the task gets its content.
+    /// The nodes to mine on. A cookie file exists only on this machine, so the task's specification gets the content of the file.
     fn spec(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<NodeSpec> {
         self.node.check().map_err(|text| UsageError(text.to_owned()))?;
         let mut spec = self.node.spec(env)?;

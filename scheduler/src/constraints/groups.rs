@@ -103,7 +103,8 @@ impl<'a> TentativeOccupancy<'a> {
         }
     }
 
-    /// The number of tasks for each value of the constraint with this index; `None` if no tasks are counted.
+    /// The number of tasks for each value of the constraint with this index; `None` if the occupancy was made without
+    /// constraints.
     pub(super) fn groups(&self, index: usize) -> Option<&TentativeGroups<'a>> {
         self.groups.get(index)
     }

@@ -26,7 +26,8 @@ fn report(sequence: u64, accounts: &[(&str, u64)]) -> Report {
     Report { sequence, accounts: accounts.iter().map(account).collect(), server: None }
 }
 
-/// A live worker, one that died, one whose server died, and a miner that is not a task and has a dangerous name.
+/// A live worker, one that died, one whose server died, and a miner that is not a task and whose name contains a control
+/// sequence.
 fn snapshot() -> LedgerSnapshot {
     let tasks = vec![
         task(TaskKind::Server, 1, TaskState::TaskFailed),

@@ -42,7 +42,7 @@ fn demand_with(wanted: Demand, placement: Placement) -> PlanContext<'static> {
     }
 }
 
-/// A context in which agent `a` has these marks.
+/// A context in which agent `a` has these marks, and all other agents have none.
 fn marked(marks: AgentMarks, context: PlanContext<'static>) -> PlanContext<'static> {
     let marks = move |agent: &str| if agent == "a" { marks } else { AgentMarks::default() };
     PlanContext { marks: Box::leak(Box::new(marks)), ..context }
@@ -73,9 +73,10 @@ fn agents_wait_when_no_more_may_fetch() {
     assert_eq!(one.waiting, [Waiting { agent: "b".into(), offers: vec!["of-b".into()] }]);
     assert!(one.declines.is_empty() && one.unused.is_empty(), "{one:?}");
     assert_eq!(launched(&plan(&offers, &context(Demand::Workers, 2))), ["a", "b", "c"]);
-    // A server does not wait, since nothing can be mined without it.
+    // The agent of a server does not wait for its turn to fetch the executor, since nothing can be mined without a server.
     assert_eq!(launched(&plan(&offers[..1], &context(SERVER, 0))), ["a"]);
-    // An agent that is too small for a worker does not wait.
+    // The offers of an agent that is too small for a worker are declined: the agent does not wait for its turn to fetch the
+    // executor.
     let small = plan(&[simple("o", "a", 0.01, 4096, 0)], &context(Demand::Workers, 0));
     assert_eq!((small.waiting.len(), small.declines.len()), (0, 1));
 }
@@ -237,7 +238,8 @@ fn a_constraint_is_tried_again_when_something_is_launched_elsewhere() {
     assert!(all.tasks.len() == 3 && !all.held_back && all.unused.is_empty());
 }
 
-/// The agents are sorted by rack, so that nearly every launch allows another one on the other rack.
+/// All agents of one rack come before those of the other rack. The constraint keeps the racks balanced, so nearly every launch on
+/// one rack allows a launch on the other.
 #[test]
 fn a_thousand_agents_that_have_to_wait_for_each_other_are_all_used() {
     let offers = (0..1000).map(|n| {
