@@ -6,8 +6,8 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// A further signal this soon after the first one is ignored as its repetition: `timeout` signals its child and then the whole
-/// group, and Ctrl-C reaches both a program and a wrapper that forwards the signal.
+/// Signals that follow the first one within this time are ignored as repetitions. `timeout` signals its child and then the whole
+/// process group, and Ctrl-C reaches both a program and a wrapper that forwards the signal to the program.
 const REPEATED_WITHIN: Duration = Duration::from_millis(300);
 
 /// Runs a future to completion on a runtime with `threads` worker threads.

@@ -10,7 +10,7 @@
 //!                       └────── containers: started, failed, exited
 //! ```
 //!
-//! Master and agents are pure state machines. One task, the core, owns them all and does the I/O. Restarts of masters and
+//! Master and agents are pure state machines. One async task, the core, owns them all and does the I/O. Restarts of masters and
 //! agents are tested only with a real Mesos.
 
 mod agent;

@@ -14,8 +14,8 @@ pub(crate) struct PortClaims {
     _listeners: Vec<TcpListener>,
 }
 
-/// Gives each agent a block that no other cluster has claimed, and whose first ports are free, because tasks use these first.
-/// When all blocks are claimed, agents keep their ports.
+/// Gives each agent a block that no other cluster has claimed. The first ports of the block must be free, because tasks use these
+/// first. When no block is left, the remaining agents keep the ports that they have.
 pub(crate) fn claim(agents: &mut [AgentSize]) -> PortClaims {
     // Try the ports from 31000, Mesos' default, up to those that Linux gives to outgoing connections; then the ports below
     // 31000.

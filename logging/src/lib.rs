@@ -12,7 +12,7 @@ use self::bounded::BoundedWriter;
 /// Sends logs to stderr. `default` is a filter such as `info`; the environment variable `RUST_LOG` overrides it. Colours
 /// are used on a terminal, unless `NO_COLOR` is set.
 pub fn init(default: &str) {
-    // The scheduler reports the errors of ZooKeeper's client itself.
+    // Warnings of the ZooKeeper client are hidden, because the scheduler itself reports problems with ZooKeeper.
     let default = format!("{default},zookeeper_client=error");
     let color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     tracing_subscriber::fmt()

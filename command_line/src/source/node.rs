@@ -70,7 +70,7 @@ impl NodeArgs {
         ])
     }
 
-    /// Checks the combination of options, which clap cannot.
+    /// Checks rules about several options together, which clap cannot express.
     ///
     /// # Errors
     /// With the message for the user, if an option is missing or the options contradict each other.
@@ -100,7 +100,7 @@ impl NodeArgs {
         })
     }
 
-    /// The nodes' addresses, with user and password. A node that uses the cookie file is listed without both.
+    /// The nodes' addresses, each with user and password. A node that uses the cookie file has neither user nor password here.
     ///
     /// # Errors
     /// If an address is malformed, or a file or the password cannot be read.
@@ -127,7 +127,7 @@ impl NodeArgs {
         Ok(Some((user, password)))
     }
 
-    /// User and password in the cookie file, if one is given.
+    /// The user and the password from the file of `--cookie-file`, if that option is given.
     ///
     /// # Errors
     /// If the file cannot be read.

@@ -107,7 +107,7 @@ impl Agent {
         }
     }
 
-    /// Drops the tasks that the executor does not know, because their LAUNCH was lost with an earlier connection.
+    /// Drops the launched tasks that the executor does not know. Their LAUNCH was lost when an earlier connection broke.
     fn drop_missed_launches(
         &mut self,
         framework_id: &FrameworkId,

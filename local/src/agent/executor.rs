@@ -46,10 +46,11 @@ pub(super) struct Executor {
     pub ever_launched: bool,
     /// Tasks that have not ended.
     pub tasks: BTreeMap<TaskId, Task>,
-    /// When the agent kills the executor if it has not subscribed by then or, after SHUTDOWN, not ended by then.
+    /// When the agent kills the executor. The time is the limit for the subscription or, after SHUTDOWN, the end of the grace
+    /// period.
     pub deadline: Option<Instant>,
-    /// Why the executor did not start, or why the agent killed it, as the state, reason and message that the agent reports for
-    /// the executor's remaining tasks. `None` if the executor ends in any other way.
+    /// The state, reason and message that the agent reports for the remaining tasks of an executor that could not be started or
+    /// that the agent has killed. `None` if the executor ends in any other way.
     pub termination: Option<(TaskState, Reason, String)>,
 }
 
@@ -150,7 +151,8 @@ impl Agent {
                 let message = format!("Failed to launch container: {reason}");
                 let failed = (TaskState::TaskFailed, Reason::ContainerLaunchFailed, message);
                 executor.termination.get_or_insert(failed);
-                // The wait status for exit code 1, which the helper of a real agent returns.
+                // The wait status for exit code 1. On a real agent, the helper process that launches containers ends with this
+                // code.
                 self.on_exited(container, 256, now);
             }
             ContainerEvent::Exited(status) => self.on_exited(container, status, now),

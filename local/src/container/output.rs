@@ -1,7 +1,7 @@
 //! The output files of a container, stdout and stderr, whose size is limited.
 //!
-//! The process writes directly to the files, so it keeps running if the cluster dies. A file that has become too long is copied
-//! to another name and emptied.
+//! The process writes to the files itself, not to a pipe that this program reads, so the process keeps running if this program
+//! dies. A file that has become too long is copied to another name and emptied.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -16,7 +16,7 @@ pub fn open(sandbox: &Path, name: &str) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(sandbox.join(name))
 }
 
-/// Empties the output files that are too long.
+/// Copies each output file that is longer than [`MAX_OUTPUT`] to `NAME.1`, and empties the file.
 pub fn bound(sandbox: &Path) {
     for name in ["stdout", "stderr"] {
         if let Err(error) = bound_one(sandbox, name, MAX_OUTPUT) {

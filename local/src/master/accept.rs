@@ -65,7 +65,7 @@ impl Master {
                 (Some(offer), Some(first)) => first.resources.extend(offer.resources),
             }
         }
-        // After a fault, the resources of the removed offers are free again.
+        // After a fault, the offers remain removed, so their resources can be offered again.
         match (fault, sum) {
             (None, Some(offer)) => Ok(offer),
             (fault, _) => Err(fault.unwrap_or_default()),
@@ -100,7 +100,8 @@ impl Master {
         self.send_to_agent(&agent_id, ToAgent::RunTask { framework, task: Box::new(task) });
     }
 
-    /// Sends the framework an update, without uuid, that a task was not launched.
+    /// Tells the framework by a status update that a task was not launched. The update has no uuid, so it needs no
+    /// acknowledgement.
     fn reject(&mut self, framework_id: &FrameworkId, task: &TaskInfo, rejection: Rejection, now: Now) {
         let Some(framework) = self.frameworks.get(framework_id) else { return };
         let (state, reason, message) = rejection;
@@ -122,7 +123,7 @@ fn tasks_of(operation: Operation) -> Vec<TaskInfo> {
     }
 }
 
-/// Fills in the roles, which a framework may leave out.
+/// Fills in the role of the allocation, `role`, and the role of the reservation, `*`, where the framework has left them out.
 fn allocate(resources: &mut [Resource], role: &str) {
     for resource in resources {
         resource.allocation_info.get_or_insert_with(|| AllocationInfo { role: Some(role.to_owned()) });

@@ -75,12 +75,14 @@ impl Master {
         let mut free = agent.total.clone();
         let mut taken = self.allocated(&agent.id);
         taken.extend(self.offered(|offer| offer.message.agent_id == agent.id));
-        // `subtract` cannot fail: `accept` has checked that the agent has the taken resources.
+        // `subtract` cannot fail: offers consist of free resources, and `accept` launches a task only if the task fits into its
+        // offers.
         free.subtract(&allocated_to(None, &taken));
         free
     }
 
-    /// Of the frameworks and roles that want the resources, the one whose framework has the least CPU, in use or on offer.
+    /// The framework and role that get the next offer: of those that want the resources, the ones whose framework has the least
+    /// CPU in use and in outstanding offers.
     fn neediest(&self, agent: &Agent, free: &Resources) -> Option<(&Framework, String)> {
         let connected = self.frameworks.values().filter(|framework| framework.stream.is_some());
         let candidates = connected.flat_map(|framework| {

@@ -8,7 +8,8 @@ use mesos::v1::{
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-/// Maximum number of statuses that the master stores of a task. A task that passes each state once has fewer.
+/// Maximum number of statuses that the master stores of a task. A task that passes through each state once has fewer statuses
+/// than this.
 const MAX_STATUSES: usize = 20;
 
 /// One task.

@@ -291,7 +291,7 @@ fn a_task_is_completed_when_its_end_is_acknowledged() {
 }
 
 proptest! {
-    /// With random events, no resource is given twice, and nothing panics.
+    /// With random events, the resources in use and on offer never exceed the agent's total, and nothing panics.
     #[test]
     fn no_resource_is_given_twice(steps in proptest::collection::vec((0u8..9, 0u64..4, 0.0..2.5f64), 1..60)) {
         let mut harness = Harness::new();
