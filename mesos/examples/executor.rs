@@ -31,7 +31,7 @@ async fn run(env: ExecutorEnv) -> anyhow::Result<()> {
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }
-            // The agent has stored the last update, so it cannot be lost any more.
+            // The agent has stored the last update, which cannot be lost any more. So the executor may end.
             Event::Acknowledged(acknowledged) if Some(&acknowledged.uuid) == last.as_ref() => return Ok(()),
             Event::Shutdown => return Ok(()),
             Event::Error(message) => bail!("the agent refuses: {message}"),

@@ -27,7 +27,7 @@ async fn connect(config: &Config, endpoint: &Endpoint) -> io::Result<Box<dyn Byt
             Err(io::Error::new(io::ErrorKind::InvalidInput, "https:// needs Config::tls"))
         }
         (Scheme::Https, Some(tls)) => {
-            // Without this, a proxy might choose HTTP/2.
+            // Offer only HTTP/1.1 during the TLS handshake, because a proxy might otherwise choose HTTP/2.
             let tls = tls.for_protocol("http/1.1");
             Ok(Box::new(tls.secure(&address.host, tcp(address).await?).await?))
         }
@@ -45,7 +45,7 @@ async fn tcp(address: &HostPort) -> io::Result<Box<dyn ByteStream>> {
 async fn domain_socket_or_tcp(path: &Path, address: &HostPort) -> io::Result<Box<dyn ByteStream>> {
     match UnixStream::connect(path).await {
         Ok(stream) => Ok(Box::new(stream)),
-        // Agents have been seen to announce a socket that they had not created.
+        // Some agents announce a domain socket that they have not created. Use TCP instead.
         Err(error) if error.kind() == io::ErrorKind::NotFound => tcp(address).await,
         Err(error) => Err(error),
     }

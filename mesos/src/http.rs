@@ -84,8 +84,8 @@ pub(crate) struct StreamConnection {
 impl StreamConnection {
     async fn send(&mut self, request: Request<Body>) -> Result<Response<Incoming>, hyper::Error> {
         match self.sender.send_request(request).await {
-            // The connection ended before the request was written. In TLS 1.3, a peer that requires a client
-            // certificate refuses only after the handshake. The connection's own error is the cause.
+            // The connection ended before the request was written, for instance because a TLS 1.3 peer demands a
+            // client certificate and refuses the client only after the handshake. The connection's own error names the cause.
             Err(error) if error.is_canceled() => match (&mut self.driver).await {
                 Ok(Err(cause)) => Err(cause),
                 _ => Err(error),
@@ -107,7 +107,7 @@ impl Drop for StreamConnection {
     }
 }
 
-/// Sends calls, regardless of their contents.
+/// Sends the encoded calls of schedulers and executors over HTTP.
 #[derive(Debug)]
 pub(crate) struct Http {
     pub config: Config,
@@ -161,7 +161,7 @@ impl Http {
                     self.keep(&endpoint.address, connection);
                     return context.result(&response);
                 }
-                // The peer had closed the idle connection, and nothing of the call was sent.
+                // The peer had closed the idle connection before anything of the call was sent. Try another connection.
                 ConnectionEvent::NotSent(_) => {}
                 ConnectionEvent::NotOpened(_, error) => return Err(error),
                 ConnectionEvent::Broken(_, source) => return Err(context.broken(source)),

@@ -11,7 +11,8 @@ use bytes::{Buf, Bytes, BytesMut};
 /// of attributes each, such a record has 110 MB.
 pub const DEFAULT_LIMIT: usize = 1 << 30;
 
-/// A buffer of more bytes than this is not reused for later records: it is handed over with its record.
+/// If a record is longer than this, in bytes, the caller gets the whole buffer with the record, and the next record gets a new
+/// buffer. So the memory of a large record is freed with the record.
 const MAX_KEPT_BUFFER: usize = 256 << 10;
 
 /// Number of decimal digits of the largest 64-bit length.

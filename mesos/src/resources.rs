@@ -62,7 +62,7 @@ pub fn ranges(name: &str, ranges: impl IntoIterator<Item = RangeInclusive<u64>>)
     }
 }
 
-/// Resources of one agent. Pieces that differ only in their amount are merged.
+/// Resources of one agent, as a list of pieces: each piece is one `Resource`. Pieces that differ only in their amount are merged.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Resources(Vec<Resource>);
 

@@ -67,7 +67,7 @@ pub struct Subscription<E: StreamEvent> {
     ended: bool,
     _connection: StreamConnection,
     leader: Option<LeaderWatch>,
-    /// The client's session; dropping this subscription, its owner, ends the session.
+    /// The client's session. This subscription owns the session, so the session ends when this subscription is dropped.
     _session: Option<Arc<dyn fmt::Debug + Send + Sync>>,
     _event: PhantomData<fn() -> E>,
 }
@@ -76,8 +76,8 @@ pub struct Subscription<E: StreamEvent> {
 #[derive(Debug, Clone)]
 pub(crate) struct LeaderWatch {
     pub detector: Detector,
-    /// The leader that was known before the stream was opened. The stream may already be from a newer leader, if a master redirected
-    /// to it.
+    /// The leader that was known before the stream was opened. The stream itself may come from a newer leader, if a master has
+    /// redirected the client.
     pub known: Option<Leader>,
 }
 

@@ -49,7 +49,7 @@ fn copy(index: usize, mut from: &[u8], depth: usize) -> Option<Vec<u8>> {
                 prost::encode_length_delimiter(changed.len(), &mut copy).ok()?;
                 copy.extend(changed);
             }
-            // Mesos' messages contain no groups.
+            // Only groups have another wire type, and Mesos' messages contain no groups.
             _ => return None,
         }
     }

@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn reads_what_masters_write() {
-        // Written by a real Mesos 1.11.
+        // A real Mesos 1.11 wrote this node.
         let leader = read(
             br#"{"address":{"hostname":"localhost","ip":"127.0.0.1","port":5050},"capabilities":[{"type":"AGENT_UPDATE"},
             {"type":"AGENT_DRAINING"},{"type":"QUOTA_V2"}],"hostname":"localhost","id":"9a1c","ip":16777343,

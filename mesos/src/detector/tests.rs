@@ -21,7 +21,7 @@ fn elect(sender: &channel::Sender<Election>, leader: Leader) {
     sender.send_replace(Election { leader: Some(leader), error: None });
 }
 
-/// The paused clock jumps to the limit, because no other timer is set.
+/// No other timer is set, so tokio's paused clock jumps to the limit immediately.
 #[tokio::test(start_paused = true)]
 async fn a_fixed_list_needs_no_zookeeper_and_never_changes() {
     let detector = Detector::new("a:1,b:2".parse().unwrap());

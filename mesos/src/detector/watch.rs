@@ -70,7 +70,7 @@ async fn read_election(
             Ok(found) => found,
             Err(ZkError::NoNode) => {
                 let (stat, watcher) = client.check_and_watch_stat(path).await?;
-                // The node has been created in the meantime.
+                // If the node has been created in the meantime, list the candidates again.
                 if stat.is_some() {
                     continue;
                 }
@@ -84,7 +84,7 @@ async fn read_election(
         let node = format!("{path}/{first}");
         let data = match client.get_data(&node).await {
             Ok((data, _)) => data,
-            // The candidate has gone in the meantime.
+            // The candidate's node has been deleted in the meantime: list the candidates again.
             Err(ZkError::NoNode) => continue,
             Err(error) => return Err(error),
         };

@@ -51,7 +51,7 @@ pub(crate) struct PipelinedConnection<C> {
     out: BytesMut,
     /// Whether a lower layer, such as TLS, may hold unsent bytes.
     unflushed: bool,
-    /// Whether any bytes of the calls in flight were written.
+    /// Whether any bytes of the calls in flight were written. If not, the peer cannot have executed these calls.
     begun: bool,
     /// Whether a response has arrived on this connection.
     responded: bool,
@@ -172,7 +172,7 @@ impl<C> PipelinedConnection<C> {
         if self.is_closed() {
             return;
         }
-        // Read first: if the peer has closed the connection in the meantime, nothing must be written.
+        // Read before the first write: if the peer has closed the idle connection, the calls can be reported as not sent.
         let first = if self.begun { Ok(Poll::Pending) } else { self.read(cx, events) };
         let read = match first {
             Ok(Poll::Pending) if self.calls.is_empty() => return,

@@ -119,7 +119,7 @@ impl CallContext<'_> {
             let found = format!("HTTP {status}, {content_type}, to {}: {message}", self.call);
             return CallError::NotMesos { endpoint, found };
         }
-        // A starting master or agent responds like this. Mesos never sends a Server header.
+        // A starting master or agent sends such a 404. With a Server header, the response is not from Mesos.
         let starting = status == StatusCode::NOT_FOUND
             && server.is_none()
             && matches!(message.as_str(), "404 Not Found." | NO_TEXT);

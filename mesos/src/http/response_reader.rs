@@ -92,7 +92,7 @@ impl ResponseReader {
         }
     }
 
-    /// Ends the response that lasts until the peer closes the connection, if there is one.
+    /// Call this when the peer has closed the connection. Returns the response whose body lasted until then, if there is one.
     pub fn finish(&mut self) -> Option<CallResponse> {
         let (mut response, rest) = self.begun.take()?;
         response.closes = true;

@@ -91,8 +91,8 @@ pub fn suppress(framework: &FrameworkId, roles: Vec<String>) -> Call {
     Call { suppress: Some(call::Suppress { roles }), ..call(framework, Type::Suppress) }
 }
 
-/// KILL: ends a task. Name the agent if it is known; otherwise a task that only its agent knows keeps running. `policy`
-/// overrides the task's own kill policy.
+/// KILL: ends a task. If the master does not know the task, it kills nothing and responds as to a RECONCILE of this task and
+/// agent. `policy` overrides the task's own kill policy.
 pub fn kill(
     framework: &FrameworkId,
     task: TaskId,

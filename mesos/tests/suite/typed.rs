@@ -7,7 +7,7 @@ use mesos::{executor, scheduler, v1};
 use crate::recorded;
 use crate::streams::decode;
 
-/// The functions build the same calls as another program, whose calls a real Mesos accepted.
+/// The functions build the calls that another program once sent, and that a real Mesos accepted.
 #[test]
 fn builders_agree_with_recorded_calls() {
     let recorded = |number: &str| -> v1::scheduler::Call {
