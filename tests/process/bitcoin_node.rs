@@ -92,7 +92,7 @@ struct Pool {
     process: Process,
     stratum: String,
     http: SocketAddr,
-    /// Contains the password file.
+    /// The folder with the password file. It is removed when this value is dropped.
     _folder: tempfile::TempDir,
 }
 
@@ -261,7 +261,7 @@ fn mining_survives_a_reorganisation_and_a_restart_of_the_node() {
     miner.signal(Signal::CONT);
     pool.wait_for_blocks(settled + 1);
 
-    // The node had its chain in memory, so it begins again with an empty chain.
+    // The node keeps its chain only in memory, so the chain is empty after the restart.
     let mut lost = 0;
     node.restart(|| {
         until("the pool says that the node is down", DEADLINE, || {

@@ -9,7 +9,7 @@ use crate::support::process::{Ended, Process, mesos_miner};
 use crate::support::zookeeper::ZooKeeper;
 use crate::support::{DEADLINE, LONG_DEADLINE, http, peer};
 
-/// A scheduler without a master. Its ZooKeeper session long outlives it, unless it closes the session.
+/// A scheduler without a master. If the scheduler does not close its ZooKeeper session at its end, the session lasts 40 s longer.
 fn candidate(zookeeper: &ZooKeeper, more: &[&str]) -> Process {
     let unused = closed_address().to_string();
     let zk = zookeeper.address("miner");

@@ -1,5 +1,5 @@
-//! mesos-box's check, which was written for a real Mesos, also passes on the embedded cluster. Only the operator API is left
-//! out, because the embedded cluster has none.
+//! The check script of `tests/mesos-box`, which was written for a real Mesos, also passes on the embedded cluster. Only the
+//! operator API is left out, because the embedded cluster has none.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ fn the_real_mesos_check_passes_on_it() {
     assert!(cluster.is_running());
 }
 
-/// mesos-box's check passes on a real Mesos with messages that are generated from our .proto files.
+/// The check script passes on a real Mesos with messages that are generated from our .proto files.
 #[test]
 fn a_real_mesos_understands_our_messages() {
     let (Some(python), Some(command)) = (peer::python_protobuf(), peer::mesos()) else { return };
@@ -26,7 +26,7 @@ fn a_real_mesos_understands_our_messages() {
     check(&python, &mesos.master.to_string(), true);
 }
 
-/// Runs mesos-box's check over protobuf, with modules generated from our .proto files.
+/// Runs the check script of `tests/mesos-box` over protobuf, with Python modules generated from our .proto files.
 fn check(python: &Path, master: &str, has_operator_api: bool) {
     // `--no-operator-api` leaves out five of the checks.
     let (option, left_out) = if has_operator_api { ("", 0) } else { ("--no-operator-api", 5) };

@@ -152,7 +152,7 @@ fn a_grace_period_is_a_limit_and_not_a_wait() {
         let nanoseconds = seconds * 1_000_000_000;
         Some(KillPolicy { grace_period: Some(DurationInfo { nanoseconds }) })
     };
-    // The grace period is a day. If the executor always waited until it is over, the test would exceed its deadline.
+    // The grace period is a day. An executor that always waited for its end would exceed the test's deadline.
     harness.kill("t", policy(24 * 3600));
     assert!(hashes(&harness.framework.until("t", TaskState::TaskKilled)) > 0);
     harness.ends();

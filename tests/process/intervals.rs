@@ -1,4 +1,4 @@
-//! The more workers run on a real Mesos, the longer are their intervals of live messages and reports.
+//! On a real Mesos, workers send live messages and reports at longer intervals if there are more workers.
 
 use std::net::SocketAddr;
 use std::path::Path;

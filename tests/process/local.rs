@@ -40,7 +40,7 @@ fn mines_until_a_block_is_found() {
     assert!(summary.shares.accepted > 0, "{summary:?}");
     assert_eq!(summary.workers, 1, "{summary:?}");
     assert!(summary.hashes > 0, "{summary:?}");
-    // The server and the worker, which are both killed at the end.
+    // At its end, `local` kills its two tasks: the server and the worker.
     assert_eq!(summary.tasks.values().sum::<u64>(), 2, "{summary:?}");
     assert_eq!(summary.tasks.get("TASK_KILLED"), Some(&2), "{summary:?}");
 }

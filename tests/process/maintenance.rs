@@ -11,7 +11,7 @@ use crate::support::process::{Process, mesos_miner};
 use crate::support::summary::Summary;
 use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
-/// A scheduler on two agents with different host names, which Mesos regards as two machines.
+/// A scheduler on two agents. Mesos regards the agents as two machines, because they have different host names.
 struct MiningHarness {
     mesos: MesosBox,
     scheduler: Process,
@@ -85,7 +85,7 @@ impl MiningHarness {
     }
 }
 
-/// Schedules one hour of maintenance for a machine, which begins after `begins_in`.
+/// Schedules maintenance of a machine. The maintenance begins after `begins_in` and lasts one hour.
 fn schedule(mining: &MiningHarness, machine: &Value, begins_in: Duration) {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     let start = (unix + begins_in).as_nanos() as u64;

@@ -59,7 +59,7 @@ fn accepted(totals: &Value) -> u64 {
     totals["shares"]["accepted"].as_u64().expect("a number")
 }
 
-/// The content of the database as `mesos-miner ledger` shows it.
+/// The content of the database as `mesos-miner accounts` shows it.
 fn ledger(data: &Path) -> Value {
     let data = data.to_string_lossy();
     let ended = mesos_miner(["accounts", "--data-dir", &data, "--json"]).wait(DEADLINE);

@@ -98,7 +98,7 @@ fn mining_threads(process: i32) -> Vec<(i32, String)> {
     let mut threads = Vec::new();
     for task in tasks.filter_map(|task| Some(task.ok()?.path())) {
         if read(task.join("comm")).starts_with("miner-") {
-            // The fields after the name in parentheses begin with the 3rd one. The nice value is the 19th field.
+            // After the name in parentheses, field 3 has index 0, so field 19, the nice value, has index 16.
             let stat = read(task.join("stat"));
             let nice = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(16)?.parse().ok());
             let status = read(task.join("status"));

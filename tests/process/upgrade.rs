@@ -123,7 +123,7 @@ fn folder_and_zookeeper_are_migrated_whenever_the_scheduler_is_killed() {
         let (name, folder) = (format!("miner{round}"), folder());
         let (path, zk) = (format!("/{name}"), zookeeper.address(&name));
         nodes.fill(&path);
-        // A node that a killed program of the new format left before an old program ran again.
+        // Create a node that a new program leaves if it is killed during the migration and an old program runs afterwards.
         nodes.create(&format!("{path}/shards/25/miner-worker-3"), "left over");
         assert_totals(&Ledger::shared(&zk).expect("the ledger in format 1"));
         if let Some(written) = written {

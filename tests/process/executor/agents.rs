@@ -94,7 +94,7 @@ fn an_executor_unknown_to_its_agent_ends_itself() {
     assert!(said.contains("the agent refuses this executor"), "{said}");
 }
 
-/// The size of the log in the sandbox is limited, however many messages peers make the executor log.
+/// The executor limits the size of its log in the sandbox, even if peers cause very many messages in the log.
 #[test]
 fn a_log_that_grows_too_fast_is_cut() {
     let Some(harness) = Harness::new() else { return };

@@ -1,4 +1,5 @@
-//! Checks that the accounts agree after every fault: the pool's database, and both columns of the ledger.
+//! Checks that three counts of shares agree after every fault: the pool's own database, what pools have reported to the ledger,
+//! and what workers have reported to the ledger.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -6,11 +7,11 @@ use std::time::Duration;
 
 use crate::support::ledger::{Counts, Ledger, PoolDatabase, Row};
 
-/// A dead server's last report may lack the shares accepted within one report interval, a second in these tests. The tests allow
-/// this longer time, because the machine may be very busy.
+/// A dead server's last report may lack the shares that the server accepted within one report interval, which is a second in
+/// these tests. This longer limit allows for a busy machine.
 const SHORT: Duration = Duration::from_secs(4);
-/// A server runs at least this long before it is killed. So the ledger of a server that sent no reports would lack the shares of
-/// more than [`SHORT`], and the test would fail.
+/// Minimum time that a server runs before a test kills it. It is longer than [`SHORT`], so that the test fails if the server has
+/// sent no report.
 pub const LONG: Duration = Duration::from_secs(8);
 /// Maximum number of shares that a killed server may have accepted without storing them. It stores shares ten times a second.
 const UNWRITTEN: u64 = 10;

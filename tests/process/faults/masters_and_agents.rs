@@ -14,7 +14,7 @@ faults! {
     real: killed_master killed_agent lost_agent drained_agent deactivated_agent frozen_master frozen_agent
 }
 
-/// Waits until `is_over` and the system mines again, and checks that all tasks are still in the same processes.
+/// Waits until `is_over` returns `true` and the system mines again, and checks that all tasks are still in the same processes.
 fn tasks_outlive(mining: &mut MiningHarness, hit: Instant, is_over: impl Fn(&MiningHarness) -> bool) {
     let before = mining.tasks();
     mining.recovers(hit, |mining| is_over(mining) && mining.tasks() == before);
@@ -26,7 +26,8 @@ fn only_the_end_killed_tasks(mining: MiningHarness) -> Vec<String> {
     ended.stderr
 }
 
-/// Kills a member, waits until the tasks have mined without it, and restarts it. Returns the time of the restart.
+/// Kills a master or agent, waits until the tasks have mined without this process, and restarts it. Returns the time of the
+/// restart.
 fn away(mining: &mut MiningHarness, part: Member) -> Instant {
     mining.cluster.real().kill(part);
     mining.until_these_mine_on(&mining.workers());

@@ -159,7 +159,7 @@ impl MiningHarness {
     }
 
     /// Waits until the master reports one server and two workers, no other executor runs, and `besides` holds. Then waits until
-    /// both counts of both workers grow in the scheduler's ledger.
+    /// the scheduler's ledger shows new shares of both workers, in the workers' own reports and in the pool's.
     pub fn until_it_mines(&mut self, besides: impl Fn(&MiningHarness) -> bool) {
         until("everything runs again", LONG_DEADLINE, || {
             assert!(self.scheduler.is_running(), "{:#?}", self.scheduler.stderr());

@@ -49,8 +49,8 @@ fn killed_server_and_scheduler(mut mining: MiningHarness) {
     ended(mining, 1);
 }
 
-/// Ends the framework, and checks that this many servers failed. All other tasks were killed at the end, or because they
-/// occupied the resources for the next server.
+/// Ends the framework, and checks that `servers` tasks failed and all others were killed: at the scheduler's end, or to free
+/// resources for the next server.
 fn ended(mining: MiningHarness, servers: u64) {
     let (summary, ended) = mining.end();
     let states: Vec<&str> = summary.tasks.keys().map(String::as_str).collect();

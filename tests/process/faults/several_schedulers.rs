@@ -1,5 +1,5 @@
-//! Several schedulers that share a ZooKeeper. When the leader is gone, another scheduler continues with the same tasks and the
-//! right sums, on a machine without a state folder.
+//! Several schedulers that share a ZooKeeper. When the leader is gone, another scheduler continues with the same tasks and
+//! correct totals, even on a machine without the leader's state folder.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -76,7 +76,8 @@ fn take_over(mining: &mut MiningHarness, other: Candidate) -> Process {
     mining.take_over(other.process, other.state)
 }
 
-/// Checks that the master knows only these three tasks, each launched once.
+/// Checks that the master knows a single framework with three tasks, of which none has ended. A second launch would have added a
+/// fourth task.
 fn nothing_was_launched_twice(mining: &MiningHarness) {
     let state = mining.cluster.state().expect("the master answers");
     let frameworks = state["frameworks"].as_array().expect("a list");
@@ -85,7 +86,8 @@ fn nothing_was_launched_twice(mining: &MiningHarness) {
     assert_eq!(frameworks[0]["completed_tasks"], serde_json::json!([]), "{state:#}");
 }
 
-/// Checks that the leader's ledger and ZooKeeper have the pool's own count.
+/// Waits until both the leader's ledger and ZooKeeper contain all shares that the pool has accepted, and checks that no share is
+/// counted twice.
 fn the_sums_are_right(mining: &MiningHarness, zookeeper: &ZooKeeper) {
     let counted = mining.pool_count().expect("the pool answers");
     until("all ledgers have what the pool had counted", DEADLINE, || {

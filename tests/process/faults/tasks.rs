@@ -31,7 +31,8 @@ fn killed_worker(mut mining: MiningHarness) {
     assert_eq!(summary.tasks, BTreeMap::from([("TASK_FAILED".into(), 1), ("TASK_KILLED".into(), 3)]));
 }
 
-/// Mesos does not notice a frozen executor. The scheduler notices that its messages are missing, and makes the agent end it.
+/// Mesos does not notice a frozen executor. The scheduler notices that the executor sends no messages, and makes the agent kill
+/// the executor.
 fn frozen_server(mut mining: MiningHarness) {
     let old = mining.tasks();
     let server = mining.server();

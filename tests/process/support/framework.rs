@@ -113,7 +113,7 @@ impl Framework {
 
 impl Drop for Framework {
     fn drop(&mut self) {
-        // Mesos may have ended.
+        // The call fails if Mesos has already ended.
         let _ = self.runtime.block_on(self.client.call(&scheduler::teardown(&self.id)));
     }
 }

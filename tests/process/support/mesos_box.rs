@@ -254,7 +254,7 @@ impl MesosBox {
 }
 
 impl Member {
-    /// The member's place in the list of processes.
+    /// The member's place in `box.json`: the name of a list, and the index in this list.
     fn key(self) -> (&'static str, usize) {
         match self {
             Member::Master => ("masters", 0),

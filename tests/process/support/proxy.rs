@@ -39,7 +39,7 @@ impl Proxy {
                     return;
                 }
                 let decide = decide.clone();
-                // Either side may close the connection.
+                // Ignore errors, because either side may close the connection.
                 std::thread::spawn(move || drop(serve(client, master, &*decide)));
             }
         });
@@ -96,7 +96,7 @@ fn stream(
         let _ = std::io::copy(&mut responses, &mut back);
         let _ = back.shutdown(Shutdown::Both);
     });
-    // The scheduler sends nothing more on this connection, so reading ends when it closes the connection.
+    // The scheduler sends nothing more on this connection, so this copy ends when the scheduler closes the connection.
     let _ = std::io::copy(&mut &client, &mut std::io::sink());
     upstream.shutdown(Shutdown::Both)
 }

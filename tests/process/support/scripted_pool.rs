@@ -27,7 +27,7 @@ impl ScriptedPool {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (script, sender) = (script.clone(), sender.clone());
-                // The client may close the connection.
+                // Ignore errors, because the client may close the connection.
                 std::thread::spawn(move || drop(serve(&stream, &script, &sender)));
             }
         });
@@ -57,7 +57,7 @@ fn serve(mut stream: &TcpStream, script: &Script, submits: &Sender<Vec<Value>>) 
         }
         if method == "mining.submit" {
             let parameters = request["params"].as_array().cloned().unwrap_or_default();
-            // The test may have ended.
+            // The send fails only if the test has ended.
             let _ = submits.send(parameters);
         }
     }
