@@ -74,7 +74,7 @@ impl HealthCheck {
                 Ok(result) => result,
                 Err(_) => Err(format!("no job within {} s", self.job_timeout.as_secs_f64())),
             };
-            // A full server refuses the check's connection, but still gives work to its miners.
+            // A full server refuses the check's connection but still gives work to its miners, so it counts as healthy.
             let result = if self.pool.is_full() && self.pool.has_work() { Ok(()) } else { result };
             if self.healthy.replace(result.is_ok()) != Some(result.is_ok()) {
                 return result;

@@ -1,7 +1,7 @@
 //! The program `mesos-miner`: parses the command line and runs the crate of the subcommand.
 //!
-//! One program contains all parts, so that the scheduler can send its own file to agents as the executor: one version, one
-//! checksum.
+//! One program contains all parts, so that the scheduler can send its own file to agents as the executor. The executors of
+//! new tasks then have the scheduler's own version.
 
 mod health;
 mod mine;

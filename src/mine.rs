@@ -97,7 +97,8 @@ async fn on_node(args: &MineArgs, options: ServerOptions) -> anyhow::Result<()> 
     };
     let (mined, ()) = tokio::join!(mining, server.run(serving.clone()));
     let mut mined = mined?;
-    // The server's count replaces the miner's: of several solutions of one template, only the first is a block.
+    // Use the server's count of blocks. The miner counts every accepted solution of a template, but only the
+    // first one becomes a block.
     mined.summary.blocks = blocks.borrow().blocks - before;
     mined.show(args.json)
 }

@@ -117,7 +117,7 @@ impl<C: Call> MesosPeer<C> {
                 let response = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
                 (None, Reply::Bytes(response.into_bytes()))
             };
-            // The test may have ended.
+            // The send fails only if the test has ended.
             let _ = sender.send((call, events));
             reply
         });

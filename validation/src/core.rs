@@ -23,7 +23,7 @@ use crate::template;
 pub struct Rejected {
     /// The reason as Core logs it: a word such as `bad-cb-height`, usually followed by an explanation.
     pub reason: String,
-    /// The kind of the reason, if Core gives it.
+    /// Core's classification of the rejection; `None` if Core gives none.
     pub kind: Option<BlockValidationResult>,
 }
 
@@ -93,8 +93,8 @@ impl Core {
         BlockHash::from_byte_array(self.chain.active_chain().tip().block_hash().to_bytes())
     }
 
-    /// The template of a node at `now` (seconds since the Unix epoch) with these transactions and fees (satoshi) in its
-    /// memory pool, parsed by the pool's own code.
+    /// The template that a node would send at `now` (seconds since the Unix epoch) if its memory pool contained these
+    /// transactions with these fees (satoshi). The pool's own code parses the template.
     ///
     /// # Errors
     /// If the template cannot be parsed.

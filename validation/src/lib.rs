@@ -1,11 +1,11 @@
-//! Has Bitcoin Core's own validation judge the blocks that the pool assembles.
+//! Validates the blocks that the pool assembles. The validation code is Bitcoin Core's own.
 //!
 //! ```text
 //! Core ─getblocktemplate→ node::Template ─+CoinbasePlan→ node::BlockDraft ─header→ hasher ─Solution→ Block ─submit→ Core
 //! ```
 //!
-//! [`Core`] has a chain of Bitcoin Core's kernel and answers like a node. Between its template and its verdict, all code is
-//! the pool's own. [`Wallet`] spends mined coins, so that blocks have transactions with witnesses.
+//! [`Core`] keeps a chain with Bitcoin Core's kernel and answers like a node. All code that turns the node's answer into a block
+//! is the pool's and the miner's own. [`Wallet`] spends mined coins, so that blocks have transactions with witnesses.
 
 mod core;
 mod miner;

@@ -10,7 +10,8 @@ use node::{BlockDraft, CoinbasePlan, HeaderTimes, MinDifficultyTime, Solution, T
 
 use crate::network::Net;
 
-/// Number of extranonce bytes in the coinbase, as in the pool: its job counter, extranonce1 and extranonce2.
+/// Number of extranonce bytes in the coinbase. In the pool's coinbases, these bytes are a job counter, extranonce1 and
+/// extranonce2.
 const EXTRANONCE_SIZE: usize = 14;
 /// The rolled version bits of the headers that are searched together. BIP-0320 leaves these bits to miners.
 const ROLLED: [u32; 3] = [0, 0x0000_2000, 0x1fff_e000];

@@ -7,7 +7,7 @@ use bitcoin::script::Builder;
 use bitcoin::{Amount, Block, CompactTarget, OutPoint, ScriptBuf, TxMerkleNode, Witness, WitnessCommitment};
 use validation::{Core, Net, Wallet, draft, mine, remine};
 
-/// A time after regtest's genesis block, but long in the past.
+/// The time at which all templates are made: after regtest's genesis block, but long in the past.
 const TIME: u32 = 1_600_000_000;
 
 /// A chain whose first coinbase has matured, and a valid block on top that spends this coinbase.
@@ -41,7 +41,7 @@ fn rejection(alter: impl FnOnce(&mut Block)) -> String {
     let height = core.height();
     let rejected = core.submit(&block).unwrap_err();
     assert_eq!(core.height(), height);
-    // The block had no other fault.
+    // Core accepts the block without the alteration, so only the alteration was wrong.
     core.submit(&good).unwrap();
     assert_eq!(core.height(), height + 1);
     rejected.reason
