@@ -98,7 +98,7 @@ impl State {
         self.outbox.take()
     }
 
-    /// The time at which the next [`Event::Tick`] is due. The policies check their own times at each tick.
+    /// The time at which the next [`Event::Tick`] is due. At each tick, the policies check their own deadlines.
     pub fn next_deadline(&self) -> Instant {
         self.next_tick
     }

@@ -47,7 +47,7 @@ impl Transition<'_> {
             Event::Subscribed(framework) => self.subscribed(framework),
             Event::Disconnected => {
                 self.run.connected = false;
-                // All offers are void, so the launches for which they are reserved are cancelled.
+                // Without a subscription all offers are void, so the launches for which they are reserved are cancelled.
                 self.fleet.cancel_all_launches();
             }
             Event::Removed => self.removed(),

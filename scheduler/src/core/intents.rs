@@ -116,8 +116,8 @@ impl Transition<'_> {
         server.map(|(server, _)| Assignment::Server(server.id().to_owned()))
     }
 
-    /// Launches tasks in one call, on the offers that are reserved for the task `holder`. What the tasks leave unused of the
-    /// offers is declined for the time `refuse`.
+    /// Launches tasks in one call, on the offers that are reserved for the task `holder`. The resources that the tasks leave
+    /// unused are declined for the time `refuse`.
     fn send_launches(&mut self, holder: &str, ids: Vec<String>, refuse: Duration) {
         let offers = self.fleet.take_offers(holder);
         let tasks: Vec<TaskInfo> = ids.iter().filter_map(|id| self.launch(id)).collect();
@@ -172,7 +172,7 @@ impl Transition<'_> {
         }
     }
 
-    /// Marks a task whose launch was never answered as lost, so that another task can take its place.
+    /// Records a task as lost, because its launch was never answered, so that another task can take its place.
     fn presume_lost(&mut self, id: String) {
         let Some(kind) = self.fleet.get(&id).map(|task| task.record.kind) else { return };
         let why = "the launch was never answered";

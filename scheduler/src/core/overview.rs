@@ -83,7 +83,7 @@ pub struct TaskOverview {
     pub cpus_milli: u64,
     /// The task's last live message, if it is recent.
     pub live: Option<Live>,
-    /// For a worker: its totals as it has reported them itself, not as its server counts.
+    /// The totals that a worker itself has reported; those that its server counts may differ.
     pub totals: Totals,
 }
 

@@ -43,7 +43,7 @@ impl Transition<'_> {
     /// Applies a change in memory.
     pub fn apply(&mut self, change: &Change) {
         let mut records = InMemoryRecords { fleet: self.fleet, history: self.history, now: self.now };
-        // The records in memory have no wall-clock times.
+        // The wall-clock time is 0, because the records in memory do not store it.
         let Ok(()) = journal::apply(&mut records, change, 0);
     }
 

@@ -41,7 +41,7 @@ impl Transition<'_> {
         self.persist(Change::Status(record), OnPersisted::Update(Box::new(update)));
     }
 
-    /// The record of an update that is not the last one of its task.
+    /// The record of an update. The caller marks it if the update is the last one of its task.
     fn status_record(&mut self, status: &TaskStatus) -> StatusRecord {
         let task = status.task_id.value.clone();
         let kind = TaskKind::of_id(&task);
@@ -79,7 +79,8 @@ impl Transition<'_> {
             self.notify(UserNotice::UnknownTask(id.clone()));
             self.fleet.want_end(&id, self.now);
         }
-        // `Launched` starts the timeout of launches. So a task whose state this program does not know is given up in the end.
+        // `Launched` starts the launch timeout, so that even a task in a state that this program does not know is given up in
+        // the end.
         self.raise(PolicyEvent::Launched(id));
         true
     }
@@ -115,8 +116,8 @@ impl Transition<'_> {
         self.raise(PolicyEvent::UpdatePersisted { task, agent, uuid, still_alive: false });
     }
 
-    /// Handles an update of a task that has retired. The update is persisted unless the task's last update is on disk already:
-    /// then it is a repetition. A task that is still alive is killed.
+    /// Handles an update of a task that has retired. The update is persisted, unless the task's last update is on disk
+    /// already, so that this one only repeats an earlier update. A task that is still alive is killed.
     fn update_of_retired(&mut self, status: &TaskStatus) {
         let task = status.task_id.value.clone();
         let closed = self.history.retired.done.contains_task(&task);
@@ -142,7 +143,7 @@ impl Transition<'_> {
     }
 }
 
-/// The uuid of an update that is to be acknowledged.
+/// The uuid of an update; `None` if the update is not to be acknowledged.
 fn uuid(status: &TaskStatus) -> Option<&[u8]> {
     status.uuid.as_deref().filter(|uuid| !uuid.is_empty())
 }

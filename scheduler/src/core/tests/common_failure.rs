@@ -338,7 +338,8 @@ fn a_killed_worker_is_not_a_failure() {
     assert_eq!((agents.told(), agents.running.len()), ((0, 0), 20));
 }
 
-/// The row of the retired launch is gone. Repeated updates change nothing, and the accounts of the launch are recorded once.
+/// The record of a failed launch is deleted when its task retires. Updates that are repeated afterwards change nothing, and
+/// the accounts in their reports are recorded only once.
 #[test]
 fn a_retired_failed_launch_counts_once() {
     for (state, reported) in [(TaskState::TaskFailed, false), (TaskState::TaskDropped, true)] {

@@ -15,8 +15,8 @@ use super::*;
 use crate::offers::{Placement, WorkerLimits};
 use crate::task_info::ExternalPool;
 
-/// The simulated cluster must have recovered this long after the last fault. The time is longer than all waiting times together:
-/// agent pauses, filters, the silence timeout, and a merger.
+/// Time limit for the simulated cluster to recover after the last fault. It is longer than all waiting times together: agent
+/// pauses, filters, the silence timeout, and a merger of workers.
 const RECOVERY: Duration = Duration::from_secs(45 * 60);
 
 impl Cluster {
@@ -91,7 +91,7 @@ proptest! {
         let placement = Placement { limits, ..Placement::default() };
         let mut settings = Settings { placement, ..settings_where(|options| options.on_server_loss = on_server_loss) };
         settings.template.pool = (way == 2).then(pool);
-        // With these settings, each worker that comes or goes changes the intervals.
+        // With so few messages allowed per second, the intervals change whenever a worker comes or goes.
         settings.template.options.live_interval = Duration::from_secs(1);
         settings.options.live_messages_per_second = NonZeroU32::MIN;
         settings.options.reports_per_second = NonZeroU32::MIN;

@@ -49,7 +49,7 @@ fn waiting_agents_fetch_when_others_have_the_executor() {
     let said = script.state.overview(script.now).unused.texts;
     assert!(said[0].contains("936 wait"), "{said:?}");
     assert!(script.notices.contains(&UserNotice::Remark(said[0].clone())));
-    // These agents fetch the executor in ten seconds: 6.4 agents per second.
+    // These 64 agents fetch the executor in ten seconds, so the rate is 6.4 agents per second.
     (0..9).for_each(|_| tell(&mut script, 6.4));
     script.now += Duration::from_secs(9);
     start(&mut script, &first);

@@ -1,4 +1,4 @@
-//! The intervals of workers depend on their number.
+//! The intervals of workers depend on the number of workers.
 
 use std::collections::BTreeSet;
 

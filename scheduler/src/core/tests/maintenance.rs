@@ -55,7 +55,8 @@ fn an_agent_is_drained_before_maintenance_and_used_again_afterwards() {
     assert_eq!(script.launched(), ["miner-worker-4"]);
 }
 
-/// Mesos repeats inverse offers while the plan stands, which may be weeks. It rescinds only inverse offers without an answer.
+/// While a maintenance plan is in force, which may be for weeks, Mesos repeats its inverse offers. Mesos does not rescind
+/// those that the scheduler has answered, so the scheduler itself must forget all but the last one of each agent.
 #[test]
 fn repeated_inverse_offers_leave_nothing_behind() {
     let mut script = Script::with_workers();

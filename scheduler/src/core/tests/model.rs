@@ -1,6 +1,6 @@
 //! A model of a small cluster in which events happen in any order. Nothing is acknowledged or launched before it is on disk,
-//! there are never two servers, tasks take no more CPU than offered, and the totals are exact in the end, whatever was repeated,
-//! reordered, lost with a process or persisted late.
+//! there are never two servers, tasks take no more CPU than offered, and the totals are exact in the end, even if events were
+//! repeated or reordered, persisted late, or lost because a process died.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ struct Model {
     offers: BTreeMap<String, (String, u64)>,
     /// All updates that were sent with a uuid.
     history: Vec<TaskStatus>,
-    /// The tasks that the scheduler asked about with RECONCILE, and that the master has not answered for yet.
+    /// The tasks about which the scheduler has sent RECONCILE, but the master has not answered yet.
     asked: Vec<String>,
     next: u64,
 }
@@ -147,7 +147,7 @@ impl Model {
         self.event(Event::Offers(vec![offer(&id, agent, free as f64 / 1000.0, 1024)]));
     }
 
-    /// The task makes progress, and its executor reports it.
+    /// The task makes progress, and its executor sends an update with a report.
     fn progress(&mut self, id: &str, state: TaskState, accepted: u64) {
         let Some(real) = self.tasks.get_mut(id) else { return };
         if real.state.is_terminal() {
@@ -316,7 +316,7 @@ proptest! {
         prop_assert_eq!(model.script.state.history.ledger.sum().0.worker.accepted, accepted);
         prop_assert_eq!(model.script.disk.shared().ledger.sum(), model.script.state.history.ledger.sum());
         model.script.disk.assert_agreement();
-        // Of the tasks that have ended, a leader on an empty disk leaves only sums in ZooKeeper.
+        // A new leader with an empty disk deletes the records of ended tasks from ZooKeeper, and leaves only their sums.
         model.script.finished = false;
         model.script.hand_over(true);
         model.script.event(Event::Tick);

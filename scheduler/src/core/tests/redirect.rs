@@ -109,7 +109,8 @@ fn a_worker_that_cannot_be_redirected_is_replaced_at_once() {
     assert_eq!(script.told(), both(NEW)[1..]);
 }
 
-/// The resources of a server may be offered again before its end is on disk.
+/// The resources of a server may be offered again before its end is on disk, so a worker may be launched on the resources that
+/// the next server needs.
 #[test]
 fn a_worker_that_has_never_run_is_ended_with_its_server() {
     let mut script = with_workers();
@@ -188,7 +189,8 @@ fn the_new_server_of_a_worker_is_persisted_once() {
     assert_eq!(script.task("miner-worker-2").record.server(), Some("miner-server-1"));
 }
 
-/// The workers that are killed to make room for a server: normally the larger one, on agent `b`. The arguments may prevent that.
+/// The workers that are killed to make room for a server. If the arguments change nothing, that is the larger worker, on agent
+/// `b`.
 fn who_gives_way(placement: Placement, prepare: impl Fn(&mut Script)) -> Vec<String> {
     let on_server_loss = OnServerLoss::Repoint;
     let mut script = Script::workers_of(Settings {

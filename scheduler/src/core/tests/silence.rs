@@ -44,7 +44,8 @@ fn silence_does_not_count_without_a_subscription() {
     assert!(script.killed().contains(&"miner-server-1"));
 }
 
-/// The master or the network is stuck, but no connection breaks. Messages from tasks are delayed meanwhile.
+/// The master or the network is stuck, but no connection breaks. So messages from tasks are delayed, and the tasks seem
+/// silent.
 #[test]
 fn silence_does_not_count_while_the_master_is_silent() {
     let mut script = Script::with_workers();
@@ -90,7 +91,8 @@ fn a_task_that_fell_silent_before_a_restart_is_replaced_too() {
     assert!(!script.killed().contains(&"miner-server-1"), "it never reported: who knows what it is");
 }
 
-/// The process was stopped, or its machine suspended. The first event afterwards may be a tick.
+/// The scheduler's process was stopped, or its machine suspended. The first event afterwards may be a tick, although messages
+/// from tasks wait to be read.
 #[test]
 fn a_stopped_scheduler_reads_waiting_messages_before_it_gives_tasks_up() {
     let mut script = Script::with_workers();
@@ -144,8 +146,8 @@ fn beginning(settings: Settings) -> (Script, String) {
     (script, worker)
 }
 
-/// An executor that stops responding in TASK_STARTING would keep its resources forever. A healthy executor ends by itself
-/// earlier.
+/// An executor that stops responding in TASK_STARTING would keep its resources forever, so the scheduler kills it. A healthy
+/// executor that gets no work ends by itself before that.
 #[test]
 fn a_worker_that_stays_in_task_starting_is_given_up() {
     let (mut script, worker) = beginning(settings());
@@ -187,7 +189,7 @@ fn a_stopped_scheduler_does_not_give_a_launch_up() {
     }
 }
 
-/// The pause is too short for the master to count as silent.
+/// The scheduler is stopped for a time that is too short for the master to count as silent.
 #[test]
 fn a_scheduler_that_was_stopped_for_seconds_reads_waiting_messages_too() {
     let mut script = Script::with_workers();
@@ -202,7 +204,7 @@ fn a_scheduler_that_was_stopped_for_seconds_reads_waiting_messages_too() {
     assert!(script.killed().is_empty(), "{:?}", script.notices);
 }
 
-/// The process was stopped, and messages from tasks are still unread.
+/// The scheduler's process was stopped, and messages from tasks are still unread.
 #[test]
 fn silence_does_not_count_while_the_scheduler_was_stopped() {
     let mut script = Script::with_workers();

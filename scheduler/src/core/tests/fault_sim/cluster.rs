@@ -52,7 +52,7 @@ struct Agent {
     id: String,
     cpus: u64,
     mem: u64,
-    /// When the agent disconnected, and whether the master has noticed; `None` while the agent is connected.
+    /// When the agent disconnected, and whether the master has noticed the disconnection; `None` while the agent is connected.
     away: Option<(Instant, bool)>,
 }
 
@@ -166,7 +166,7 @@ impl Cluster {
         }
     }
 
-    /// Time passes for the scheduler alone, without a subscription.
+    /// Time passes for the scheduler without a subscription, while the simulated cluster stands still.
     fn pass_alone(&mut self, time: Duration) {
         for _ in 0..time.as_secs() {
             self.script.now += Duration::from_secs(1);
