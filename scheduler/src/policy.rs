@@ -2,11 +2,12 @@
 //! cannot see the state of other policies.
 //!
 //! # Precedence
-//! [`policies`] lists the policies. Each event goes to them in this order, and the intents of one policy are carried out before
-//! the next policy gets the event. So later policies see the effects of earlier ones: a task that is to end, a server that was
-//! given up, an agent whose offers are declined for a while. No policy can undo certain intents: a task that is to end is never
-//! kept, and nothing is launched once the shutdown has begun. An agent's maintenance window, the declining of an agent's offers
-//! during a merger, and the limit on launches are each set and cleared by one policy only.
+//! [`policies`] lists the policies. Each event goes to them in this order, and the intents of one policy are carried out
+//! before the next policy gets the event. So later policies see the effects of earlier ones: for example that a task is to
+//! end, that a server was given up, or that the offers of an agent are declined for a while. Some intents cannot be undone by
+//! any policy: a task that is to end is never kept, and nothing is launched once the shutdown has begun. An agent's
+//! maintenance window, the declining of an agent's offers during a merger, and the limit on launches are each set and cleared
+//! by one policy only.
 //!
 //! An intent may raise further events. They are handled after the present one.
 
@@ -66,7 +67,7 @@ pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
     vec![
         // First, so that the other policies do not see retired tasks.
         Box::<retire::Retire>::default(),
-        // Before `TaskNotices`: surplus tasks are ended, so no notice says that they run.
+        // Before `TaskNotices`, so that no notice says that a surplus task runs: such a task is ended immediately.
         Box::<surplus::SurplusTasks>::default(),
         // Before `TaskNotices` and `AgentPause`: both treat a common failure differently from a single one.
         Box::new(common_failure::CommonFailures::new(settings.seed)),
@@ -74,7 +75,7 @@ pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
         // Before `ServerLoss`, so that a server's failure is counted before the server is given up.
         Box::<agent_pause::AgentPause>::default(),
         Box::<server_loss::ServerLoss>::default(),
-        // Before the policies that give up tasks: the master may still know these tasks.
+        // Before the policies that give up tasks, so that the master is asked about a task first: it may still know the task.
         Box::new(reconcile::Reconcile::new(settings.seed)),
         Box::<launch_timeout::LaunchTimeout>::default(),
         Box::<server_health::ServerHealth>::default(),

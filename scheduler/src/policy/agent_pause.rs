@@ -14,8 +14,8 @@ impl Policy for AgentPause {
     fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, _now: Instant) -> Vec<Intent> {
         let PolicyEvent::Ended(ended) = event else { return Vec::new() };
         let Some(task) = view.fleet.get(&ended.task) else { return Vec::new() };
-        // Our own program finishes when it reaches its limit of updates, and is launched again. A user's image that finishes may
-        // finish again immediately.
+        // Our own program ends in TASK_FINISHED when it has sent its maximum number of updates, and may be launched again. A
+        // user's image that finishes might finish again immediately, so its agent is paused.
         let ours = view.settings.template.programs.is_ours(task.record.kind);
         let renewed = ended.state == TaskState::TaskFinished && task.running_since.is_some() && ours;
         if task.is_to_end() || renewed || !is_failure(ended) {
@@ -38,7 +38,7 @@ fn is_failure(ended: &TaskEnd) -> bool {
     }
     match ended.state {
         TaskFailed | TaskError | TaskFinished | TaskKilled => true,
-        // The offer was rescinded in the meantime, which is not the agent's fault.
+        // The agent is not at fault if the offer was rescinded before the launch arrived.
         TaskDropped => ended.reason != Some(Reason::InvalidOffers),
         _ => false,
     }

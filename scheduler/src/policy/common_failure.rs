@@ -21,8 +21,8 @@ use crate::user_notice::UserNotice;
 
 /// A launch counts as successful only when its task has run for this long.
 const SUCCESS: Duration = Duration::from_secs(10);
-/// While launches are limited, further launches wait for the outcome of a launch, but only until this long after that launch was
-/// sent. Agents give executors a minute to start.
+/// While launches are limited, further launches wait for the outcome of each launch in progress, but at most for this long.
+/// The time is longer than the minute that agents give an executor to register.
 const OUTCOME: Duration = Duration::from_secs(90);
 
 /// The policy.
@@ -30,9 +30,9 @@ const OUTCOME: Duration = Duration::from_secs(90);
 pub(super) struct CommonFailures {
     limiter: LaunchLimiter,
     open: OpenLaunches,
-    /// Two queues of launches, each with the time at which the launch is checked, earliest first. Launches in `launched` are
-    /// checked for whether the task has begun to run, launches in `running` for whether the task still runs.
+    /// For each launch that was sent: the time to check whether its task has begun to run, and the task's id. Earliest first.
     launched: VecDeque<(Instant, String)>,
+    /// For each task that has begun to run: the time to check whether it still runs, and the task's id. Earliest first.
     running: VecDeque<(Instant, String)>,
 }
 
@@ -158,8 +158,8 @@ fn take_due(queue: &mut VecDeque<(Instant, String)>, now: Instant) -> Option<Str
     queue.pop_front().map(|(_, id)| id)
 }
 
-/// Whether a launch failed for a reason that other agents may have in common: not because its agent or its resources were lost,
-/// nor because the task was to end.
+/// Whether a launch failed for a reason that other agents may have in common. A launch does not count if its agent or its
+/// resources were lost, or if the task was to end.
 fn has_failed(view: &View<'_>, task: &Task, ended: &TaskEnd, now: Instant) -> bool {
     use TaskState::*;
     use task_status::Reason::*;
@@ -185,7 +185,8 @@ fn has_failed(view: &View<'_>, task: &Task, ended: &TaskEnd, now: Instant) -> bo
         )
     );
     match ended.state {
-        // Our own program finishes when it reaches its limit of updates, however soon that is.
+        // Our own program ends in TASK_FINISHED when it has sent its maximum number of updates. That is not a failure, however
+        // soon it happens.
         TaskFinished => !gone && (ran.is_none() || !ours),
         TaskFailed | TaskError | TaskDropped | TaskKilled => !gone,
         TaskLost => ended.reason == Some(InvalidOffers),

@@ -3,8 +3,8 @@
 //! about their turn.
 //!
 //! The limit follows from two measurements: how many copies the artifact server sends per second, and how long agents take to
-//! start a task, since some have the executor in their cache. The limit grows as soon as either measurement is higher. It falls
-//! only while many agents fetch: with few, the limit itself keeps the measurement low.
+//! start a task, since some have the executor in their cache. The limit grows as soon as either measurement is higher. It
+//! falls only while many agents fetch: while few do, a low measurement does not mean that the network is slow.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -18,24 +18,24 @@ const FETCH_WITHIN: Duration = Duration::from_secs(20);
 /// An agent no longer counts as fetching this long after a launch on it: its fetch has timed out, or its executor is about to
 /// register.
 const REGISTRATION: Duration = Duration::from_secs(60);
-/// Maximum number of agents that fetch at the same time before the first measurement. At 100 Mbit/s the last of them is done
-/// after 53 s.
+/// Maximum number of agents that fetch at the same time before the first measurement. At 100 Mbit/s the last of these agents
+/// has the executor after 53 s.
 const FIRST: f64 = 64.0;
 /// At least this many agents may fetch at the same time, however slow the link is.
 const LEAST: u64 = 2;
 /// Until the first measurement, the turns of waiting agents are planned as if this many agents could fetch per second. The number
 /// is high: waiting agents should be offered again too early rather than too late.
 const ASSUMED: f64 = 64.0;
-/// The offers of waiting agents come back at this multiple of the rate at which agents can fetch, so that there are offers when
-/// the rate grows.
+/// The offers of waiting agents come back at this multiple of the rate at which agents can fetch, so that there are enough
+/// offers when the rate grows.
 const EARLY: f64 = 2.0;
 /// The offers of a waiting agent are declined for at most this long, even if its turn to fetch comes later: by then the rate may
 /// be higher, or an agent with an earlier turn may be gone.
 const LONGEST: Duration = Duration::from_secs(120);
 /// An agent no longer counts as waiting to fetch if its resources are not offered again within this time after its turn.
 const ABSENT: Duration = Duration::from_secs(300);
-/// While agents wait although far fewer agents fetch than the limit allows, REVIVE asks for the offers of the waiting agents: the
-/// first and the longest time between two such REVIVEs.
+/// The first and the longest time between two REVIVEs that ask for the offers of waiting agents. They are sent while agents
+/// wait, although far fewer agents fetch than the limit allows.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 /// Minimum time between two measurements of how many agents start a task per second.
 const LOOK: Duration = Duration::from_secs(1);
@@ -61,9 +61,9 @@ pub(super) struct FetchPacing {
     rate: f64,
     measured: bool,
     starts: Starts,
-    /// While agents wait: the time after which REVIVE may ask for their offers.
+    /// REVIVE may not ask for the offers of waiting agents before this time; `None` while no agent waits.
     ask_at: Option<Instant>,
-    /// The pause that ends at `ask_at`. Each such REVIVE doubles the next pause.
+    /// The pause that ends at `ask_at`. Each REVIVE for waiting agents doubles the next pause.
     ask_pause: Duration,
 }
 
@@ -137,8 +137,7 @@ impl FetchPacing {
         }
     }
 
-    /// A task has ended before it ran, or was not launched after all. If its agent was fetching, the agent does not have the
-    /// executor.
+    /// A task has ended before it ran, or was not launched after all. If its agent was fetching, the fetch counts as failed.
     pub fn ended(&mut self, agent: &str) {
         self.fetching.remove(&self.hasher.hash_one(agent));
     }
@@ -205,8 +204,9 @@ impl FetchPacing {
         self.asks(now)
     }
 
-    /// Measures how many agents start a task per second. Agents with the executor in their cache count as if each had fetched it
-    /// after the previous one.
+    /// Measures how many agents start a task per second: their number divided by the average time that a start took. If the
+    /// starts were quick, because the agents had the executor in their cache, their number is divided by the time since the
+    /// last measurement instead.
     fn measure_starts(&mut self, now: Instant) {
         let Starts { since, agents, took } = self.starts;
         let time = since.map_or(Duration::ZERO, |since| now.duration_since(since));

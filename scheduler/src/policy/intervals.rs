@@ -1,13 +1,14 @@
-//! Adapts the intervals of live messages and reports to the number of workers. The master forwards the messages and updates of
-//! all frameworks, so all workers together send about the same number per second, however many workers there are.
+//! Adapts the intervals of live messages and reports to the number of workers. The master has to forward the messages and
+//! updates of all frameworks. To spare it, all workers together send about the same number per second, however many workers
+//! there are.
 //!
 //! New workers get the intervals in their specification, running workers in an instruction. An instruction may be lost, so it is
 //! repeated until the worker's live messages confirm the intervals. An executor whose live messages do not state its intervals
 //! cannot change them. The intervals that an earlier run of the scheduler sent are unknown, so all recovered workers get an
 //! instruction. They confirm it before they could count as silent.
 //!
-//! Instructions are sent in rounds: in launch order, to some workers at each tick, skipping those that have confirmed. So no
-//! state is needed for single workers.
+//! Instructions are sent in rounds: in launch order, to some workers at each tick, skipping those that have confirmed. So the
+//! policy needs no state for single workers.
 
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
@@ -21,17 +22,18 @@ use crate::event::Call;
 use crate::fleet::Task;
 use crate::user_notice::UserNotice;
 
-/// The intervals that workers are told are these numbers (the preferred numbers of ISO 3, R10) times a power of ten, in
-/// microseconds, or the shortest interval that the user allows. So a few workers more or fewer do not change the interval.
+/// Workers are told the shortest interval that the user allows or, if there are too many workers for it, one of these numbers
+/// (the preferred numbers of ISO 3, R10) times a power of ten, in microseconds. With such steps, a few workers more or fewer
+/// do not change the interval.
 const STEPS: [u64; 10] = [100, 125, 160, 200, 250, 315, 400, 500, 630, 800];
 /// The number of powers of ten by which the steps are multiplied, so that they reach beyond the longest interval of
 /// [`Intervals`], 49.7 days.
 const DECADES: u32 = 11;
-/// Workers are told a longer interval if, with the present one, they would together send more than this percentage of the wanted
+/// Workers are told a longer interval if all of them together would otherwise send more than this percentage of the wanted
 /// messages per second.
 const MOST: u64 = 105;
-/// Workers are told a shorter interval only if, with it, they would together send at most this percentage of the wanted messages
-/// per second.
+/// Workers are told a shorter interval only if all of them together would then send at most this percentage of the wanted
+/// messages per second.
 const LEAST: u64 = 95;
 /// Intervals become shorter only after there have been fewer workers for this long: workers that end with a lost server are soon
 /// replaced.
@@ -39,10 +41,10 @@ const SHRINK_AFTER: Duration = Duration::from_secs(60);
 
 /// Maximum number of workers that are sent new intervals per tick.
 const SENT_AT_ONCE: usize = 100;
-/// Maximum number of tasks per tick that are checked for whether they need to be sent new intervals.
+/// Maximum number of tasks per tick for which the policy checks whether they need new intervals.
 const CHECKED_AT_ONCE: usize = 1000;
-/// While workers have not confirmed their new intervals, all are checked again and instructed again: the first and the longest
-/// pause between two such rounds. An executor confirms within 5 s.
+/// The first and the longest pause between two rounds. In each round, the workers that have not confirmed their new intervals
+/// are instructed again. An executor confirms within 5 s.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
 
 /// The policy.
@@ -79,7 +81,8 @@ impl Policy for WorkerIntervals {
         match event {
             PolicyEvent::Started => {
                 let intents = self.follow_size(view, now);
-                // By then the live messages of most workers have confirmed the intervals.
+                // The round begins only when the live messages of most workers have stated their intervals, so that few need
+                // an instruction.
                 self.round.at = Some(now + PAUSES.0);
                 intents
             }
@@ -175,9 +178,9 @@ impl Round {
     }
 }
 
-/// Whether a worker needs an instruction and can receive one. It needs one if its live messages state other intervals, or if it
-/// has sent none and an earlier run of the scheduler may have changed its intervals. An executor that does not know the
-/// instruction ignores it.
+/// Whether a worker needs an instruction and can receive one. It needs one if its live messages state other intervals. It also
+/// needs one if it has sent no live message and its intervals are unknown, because an earlier run of the scheduler may have
+/// changed them. An executor that does not know the instruction ignores it.
 fn needs_instruction(view: &View<'_>, task: &Task) -> bool {
     let differs = task.tells_intervals && task.intervals != view.fleet.worker_intervals;
     let unknown = task.intervals.is_none() && task.live.is_none();

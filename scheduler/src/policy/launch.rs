@@ -36,10 +36,10 @@ pub(super) struct Launch {
     announced_demand: Demand,
     /// Whether offers were declined because of a constraint that may be met when workers come or go.
     held_back: bool,
-    /// Whether REVIVE is to ask for declined offers: a policy asks for them, workers came or went, or agents that wait could
-    /// fetch.
+    /// Whether REVIVE is to ask for declined offers, because another policy wants them, workers came or went, or agents that
+    /// wait for their turn could fetch the executor now.
     offer_again: bool,
-    /// Whether offers were declined, or not used up, because no more launches were allowed.
+    /// Whether offers were declined, or used only partly, because no more launches were allowed.
     limited: bool,
     pacing: FetchPacing,
     /// The text that the user sees now about agents that wait for their turn to fetch the executor; `None` if no agent waits.
@@ -68,7 +68,8 @@ impl Launch {
 impl Policy for Launch {
     fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
         match event {
-            // After a new subscription, no filter and no SUPPRESS is in force, so the master sends offers.
+            // After a new subscription, no filter and no SUPPRESS is in force, so the master sends offers, as after REVIVE. If
+            // no task is wanted, the announced demand is set to a different one, so that SUPPRESS is sent.
             PolicyEvent::Subscribed => {
                 self.announced_demand = match wanted(view) {
                     Demand::Nothing => Demand::Workers,
@@ -126,8 +127,8 @@ impl Launch {
             fewest_failures_first: allowed.is_some(),
         };
         let plan = offers::plan(offers, &context);
-        // The limit may be what prevented further launches, even if no offer was declined: the last agent may have had room for
-        // more.
+        // If all allowed launches were used, the limit may have prevented further ones, even if no offer was declined: the
+        // last agent may have had room for more tasks.
         self.limited |= allowed == Some(plan.tasks.len() as u64);
         let server_placed = for_server && !plan.tasks.is_empty();
         if !plan.tasks.is_empty() {

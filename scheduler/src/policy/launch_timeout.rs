@@ -14,8 +14,8 @@ const LAUNCH_TIMEOUT: Duration = Duration::from_secs(120);
 /// The policy.
 #[derive(Debug, Default)]
 pub(super) struct LaunchTimeout {
-    /// Launches whose call the master may not have answered yet, each with the time when it was decided, and the task. A slow
-    /// master may take minutes to answer. These minutes do not count towards the timeout.
+    /// Launches whose call the master may not have answered yet: for each, the time when the call was decided, and the task's
+    /// id. A slow master may take minutes to answer. These minutes do not count towards the timeout.
     sent: VecDeque<(Instant, Arc<str>)>,
     due: DeadlineQueue<Arc<str>>,
 }

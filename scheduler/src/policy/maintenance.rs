@@ -71,7 +71,7 @@ pub(super) struct Maintenance {
 impl Policy for Maintenance {
     fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
         match event {
-            // The master repeats all maintenance plans after a subscription.
+            // The master repeats all maintenance plans after a subscription, so what is known from the last one is dropped.
             PolicyEvent::Subscribed => {
                 self.inverse = LastInverseOffers::default();
                 self.drained.clear();
@@ -139,7 +139,8 @@ impl Maintenance {
                 intents.push(Intent::Notify(UserNotice::Maintenance { host, begins_in, tasks }));
             }
             intents.push(self.set(agent, *unavailability, now));
-            // The master repeats the inverse offer while the plan stands. It does not rescind earlier ones that were accepted.
+            // While the plan is in force, the master repeats the inverse offer, and does not rescind earlier ones that were
+            // accepted. So only the last inverse offer is remembered.
             self.inverse.set(id, agent);
             accepted.push(id.clone());
         }

@@ -34,7 +34,7 @@ enum MergeInProgress {
     Ending {
         /// The ids of the workers that are to be merged.
         workers: Vec<String>,
-        /// The time by which these workers must have ended, or the merger is given up.
+        /// If these workers have not all ended by this time, the merger is given up.
         until: Instant,
     },
     /// The workers have ended, and the master gathers their resources to offer them together.
@@ -52,8 +52,8 @@ impl MergeInProgress {
     }
 }
 
-/// The policy. While the workers of an agent end, its offers are declined: each offer would become a small worker again. When the
-/// master has had time to gather the resources, REVIVE asks for them.
+/// The policy. While the workers of an agent end, its offers are declined, because each offer would become a small worker
+/// again. When the master has had time to gather the resources, REVIVE asks for them.
 #[derive(Debug, Default)]
 pub(super) struct Merge {
     in_progress: BTreeMap<String, MergeInProgress>,

@@ -83,7 +83,8 @@ impl Reconcile {
         let idle = self.waiting.is_empty();
         self.add_silent_launches(view, now);
         if all {
-            // If the master has forgotten a task and its agent has not returned, the master answers only an explicit request.
+            // RECONCILE without tasks gets no answer for a task that the master has forgotten and whose agent has not
+            // returned. So all live tasks are named in an explicit request, too.
             let live = view.fleet.active().filter(|task| task.may_live());
             self.waiting.extend(live.map(|task| task.id().to_owned()));
         }

@@ -8,10 +8,10 @@ use super::unreachable::UNREACHABLE;
 use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::Task;
 
-/// A server that still does not run, and so does not listen, this long after its launch is replaced. The time must be long enough
-/// to fetch and start the executor.
+/// A server is replaced if it does not run this long after its launch. The time must be long enough to fetch and start the
+/// executor.
 pub const SERVER_START: Duration = Duration::from_secs(180);
-/// A server that runs but has been unhealthy for this long, so that it provides no work, is replaced.
+/// A running server is replaced if it has been unhealthy for this long: an unhealthy server provides no work.
 pub const ILL_SERVER: Duration = Duration::from_secs(60);
 
 /// The policy.

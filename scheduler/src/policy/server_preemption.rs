@@ -10,13 +10,13 @@ use crate::constraints::{Occupancy, TentativeOccupancy, all_allow};
 use crate::fleet::Task;
 use crate::user_notice::UserNotice;
 
-/// If workers wait for a server, but no offer was large enough for one for this long, a worker is ended to make room.
+/// A worker is ended to make room when workers have waited for this long without an offer that is large enough for a server.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The policy.
 #[derive(Debug, Default)]
 pub(super) struct ServerPreemption {
-    /// Since when workers wait for a server, or when a worker was last ended to make room for one.
+    /// Since when workers wait for a server, or when a worker was last ended to make room for a server.
     waiting_since: Option<Instant>,
 }
 
@@ -41,7 +41,8 @@ impl Policy for ServerPreemption {
     }
 }
 
-/// The smallest worker that has enough CPU for the server, or else the largest, on an agent where the server may run.
+/// Among the workers on agents where the server may run: the smallest one that has enough CPU for the server, or else the
+/// largest.
 fn most_dispensable(view: &View<'_>, now: Instant) -> Option<String> {
     let (placement, needed) = (&view.settings.placement, view.settings.server_cpus_milli());
     let nobody = Occupancy::default();

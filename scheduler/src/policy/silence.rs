@@ -10,8 +10,8 @@ use mesos::v1::TaskState;
 use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::{DeadlineQueue, INTERVALS_WAITED, Task};
 
-/// A worker that is still in TASK_STARTING after this time is stuck, and is given up. Our own worker ends by itself earlier, if
-/// it gets no work for a minute.
+/// A worker that is still in TASK_STARTING after this time is stuck, and is given up. Our own worker ends by itself before
+/// that if it gets no work for a minute.
 const WORKER_START: Duration = Duration::from_secs(120);
 
 /// The policy.
@@ -65,7 +65,8 @@ fn end(view: &View<'_>, task: String, why: &'static str) -> Vec<Intent> {
     intents
 }
 
-/// When a task is given up unless it sends a message, and why; `None` for a task that need not send any.
+/// The time at which a task is given up unless it sends a message before, and the reason; `None` for a task that need not send
+/// messages.
 fn deadline(view: &View<'_>, task: &Task) -> Option<(Instant, &'static str)> {
     if task.is_to_end() {
         return None;
@@ -75,7 +76,7 @@ fn deadline(view: &View<'_>, task: &Task) -> Option<(Instant, &'static str)> {
             let since = task.silent_since?.max(task.since()?);
             Some((since + patience(view, task), "it has stopped sending messages"))
         }
-        // A user's own image may take any time to start.
+        // Only our own program has this time limit: a user's image may take any time to start.
         TaskState::TaskStarting
             if task.is_worker() && view.settings.template.programs.is_ours(task.record.kind) =>
         {
@@ -85,9 +86,9 @@ fn deadline(view: &View<'_>, task: &Task) -> Option<(Instant, &'static str)> {
     }
 }
 
-/// How long a task may be silent: several of its live intervals. A worker that was sent longer intervals may use them before its
-/// next message confirms them. If a worker has not sent any message yet, an earlier run of the scheduler may have sent it longer
-/// intervals.
+/// How long a task may be silent: the silence timeout, or several of the task's live intervals if these are longer. A worker
+/// that was sent longer intervals may use them before its next message confirms them. If a worker has not sent any message
+/// yet, an earlier run of the scheduler may have sent it longer intervals.
 fn patience(view: &View<'_>, task: &Task) -> Duration {
     let may_use_others = task.is_worker() && (task.tells_intervals || task.live.is_none());
     let others = view.fleet.worker_intervals.filter(|_| may_use_others);

@@ -1,5 +1,5 @@
-//! Releases the slots of workers on unreachable agents after a while, so that others may take them: Mesos takes weeks to forget
-//! an agent that never returns. A worker that returns when its slot is taken is ended by `surplus`.
+//! Releases the slots of workers on unreachable agents after a while, so that other workers may take the slots: Mesos takes
+//! weeks to forget an agent that never returns. If a worker returns after its slot was taken, the policy `surplus` ends it.
 
 use std::time::{Duration, Instant};
 
@@ -8,8 +8,8 @@ use mesos::v1::TaskState;
 use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::DeadlineQueue;
 
-/// Others may take the slot of a worker that has been unreachable for this long. A server that has been unreachable for this long
-/// is replaced.
+/// When a worker has been unreachable for this long, another worker may take its slot. A server that has been unreachable for
+/// this long is replaced.
 pub(super) const UNREACHABLE: Duration = Duration::from_secs(60);
 
 /// The policy.

@@ -1,8 +1,8 @@
 //! Replaces workers whose executor cannot be redirected, one at a time.
 //!
-//! An earlier version of the wire format alone is no reason to replace an executor: the scheduler reads each version since
-//! [`OLDEST_VERSION`](::task::OLDEST_VERSION). But where workers are to outlive their server, a worker that cannot be redirected
-//! to the next server would be lost with the present one.
+//! An old wire format alone is no reason to replace an executor: the scheduler reads each version since
+//! [`OLDEST_VERSION`](::task::OLDEST_VERSION). But with `--on-server-loss=repoint`, workers are to outlive their server. A
+//! worker can do so only if its executor can be redirected to the next server, so the other workers are replaced.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -14,8 +14,8 @@ use crate::user_notice::UserNotice;
 
 /// Minimum time between two replacements of workers whose executors cannot be redirected.
 const APART: Duration = Duration::from_secs(60);
-/// After such a worker was told to end, the next one is replaced when as many workers run as before, but at the latest after this
-/// time.
+/// After a worker was told to end, the next one is replaced only when as many workers run as before, or when this time is
+/// over.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The last replacement.
@@ -29,7 +29,7 @@ struct Replacement {
 /// The policy.
 #[derive(Debug, Default)]
 pub(super) struct Upgrade {
-    /// The ids of the workers to replace, since their executors cannot be redirected to another server.
+    /// The ids of the workers to replace, because their executors cannot be redirected to another server.
     outdated: BTreeSet<String>,
     last: Option<Replacement>,
 }

@@ -1,4 +1,4 @@
-//! Limits the number of launches in progress, depending on the outcomes of earlier launches. Pure.
+//! Limits the number of launches in progress, depending on the outcomes of earlier launches. Has no clock and does no I/O.
 //!
 //! Each kind of failure is counted by the number of agents on which it has happened since the last success. When there are more
 //! such agents than chance explains, one launch at a time is tried, with growing pauses. Each success doubles the number of
@@ -20,27 +20,27 @@ const FIRST_LAUNCHES: u64 = 4;
 /// If launches failed in the same way on this many agents, without a success in between, the failure counts as one that agents
 /// have in common, and launches are limited.
 const AGENTS: usize = 3;
-/// Launches that failed because their offers had been rescinded count as a common failure when this many calls have failed,
-/// rather than on `AGENTS` agents: one race with the master can make several calls fail.
+/// Launches whose offers had been rescinded count as a common failure only after this many calls have failed. The number is
+/// higher than `AGENTS`, because the master may rescind the offers of several calls at the same time.
 const LOST_RACES: usize = 16;
-/// A failure does not count as common while the launches in progress and the running workers are more than this many times as
-/// many as the agents on which it happened.
+/// A failure on few agents among many good ones does not count as common: for each agent on which it happened, there may be at
+/// most this many launches in progress and running workers.
 const GOOD_FOR_EACH_BAD: usize = 4;
-/// While launches are tried one at a time because of a common failure: the first and the longest pause between two tries. Each
+/// The first and the longest pause between two tries, when launches are tried one at a time because of a common failure. Each
 /// failed try doubles the pause.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(180));
 /// Each success doubles the number of launches that may be in progress. Above this number, launches are not limited any more.
 const NO_LIMIT: u64 = 1024;
-/// The limit on launches is also lifted this long after a success if no launch has failed since: there may be no more agents to
-/// try.
+/// The limit on launches is also lifted this long after a success if no launch has failed since. Otherwise the limit could
+/// stay forever when there are no more agents to try.
 const CALM: Duration = Duration::from_secs(60);
-/// Maximum number of kinds of failure that are counted (the oldest is forgotten first), and, per kind, of the agents or calls
-/// that are remembered.
+/// Maximum number of kinds of failure that are counted. The oldest is forgotten first.
 const KINDS: usize = 16;
+/// Maximum number of agents, or of calls that lost a race, that are remembered per kind of failure.
 const SITES: usize = 16_384;
 
-/// Where a launch failed: its agent. If the launch lost a race for its offer, the agent is not at fault: then each call counts
-/// separately, identified by the time when it was sent.
+/// Identifies what a failed launch is counted by: normally its agent, and `None`. The agent is not at fault if an offer was
+/// rescinded before the launch arrived. Such launches are counted by call, identified by the agent and the time of sending.
 type FailureSite = (String, Option<Instant>);
 
 /// One kind of failure and its counts.
@@ -61,13 +61,13 @@ struct FailureKind {
 #[derive(Debug)]
 struct Limit {
     allowed: u64,
-    /// While launches are tried one at a time: no launch may begin before this time. Otherwise `None`.
+    /// No launch may begin before this time, when launches are tried one at a time; otherwise `None`.
     next: Option<Instant>,
     pause: Duration,
     /// The index in `kinds` of the failure that caused the limit; `None` for the initial limit.
     kind: Option<usize>,
-    /// When the limit last became stricter. If a launch that was sent earlier fails later, the limit does not become stricter
-    /// again.
+    /// When the limit last became stricter. Failures of launches that had been sent before this time do not make the limit
+    /// stricter again.
     since: Option<Instant>,
     succeeded: Option<Instant>,
 }
@@ -159,8 +159,8 @@ impl LaunchLimiter {
             return None;
         }
         let pause = match &self.limit {
-            // This launch was sent before the limit became stricter. So was any launch whose time is unknown (`None` is less than
-            // each time): the times of all tries are known.
+            // The launch was sent before the limit became stricter, so its failure brings no news. This includes launches of
+            // an earlier run of the scheduler: their time of sending is `None`, which is less than any time.
             Some(Limit { next: Some(_), since, .. }) if sent < *since => return None,
             Some(limit) if limit.next.is_some() => (limit.pause * 2).min(PAUSES.1),
             _ => PAUSES.0,

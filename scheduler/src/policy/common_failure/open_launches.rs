@@ -1,4 +1,4 @@
-//! The launches in progress: those whose outcome is still open. Pure.
+//! The launches in progress: those whose outcome is still open. Has no clock and does no I/O.
 
 use std::collections::HashMap;
 use std::time::Instant;

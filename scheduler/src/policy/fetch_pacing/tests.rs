@@ -91,12 +91,12 @@ fn measurements_of_few_fetches_do_not_lower_the_rate() {
 fn agents_with_the_executor_in_their_cache_raise_the_rate() {
     let (mut pacing, mut now) = pacing();
     launch(&mut pacing, 0..64, now);
-    // All agents start together after ten seconds: they have fetched the executor.
+    // All agents start their tasks together after ten seconds, because they had to fetch the executor first.
     now += 10 * SECOND;
     (0..64).for_each(|n| pacing.started(&format!("agent{n}"), now));
     pacing.tick(now);
     assert!((60..=100).contains(&pacing.most()), "{}", pacing.most());
-    // The next agents start within a tenth of a second: they already had the executor.
+    // The next agents start their tasks within a tenth of a second, because they already had the executor.
     launch(&mut pacing, 64..128, now);
     (64..128).for_each(|n| pacing.started(&format!("agent{n}"), now + SECOND / 10));
     pacing.tick(now + SECOND);
@@ -120,7 +120,7 @@ fn a_slow_fetch_stops_counting_after_a_while() {
     pacing.started("agent3", now + REGISTRATION + SECOND);
     pacing.ended("agent4");
     assert_eq!(pacing.room(), 64);
-    // An agent that begins to fetch again counts from then on.
+    // The time limit of an agent that fetches again begins with the new fetch.
     pacing.launched("agent4", now + REGISTRATION);
     pacing.tick(now + REGISTRATION + SECOND);
     assert_eq!(pacing.room(), 63);

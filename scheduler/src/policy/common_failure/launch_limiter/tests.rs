@@ -151,7 +151,7 @@ fn a_few_bad_agents_among_many_good_ones_limit_nothing() {
     for n in 0..200 {
         assert_eq!(it.fail(crash(), &format!("agent{n}"), (0, 997)), None);
     }
-    // Workers that have ended no longer count.
+    // Workers that have ended no longer count as good launches, so the failure counts as common.
     assert!(matches!(it.fail(crash(), "a", (0, 0)), Some(UserNotice::CommonFailure(_))));
 }
 
