@@ -61,7 +61,7 @@ pub(crate) struct Driver {
     pub queries: QueryQueue,
 }
 
-/// A subscription, and what ends with it.
+/// A subscription, and the driver's state that is dropped when the subscription ends.
 struct ActiveSubscription {
     subscription: Subscription<scheduler::Event>,
     calls: CallQueue,
@@ -217,7 +217,8 @@ impl Driver {
         }
     }
 
-    /// Waits for the next events; there may be none after a query or a message to the user. Breaks when the subscription ends.
+    /// Waits for the next events. The list is empty if nothing concerns the state machine, for example after a message to the
+    /// user. Breaks when the subscription ends.
     async fn next_events(
         &mut self,
         internal: &mut InternalEvents,

@@ -11,7 +11,7 @@ use crate::display::Display;
 use crate::event::Event;
 use crate::store::StoreEvent;
 
-/// The minimum time between two messages to the user that the store cannot write. The store tries more often than that.
+/// The minimum time between two messages that tell the user that the store cannot write. The store retries more often than this.
 const WARN_EVERY: Duration = Duration::from_secs(30);
 
 /// The sources of internal events.

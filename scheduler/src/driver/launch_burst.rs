@@ -4,26 +4,26 @@ use std::time::{Duration, Instant};
 
 use super::call_queue::BURST;
 
-/// The maximum time for which a burst of launches delays the master's events. It is limited, because a burst does not end while
-/// the disk fails.
+/// The maximum time for which a burst of launches delays the master's events. The time is limited because a burst does not end
+/// while writes to the disk fail.
 const MAX_DELAY: Duration = Duration::from_secs(3);
 
-/// Tracks whether a burst of launches is being written to the disk or sent to the master. Until the burst is over, all
-/// resources of its offers stay reserved, even those that the launches leave for other frameworks. That is why launches come
-/// before the status updates of earlier tasks.
+/// Tracks whether a burst of launches is being written to the disk or sent to the master. Until the burst is over, the master
+/// reserves all resources of the burst's offers, even those that the launches leave for other frameworks. Therefore the driver
+/// finishes the launches before it handles status updates of earlier tasks.
 #[derive(Debug, Default)]
 pub(super) struct LaunchBurst {
     since: Option<Instant>,
 }
 
 impl LaunchBurst {
-    /// Updates the state. `open` is the number of launches that are being written, plus the number of unanswered calls.
+    /// Begins or ends the burst. `open` is the number of launches that are being written, plus the number of unanswered calls.
     pub fn update(&mut self, open: usize, now: Instant) {
         self.since = (open >= BURST).then(|| self.since.unwrap_or(now));
     }
 
-    /// Whether the master's events have to wait for the burst. They wait at most `MAX_DELAY`, because a burst does not end while the
-    /// disk fails.
+    /// Whether the master's events have to wait for the burst. They wait at most `MAX_DELAY`, because a burst does not end while
+    /// writes to the disk fail.
     pub fn delays_events(&self, now: Instant) -> bool {
         self.since.is_some_and(|since| now.duration_since(since) < MAX_DELAY)
     }

@@ -32,7 +32,7 @@ impl Driver {
         ever: bool,
     ) -> Result<SubscriptionEnd, RunError> {
         let master = &self.config.master;
-        // After a successful subscription, this is a Mesos master and its failure is temporary.
+        // If an earlier SUBSCRIBE succeeded, this is a Mesos master, so its failure is temporary.
         if !ever && !error.is_transient() {
             let hint = hint(&error);
             let what = format!("cannot run a framework on the master at {master}{hint}");

@@ -39,7 +39,7 @@ pub(crate) async fn run_on_own_thread(
     let _guard = abandoned.clone().drop_guard();
     let run = move || {
         let exit = runtime.block_on(async move { drive(driver, events(), abandoned).await });
-        // If the future was dropped, nobody receives this.
+        // If the caller has dropped the future, nobody receives the result.
         let _ = sender.send(exit);
         runtime.shutdown_background();
     };

@@ -13,7 +13,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 const GOOD_RUN: Duration = Duration::from_secs(60);
 /// The failures on an agent are forgotten this long after its last pause of launches has ended.
 const FORGIVEN: Duration = Duration::from_secs(24 * 3600);
-/// The reason why an agent is unused is forgotten if it has not been noted again for this long.
+/// If an agent has not been found unused again for this long, the reason why it was unused is forgotten.
 const OUTDATED: Duration = Duration::from_secs(600);
 
 /// The failures on an agent, and the resulting pause of launches.
@@ -43,7 +43,8 @@ pub struct Agent {
     pub pause: Option<Pause>,
     /// The planned maintenance of the machine, if any.
     pub window: Option<MaintenanceWindow>,
-    /// Whether the agent's offers are declined while its workers are merged, until their resources can be offered together.
+    /// Whether the agent's offers are declined because its workers are being merged. The resources of the merged workers must
+    /// come in one offer.
     pub(super) held: bool,
     unused: Option<(Instant, UnusedAgent)>,
 }
@@ -70,7 +71,7 @@ impl Agent {
     }
 }
 
-/// The host name and the reason. `None` stands for maintenance, at whatever time it begins.
+/// The host name, and the reason why its agents are unused. The reason is `None` for maintenance, at whatever time it begins.
 type ReasonKey = (String, Option<DeclineReason>);
 
 /// A reason why agents are unused.
@@ -164,7 +165,7 @@ impl Agents {
         news
     }
 
-    /// Forgets why an agent was unused, since something is launched on it.
+    /// Forgets why an agent was unused, because a task is launched on it.
     pub fn forget_unused(&mut self, id: &str) {
         let before = self.known.get_mut(id).and_then(|agent| agent.unused.take());
         if let Some((_, before)) = before {
@@ -188,7 +189,7 @@ impl Agents {
         self.reasons.values().map(|reason| &reason.latest)
     }
 
-    /// Forgets old failures and reasons, since agents come and go.
+    /// Forgets old failures and reasons, which may belong to agents that have left the cluster.
     pub fn expire(&mut self, now: Instant) {
         let mut outdated = Vec::new();
         for agent in self.known.values_mut() {
@@ -208,7 +209,8 @@ impl Agents {
     }
 }
 
-/// The user is notified once for each of these keys. A change of the time at which maintenance begins causes no new notice.
+/// The key of a reason why an agent is unused. The user is notified once per key, so a change of the time at which maintenance
+/// begins causes no new notice.
 fn key(unused: &UnusedAgent) -> ReasonKey {
     let reason = match &unused.reason {
         DeclineReason::Leaving(_) => None,

@@ -1,4 +1,4 @@
-//! The changes of tasks. Each of them also updates the counts and indexes.
+//! Functions that change tasks. Each of them also updates the fleet's counts and indexes.
 
 use std::time::{Duration, Instant};
 
@@ -190,7 +190,7 @@ impl Fleet {
         self.change(id, |task| task.slot = slot);
     }
 
-    /// Marks a task as to be ended. If its launch has not been sent yet, the launch is cancelled.
+    /// Records that a task must be ended. If its launch has not been sent yet, the launch is cancelled.
     pub fn want_end(&mut self, id: &str, now: Instant) {
         self.change(id, |task| {
             if let Lifecycle::Persisting(launch) = &mut task.lifecycle {
@@ -201,17 +201,17 @@ impl Fleet {
         });
     }
 
-    /// Marks a task that has reappeared as to be ended, and starts its KILLs over.
+    /// Records that a task that has reappeared must be ended, and restarts its sequence of KILLs.
     pub fn want_end_of_returned(&mut self, id: &str, now: Instant) {
         self.change(id, |task| task.kill = Some(Kill::new(now)));
     }
 
-    /// Marks a task whose executor does not respond as to be ended: SHUTDOWN follows the next KILL.
+    /// Records that a task must be ended because its executor does not respond: SHUTDOWN follows the next KILL.
     pub fn want_end_of_executor(&mut self, id: &str, now: Instant) {
         self.change(id, |task| task.kill = Some(Kill::last(now)));
     }
 
-    /// Makes the next KILL of each task that is to be ended due now.
+    /// For each task that must be ended, makes the next KILL due now.
     pub fn make_all_kills_due(&mut self, now: Instant) {
         let keys = self.index.kills.iter().map(|(_, key)| *key);
         let ids = keys.filter_map(|key| self.tasks.get(key)).map(|task| task.id().to_owned());
@@ -229,9 +229,9 @@ impl Fleet {
         });
     }
 
-    /// Restarts the timeouts after which the scheduler gives up on tasks, since nothing could be received from tasks until now.
-    /// The timeouts of states are restarted only if `all`. After a new subscription they are not, since the master then reports
-    /// the current states.
+    /// Restarts the timeouts after which the scheduler gives up on tasks, because it could receive nothing from tasks until now.
+    /// The timeouts of states and of health are restarted only if `all` is true. After a new subscription, `all` is false,
+    /// because the master then reports the current states.
     pub fn restart_timers(&mut self, all: bool, now: Instant) {
         self.tasks.for_each_mut(|task| {
             task.silent_since = task.silent_since.map(|_| now);
@@ -251,7 +251,7 @@ impl Fleet {
         });
     }
 
-    /// Removes all tasks and servers, since the framework has ended. What is known about agents is kept.
+    /// Removes all tasks and servers, since the framework has ended. What is known about agents and the launch limit are kept.
     pub fn forget_tasks(&mut self) {
         let agents = std::mem::take(&mut self.agents);
         let index = self.index.empty();

@@ -1,4 +1,4 @@
-//! The hashrates in recent live messages of workers: their sum, and the slowest workers. Updated by each live message.
+//! The hashrates in recent live messages of workers: their sum, and the slowest workers. Each live message updates both.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;

@@ -70,14 +70,14 @@ pub struct TaskCounts {
 pub(super) struct OnAgent {
     /// The tasks in the order in which they were added; usually only one.
     pub tasks: Vec<TaskKey>,
-    /// The number of workers among the tasks. It is read for each offer, so it is not counted each time.
+    /// The number of workers among the tasks. Each offer needs this number, so it is stored instead of being counted each time.
     pub workers: usize,
 }
 
 /// All counts and indexes.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// The number of tasks in each of Mesos' states, including tasks that ended in it.
+    /// The number of tasks in each of Mesos' states, including tasks that have ended.
     pub states: BTreeMap<TaskState, u64>,
     /// The number of tasks that have not ended, by Mesos' state. The key is `None` for tasks without any update so far.
     pub active_states: BTreeMap<Option<TaskState>, u64>,
@@ -90,7 +90,7 @@ pub(super) struct Index {
     of_kind: BTreeMap<TaskKind, TaskCounts>,
     pub may_live: usize,
     pub running_workers: usize,
-    /// Of the workers that count against limits and constraints: their CPU together (thousandths of a CPU), and their number.
+    /// The total CPU (in thousandths of a CPU) and the number of the workers that count against limits and constraints.
     pub placed: (u64, u64),
     /// The tasks that have not ended, by agent.
     pub by_agent: HashMap<String, OnAgent>,
@@ -98,7 +98,8 @@ pub(super) struct Index {
     pub held_for: HashMap<String, TaskKey>,
     /// The workers that have not ended, by their server.
     pub by_server: HashMap<String, BTreeSet<TaskKey>>,
-    /// The tasks that have ended, sorted by whether they can send no more updates (those come last), and then by when they ended.
+    /// The tasks that have ended: first those that may still send updates, then the others. Both groups are sorted by when the
+    /// tasks ended.
     pub ended: BTreeSet<(bool, Instant, TaskKey)>,
     /// The tasks that are to be ended, sorted by when the next KILL of each is due.
     pub kills: BTreeSet<(Instant, TaskKey)>,

@@ -38,7 +38,7 @@ impl LaunchFailure {
     }
 }
 
-/// A failure that agents have in common.
+/// A failure that several agents have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommonFailure {
     /// The state, reason and exit status that the failed launches have in common.
@@ -47,12 +47,12 @@ pub struct CommonFailure {
     pub launches: u64,
     /// The number of agents in a row on which launches failed like this.
     pub agents: u64,
-    /// For people: the message of Mesos or of the executor at the first failure, and advice.
+    /// Text for the user: the message of Mesos or of the executor at the first failure, and advice.
     pub why: String,
 }
 
 impl LaunchLimit {
-    /// Whether agents are tried one at a time, since they have a failure in common.
+    /// Whether launches are tried on one agent at a time, because several agents had the same failure.
     pub fn is_cautious(&self) -> bool {
         self.failure.is_some() && self.not_before.is_some()
     }
@@ -71,7 +71,7 @@ impl LaunchLimit {
     }
 }
 
-/// Such as `TASK_FAILED (REASON_EXECUTOR_TERMINATED), exit status 1: the message`.
+/// Writes the failure as, for example, `TASK_FAILED (REASON_EXECUTOR_TERMINATED), exit status 1: the message`.
 impl fmt::Display for CommonFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let LaunchFailure { state, reason, status } = &self.failure;

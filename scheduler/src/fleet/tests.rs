@@ -55,7 +55,7 @@ fn live(hashrate: f64) -> Live {
     Live::Worker(WorkerLive { hashrate, ..WorkerLive::default() })
 }
 
-/// Changes a task in one of several ways; `which` chooses the details.
+/// Changes a task: `action` selects the kind of change, and `which` selects its details.
 fn act(fleet: &mut Fleet, action: u8, id: &str, which: u64, now: Instant) {
     match action {
         0 => drop(fleet.launch_sent(id, now)),

@@ -10,7 +10,7 @@ use crate::task_id::TaskKind;
 /// The number of a change that is being persisted. The store reports this number when the change is durable.
 pub type ChangeId = u64;
 
-/// One change of the records. [`apply`](super::apply()) carries it out. Tasks are given by their ids.
+/// One change of the records. [`apply`](super::apply()) carries it out. Tasks are identified by their ids.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// A framework with this id has begun. All later changes belong to it.
@@ -35,7 +35,7 @@ pub enum Change {
     AggregateUntrackedMiners(String),
     /// These tasks ended long ago. Only their numbers, counts of their states, and sums of their accounts are kept.
     Retire(Vec<String>),
-    /// The number of workers that run at the same time, which is higher than ever before.
+    /// The number of workers that run at the same time has risen to this new maximum.
     Peak(u64),
     /// Nothing is to be launched on this agent.
     AvoidAgent(AvoidedAgent),

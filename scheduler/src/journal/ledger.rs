@@ -1,4 +1,4 @@
-//! The ledger: what each worker did, as it reports itself and as the pool server reports.
+//! The ledger: the work of each worker, as the worker itself reports it and as its pool server reports it.
 //!
 //! A report carries a sequence number and the totals since its task started. An account keeps the totals of the highest
 //! sequence number, so that repeated, reordered or lost reports change no sum. All sums are kept up to date with each
@@ -113,7 +113,7 @@ pub struct Ledger {
     blocks: u128,
 }
 
-/// Compares the values that are shown and stored. So sums that are too large for their type count as equal.
+/// Compares the sums as they are shown and stored: capped at the maximum of their type. So two sums above that maximum are equal.
 impl PartialEq for Ledger {
     fn eq(&self, other: &Ledger) -> bool {
         self.iter().eq(other.iter()) && self.aggregated() == other.aggregated() && self.sum() == other.sum()
@@ -227,9 +227,9 @@ impl Ledger {
         self.blocks += u128::from(blocks);
     }
 
-    /// Replaces accounts by their sum: those of the workers that the `retired` tasks report about, and those of these tasks
-    /// themselves. A worker keeps its accounts if `of_interest` is true for it or for a task that reports about it. Returns the
-    /// workers whose accounts were replaced. The cost depends only on the number of accounts of these workers.
+    /// Replaces the accounts of workers by their sum: of the workers that the `retired` tasks report about, and of the `retired`
+    /// tasks themselves. A worker keeps its accounts if `of_interest` is true for it or for a task that reports about it. Returns
+    /// the workers whose accounts were replaced. The cost depends only on the number of accounts of these workers.
     pub fn aggregate(
         &mut self,
         retired: &[String],

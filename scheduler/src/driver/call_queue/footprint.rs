@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::event::Call;
 
-/// Something whose calls must be kept in order, as a hash. If two of these things have the same hash, their calls are kept in
-/// order unnecessarily.
+/// Identifies something that calls affect, such as a task or an offer, by its hash. Calls with the same key are kept in order, so
+/// a hash collision only keeps unrelated calls in order unnecessarily.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Key(u64);
 
@@ -40,7 +40,7 @@ pub(super) enum Use {
 /// The priority of a call when not all calls can be sent; the first is the highest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Priority {
-    /// Mesos repeats a status update until it is acknowledged, and sends no later update of that task before then.
+    /// ACKNOWLEDGE: Mesos repeats a status update until it is acknowledged, and sends no later update of that task before then.
     Acknowledgement,
     /// KILL and SHUTDOWN: the task occupies resources until it has ended.
     End,

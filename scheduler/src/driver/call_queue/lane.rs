@@ -32,7 +32,7 @@ struct Phase {
     /// The number of `group` among the groups of this phase, from 0.
     number: u32,
     /// The earlier groups of this phase, the oldest first. A group is removed when all its calls and those of the older groups
-    /// are answered. Most phases have none.
+    /// are answered. Most phases have no earlier groups.
     before: VecDeque<Group>,
 }
 

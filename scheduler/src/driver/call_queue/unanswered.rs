@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::Notify;
 
-/// If there are at least this number of unsent launches and unanswered calls together, the driver delays the master's events.
-/// This number is higher than the number of calls that can be in flight at the same time, so sent calls alone never delay events.
+/// The driver delays the master's events while the unsent launches and the unanswered calls together are at least this many. This
+/// number is higher than the number of calls that can be in flight at the same time, so sent calls alone never delay events.
 pub(in crate::driver) const BURST: usize = 512;
 
 /// The number of unanswered calls.

@@ -35,7 +35,7 @@ const NEW_COLUMNS: [(&str, &str, &str); 9] = [
 
 /// The SQL statements that convert the database, each with the first format whose databases do not need it. In format 1, 0 CPUs
 /// meant a task that was found running, and `server` held a task's id or a pool's URL. Before format 3, all stored shares are in
-/// the old table, and each attribute is a separate row.
+/// the table `share`, and each attribute is a separate row.
 const CONVERSIONS: [(i64, &str); 6] = [
     (2, "UPDATE task SET origin = 'found' WHERE cpus_milli = 0"),
     (2, "UPDATE task SET pool = server, server = NULL WHERE server NOT LIKE 'miner-%'"),

@@ -24,12 +24,13 @@ const ROWS_2_PER_CHANGE: usize = 20;
 /// Maximum number of pages that a step gives back to the system. For each page, SQLite searches its list of free pages, which
 /// takes longer if the list is longer.
 const PAGES: u64 = 10;
-/// The minimum time between two steps that give pages back while changes wait to be written, because such a step delays the
-/// changes.
+/// While changes are being written, at least this time passes between two steps that give pages back, because such a step delays
+/// the changes.
 const GIVE_BACK_EVERY: Duration = Duration::from_secs(1);
-/// The number of free pages that are not given back to the system while the file is within its limit.
+/// While the file is within its limit, at least this number of free pages is kept for later rows instead of being given back to
+/// the system.
 const SPARE_PAGES: u64 = 4096;
-/// The minimum time between two messages to the user that shares are removed.
+/// The minimum time between two messages that tell the user that shares are removed.
 const TELL_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// The result of a step.
@@ -95,7 +96,8 @@ impl ShareRetention {
         Ok(ShareRetention { limits, format_2: has_table(connection, SHARES_2)?, told: None, gave_back: None })
     }
 
-    /// Does the next step, after `written` changes were written.
+    /// Removes some shares, or gives some pages back to the system. `written` is the number of changes in the transaction that
+    /// was just written.
     pub fn prune(&mut self, connection: &mut Connection, written: usize) -> rusqlite::Result<PruneStep> {
         let pages = DatabasePages::read(connection)?;
         let oldest =

@@ -6,7 +6,7 @@ use std::time::Duration;
 use prost::Message;
 use task::{ShareRow, Verdict};
 
-/// The columns. A field number must not change as long as this format can be read.
+/// The columns. A field number must never change, because databases contain this format.
 #[derive(Clone, PartialEq, Message)]
 struct Columns {
     /// The job ids: one for each run of consecutive shares with the same job.
@@ -174,7 +174,8 @@ mod tests {
             let _ = decode(&bytes);
         }
 
-        /// Damaged bytes are refused, or are decoded to other shares, as many as there are nonces.
+        /// Damaged bytes are refused or decoded to wrong shares, but never cause a panic. Truncated bytes are never decoded to
+        /// all shares.
         #[test]
         fn damage_is_no_panic(
             shares in prop::collection::vec(any_share(), 1..9),

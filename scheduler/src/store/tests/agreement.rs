@@ -1,4 +1,4 @@
-//! After any changes, memory, SQLite and ZooKeeper have the same records.
+//! After any sequence of changes, the records in memory, in SQLite and in ZooKeeper are equal.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ const STATES: [TaskState; 6] = [
     TaskState::TaskKilled,
 ];
 
-/// The simplest implementation of the records.
+/// The simplest implementation of [`Records`], with which SQLite and ZooKeeper are compared.
 #[derive(Default)]
 struct Plain {
     framework: Option<String>,
@@ -107,7 +107,7 @@ impl Records for Plain {
     }
 }
 
-/// All three implementations, and the state from which possible changes are chosen.
+/// All three implementations, and the ids and numbers from which valid changes are generated.
 struct Three {
     plain: Plain,
     nodes: FakeTree,
@@ -159,7 +159,7 @@ impl Three {
                     .collect()
             }
             (3, Some(task)) => {
-                // A task without any update may never have been launched.
+                // Only a task without any update or account can be forgotten: it may never have been launched.
                 let unheard = self.plain.tasks.get(&task).is_some_and(|task| task.state.is_none());
                 let unheard = unheard && self.plain.ledger.workers_of(&task).next().is_none();
                 unheard.then_some(Change::Forget(task)).into_iter().collect()
@@ -225,8 +225,8 @@ impl Three {
         let accounts = workers.into_iter().flatten().map(account).collect();
         let address = ServerAddress { host: format!("h{}", number % 2), stratum_port: 1, http_port: 2 };
         let server = (kind == TaskKind::Server).then_some(address);
-        // Late reports of a retired task are recorded only by stores that keep its rows. So the stores would differ, and none are
-        // generated.
+        // Only SQLite keeps the rows of a retired task, so only SQLite records its late reports. No such reports are generated
+        // here, because they would make the stores differ.
         let retired = self.plain.retired.contains(&task);
         let report = (!retired).then_some(Report { sequence: number % 6 + 1, accounts, server });
         Change::Status(StatusRecord {
@@ -278,7 +278,7 @@ proptest! {
     }
 }
 
-/// A change is repeated, as after a transaction that failed but may have been committed.
+/// Each change is written twice, as happens after an error that leaves unknown whether the transaction was committed.
 #[test]
 fn the_last_change_may_be_repeated() {
     let mut three = Three::new();
@@ -312,7 +312,7 @@ fn late_reports_of_a_retired_task_are_recorded_where_its_account_is_kept() {
     assert_eq!(three.nodes.read().retired, three.plain.retired);
 }
 
-/// The task came back and was killed, so TASK_KILLED is its final state.
+/// A retired task becomes reachable again and is then killed, so TASK_KILLED is its final state.
 #[test]
 fn the_row_of_a_retired_task_follows_its_updates_until_a_final_state() {
     let mut three = Three::new();
@@ -348,7 +348,7 @@ fn the_row_of_a_retired_task_follows_its_updates_until_a_final_state() {
     assert_eq!(disk.retired.states, [(TaskState::TaskFailed, 1), (TaskState::TaskKilled, 1)].into());
 }
 
-/// Thousands of consecutive failures leave one row, and queries about them have the same results as before.
+/// Consecutive failed launches share one row, and queries about them have the same results as with one row each.
 #[test]
 fn failed_launches_are_runs_of_numbers() {
     let mut three = Three::new();

@@ -8,7 +8,7 @@ use super::*;
 use crate::journal::AvoidedAgent;
 use crate::store::sqlite::{migration, records};
 
-/// How SQLite finds the rows of a statement.
+/// SQLite's query plan for a statement.
 fn plan(connection: &Connection, sql: &str) -> Vec<String> {
     let mut query = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
     // Parameters that are not bound are NULL.

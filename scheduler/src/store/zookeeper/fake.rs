@@ -67,7 +67,7 @@ impl FakeTree {
         retired
     }
 
-    /// Whether this report of a task about a worker, or a later one, was written.
+    /// Whether the report of a task with this sequence number, or a later one, was written to the task's account of a worker.
     pub fn has(&self, task: &str, worker: &str, sequence: u64) -> bool {
         let Ok(entry) = self.state.account(task, worker);
         entry.is_some_and(|entry| entry.sequence >= sequence)
@@ -101,7 +101,7 @@ pub(super) fn read(content: &BTreeMap<String, Vec<u8>>) -> TreeState {
     }
 }
 
-/// A tree whose commits fail with the errors in `failures`, the last one first.
+/// A tree whose commits fail with the errors in `failures`, the last error first, and then succeed.
 #[derive(Debug, Default)]
 pub(super) struct FlakyTree {
     pub content: BTreeMap<String, Vec<u8>>,

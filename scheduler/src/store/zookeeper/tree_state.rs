@@ -1,7 +1,7 @@
 //! The leader's view of the tree in ZooKeeper: it takes changes and returns transactions, without any I/O.
 //!
 //! A task and all its accounts are one node, rewritten with every change, so that the next leader finds everything that was
-//! acknowledged. Of tasks that ended long ago, only sums are kept, in the framework node, so that the number of nodes depends on
+//! acknowledged. Tasks that ended long ago are kept only as sums in the framework node, so that the number of nodes depends on
 //! the current tasks, not on all tasks that were ever launched. Miners that are not tasks choose their own names; their accounts
 //! are collected in pages of bounded size. The cost of a change does not depend on the number of tasks and accounts.
 
@@ -41,14 +41,14 @@ pub(super) struct TreeState {
     avoided: BTreeMap<String, AvoidedAgent>,
     specification_key: Option<SpecificationKey>,
     leader: Option<Leader>,
-    /// The distribution over pages of the accounts of miners that are not tasks. Each page is a node.
+    /// The pages that contain the accounts of miners that are not tasks. Each page is a node.
     pages: AccountPages,
     /// Whether the framework node has changed and is to be written.
     framework_changed: bool,
     /// The names of the other nodes that have changed and are to be written or deleted.
     changed: BTreeSet<String>,
-    /// The nodes from which accounts moved to the sum in the framework node: the totals and the number of blocks that moved. Each
-    /// of these nodes is written in one transaction with the framework node.
+    /// Name of a node from which accounts moved to the sum in the framework node → the totals and the number of blocks that
+    /// moved. Each of these nodes is written in one transaction with the framework node.
     moved: BTreeMap<String, (LedgerLine, u64)>,
     /// The names of nodes whose task has retired or whose framework has ended. The framework node records the retirement or the
     /// end. Once it has been written, these nodes are deleted, or written without the task.
@@ -116,7 +116,7 @@ impl TreeState {
         self.leader.as_ref()
     }
 
-    /// Records a new leader. A tree without a key gets `key`.
+    /// Records a new leader. If the tree has no specification key yet, `key` becomes its key.
     pub fn set_leader(&mut self, leader: Leader, key: Option<SpecificationKey>) {
         self.leader = Some(leader);
         self.specification_key = self.specification_key.take().or(key);
@@ -128,7 +128,7 @@ impl TreeState {
         let Ok(()) = journal::apply(self, change, now);
     }
 
-    /// Whether this change must be written after all earlier changes and before all later ones. This is so if the change alters
+    /// Whether this change must be written after all earlier changes and before all later ones. This holds for changes that alter
     /// the framework node in a way that makes other nodes invalid.
     pub fn must_be_written_alone(change: &Change) -> bool {
         matches!(change, Change::Retire(_) | Change::FrameworkEnded)

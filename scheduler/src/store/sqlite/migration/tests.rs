@@ -15,7 +15,8 @@ use crate::store::sqlite::records;
 use crate::store::sqlite::{StateFolder, StoredShare, ledger_snapshot, stored_shares};
 use crate::task_id::TaskKind;
 
-/// The environment variable that contains the database and the statement before which a process of this test dies.
+/// The environment variable that makes a child process of this test abort. Its value is the path of the database, and the
+/// beginning of the statement before which the child process aborts.
 const DIE_AT: &str = "MINER_TEST_DIE_AT";
 
 /// The database that the last version of the program with this format wrote; the fixture's README describes it.
@@ -209,7 +210,8 @@ fn sqlites_statistics_are_not_in_the_backup() {
     assert_eq!(table_names(&copy), before_tables);
 }
 
-/// Migrates until the process would be killed at `stop`. Returns whether the migration was complete.
+/// Runs only the first `stop` steps of the migration, as if the process were killed then. Returns whether the migration was
+/// complete.
 fn migrate_until(folder: &TempDir, before: i64, stop: usize) -> bool {
     let mut connection = connect(folder);
     let path = folder.path().join(STATE_FOLDER.database);
@@ -257,7 +259,7 @@ fn an_interrupted_migration_changes_nothing_and_the_next_one_starts_anew() {
     }
 }
 
-/// The processes of this test die in the middle of the transaction.
+/// The child processes that this test starts die in the middle of the transaction.
 #[test]
 fn nothing_has_changed_when_the_process_dies() {
     const NAME: &str = "store::sqlite::migration::tests::nothing_has_changed_when_the_process_dies";
@@ -290,7 +292,8 @@ fn nothing_has_changed_when_the_process_dies() {
     }
 }
 
-/// The table of single shares may have gigabytes. Here its first page is garbage, so that reading it fails.
+/// The table of single shares may have gigabytes, so the migration must not read it. Here its first page is garbage, so that
+/// reading it fails.
 #[test]
 fn single_shares_are_not_read() {
     for before_format in [1, 2] {

@@ -12,7 +12,8 @@ fn intent(number: u64, payload: usize) -> Change {
     Change::Task(TaskRecord::new(task_id(TaskKind::Worker, number), "a".into(), "h".repeat(payload), origin))
 }
 
-/// Writes these changes one by one. Returns the change ids that came back, the number of failures, and whether all were written.
+/// Writes these changes one by one. Returns the ids of the changes that were reported as persisted, the number of failed writes,
+/// and whether all changes were written.
 async fn write(tree: &mut FlakyTree, changes: Vec<Change>, closing: bool) -> (Vec<ChangeId>, usize, bool) {
     let told: Arc<Mutex<(Vec<ChangeId>, usize)>> = Arc::default();
     let notify: OnStoreEvent = {

@@ -4,12 +4,12 @@ use super::*;
 use crate::store::zookeeper::tree_state::{format, transactions};
 use crate::store::zookeeper::znode::FRAMEWORK_1;
 
-/// The nodes that the last version with format 1 wrote, and those that one of the first versions wrote; the fixtures' README
-/// describes them.
+/// Trees of format 1: `LAST` was written by the last version that used this format, and `FIRST` has the nodes that the first
+/// versions wrote. The fixtures' README describes both.
 const LAST: &str = include_str!("../../../../../tests/fixtures/format-1/tree.json");
 const FIRST: &str = include_str!("../../../../../tests/fixtures/format-1/tree-early.json");
 
-/// ZooKeeper with the nodes of both formats.
+/// A ZooKeeper tree in memory that can hold the nodes of both formats.
 #[derive(Clone, Debug, PartialEq)]
 struct Tree {
     framework: Vec<u8>,
@@ -42,10 +42,10 @@ impl Tree {
         TreeState::read(&self.framework, nodes).unwrap()
     }
 
-    /// The transactions of a new leader.
+    /// The transactions that a new leader writes first.
     fn transactions(&mut self) -> Vec<Vec<NodeWrite>> {
         if format(&self.framework).unwrap() == 1 {
-            // A new leader deletes unfinished nodes first.
+            // A new leader first deletes the nodes that an interrupted conversion has left.
             self.shards.clear();
         }
         let mut state = self.read();
@@ -53,8 +53,8 @@ impl Tree {
         state.take_transactions()
     }
 
-    /// Lets a new leader take over and die after `stop` writes. Returns whether it had finished before that. A transaction with
-    /// the framework node counts as one write.
+    /// Lets a new leader take over and die after `stop` writes. Returns whether the new leader finished its writes before it
+    /// died. A transaction with the framework node counts as one write.
     fn take_over(&mut self, mut stop: usize) -> bool {
         for transaction in self.transactions() {
             let at_once = transaction.iter().any(|write| write.name == FRAMEWORK);
@@ -130,7 +130,7 @@ fn a_leader_that_stops_at_any_write_does_no_harm() {
             } else {
                 assert_eq!(tree.copy.as_ref(), Some(&before.framework));
             }
-            // Then a leader of format 1 changes the tree.
+            // After the interruption, a leader that still uses format 1 changes the tree.
             let mut changed = tree.clone();
             if format(&tree.framework).unwrap() == 1 {
                 changed.tasks.remove("miner-worker-13");
