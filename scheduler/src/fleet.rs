@@ -69,8 +69,6 @@ impl Fleet {
         Self { index: Index::new(constraints), ..Self::default() }
     }
 
-    // Tasks.
-
     /// The task with this id.
     pub fn get(&self, id: &str) -> Option<&Task> {
         self.tasks.get(self.tasks.key(id)?)
@@ -150,8 +148,8 @@ impl Fleet {
         self.tasks.get(*self.index.held_for.get(offer)?)
     }
 
-    /// The tasks that have ended, earliest first: if `settled`, those that can send no more updates; otherwise those that may
-    /// still send some.
+    /// Tasks that have ended, in the order in which they ended. If `settled` is true, these are the tasks that can send no more
+    /// updates, otherwise the tasks that may still send some.
     pub fn ended(&self, settled: bool) -> impl Iterator<Item = &Task> {
         let of_kind = self.index.ended.iter().filter(move |(is_settled, ..)| *is_settled == settled);
         of_kind.filter_map(|(.., key)| self.tasks.get(*key))
@@ -190,7 +188,7 @@ impl Fleet {
         self.launch_limit.as_ref().map(|limit| limit.room(self.count_unsent() as u64, now))
     }
 
-    /// The failure because of which agents are tried one at a time; `None` if they are not.
+    /// The failure because of which launches are tried on one agent at a time; `None` if there is no such failure.
     pub fn common_failure(&self) -> Option<&CommonFailure> {
         self.launch_limit.as_ref().filter(|limit| limit.is_cautious())?.failure.as_ref()
     }
@@ -207,8 +205,6 @@ impl Fleet {
             fetches: false,
         }
     }
-
-    // Counts.
 
     /// The number of tasks in each of Mesos' states.
     pub fn states(&self) -> &BTreeMap<TaskState, u64> {

@@ -153,8 +153,7 @@ impl Store {
 
     /// Creates the folder if it does not exist, and starts to write. The second call does nothing.
     ///
-    /// # Errors
-    /// As [`open`](Store::open).
+    /// # Errors Under the same conditions as [`open`](Store::open), or if the writing thread cannot be started.
     pub fn start(&mut self) -> Result<(), StoreError> {
         let (next, notify) = (Arc::clone(&self.next), Arc::clone(&self.notify));
         let folder = self.folder.path().to_owned();
@@ -163,7 +162,8 @@ impl Store {
                 notify(StoreEvent::Persisted(batch.into_iter().map(|(change_id, _)| change_id).collect()));
             }
             (FolderEvent::Written(batch), Some(next)) => {
-                // The receiver is dropped if the leadership is lost; then the next leader handles these changes.
+                // If the leadership is lost, the receiver is dropped. Dropping these changes does no harm, because none of them
+                // was acknowledged.
                 let _ = next.send(batch);
             }
             (FolderEvent::Info(text), _) => notify(StoreEvent::Info(text)),

@@ -37,7 +37,7 @@ pub(super) struct CallQueue {
     sender: JoinHandle<Result<(), CallError>>,
     events: mpsc::UnboundedReceiver<SenderEvent>,
     unanswered: Arc<Unanswered>,
-    /// Whether the queue contains a mark.
+    /// Whether `mark` was called and the resulting [`QueueEvent::Answered`] has not been reported yet.
     marked: bool,
 }
 
@@ -94,8 +94,8 @@ impl CallQueue {
         let _ = self.queue.send(Input::Call(call));
     }
 
-    /// Makes the queue report [`QueueEvent::Answered`] when all calls that were queued before `now` are answered. Does nothing while
-    /// an earlier mark has not been reported.
+    /// Makes the queue report [`QueueEvent::Answered`] when all calls that were queued before `now` are answered. Does nothing
+    /// while an earlier such report is outstanding.
     pub fn mark(&mut self, now: Instant) {
         if !std::mem::replace(&mut self.marked, true) {
             let _ = self.queue.send(Input::Mark(now));

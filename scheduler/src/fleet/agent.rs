@@ -43,8 +43,8 @@ pub struct Agent {
     pub pause: Option<Pause>,
     /// The planned maintenance of the machine, if any.
     pub window: Option<MaintenanceWindow>,
-    /// Whether the agent's offers are declined because its workers are being merged. The resources of the merged workers must
-    /// come in one offer.
+    /// Whether the agent's offers are declined because its workers are being merged. The resources of the merged workers must be
+    /// offered together.
     pub(super) held: bool,
     unused: Option<(Instant, UnusedAgent)>,
 }

@@ -251,7 +251,7 @@ impl Fleet {
         });
     }
 
-    /// Removes all tasks and servers, since the framework has ended. What is known about agents and the launch limit are kept.
+    /// Removes all tasks and servers, since the framework has ended. The launch limit and what is known about agents are kept.
     pub fn forget_tasks(&mut self) {
         let agents = std::mem::take(&mut self.agents);
         let index = self.index.empty();

@@ -15,7 +15,7 @@ pub enum Lifecycle {
     Cancelled {
         /// The ids of the offers that are still reserved for the task, neither accepted nor declined.
         offers: Vec<String>,
-        /// See [`PlannedLaunch::with`].
+        /// The ids of the other tasks of the same call, as in [`PlannedLaunch::with`].
         with: Option<Vec<String>>,
     },
     /// The task's launch was sent by this run of the scheduler or an earlier one. Mesos has sent no update of the task yet.

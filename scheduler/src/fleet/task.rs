@@ -18,7 +18,8 @@ pub const LIVE: Duration = Duration::from_secs(20);
 /// lost.
 pub const INTERVALS_WAITED: u32 = 3;
 
-/// KILL is repeated until the task has ended: the time between the first two KILLs, and the longest time between two.
+/// KILL is repeated until the task has ended. These are the time between the first two KILLs, and the longest time between two
+/// KILLs.
 const KILL_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 
 /// If a task has not ended after this many KILLs, the agent is asked to shut down the task's executor. Until then the task has
@@ -54,7 +55,7 @@ pub(super) struct Kill {
 }
 
 impl Kill {
-    /// The first KILL is due now.
+    /// No KILL was sent yet, and the first one is due now.
     pub fn new(now: Instant) -> Self {
         Self { sent: 0, again: now, pause: KILL_AGAIN.0 }
     }
@@ -97,14 +98,14 @@ pub struct Task {
     /// The intervals of the task's live messages and reports: those that its live messages state, or else those in its
     /// specification.
     pub intervals: Option<Intervals>,
-    /// Whether the task's live messages state its intervals. Only such a task can be sent new intervals.
+    /// Whether the task's live messages state its intervals. The scheduler can send new intervals only to such a task.
     pub tells_intervals: bool,
     /// Whether the task counts against limits and constraints, if it is a worker.
     pub slot: Slot,
     /// For a server that an earlier run of the scheduler launched: no workers are launched before this time, unless the server's
     /// first live message arrives earlier. Only live messages say how many workers the server admits.
     pub first_live_due: Option<Instant>,
-    /// The uuid of the task's update that is being persisted; otherwise `None`.
+    /// The uuid of the task's update that is being persisted, if there is one.
     pub pending_uuid: Option<Vec<u8>>,
     /// The last live message, and when it was received.
     pub live: Option<(Instant, Live)>,

@@ -11,7 +11,7 @@ use super::ledger::{Account, Entry, accounts};
 use super::task_record::{Assignment, TaskRecord};
 use crate::task_id::{TaskKind, task_number};
 
-/// A place where records are kept. For records that not every place keeps (single shares, messages for people), the methods do
+/// A backend that keeps records. The methods for records that not every backend keeps (single shares, messages for people) do
 /// nothing by default.
 pub trait Records {
     /// The error if records cannot be read or written.
@@ -66,12 +66,13 @@ pub trait Records {
     ) -> Result<(), Self::Error> {
         Ok(())
     }
-    /// Handles an update of a task that has retired. A place that keeps the rows of such tasks can set the task's [`new_state`]
-    /// and call [`record_accounts`]. In other places the task's accounts are part of a sum, in which they cannot be replaced.
+    /// Handles an update of a task that has retired. A backend that keeps the rows of retired tasks can set the task's
+    /// [`new_state`] and call [`record_accounts`]. In other backends, the task's accounts are part of a sum, in which they cannot
+    /// be replaced.
     fn late_update(&mut self, _status: &StatusRecord) -> Result<(), Self::Error> {
         Ok(())
     }
-    /// Limits the number of accounts that a server task leaves behind, in places that keep accounts forever.
+    /// Limits the number of accounts that a server task leaves behind, in backends that keep accounts for ever.
     fn aggregate_untracked_miners(&mut self, _server: &str) -> Result<(), Self::Error> {
         Ok(())
     }

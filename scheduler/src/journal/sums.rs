@@ -18,8 +18,8 @@ pub struct LedgerLine {
 
 impl LedgerLine {
     /// Blocks found. The pool's count is preferred: only the server knows whether the node accepted a block, and not every share
-    /// that meets the network's target becomes a block. The worker's own count is used if no server of ours reports, such as with
-    /// an external pool.
+    /// that meets the network's target becomes a block. The worker's own count is used if no server of ours reports on the
+    /// worker, for example if it mines at an external pool.
     pub fn blocks(&self) -> u64 {
         if self.pool == Totals::default() { self.worker.blocks } else { self.pool.blocks }
     }

@@ -310,7 +310,7 @@ fn a_folder_keeps_its_key() {
     };
     let first = key(folder.path());
     assert_eq!(key(folder.path()), first);
-    // This folder is created only when there is something to write.
+    // This folder does not exist before the store is started.
     let later = folder.path().join("later");
     let (mut store, recovered) = Store::open(&later, WEEK, |_| ()).unwrap();
     store.start().unwrap();

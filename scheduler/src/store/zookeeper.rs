@@ -3,7 +3,7 @@
 //! ```text
 //! PATH/election/…            one ephemeral node for each scheduler; the one with the lowest number leads
 //! PATH/framework             framework id, leader, and the sums of retired tasks
-//! PATH/shards/NN/…           one node for each task, see [`node`]
+//! PATH/shards/NN/…           one node for each task, see [`znode`]
 //! ```
 //!
 //! Every write is a transaction that also checks the leader's election node, in the session that owns that node. So a
@@ -44,7 +44,7 @@ pub enum SharedError {
     /// A request failed.
     #[error("cannot use {path} in ZooKeeper")]
     ZooKeeper {
-        /// The node.
+        /// The path of the schedulers' tree.
         path: String,
         /// The client's error.
         #[source]
@@ -59,7 +59,7 @@ pub enum SharedError {
          ledger is in the --state-dir of the last leader"
     )]
     NoLedger {
-        /// The node.
+        /// The servers and the path at which there is no ledger.
         path: String,
     },
     /// Another scheduler leads, or may lead.

@@ -6,10 +6,10 @@
 
 use std::time::{Duration, Instant};
 
-/// The shortest and the longest pause. When the master refuses calls, nothing is sent for a pause, which is
-/// twice as long each time until the master has accepted a full window of calls.
+/// The shortest and the longest pause. After a refusal, no call is sent during a pause. Each pause is twice as long as the
+/// previous one, until the master has accepted a full window of calls.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
-/// If the master has refused no call for this time, it is no longer overloaded, even if calls still wait to be sent.
+/// If the master has refused no call for this time, it counts as no longer overloaded, even if calls still wait to be sent.
 const CALM: Duration = Duration::from_secs(10);
 /// The minimum time between two messages that tell the user that the master is overloaded.
 const TELL_EVERY: Duration = Duration::from_secs(60);
@@ -104,7 +104,8 @@ impl CongestionWindow {
 
     /// Registers a refused call. Returns whether to tell the user that the master is overloaded.
     pub fn refused(&mut self, now: Instant) -> bool {
-        // The calls in flight with the first refused call are refused, too. Together they halve the window only once.
+        // The master usually also refuses the calls that were in flight together with the first refused one. All these refusals
+        // halve the window only once.
         if self.resume.is_none() {
             self.window = (self.window / 2).max(1);
             self.taken = 0;
@@ -184,7 +185,7 @@ mod tests {
         assert!(!window.taken(100, later), "others wait");
         assert!(window.taken(100, later + CALM), "it has refused none for some time");
         assert!(!window.taken(0, later + CALM));
-        // The next overload begins too soon after the last message.
+        // The next overload begins so soon after the last message that the user is not told.
         let again = later + CALM;
         assert!(!window.refused(again));
         window.room(0, window.resume().unwrap());

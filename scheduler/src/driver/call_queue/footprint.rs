@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::event::Call;
 
-/// Identifies something that calls affect, such as a task or an offer, by its hash. Calls with the same key are kept in order, so
-/// a hash collision only keeps unrelated calls in order unnecessarily.
+/// Identifies something that calls affect, such as a task or an offer, by its hash. [`Use`] determines which calls with the same
+/// key are kept in order, so a hash collision only makes unrelated calls wait for each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Key(u64);
 

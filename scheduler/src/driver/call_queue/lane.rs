@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::footprint::Use;
 
 /// A sequence of phases. Each phase is one call that uses the key exclusively, or any number of calls that share the key. Only
-/// the calls of the first phase may be sent.
+/// the calls of the first phase may be sent, except for [`Use::Before`] calls, which never wait.
 #[derive(Debug)]
 pub(super) struct Lane {
     first: Phase,

@@ -43,7 +43,7 @@ struct PendingCall<T> {
     /// The keys that the call uses, except those it uses as [`Use::After`], each with the call's position in the key's lane.
     keys: Vec<(Key, Position)>,
     /// The number of the call's keys, including those it uses as [`Use::After`], for which earlier calls must be answered first.
-    /// At 0 the call may be sent.
+    /// When this number is 0, the call may be sent.
     waits: usize,
     sent: bool,
 }
@@ -101,8 +101,8 @@ impl<T> CallOrder<T> {
         }
     }
 
-    /// If this call waits for calls of lower priority, raises their priority to its own. Calls that share a key are not raised:
-    /// only REVIVE, SUPPRESS and TEARDOWN wait for such calls, and none of the three is urgent.
+    /// If this call waits for calls of lower priority, raises their priority to its own. The priority of calls that share a key
+    /// is not raised: only REVIVE, SUPPRESS, TEARDOWN, RECONCILE and marks wait for such calls, and none of them is urgent.
     fn raise_earlier_calls(&mut self, index: usize) {
         let mut waiting = vec![index];
         while let Some(Some(call)) = waiting.pop().and_then(|index| self.calls.get(index)) {

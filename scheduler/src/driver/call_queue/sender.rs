@@ -37,7 +37,7 @@ pub(super) enum Input {
 #[derive(Clone, Debug)]
 enum Item {
     Call(EncodedCall),
-    /// An entry that is not sent. When all calls before it are answered, the sender reports that to the driver.
+    /// An entry that is not sent. When all calls before the mark are answered, the sender reports this to the driver.
     Mark(Instant),
 }
 
@@ -84,7 +84,7 @@ impl std::fmt::Display for MasterLoad {
 pub(super) struct Sender {
     framework: Option<FrameworkId>,
     order: CallOrder<Item>,
-    /// The number of marks in `order`. They are not calls, so they do not count as waiting calls.
+    /// The number of marks in `order`. Marks are not sent, so they do not count as waiting calls.
     marks: usize,
     window: CongestionWindow,
     pipeline: Pipeline,
@@ -121,13 +121,14 @@ impl Sender {
         let mut queued = Vec::new();
         let mut open = true;
         loop {
-            // New calls may be more important than those that wait.
+            // New calls are taken from the queue first, because they may have a higher priority than the waiting calls.
             for _ in 0..BATCH {
                 let Ok(input) = inputs.try_recv() else { break };
                 self.take(input);
             }
             if !inputs.is_empty() {
-                // Tens of thousands of calls may be queued together, and the driver shares this thread.
+                // Tens of thousands of calls may be queued together. The driver shares this thread, so it gets a turn after each
+                // batch.
                 tokio::task::yield_now().await;
             }
             self.send();

@@ -171,7 +171,7 @@ fn related_calls_keep_their_order_on_all_connections() {
     let cases = Cases { cases: 60, max_shrink_iters: 50, ..Cases::default() };
     let overtaken = std::cell::Cell::new(0);
     let run = TestRunner::new(cases).run(&(calls(), any::<u64>()), |(calls, seed)| {
-        // Refusals cause pauses, so only some cases have them.
+        // Refusals cause pauses, so the master refuses calls only in some test cases.
         let refused_percent = if seed.is_multiple_of(8) { 5 } else { 0 };
         let manner = Manner { delay_ms: 4, refused_percent, ..Manner::plain(seed) };
         let taken = runtime.block_on(async { Master::start(manner).await.take(&calls).await });

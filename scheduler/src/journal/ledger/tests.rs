@@ -48,7 +48,7 @@ fn a_worker_reports_about_itself_alone() {
 }
 
 proptest! {
-    /// Aggregation changes no sum, and keeps all accounts of interest.
+    /// Aggregation changes no sum, and keeps each account whose reporter or worker is still living.
     #[test]
     fn aggregating_keeps_the_sums(
         reports in prop::collection::vec((0..4usize, 0..4usize, 1..4u64, 0..50u64, 0..3u64), 0..30),

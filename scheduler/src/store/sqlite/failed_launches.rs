@@ -1,5 +1,5 @@
-//! Launches that failed before they mined anything. When they retire, their rows are replaced by runs of task numbers with
-//! state and reason, so that thousands of consecutive failures take one row.
+//! Launches that failed before they mined anything. When these tasks retire, a run of consecutive task numbers with the same
+//! state and reason replaces their rows, so that thousands of consecutive failures take one row.
 
 use database::integer;
 use mesos::v1::TaskState;
@@ -15,7 +15,8 @@ use crate::task_id::task_number;
 pub(super) fn replace_task(tables: &Tables<'_>, task: &TaskRecord) -> rusqlite::Result<bool> {
     let failed = [TaskState::TaskFailed, TaskState::TaskError, TaskState::TaskDropped];
     let Some(state) = task.state.filter(|state| failed.contains(state)) else { return Ok(false) };
-    // SQLite's integers are signed and would turn higher numbers into negative ones. A task with such a number keeps its row.
+    // SQLite's integers are signed 64-bit numbers, so a higher number would be stored as a negative one. A task with such a
+    // number keeps its row.
     let Some(number) = task_number(&task.id).filter(|number| i64::try_from(*number).is_ok()) else {
         return Ok(false);
     };

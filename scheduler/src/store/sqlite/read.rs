@@ -172,7 +172,7 @@ fn invalid(column: usize, what: &str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, what.into())
 }
 
-/// Adds the accounts of a framework.
+/// Adds the accounts of a framework to `ledger`, and the sum of the framework's accounts that are not in this folder.
 pub(in crate::store) fn ledger(
     connection: &Connection,
     framework: &str,
@@ -188,7 +188,7 @@ pub(in crate::store) fn ledger(
     Ok(())
 }
 
-/// The work of a framework under other leaders, of which this folder has no rows: a row of the table `earlier`.
+/// A row of the table `earlier`: the work of a framework under other leaders, for which this folder has no rows.
 pub(super) struct OtherLeaders {
     /// Since when this folder has all single shares, milliseconds since the Unix epoch.
     pub rows_since_ms: u64,
@@ -197,7 +197,7 @@ pub(super) struct OtherLeaders {
     pub sum: (LedgerLine, u64),
     /// The tasks that had already retired when this scheduler began to lead.
     pub retired: RetiredTasks,
-    /// When this scheduler began to lead: the lowest number that had not been used in a task id.
+    /// The lowest number that had not been used in a task id when this scheduler began to lead.
     pub next_number: u64,
 }
 
@@ -206,7 +206,7 @@ pub(super) fn other_leaders(
     connection: &Connection,
     framework: &str,
 ) -> rusqlite::Result<Option<OtherLeaders>> {
-    // A folder of an earlier version has no such table until its scheduler starts again.
+    // A folder that an earlier version wrote may have no table `earlier` until a scheduler of this version opens the folder.
     if !has_table(connection, "earlier")? {
         return Ok(None);
     }
@@ -248,7 +248,7 @@ impl FailedRun {
     }
 }
 
-/// The run in a row of [`FAILED_LAUNCHES`].
+/// Converts a row of the query [`FAILED_LAUNCHES`] to a run.
 pub(super) fn failed_run(row: &Row<'_>) -> rusqlite::Result<FailedRun> {
     Ok(FailedRun {
         first: unsigned(row.get(0)?),
@@ -259,7 +259,7 @@ pub(super) fn failed_run(row: &Row<'_>) -> rusqlite::Result<FailedRun> {
     })
 }
 
-/// All runs of a framework, in order.
+/// All runs of failed launches of a framework, in the order of their numbers.
 fn failed_runs(connection: &Connection, framework: &str) -> rusqlite::Result<Vec<FailedRun>> {
     connection
         .prepare(&format!("{FAILED_LAUNCHES} ORDER BY first"))?
@@ -272,7 +272,7 @@ pub(in crate::store) fn failed_launches(
     connection: &Connection,
     framework: &str,
 ) -> rusqlite::Result<Vec<FailedLaunches>> {
-    // `mesos-miner ledger` reads folders of earlier formats without converting them. They do not have the table.
+    // Folders of earlier formats do not have this table, and `mesos-miner ledger` reads such folders without converting them.
     if !has_table(connection, "failed_launches")? {
         return Ok(Vec::new());
     }
@@ -351,7 +351,7 @@ pub(super) fn account(
     Ok(found.first().map(|row| row.entry))
 }
 
-/// The account in a row of [`accounts`].
+/// Converts a row of the query in [`accounts`] to an entry of the ledger.
 fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     let count = |column| row.get(column).map(unsigned);
     Ok(Entry {

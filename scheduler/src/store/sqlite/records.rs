@@ -88,7 +88,7 @@ impl Records for Tables<'_> {
         self.set_account(account)
     }
 
-    /// Nothing to do, because the tables keep all accounts.
+    /// Does nothing, because the tables keep all accounts.
     fn aggregate_accounts(&mut self, _retired: &[String]) -> rusqlite::Result<()> {
         Ok(())
     }
@@ -161,8 +161,8 @@ impl Records for Tables<'_> {
 
     fn late_update(&mut self, status: &StatusRecord) -> rusqlite::Result<()> {
         let Some(row) = read::retired_task(self.transaction, &status.task)? else {
-            // A task without a row may be a failed launch. Such a task had no account, so no sum contains one, and a late report
-            // can be recorded.
+            // A task without a row may be a failed launch. Such a task had no account when it retired, so recording its late
+            // report counts nothing twice.
             let failed = failed_launches::contain(self, &status.task)?;
             return if failed { journal::record_accounts(self, status) } else { Ok(()) };
         };
@@ -170,12 +170,12 @@ impl Records for Tables<'_> {
             self.run("UPDATE task SET state = ?2 WHERE id = ?1", params![status.task, state.as_str_name()])?;
             self.explain(status)?;
         }
-        // If a sum already contains the task's accounts, rows of these accounts would be counted in addition.
+        // If a sum already contains the task's accounts, rows of these accounts would count the same work twice.
         if row.in_sum { Ok(()) } else { journal::record_accounts(self, status) }
     }
 
-    /// Replaces all accounts except the largest by their sum. Repeating this changes nothing, because only the largest accounts
-    /// are left.
+    /// Replaces the accounts of untracked miners, except the largest, by their sum. Repeating this changes nothing, because only
+    /// the largest accounts are left.
     fn aggregate_untracked_miners(&mut self, server: &str) -> rusqlite::Result<()> {
         let excess = read::accounts(
             self.transaction,

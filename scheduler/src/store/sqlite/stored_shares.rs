@@ -1,7 +1,7 @@
 //! Rows → single shares, read while a scheduler may be adding and removing shares.
 //!
-//! Each portion is read in a separate transaction, because one long transaction would keep SQLite from writing its log back, so
-//! that the log would grow.
+//! Each portion is read in a separate transaction, because one long transaction would keep SQLite from writing its log back to
+//! the database, so that the log would grow.
 
 use std::ops::ControlFlow;
 use std::time::Duration;

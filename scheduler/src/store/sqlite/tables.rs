@@ -55,7 +55,7 @@ impl Tables<'_> {
         )
     }
 
-    /// Inserts or replaces a task. An existing task keeps its attributes, and the mark that it is closed if it has one.
+    /// Inserts or replaces a task. An existing task keeps its attributes if `task` has none, and stays closed if it was closed.
     pub fn set_task(&self, task: &TaskRecord) -> rusqlite::Result<()> {
         let address = task.address.as_ref();
         let pool = match &task.assignment {

@@ -1,4 +1,4 @@
-//! Processes that are killed while they write, and while single shares are removed.
+//! Kills processes while they write reports and remove single shares, and then checks the records.
 
 use std::process::{Child, Command};
 use std::thread;
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::*;
 
-/// The environment variable that contains the folder to which a process of this test writes.
+/// The environment variable that contains the folder to which a child process of this test writes.
 const FOLDER: &str = "MINER_TEST_WRITE_TO";
 const NAME: &str =
     "store::tests::kill::after_a_kill_no_share_is_stored_twice_and_none_of_the_newest_is_missing";
@@ -27,7 +27,8 @@ fn write_until_killed(folder: &Path) {
         let mut report = report(sequence, u128::from(sequence));
         let share = report.accounts[0].rows[0].clone();
         report.accounts[0].rows.resize(60, share);
-        // Mesos repeats an update until it is acknowledged, and only then sends the next one.
+        // Each report is written twice, because Mesos repeats an update until it is acknowledged. Mesos sends the next update
+        // only after that.
         for _ in 0..2 {
             store.persist(sequence, status(&worker(2), TaskState::TaskRunning, Some(report.clone())));
         }
@@ -37,7 +38,7 @@ fn write_until_killed(folder: &Path) {
     }
 }
 
-/// The last report that was written.
+/// The sequence number of the last report in the folder.
 fn last_report(folder: &Path) -> Option<u64> {
     let snapshot = ledger_snapshot(folder, false).ok()?;
     Some(snapshot.ledger.entry("miner-worker-2", "miner-worker-2")?.sequence)

@@ -46,7 +46,7 @@ impl<T: Tree> Writer<T> {
         true
     }
 
-    /// Deletes the nodes of a conversion from format 1 that a leader did not complete, then writes the changed ones. Returns
+    /// Deletes the nodes of a conversion from format 1 that a leader did not complete, and then writes the changed nodes. Returns
     /// `false` if another scheduler leads.
     pub async fn begin(&mut self, unfinished: Vec<String>) -> bool {
         for names in unfinished.chunks(DELETIONS) {

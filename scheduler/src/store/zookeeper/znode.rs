@@ -25,12 +25,12 @@ pub(super) const FRAMEWORK: &str = "framework";
 pub(super) const SHARDS: &str = "shards";
 /// The number of shards over which nodes are distributed.
 pub(super) const SHARD_COUNT: u32 = 100;
-/// The node whose children were all tasks in format 1. They stay there as a backup.
+/// In format 1, all tasks were children of this node. They stay there as a backup.
 pub(super) const TASKS_1: &str = "tasks";
 /// The name of the node that keeps a copy of format 1's framework node as a backup.
 pub(super) const FRAMEWORK_1: &str = "framework-format-1";
 
-/// A node's path below PATH.
+/// A node's path, relative to the schedulers' common path.
 pub(super) fn node_path(name: &str) -> String {
     match name {
         FRAMEWORK | FRAMEWORK_1 => name.to_owned(),
@@ -38,7 +38,7 @@ pub(super) fn node_path(name: &str) -> String {
     }
 }
 
-/// A shard's path below PATH.
+/// A shard's path, relative to the schedulers' common path.
 pub(super) fn shard_path(shard: u32) -> String {
     format!("{SHARDS}/{shard:02}")
 }
@@ -63,8 +63,8 @@ pub(super) struct FormatNode {
     pub format: u32,
 }
 
-/// The node `framework`: all state except tasks, accounts and avoided agents. Two of the fields have other names in format 1, and
-/// its first versions do not have these two.
+/// The node `framework`: all state except tasks, accounts and avoided agents. In format 1, the fields `retired` and `sum` have
+/// other names, and the first versions with format 1 do not write them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct FrameworkNode {
     pub format: u32,

@@ -37,7 +37,7 @@ fn reconcile(tasks: &[&str]) -> Call {
     Call::Reconcile(tasks.iter().map(|&task| (task.to_owned(), "a".to_owned())).collect())
 }
 
-/// Adds calls and sends all that may be sent. Returns their positions and their numbers.
+/// Adds calls and sends all that may be sent. Returns the index in `calls` and the number of each call that was sent.
 fn sent(order: &mut CallOrder<usize>, calls: &[Call]) -> Vec<(usize, u64)> {
     for (index, call) in calls.iter().enumerate() {
         let footprint = order.footprint(call);
@@ -211,8 +211,8 @@ fn memory_is_freed_when_all_calls_are_answered() {
     assert!(order.calls.capacity() <= KEPT_CAPACITY && order.lanes.capacity() <= KEPT_CAPACITY);
 }
 
-/// Whether the first of two calls must arrive first. It applies the rules to the calls themselves, as a check on the
-/// footprints' keys.
+/// Whether `first` must arrive before `second`. This function looks only at the calls themselves, so it checks the keys of their
+/// footprints.
 pub fn must_keep_order(first: &Call, second: &Call) -> bool {
     let tasks = |call: &Call| match call {
         Call::Accept { tasks, .. } => tasks.iter().map(|task| task.task_id.value.clone()).collect(),
@@ -236,14 +236,15 @@ pub fn must_keep_order(first: &Call, second: &Call) -> bool {
     };
     let same_task = tasks(first).iter().any(|task| tasks(second).contains(task));
     let same_offer = offers(first).iter().any(|offer| offers(second).contains(offer));
-    // The rest of an offer's resources may be offered again, so a launch need not wait for REVIVE.
+    // A launch need not wait for an earlier REVIVE: a REVIVE that arrives later only makes Mesos offer the rest of the resources
+    // again.
     let may_overtake = lifts(first) && matches!(second, Call::Accept { .. });
     let barrier = filters(first) && filters(second) && (lifts(first) || lifts(second)) && !may_overtake;
     let end = *first == Call::Teardown || *second == Call::Teardown;
     same_task || same_offer || barrier || end || asked(second)
 }
 
-/// Calls about few tasks and offers, so that many are related.
+/// Random calls about few tasks and offers, so that many of the calls are related.
 pub fn calls() -> impl Strategy<Value = Vec<Call>> {
     let refuse = prop_oneof![Just(Duration::ZERO), Just(SOME)];
     let call = (0u8..13, 0u8..6, 0u8..6, refuse).prop_map(|(kind, task, offer, refuse)| {
@@ -267,7 +268,7 @@ pub fn calls() -> impl Strategy<Value = Vec<Call>> {
 }
 
 proptest! {
-    /// The property holds for any order of answers and refusals.
+    /// The calls are answered or refused in a random order.
     #[test]
     fn no_two_calls_that_must_keep_their_order_are_on_the_way_at_once(
         calls in calls(),

@@ -163,7 +163,7 @@ fn a_late_report_of_a_task_that_is_in_the_sum_of_others_is_not_counted_again() {
     let state = "SELECT state FROM task WHERE id = 'miner-worker-4'";
     let state: Option<String> = connection.query_row(state, [], |row| row.get(0)).unwrap();
     assert_eq!(state.as_deref(), Some("TASK_RUNNING"));
-    // All accounts of a task that retired under this leader are in the folder.
+    // All accounts of a task that retired under this leader are in the folder, so the task's late report is counted.
     write(&mut connection, status(&worker(5, None), TaskState::TaskRunning, 9, 7));
     assert_eq!(accepted(&connection), before - 3 + 7);
     sync_folder(&mut connection, &handover).unwrap();
@@ -196,7 +196,7 @@ fn shares_of_a_report_that_zookeeper_never_got_are_not_stored_twice() {
     };
     let mut framework = Some("f".to_owned());
     records::write(&mut connection, &mut framework, &report(10)).unwrap();
-    // The report was the first one of this task.
+    // ZooKeeper has no account of this task, because this report was the task's first one.
     handover.recovered.ledger = Ledger::default();
     sync_folder(&mut connection, &handover).unwrap();
     let accepted = |connection: &Connection| {

@@ -62,8 +62,9 @@ impl TreeState {
         transactions
     }
 
-    /// The framework node comes last, with the whole sum: its format number decides whether the nodes of format 1 or those in the
-    /// shards are valid. If the leader stops before that, the next leader converts the tree again.
+    /// The transactions that convert a tree of format 1. The framework node comes last, with the whole sum: its format number
+    /// decides whether the nodes of format 1 or those in the shards are valid. If the leader stops before it has written the
+    /// framework node, the next leader converts the tree again.
     fn take_conversion(&mut self) -> Vec<Vec<NodeWrite>> {
         let mut names = mem::take(&mut self.changed);
         names.extend(mem::take(&mut self.moved).into_keys());
@@ -109,7 +110,7 @@ impl TreeState {
         transactions
     }
 
-    /// The transaction's writes, and the framework node.
+    /// The transaction's writes, followed by the write of the framework node.
     fn with_framework_node(&mut self, mut transaction: Transaction) -> Vec<NodeWrite> {
         let copy = self.format_1_backup.take();
         transaction
