@@ -9,7 +9,7 @@ use crate::template::Template;
 
 /// The longest script of a coinbase's input in bytes (consensus).
 const MAX_SCRIPT_SIZE: usize = 100;
-/// Maximum number of bytes that a one-byte opcode pushes.
+/// Maximum number of data bytes of a push whose opcode is a single byte that also gives the length.
 const MAX_SHORT_PUSH: usize = 75;
 
 /// The content of a coinbase that the template does not determine.
@@ -114,7 +114,7 @@ pub(crate) fn height_script(height: u32) -> ScriptBuf {
     Builder::new().push_int(height.into()).into_script()
 }
 
-/// Maximum number of bytes that one more push may have.
+/// Maximum number of data bytes of one more push, so that the coinbase's input script stays valid.
 fn room(script: &Builder) -> usize {
     MAX_SCRIPT_SIZE.saturating_sub(script.as_bytes().len() + 1).min(MAX_SHORT_PUSH)
 }

@@ -62,7 +62,7 @@ mod tests {
 
     use super::*;
 
-    /// Converts a hash as block explorers show it to internal byte order.
+    /// Converts a hash from the byte order that block explorers show to the internal one.
     fn internal(shown: &str) -> [u8; 32] {
         let mut bytes: [u8; 32] = hex::decode(shown).unwrap().try_into().unwrap();
         bytes.reverse();

@@ -15,7 +15,8 @@ const LOWEST: u32 = 0x1d00_ffff;
 const DELAY: u32 = 20 * 60;
 /// How far ahead of its clock a node accepts a block's time, in seconds (consensus).
 const MAX_AHEAD: u32 = 2 * 60 * 60;
-/// Where we choose header times ahead of our clock, they stay this many seconds below [`MAX_AHEAD`], because clocks differ.
+/// The header times that we choose ahead of our clock stay this many seconds below [`MAX_AHEAD`], because a node's clock may
+/// be behind ours.
 const MARGIN: u32 = 60;
 /// Number of blocks between two adjustments of the difficulty (consensus).
 const PERIOD: u32 = 2016;
@@ -82,7 +83,7 @@ impl HeaderTimes {
             return HeaderTimes { bits: lowest, start: now.max(first), first, last: u32::MAX, until: None };
         }
         if template.bits == lowest {
-            // The chain already has the lowest difficulty, so the boundary changes nothing.
+            // The chain's own difficulty is the lowest, so the bits are the same before and after the 20 minutes.
             return plain;
         }
         HeaderTimes { last: boundary, until: Some(lowest_from), ..plain }
@@ -119,7 +120,7 @@ mod tests {
         assert_eq!((bits(&times), times.start, times.first), (REAL, PARENT + 10, PARENT - 3000));
         assert_eq!((times.last, times.until), (PARENT + 1200, Some(PARENT + 1201)));
         assert_eq!(bits(&at(PARENT + 1200, Honest)), REAL);
-        // The rule also applies if only the node's clock has passed the limit.
+        // The rule also applies if 20 minutes have passed only on the node's clock, not on ours.
         for (time, expected) in [(PARENT + 1200, REAL), (PARENT + 1201, LOWEST)] {
             let template = template(time, REAL);
             let times = HeaderTimes::of(&template, Network::Testnet4, Some(PARENT), PARENT + 10, Honest);
@@ -167,7 +168,7 @@ mod tests {
         // The first block of a period never has the lowest difficulty by the rule.
         let first = Template { height: 2016 * 3, ..template.clone() };
         assert_eq!(bits(&of(&first, Network::Testnet4)), REAL);
-        // If the chain's own difficulty is the lowest, the boundary has no effect.
+        // If the chain's own difficulty is the lowest, the bits are the same before and after the 20 minutes.
         let lowest = Template { bits: CompactTarget::from_consensus(LOWEST), ..template.clone() };
         let times = HeaderTimes::of(&lowest, Network::Testnet4, Some(PARENT), PARENT + 20, Honest);
         assert_eq!((bits(&times), times.last, times.until), (LOWEST, u32::MAX, None));

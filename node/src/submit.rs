@@ -16,7 +16,7 @@ use net::Backoff;
 /// The first and the longest pause before a block is submitted again to a node that has not given a verdict.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
 
-/// Codes of errors in the block itself, of Bitcoin Core and bcoin: it cannot be decoded, has no coinbase
+/// Error codes of Bitcoin Core and bcoin that blame the block, not the node: the block cannot be decoded, has no coinbase
 /// (`RPC_INVALID_PARAMETER`), or breaks a rule (`RPC_VERIFY_ERROR`, `RPC_VERIFY_REJECTED`).
 const BLOCK_ERRORS: [i64; 4] = [RpcError::DESERIALIZATION, -8, -25, -26];
 
@@ -84,7 +84,7 @@ pub async fn submit(clients: &[Arc<RpcClient>], block: &Block) -> BlockVerdict {
             return verdict;
         }
     }
-    // The list of nodes is empty.
+    // All senders are dropped without a verdict only if the list of nodes is empty.
     BlockVerdict::Rejected("there is no node to submit it to".to_owned())
 }
 
@@ -120,8 +120,8 @@ async fn submit_to(
     }
 }
 
-/// The meaning of one try's result. An error in the block is the node's verdict; an error of the node, such as a full disk,
-/// is a failed try.
+/// The progress after one try to submit the block. An error in the block is the node's verdict; an error of the node, such
+/// as a full disk, makes the try fail.
 fn judge(result: &Result<Option<String>, RpcError>) -> SubmitProgress {
     match result {
         Ok(answer) => SubmitProgress::Answered(BlockVerdict::parse(answer.as_deref())),
@@ -132,7 +132,8 @@ fn judge(result: &Result<Option<String>, RpcError>) -> SubmitProgress {
     }
 }
 
-/// The verdict of all nodes, once no node can give a better one soon.
+/// The verdict of a node that has accepted the block or, after the first try with every node, the best other verdict. `None`
+/// if there is no such verdict yet.
 fn settled(nodes: &[SubmitProgress]) -> Option<BlockVerdict> {
     let verdicts = || {
         nodes.iter().filter_map(|node| match node {

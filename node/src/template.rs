@@ -162,7 +162,7 @@ impl Template {
         }
     }
 
-    /// Whether a rule is in force, with or without `!`.
+    /// Whether a rule is in force, whether or not the node marks it as mandatory with `!`.
     pub fn has_rule(&self, name: &str) -> bool {
         has_rule(&self.rules, name)
     }

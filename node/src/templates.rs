@@ -1,8 +1,8 @@
 //! The stream of new templates from the best of several nodes.
 //!
-//! The best node is the first one in the operator's order that works and is not behind another one: a node that has lost
-//! its peers is as useless as one that is down. A separate task watches each node all the time, so that every node's newest
-//! template is available when the best node changes.
+//! The best node is the first one in the operator's order that works and is not behind another node. A node that has lost
+//! its peers falls behind, and is then as useless as a node that is down. A separate task watches each node all the time, so
+//! that every node's newest template is available when the best node changes.
 
 #[cfg(test)]
 mod tests;
@@ -212,14 +212,15 @@ impl TemplateStream {
                 return event;
             }
             if self.states.changed().await.is_err() {
-                // The watching tasks end before the stream only when the runtime shuts down.
+                // The tasks that watch the nodes end before the stream only when the runtime shuts down, so no event will
+                // follow.
                 std::future::pending::<()>().await;
             }
         }
     }
 }
 
-/// The last event.
+/// The last event of a stream. The nodes' states are compared to it to find the next event.
 #[derive(Debug, Default)]
 struct LastEvent {
     template: Option<Arc<FetchedTemplate>>,
@@ -227,7 +228,7 @@ struct LastEvent {
 }
 
 impl LastEvent {
-    /// The next event, if these states give one.
+    /// The event to which these states lead; `None` if they change nothing for the stream's owner.
     fn decide(&mut self, states: &[NodeState]) -> Option<TemplateEvent> {
         let up = states.iter().enumerate().filter_map(|(node, state)| match state {
             NodeState::Up(fetched) => Some((node, fetched)),

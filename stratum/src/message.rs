@@ -164,7 +164,7 @@ impl Message {
     pub fn from_line(line: &str) -> Result<Self, MessageError> {
         let envelope: Envelope<'_> = serde_json::from_str(line)
             .map_err(|source| MessageError::Json { line: printable(line), source })?;
-        // Refuses arrays, because serde also accepts an array of the members in order.
+        // An array is no message, but serde would also read the envelope from an array of its members' values.
         if !line.trim_start().starts_with('{') {
             return Err(MessageError::Shapeless { line: printable(line) });
         }
@@ -200,7 +200,7 @@ impl Message {
                 (&answer.id, json!({"result": answer.result, "error": error}))
             }
         };
-        // The id is written as it was read: serde_json cannot represent every number.
+        // The id is inserted as the text that was read, because serde_json cannot represent every number.
         let members = value.to_string();
         format!("{{\"id\":{id},{}", members.strip_prefix('{').unwrap_or(&members))
     }
@@ -231,7 +231,7 @@ impl Response {
         }
     }
 
-    /// The pool's reason if it refused the request. For requests that succeed with any result except `false`.
+    /// The pool's reason if it refused the request. Only for requests that succeed with any result except `false`.
     pub fn refusal(&self) -> Option<Reason> {
         let refused = || (self.result == false).then(|| Reason::new(Reason::OTHER, ""));
         self.error.clone().or_else(refused)

@@ -188,7 +188,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// The maximum number of requests that the pool has not answered. Beyond it, the oldest requests are forgotten.
+    /// The maximum number of unanswered requests that are remembered. Beyond this number, the oldest requests are forgotten.
     const MAX_PENDING: usize = 10_000;
 
     /// Creates a session. [`Session::start`] begins the handshake.
@@ -272,7 +272,8 @@ impl Session {
                 vec![Event::Difficulty(difficulty)]
             }
             Notification::SetExtranonce { extranonce1, extranonce2_len } => {
-                // Later shares use this extranonce1, so a resumed session must have it, too.
+                // Shares of later jobs contain this extranonce1. So a later connection has resumed this session only if it
+                // gets the same extranonce1.
                 if let Some(resume) = &mut self.resume {
                     resume.extranonce1.clone_from(&extranonce1);
                 }

@@ -29,7 +29,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// All spellings in use.
+    /// All spellings of the schemes in pool addresses.
     const SPELLINGS: [(&str, Scheme); 4] = [
         ("stratum+tcp", Scheme::Tcp),
         ("stratum+ssl", Scheme::Ssl),

@@ -19,7 +19,7 @@ async fn read_all(bytes: &[u8], at_once: usize) -> Vec<Result<Message, String>> 
     let (near, mut far) = duplex(at_once);
     let mut reader = Reader::new(near, LIMIT);
     let write = async move {
-        // The reader may have stopped at an error.
+        // Writing fails if the reader has stopped at an error.
         let _ = far.write_all(bytes).await;
     };
     let read = async move {

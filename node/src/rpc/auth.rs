@@ -54,8 +54,8 @@ impl Authorization {
         Ok(header.clone())
     }
 
-    /// Makes a new header after a refusal, and returns whether it differs from `used`, in which case another try makes
-    /// sense. Only a cookie changes: the node writes a new one at each start.
+    /// Reads the cookie file again after the node has refused the header `used`. Returns whether the header has changed,
+    /// because only then can another try succeed. A password never changes, but the node writes a new cookie at each start.
     pub(super) fn renew(&self, used: Option<&HeaderValue>) -> io::Result<bool> {
         if !matches!(self.credentials, Credentials::CookieFile(_)) {
             return Ok(false);

@@ -10,7 +10,7 @@ use super::{RULES, TemplateError, TemplateTransaction, branch, has_rule};
 use crate::merkle;
 use crate::text::one_line;
 
-/// BIP-0009: the three top bits announce that the others are version bits.
+/// The three top bits of a version. They announce that the other bits are version bits (BIP-0009).
 const TOP_BITS: u32 = 0xe000_0000;
 
 /// The members of a template that are used. The types of numbers are wide enough for invalid values, so that an error can
@@ -66,7 +66,7 @@ impl Template {
         }
         let required = version_bits("vbrequired", self.vbrequired.unwrap_or(0))?;
         let known = self.vbavailable.unwrap_or_default().into_values().fold(0, |all, bit| {
-            // A number beyond 31 names no bit.
+            // The version has 32 bits, so a bit number above 31 is ignored.
             all | 1u32.checked_shl(bit).unwrap_or(0)
         });
         Ok(super::Template {
@@ -95,7 +95,8 @@ impl Template {
 const HASH: &str = "it should be 64 hexadecimal digits";
 const HEX: &str = "it should be hexadecimal digits";
 
-/// Refuses a template with an unknown rule that begins with `!`: a miner must understand it (BIP-0009).
+/// Refuses a template with a rule that begins with `!` and is not in [`RULES`]: a miner must understand such a rule
+/// (BIP-0009).
 fn check_rules(rules: &[String]) -> Result<(), TemplateError> {
     let unknown = rules.iter().filter_map(|rule| rule.strip_prefix('!')).find(|rule| !RULES.contains(rule));
     match unknown {

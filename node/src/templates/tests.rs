@@ -88,7 +88,7 @@ struct Chain {
     longpoll: bool,
     up: bool,
     challenge: Option<&'static str>,
-    /// Whether `getblockchaininfo` has the challenge, too.
+    /// Whether the answer to `getblockchaininfo` contains the signet challenge, as that to `getblocktemplate` does.
     has_challenge_in_info: bool,
 }
 

@@ -19,7 +19,8 @@ use logging::error_chain;
 use net::Backoff;
 
 /// Time limit of a long poll. With a shorter limit, abandoned polls would block threads of Bitcoin Core, which has few
-/// threads and notices that a client is gone only when it answers. The next refresh detects a node that is gone.
+/// threads and notices that a client is gone only when it answers. The limit need not detect a node that is gone, because
+/// the next refresh does.
 const LONG_POLL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Time between two requests for the tip of a node without long polls.
 const POLL: Duration = Duration::from_secs(1);

@@ -47,8 +47,8 @@ async fn height(client: &RpcClient) -> u32 {
     soon(client.call("getblockcount", json!([]))).await.unwrap()
 }
 
-/// Tries nonces until the hash meets the target; on regtest, every second hash does. Blocks of the same template differ by
-/// `extra`.
+/// Tries nonces until the hash meets the target; on regtest, every second hash does. Different values of `extra` give
+/// different blocks of one template.
 fn mine(template: &Arc<Template>, extra: u8) -> Block {
     let draft = BlockDraft::new(template.clone(), &plan()).unwrap();
     let target = Target::from_compact(template.bits);
@@ -102,8 +102,8 @@ fn spend(previous: &Transaction) -> Transaction {
     }
 }
 
-/// Mines from the first block, whose height is an opcode, past the activation of segwit to a block whose transactions have
-/// witnesses.
+/// Mines from block 1, whose coinbase pushes the height with a single opcode, past the activation of segwit, to a block
+/// whose transactions have witnesses.
 #[tokio::test]
 async fn the_chain_grows_by_our_blocks() {
     let Some(bcoin) = Bcoin::start().await else { return };

@@ -93,7 +93,7 @@ fn spawn(program: &Path, port: u16, folder: &Path) -> Child {
         ])
         .args(["--api-key", Bcoin::PASSWORD, "--http-port", &port.to_string(), "--prefix"])
         .arg(folder)
-        // bcoin's native parts are not compiled.
+        // bcoin is installed without its native parts, so it must use its JavaScript ones.
         .env("NODE_BACKEND", "js")
         .stdin(Stdio::null())
         .stdout(Stdio::null())

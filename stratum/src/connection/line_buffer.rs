@@ -14,9 +14,9 @@ const MAX_IDLE_CAPACITY: usize = 4 << 10;
 #[derive(Debug)]
 pub(super) struct LineBuffer {
     buffer: Vec<u8>,
-    /// The index in `buffer` at which the first line starts that has not been returned yet.
+    /// The index in `buffer` of the first line that has not been returned yet.
     start: usize,
-    /// The index in `buffer` from which to search for the end of that line: the bytes before the index were already searched.
+    /// The index in `buffer` from which to search for the next line end: the bytes before this index were already searched.
     scanned: usize,
     limit: usize,
 }

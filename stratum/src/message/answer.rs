@@ -9,7 +9,7 @@ use super::{MessageError, Response};
 /// The answer to `mining.subscribe`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscribeAnswer {
-    /// The id of the session, with which a later connection can resume it.
+    /// The id by which a later connection can resume the session.
     pub session: Option<String>,
     /// The bytes of the coinbase that the pool assigns to the connection; empty for p2pool.
     pub extranonce1: Vec<u8>,
@@ -61,7 +61,7 @@ fn session(subscriptions: &Value) -> Option<String> {
         },
         _ => return None,
     };
-    // The next connection sends the id back, so an id that is too long is dropped.
+    // The next connection sends this id to the pool, so an id that is too long is dropped.
     (!id.is_empty() && id.len() <= 256).then(|| id.clone())
 }
 
@@ -104,7 +104,8 @@ impl ConfigureAnswer {
         })
     }
 
-    /// Writes the result. `asked` lists the extensions that the miner asked for. Extensions without a value here are declined.
+    /// Writes the result. `asked` lists the extensions that the miner asked for. Extensions that `self` does not grant are
+    /// declined.
     pub fn to_result(&self, asked: &[String]) -> Value {
         let mut results = Map::new();
         for extension in asked {

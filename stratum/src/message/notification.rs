@@ -80,7 +80,7 @@ impl Notification {
         })
     }
 
-    /// Writes the call, with a null id. If a call expects an answer, the pool must replace this id. Returns `None` for
+    /// Writes the call, with a null id. If the call expects an answer, the caller must replace this id. Returns `None` for
     /// [`Notification::Unknown`].
     pub fn to_call(&self) -> Option<Call> {
         let (method, params) = match self {

@@ -88,8 +88,8 @@ impl Session {
             None => {
                 let mut events = vec![Event::Authorized];
                 if self.options.configure && !self.extranonce_subscribed {
-                    // This older request also announces support for `mining.set_extranonce`. A pool that does not know this
-                    // request refuses it, and we ignore the refusal.
+                    // `mining.extranonce.subscribe` is the older way to announce support for `mining.set_extranonce`. A pool
+                    // that does not know this request refuses it, and we ignore the refusal.
                     let request = self.request(Pending::AnswerIgnored, Request::SubscribeExtranonce).1;
                     events.push(Event::Send(request));
                 }
