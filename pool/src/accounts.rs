@@ -25,7 +25,7 @@ const MAX_WORKERS: usize = 65_536;
 /// The account that all workers beyond [`MAX_WORKERS`] have in common. Miners choose the names, so the number of accounts must be
 /// limited.
 const OVERFLOW: &str = "(others)";
-/// In the estimate of a worker's hashrate, a share counts 1/e as much after this many seconds.
+/// In the estimate of a worker's hashrate, the weight of a share falls to 1/e within this many seconds.
 const METER_MEMORY: f64 = 120.0;
 
 #[derive(Debug)]
@@ -129,7 +129,7 @@ impl Accounts {
     /// Counts a block that the chain has accepted or refused.
     pub fn count_block(&mut self, record: BlockRecord, now: Instant) {
         if record.refused.is_none() {
-            // There is no account yet if the block was found in an earlier run of the pool.
+            // If an earlier run of the pool found the block, its worker may have no account in this run yet.
             let worker = self.account_of(record.worker.clone());
             let entry = self.entries.entry(worker.clone()).or_insert_with(|| Entry::new(now));
             entry.changed = true;

@@ -38,7 +38,7 @@ const HASHRATE_CHANGE: f64 = 0.1;
 #[derive(Debug)]
 pub struct Session {
     config: Config,
-    /// The network of the addresses in the workers' names, if blocks pay to such addresses.
+    /// The network of the addresses in worker names, if each block pays the address of its finder; otherwise `None`.
     pays_users: Option<Network>,
     /// The part of the session that a later connection can resume.
     state: SessionState,
@@ -91,7 +91,8 @@ impl Session {
         Some(self.deadline)
     }
 
-    /// Handles an event. The effects must be carried out in order: a share is counted before its miner is answered.
+    /// Handles an event and returns its effects. They must be carried out in this order, so that a share is counted before
+    /// its miner gets the answer.
     pub fn on_event(&mut self, event: Event, now: Now) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
@@ -147,7 +148,8 @@ impl Session {
         self.subscribed && !self.workers.is_empty()
     }
 
-    /// Sends the first job if the miner has just become ready for it; otherwise follows the miner's hashrate.
+    /// Sends the first job if the miner has just become ready for it; otherwise adapts the difficulty to the miner's
+    /// hashrate.
     fn begin_or_follow(&mut self, was_ready: bool, now: Now, effects: &mut Vec<Effect>) {
         if was_ready || !self.is_ready() {
             return self.follow_hashrate(now, effects);
@@ -158,7 +160,7 @@ impl Session {
         self.issue(true, effects);
     }
 
-    /// Reports a new hashrate to the pool and sends a new difficulty to the miner.
+    /// Reports the miner's hashrate to the pool if it has changed, and sends the miner a new difficulty if one is due.
     fn follow_hashrate(&mut self, now: Now, effects: &mut Vec<Effect>) {
         if self.is_ready() {
             self.report_hashrate(now, effects);
@@ -178,7 +180,7 @@ impl Session {
         }
     }
 
-    /// Sends the difficulty for the next job if it has changed, and returns whether it has.
+    /// Sends the difficulty for the next job if the difficulty has changed. Returns whether it has changed.
     fn retarget(&mut self, now: Now, effects: &mut Vec<Effect>) -> bool {
         let highest = self.state.job.as_ref().map_or(f64::INFINITY, |job| job.difficulty);
         let difficulty = self.state.vardiff.retarget(highest, now.at);

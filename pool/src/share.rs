@@ -23,7 +23,7 @@ pub use self::upstream::{
     ForwardRequest, UpstreamShare, UpstreamShareCounts, UpstreamSummary, answer_to_miner,
 };
 
-/// Maximum length of the job id in a share's row, in characters; a miner may send any text.
+/// Maximum length of the job id in a share's row, in characters. Longer ids are cut, because a miner may send any text.
 const MAX_JOB_ID: usize = 40;
 
 /// A share as a miner submitted it.
@@ -50,7 +50,8 @@ pub struct JudgedShare {
     pub worker: Arc<str>,
     /// The share and its verdict.
     pub row: ShareRow,
-    /// The number of hashes that such a share takes on average; 0 if the share was not accepted.
+    /// The number of hashes that a share takes on average at the difficulty for which this share counts; 0 if it was not
+    /// accepted.
     pub work: u128,
     /// Whether the share makes a block. If so, its row is always kept. The block itself is counted when the chain has
     /// judged it.
@@ -78,7 +79,7 @@ impl JudgedShare {
             nonce: share.nonce,
             difficulty,
             verdict,
-            // The connection fills this in.
+            // This time is measured and set later: by the connection or, for a forwarded share, in `settle`.
             round_trip: Duration::ZERO,
         };
         JudgedShare { worker, row, work, block: false }

@@ -10,8 +10,8 @@ use hasher::Target;
 
 use crate::accounts::HashrateMeter;
 
-/// In the estimate of a miner's hashrate, work counts 1/e as much after this number of share intervals. With a share each
-/// interval, the standard deviation of the estimate is then 12 %.
+/// In the estimate of a miner's hashrate, the weight of a share falls to 1/e within this number of share intervals. If the
+/// miner finds one share per interval on average, the standard deviation of the estimate is 12 %.
 const MEMORY: f64 = 32.0;
 /// In the estimate of a miner's hashrate, the difficulty that the miner suggests counts as much as an observation over this
 /// number of share intervals.
@@ -22,8 +22,8 @@ const START_WEIGHT: f64 = 2.0;
 /// The difficulty of a connection is not changed while it is within this factor of the ideal one, because each change costs a new
 /// job.
 const TOLERANCE: f64 = 1.5;
-/// Minimum number of share intervals between two changes of a connection's difficulty, unless the ideal difficulty is off by
-/// [`RUNAWAY`].
+/// Minimum number of share intervals between two changes of a connection's difficulty, unless the difficulty differs from
+/// the ideal one by more than the factor [`RUNAWAY`].
 const PATIENCE: f64 = 4.0;
 /// A connection's difficulty that differs from the ideal one by more than this factor is changed immediately.
 const RUNAWAY: f64 = 4.0;
@@ -58,13 +58,13 @@ impl Default for VardiffConfig {
 }
 
 impl VardiffConfig {
-    /// The nearest difficulty within the limits. If the limits cross, the lower limit wins.
+    /// The nearest difficulty within the configured limits. If the minimum exceeds the maximum, the minimum wins.
     fn clamp(&self, difficulty: f64) -> f64 {
         difficulty.min(self.maximum_difficulty.unwrap_or(f64::INFINITY)).max(self.minimum_difficulty)
     }
 }
 
-/// A connection's difficulty and the estimate that it follows.
+/// A connection's difficulty, and the estimate of the miner's hashrate from which the difficulty is computed.
 #[derive(Clone, Debug)]
 pub struct Vardiff {
     config: VardiffConfig,
@@ -75,7 +75,7 @@ pub struct Vardiff {
 }
 
 impl Vardiff {
-    /// The difficulty for a miner about which nothing is known yet.
+    /// Begins with the configured start difficulty, because nothing is known about the miner yet.
     pub fn new(config: VardiffConfig, now: Instant) -> Self {
         let mut vardiff = Vardiff {
             config,
@@ -101,7 +101,8 @@ impl Vardiff {
     /// Takes a miner's suggestion for its difficulty. Invalid values are ignored.
     pub fn suggest(&mut self, difficulty: f64, now: Instant) {
         if difficulty.is_finite() && difficulty > 0.0 {
-            // No miner needs a higher difficulty, and sums with a larger number would become infinite.
+            // No miner needs a difficulty above this maximum, and with a much larger number the estimate would become
+            // infinite.
             let difficulty = difficulty.min(Target::MAX_DIFFICULTY);
             self.assume(difficulty, SUGGESTION_WEIGHT, now);
             if self.fixed.is_none() {
@@ -161,7 +162,7 @@ impl Vardiff {
         self.config.share_interval.as_secs_f64()
     }
 
-    /// Restarts the estimate, as if shares of this difficulty had come for some intervals.
+    /// Restarts the estimate, as if one share of this difficulty had come in each of `intervals` share intervals.
     fn assume(&mut self, difficulty: f64, intervals: f64, now: Instant) {
         let hashrate = difficulty * Target::HASHES_PER_DIFFICULTY / self.interval();
         self.meter.assume(hashrate, self.interval() * intervals, now);
@@ -290,7 +291,7 @@ mod tests {
         vardiff.raise_minimum(1e-30);
         vardiff.suggest(1e-30, now);
         assert_eq!(vardiff.difficulty(), config().minimum_difficulty);
-        // If the limits cross, the lower limit wins.
+        // If the minimum exceeds the maximum, the minimum wins.
         let mut vardiff = Vardiff::new(
             VardiffConfig { minimum_difficulty: 5.0, maximum_difficulty: Some(2.0), ..config() },
             now,

@@ -5,11 +5,11 @@ use std::time::Instant;
 /// An estimate of a hashrate from accepted work; the weight of work decays exponentially.
 #[derive(Clone, Copy, Debug)]
 pub struct HashrateMeter {
-    /// Observed work counts 1/e as much after this many seconds.
+    /// The weight of observed work falls to 1/e within this many seconds.
     memory: f64,
-    /// The expected hashes of all work so far; the older the work is, the less it counts.
+    /// The expected number of hashes of all work so far. The older the work is, the less weight it has in this sum.
     hashes: f64,
-    /// The seconds of observation so far; the older they are, the less they count, exactly like `hashes`.
+    /// The number of seconds observed so far. Older seconds have less weight in this sum, exactly like the work in `hashes`.
     seconds: f64,
     observed: Instant,
 }
@@ -71,7 +71,7 @@ mod tests {
         let end = start + Duration::from_secs(300);
         assert!((meter.hashrate(end) / 5e6 - 1.0).abs() < 0.05, "{}", meter.hashrate(end));
         assert!(meter.hashrate(end + Duration::from_secs(300)) < 5e3);
-        // The estimate is finite when no time has passed.
+        // The estimate is finite even at a time before the last share.
         assert!(meter.hashrate(start).is_finite());
     }
 }

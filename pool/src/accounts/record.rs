@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bitcoin::{Amount, BlockHash};
 use task::{ShareRow, Totals};
 
-/// Changes that are not on disk yet. Totals are sums since the accounts began, so writing them twice does no harm.
+/// Changes of the accounts that are not on disk yet. A worker's totals are sums since its account began, so writing them
+/// twice does no harm.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UnsavedChanges {
     /// Workers whose totals changed.
@@ -32,7 +33,7 @@ pub struct ShareRecord {
     pub worker: Arc<str>,
     /// The share.
     pub row: ShareRow,
-    /// The number of hashes that such a share takes on average.
+    /// The number of hashes that a share takes on average at the difficulty for which this share counts.
     pub work: u128,
     /// When the share was accepted, in milliseconds since the Unix epoch.
     pub accepted_ms: u64,
@@ -57,7 +58,7 @@ pub struct BlockRecord {
     pub refused: Option<String>,
 }
 
-/// The accounts of earlier runs of the pool.
+/// The accounts that the data folder has from earlier runs of the pool.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RecoveredAccounts {
     /// All workers' totals.

@@ -1,8 +1,7 @@
-//! How the bytes between a coinbase's halves are divided.
+//! How the extranonce bytes between a coinbase's two halves are divided.
 
-/// The bytes between a coinbase's halves, from left to right. A miner chooses the last part and receives the one before it
-/// when it subscribes. The other parts are sent as the end of the coinbase's first half, so they may differ from job to
-/// job.
+/// The bytes between a coinbase's halves, from left to right. A miner receives extranonce1 when it subscribes, and chooses
+/// extranonce2. The other parts are sent as the end of the coinbase's first half, so they may differ from job to job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExtranonceLayout {
     /// Number of unused bytes, which are all zero.
@@ -33,12 +32,12 @@ impl ExtranonceLayout {
 
     /// Divides an upstream pool's extranonce2 of `size` bytes.
     ///
-    /// From 4 bytes on, a miner's two parts always have 2 bytes each, so that miners stay connected when the upstream pool
-    /// changes. This is enough for 65,536 connections. With the nonce, each connection has 2^48 hashes per job, and more if
-    /// version bits may be rolled.
+    /// If `size` is at least 4, a miner's extranonce1 and extranonce2 always have 2 bytes each, so that miners stay
+    /// connected when the upstream pool changes. 2 bytes of extranonce1 are enough for 65,536 connections. With the nonce,
+    /// each connection has 2^48 hashes per job, and more if version bits may be rolled.
     ///
     /// # Errors
-    /// If there are fewer than 2 bytes.
+    /// If `size` is less than 2.
     pub fn split(size: usize) -> Result<Self, ExtranonceTooSmall> {
         let (extranonce1, extranonce2) = match size {
             0 | 1 => return Err(ExtranonceTooSmall { size }),
@@ -102,7 +101,7 @@ mod tests {
             assert_eq!(layout.size(), size);
             assert!(layout.extranonce1 >= 1 && layout.extranonce2 >= 1);
             assert_eq!(layout.hidden(0x1234).len() + layout.extranonce1 + layout.extranonce2, size);
-            // From 4 bytes on, miners keep their extranonces when the upstream pool changes.
+            // Miners keep their extranonces when the upstream pool changes, if its extranonce2 has at least 4 bytes.
             assert_eq!(layout.is_compatible_with(&ExtranonceLayout::split(4).unwrap()), size >= 4);
         }
         assert_eq!(ExtranonceLayout::split(8).unwrap().hidden(0x1234), [0, 0, 0x12, 0x34]);

@@ -74,8 +74,8 @@ impl IssuedJobs {
         self.jobs.push(issued);
     }
 
-    /// Records the difficulty of the next job in all earlier jobs with a higher one, since the miner may apply it to
-    /// them, too.
+    /// Lowers [`IssuedJob::lowest`] of all jobs to the difficulty of the next job, because the miner may apply that
+    /// difficulty to earlier jobs, too.
     pub fn lower_difficulty(&mut self, difficulty: f64) {
         for issued in &mut self.jobs {
             issued.lowest = issued.lowest.min(difficulty);
@@ -114,7 +114,7 @@ impl IssuedJobs {
         Ok(())
     }
 
-    /// Whether this job is the miner's last one and has so many shares that the miner should get another.
+    /// Whether this job is the last one sent to the miner and has so many shares that the miner should get a new job.
     pub fn needs_renewal(&self, job: JobId) -> bool {
         self.range.is_some_and(|(_, last)| last == job) && self.accepted.count(job) >= RENEW_AFTER
     }

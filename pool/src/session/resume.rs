@@ -15,8 +15,8 @@ use crate::vardiff::Vardiff;
 
 /// How long a session is kept after its connection has ended, so that another connection can resume it.
 pub(super) const KEEP: Duration = Duration::from_secs(5 * 60);
-/// Maximum number of digests of accepted shares in all suspended sessions together, 32 bytes each. Sessions beyond this
-/// limit are kept without their jobs.
+/// Maximum number of digests of accepted shares in all suspended sessions together, 32 bytes each. A session that would
+/// exceed this limit is kept without its jobs and digests.
 pub(super) const MAX_DIGESTS: usize = 1 << 20;
 
 /// The id of a session. A miner that knows the id can resume the session.
@@ -32,7 +32,7 @@ pub struct SessionState {
     /// The script to which blocks of this connection pay, if each miner is paid at its own address.
     pub(super) payout: Option<ScriptBuf>,
     pub(super) vardiff: Vardiff,
-    /// The pool's current job, whether or not this connection has got it.
+    /// The pool's current job, even if it was not sent to this connection.
     pub(super) job: Option<Arc<Job>>,
     pub(super) issued: IssuedJobs,
 }
@@ -46,7 +46,8 @@ impl SessionState {
 
 impl Session {
     /// Whether a former session can be resumed: its extranonces still have the right sizes, and the current job can be
-    /// issued to it. If the upstream pool leaves no bytes to count jobs, the former session may already have had this job.
+    /// issued to it. If the upstream pool leaves no bytes to number jobs, a job cannot be issued twice, so a former session
+    /// that already had the current job cannot be resumed.
     pub(super) fn can_resume(&self, former: &SessionState) -> bool {
         self.state.layout.is_compatible_with(&former.layout)
             && self.state.job.as_deref().is_none_or(|job| former.issued.can_issue(job))

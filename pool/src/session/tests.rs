@@ -145,7 +145,7 @@ impl Harness {
         self.event(Event::Job(self.job.clone()))
     }
 
-    /// Submits for the last job until a share is accepted.
+    /// Submits shares of the last job until one is accepted.
     fn mine(&mut self) -> Reaction {
         let id = self.last_id();
         for nonce in 0..10_000_000u32 {
@@ -345,7 +345,7 @@ fn times_and_version_bits_follow_the_job() {
         work.times.start + 6
     );
     assert!(lines(&harness.line(&late))[0].contains("[20,\"ntime"));
-    // Miners should immediately switch to a job without a time limit, but their older shares still count.
+    // Miners should immediately switch to a job without a time limit, but shares of their older jobs still count.
     work.times.until = None;
     let effects = harness.publish(work);
     assert!(lines(&effects)[0].ends_with("true]}"), "{effects:?}");

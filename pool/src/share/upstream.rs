@@ -16,7 +16,7 @@ pub struct UpstreamShare {
     pub job: Arc<Job>,
     /// The share in the form that the upstream pool expects.
     pub share: Share,
-    /// The share for its account, to be counted once the upstream pool has answered.
+    /// The share in the form that its worker's account counts, once the upstream pool has answered.
     pub judged: JudgedShare,
 }
 
@@ -56,15 +56,15 @@ pub fn answer_to_miner(outcome: Outcome) -> Result<(), Reason> {
     }
 }
 
-/// Counts of the shares for the upstream pool since the start, by outcome. The shares in `forwarded` that no other count
-/// contains still wait for an answer.
+/// Counts of the shares for the upstream pool since the start, by outcome. Shares that are in `forwarded`, but have no
+/// outcome, still wait for an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamShareCounts {
     /// Shares that met an upstream pool's target.
     pub forwarded: u64,
     /// Shares that the upstream pool accepted.
     pub accepted: u64,
-    /// Shares that the upstream pool rejected, without stale ones.
+    /// Shares that the upstream pool rejected, except stale ones.
     pub rejected: u64,
     /// Shares that were too late for the upstream pool, or too late to be sent.
     pub stale: u64,

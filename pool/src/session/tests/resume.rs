@@ -31,7 +31,7 @@ fn suspended_sessions_are_bounded_in_number_and_time() {
     assert!(sessions.take(&ids[1], just_before).is_none(), "there is only one");
     assert!(sessions.take(&ids[2], now + KEEP).is_none(), "its time is over");
 
-    // The expiry of a session that was resumed and suspended again counts from its last suspension.
+    // A session that was resumed and suspended again expires a fixed time after its last suspension.
     sessions.insert(session, now);
     let session = sessions.take(&ids[1], now).unwrap();
     let later = now + Duration::from_secs(1);
@@ -105,7 +105,7 @@ fn a_resumed_session_keeps_its_jobs_and_hashrate_while_the_tip_is_the_same() {
     idle.resume(suspend(Harness::ready(1e6)));
     assert!(idle.issued().is_empty());
 
-    // A session on which no miner has mined is not kept.
+    // A session whose miner has not become ready to mine is not kept.
     assert!(Harness::new(1e6).session.suspend().is_none());
 }
 

@@ -17,13 +17,13 @@ fn proxied(difficulty: f64, extranonce2_len: usize) -> Harness {
     harness
 }
 
-/// A new session on a job, with this byte as its extranonce1.
+/// A new session on a job. Each byte of its extranonce1 is `extranonce1`.
 fn session_on(job: &Arc<Job>, id: SessionId, extranonce1: u8, now: Now) -> Session {
     let extranonce1 = ExtranonceLease::of(&vec![extranonce1; job.layout.extranonce1]);
     Session::new(config(), None, id, extranonce1, job.layout, Some(job.clone()), now)
 }
 
-/// Submits for a job until a share gets this answer, and returns the share's line.
+/// Submits shares of a job until one gets this answer, and returns the line of that share.
 fn mine_for(harness: &mut Harness, id: JobId, answer: &str) -> String {
     let params = |nonce: u32| format!(r#"["w","{id}","0102","{UNIX:08x}","{nonce:08x}"]"#);
     let mut lines_of =
@@ -58,8 +58,8 @@ fn forwarded_share(outcome: &Reaction) -> Option<UpstreamShare> {
 
 #[test]
 fn shares_for_the_upstream_pool_wait_for_its_verdict() {
-    let mut harness = proxied(1e-6, 8);
     // The upstream pool's difficulty is a hundred times the miner's.
+    let mut harness = proxied(1e-6, 8);
     assert_eq!(harness.job.height, 840_000);
     let id = harness.issued()[0].id;
     let (mut forwarded, mut counted) = (None, 0);
