@@ -30,7 +30,8 @@ pub struct ExtranonceLease {
 }
 
 impl Extranonces {
-    /// Leases a free extranonce1 of `size` bytes (1 to 4), the one that has been free for longest; `None` if all are taken.
+    /// Leases a free extranonce1 of `size` bytes (1 to 4); `None` if all are taken. The search continues after the last
+    /// leased value, so that a value that has just been freed is not leased again soon.
     pub fn take(self: &Arc<Self>, size: usize) -> Option<ExtranonceLease> {
         let size = size.clamp(1, 4);
         let mask = u32::MAX >> (32 - 8 * size);

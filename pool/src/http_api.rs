@@ -28,7 +28,7 @@ impl Monitored for PoolHandle {
     }
 }
 
-/// An account as JSON. `accepted_work` is a string, since it may exceed the numbers of a JSON reader.
+/// An account as JSON. `accepted_work` is a string, because many JSON readers cannot represent such large numbers.
 pub(crate) fn account(totals: &Totals) -> Value {
     json!({
         "shares": {"accepted": totals.accepted, "rejected": totals.rejected, "stale": totals.stale},

@@ -31,7 +31,7 @@ const FOUND_QUEUE: usize = 16;
 pub struct PoolState {
     /// How the pool treats its miners.
     pub config: Config,
-    /// The network of the addresses in workers' names, if blocks pay to such addresses.
+    /// The network of the addresses in worker names, if each block pays the address of its finder; otherwise `None`.
     pub pays_users: Option<Network>,
     /// The job that miners work on now.
     pub jobs: JobPublisher,

@@ -41,7 +41,7 @@ pub struct ServerOptions {
     pub config: Config,
     /// Where work comes from.
     pub source: BlockSourceSpec,
-    /// Bitcoin Core's cookie file, for nodes without a user.
+    /// Bitcoin Core's cookie file, for nodes for which no user is configured.
     pub cookie_file: Option<PathBuf>,
     /// Where accounts and found blocks are kept; `None`: they are lost when the process ends.
     pub data: Option<StoreOptions>,

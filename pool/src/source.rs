@@ -74,7 +74,7 @@ pub enum BlockSourceError {
 
 impl BlockSource {
     /// Connects to a source, and waits for its first job without a time limit. Logs what it waits for. The cookie file is
-    /// for nodes without a user.
+    /// for nodes for which no user is configured.
     ///
     /// # Errors
     /// If waiting will not help: see [`BlockSourceError`].
@@ -98,7 +98,7 @@ impl BlockSource {
         })
     }
 
-    /// The network of the addresses in workers' names, if blocks pay to such addresses.
+    /// The network of the addresses in worker names, if each block pays the address of its finder; otherwise `None`.
     pub(crate) fn pays_users(&self) -> Option<Network> {
         match self {
             BlockSource::Builtin(_) | BlockSource::Upstream(_) => None,

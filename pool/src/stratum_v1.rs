@@ -1,5 +1,5 @@
-//! The Stratum V1 front-end: translates a miner's messages to requests to its session, and the session's answers and jobs
-//! to messages. It decides nothing.
+//! The Stratum V1 front-end: translates a miner's messages to requests to its session, and the session's answers and jobs to
+//! messages. The session makes all decisions.
 
 use bitcoin::hashes::Hash;
 use stratum::message::{ConfigureAnswer, SubscribeAnswer};
@@ -9,7 +9,7 @@ use crate::job::{HeaderBuilder, IssuedJob};
 use crate::session::{Answer, MinerMessage, Request, SessionId};
 use crate::share::SubmittedShare;
 
-/// A request that waits for its answer. The default is for messages that answer no request.
+/// A request that waits for its answer. The default value is used with messages to the miner that answer no request.
 #[derive(Debug, Default)]
 pub struct PendingRequest {
     id: Id,
@@ -28,7 +28,7 @@ pub enum Decoded {
     Ignored,
 }
 
-/// Reads a message of a miner.
+/// Decodes a message from a miner.
 pub fn decode(message: Message) -> Decoded {
     // The pool requests nothing of miners, so it expects no responses.
     let Message::Call(call) = message else { return Decoded::Ignored };
@@ -99,7 +99,7 @@ fn response(answer: &Answer, PendingRequest { id, extensions }: &PendingRequest)
     }
 }
 
-/// The line of a job. For connections that get the same bytes, the line is encoded only once.
+/// The `mining.notify` line of a job. For connections that get the same bytes, the line is encoded only once.
 pub fn notify_line(issued: &IssuedJob, clean: bool) -> String {
     let encode = || Message::from(notify(issued, clean).to_call()).to_line();
     match issued.job.encoding_cache(issued.id, clean) {
@@ -108,8 +108,8 @@ pub fn notify_line(issued: &IssuedJob, clean: bool) -> String {
     }
 }
 
-/// The message of a job. The part of the extranonces that is hidden from the miner goes to the end of the coinbase's first
-/// half.
+/// The `mining.notify` message of a job. The part of the extranonces that is hidden from the miner goes to the end of the
+/// coinbase's first half.
 fn notify(issued: &IssuedJob, clean: bool) -> Notify {
     let IssuedJob { id, job, builder, .. } = issued;
     let hidden = job.layout.hidden(id.issue);

@@ -80,7 +80,7 @@ fn target_follows_the_hashrate() {
         let target = bitcoin::Target::from_compact(chain.template(hashrate, NOW).bits);
         let expected = hashrate * 20.0 / hasher::Target::HASHES_PER_DIFFICULTY;
         let error = target.difficulty_float() / expected - 1.0;
-        // The compact form has at least 15 significant bits.
+        // The compact form keeps at least 15 significant bits of the target, which limits the rounding error.
         assert!(error.abs() < 1e-4, "{hashrate} H/s: {error}");
     }
     // Even a hashrate that is zero or invalid gives a target that fits into a header.

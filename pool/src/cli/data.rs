@@ -8,7 +8,7 @@ use task::BlockSourceSpec;
 
 use crate::store::StoreOptions;
 
-/// The default data folder in the current folder, unless the pool uses the built-in chain.
+/// The data folder if `--data-dir` is absent, relative to the current folder. With the built-in chain, there is no default.
 const DEFAULT_FOLDER: &str = "mesos-miner-pool";
 
 /// Where accounts and found blocks are kept, and for how long.
@@ -30,7 +30,7 @@ impl DataArgs {
         (is_real || self.data_dir.is_some()).then(|| self.for_real_blocks())
     }
 
-    /// The name of the option that was given, considering only options without a default.
+    /// The name of an option of the data folder that the user has given. Options with a default are not considered.
     pub fn given(&self) -> Option<&'static str> {
         self.data_dir.as_ref().map(|_| "--data-dir")
     }

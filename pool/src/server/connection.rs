@@ -194,7 +194,7 @@ impl Connection {
                         return Err(ConnectionError::Banned);
                     }
                 }
-                // `converse` has already replied to this effect.
+                // `converse` has already handled this effect.
                 Effect::Resume(_) => {}
                 Effect::InvalidBlock(error) => {
                     tracing::error!(%error, "a share met the network target, but its block is invalid")
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_burst_passes_and_then_the_rate() {
-        // An instant cannot lie before the machine's start.
+        // The limit subtracts up to a second from the time, and an `Instant` cannot be earlier than the machine's start.
         let now = Instant::now() + Duration::from_secs(10);
         let mut limit = MessageRateLimit::new(10, now);
         let mut passed = 0;

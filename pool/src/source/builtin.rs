@@ -17,10 +17,11 @@ use crate::share::FoundBlock;
 /// The total hashrate of all miners, in H/s, that is assumed for the first target, before any miner has connected: that of a
 /// single slow core.
 const FIRST_GUESS: f64 = 1e6;
-/// The current block gets a new target when the total hashrate differs by this factor from the one for which its target was made.
+/// The block that is being mined gets a new target when the total hashrate has risen or fallen by this factor since its
+/// target was chosen.
 const TOLERANCE: f64 = 2.0;
-/// The shortest time between two jobs, so that miners that are far too fast for the first target do not flood all others
-/// with jobs.
+/// The shortest time between two jobs. Without this limit, miners that find many blocks at an easy first target would flood
+/// all other miners with new jobs.
 const SPACING: Duration = Duration::from_millis(50);
 
 /// Publishes the first job.
@@ -51,7 +52,7 @@ pub async fn run(
 ) {
     let mut claim = shared.jobs.current().job().map(|job| job.claim().clone()).unwrap_or_default();
     let mut hashrates = shared.connections.subscribe_hashrate();
-    // A miner may have connected already.
+    // A miner may have connected before this subscription, so the loop looks at the hashrate immediately.
     hashrates.mark_changed();
     let mut hashrate = FIRST_GUESS;
     let mut not_before = Instant::now();

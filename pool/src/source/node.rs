@@ -41,8 +41,8 @@ pub struct NodeSource {
 }
 
 impl NodeSource {
-    /// Waits for a first template without a time limit, and logs what it waits for. The cookie file is for nodes without a
-    /// user.
+    /// Waits for a first template without a time limit, and logs what it waits for. The cookie file is for nodes for which
+    /// no user is configured.
     ///
     /// # Errors
     /// If waiting will not help: see [`BlockSourceError`].
@@ -74,7 +74,7 @@ impl NodeSource {
         Ok(Self { nodes, templates, state })
     }
 
-    /// The network of the addresses in workers' names, if blocks pay to such addresses.
+    /// The network of the addresses in worker names, if each block pays the address of its finder; otherwise `None`.
     pub(super) fn pays_users(&self) -> Option<Network> {
         self.state.pays_users()
     }

@@ -26,8 +26,8 @@ use crate::share::ForwardRequest;
 
 /// Maximum number of shares that wait to be submitted to the upstream pool.
 const FORWARD_QUEUE: usize = 256;
-/// Maximum number of shares that the upstream pool has not answered; further shares are not submitted. Normally, miners find only
-/// a few shares for the upstream pool during one round trip.
+/// Maximum number of shares that the upstream pool has not answered; further shares are not submitted and count as stale.
+/// Normally, miners find only a few shares for the upstream pool during one round trip.
 const MAX_IN_FLIGHT: usize = 4_096;
 /// How long a stopping pool waits for the upstream pool's answers to the last shares.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -100,7 +100,7 @@ impl UpstreamSource {
                         log(&event);
                         Some(Event::Client(event))
                     }
-                    // The client gives up only when no pool is left to try.
+                    // The client returns an error only when no pool is left to try.
                     Err(error) => {
                         tracing::error!(error = error_chain(&error), "no upstream pool is left to try");
                         break;

@@ -1,7 +1,8 @@
 //! Found blocks that no node has judged yet: one file each.
 //!
 //! `blocks/HASH.json` in the data folder has the block as raw hex, and its state. The file is written before a node's
-//! answer counts, and removed when the answer is in the database. A refused block keeps its file, as `HASH.refused.json`.
+//! verdict is counted, and removed once the verdict is in the database. A refused block keeps its file, as
+//! `HASH.refused.json`.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -125,14 +126,14 @@ impl PendingBlocks {
         self.folder.join(format!("{hash}.{kind}"))
     }
 
-    /// Writes a whole file or none.
+    /// Writes a file completely or not at all.
     fn write_file(&self, path: &Path, content: &Value) -> io::Result<()> {
         let unfinished = path.with_extension("new");
         let mut file = File::create(&unfinished)?;
         writeln!(file, "{content:#}")?;
         file.sync_all()?;
         fs::rename(&unfinished, path)?;
-        // The disk must also have the new name.
+        // A rename is safe from a power failure only after the folder is synced, too.
         File::open(&self.folder)?.sync_all()
     }
 }

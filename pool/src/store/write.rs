@@ -10,7 +10,7 @@ use task::Totals;
 
 use crate::accounts::{BlockRecord, ShareRecord, UnsavedChanges};
 
-/// Maximum number of old rows that are removed in one transaction; few, so that new shares never wait long.
+/// Maximum number of old rows that are removed in one transaction. The number is small, so that new shares never wait long.
 const EXPIRE_AT_ONCE: u32 = 5_000;
 
 /// The ids of workers' rows, by name.
@@ -31,7 +31,8 @@ pub(super) fn write(
         }
     }
     for record in &unsaved.shares {
-        // A worker with a share also has totals, and the row of these totals was written above or earlier.
+        // Each worker with a share also has a row with its totals, written above or in an earlier transaction, so its id is
+        // known.
         if let Some(id) = new.get(&record.worker).or_else(|| ids.get(&record.worker)) {
             share(&transaction, *id, record)?;
         }

@@ -81,7 +81,7 @@ async fn a_block_brings_new_jobs_to_all_and_makes_old_shares_stale() {
     assert_ne!(finder.extranonce1, other.extranonce1);
     let mut changes = pool.handle.counters();
     for _ in 0..3 {
-        // The first target was made before the pool knew how slow these miners are.
+        // Waits for an easy target, because the first target was made before the pool knew how slow these miners are.
         finder.until(|client| network(&client.job()) < 1e-4).await;
         let height = pool.handle.live().height;
         let (job, old) = (finder.job(), other.job());
@@ -180,7 +180,8 @@ async fn a_suggestion_raises_the_chain_s_difficulty_and_is_capped_by_it() {
     client.ask(r#"{"id":1,"method":"mining.suggest_difficulty","params":[1000]}"#).await;
     client.subscribe().await;
     client.ask(r#"{"id":1,"method":"mining.authorize","params":["w","x"]}"#).await;
-    // At first, no share's difficulty exceeds a block's. Then the chain follows the new hashrate.
+    // At first, the difficulty of shares cannot exceed that of a block. Then the chain's difficulty follows the new
+    // hashrate.
     client
         .until(|client| {
             client.difficulty > 500.0 && client.jobs.last().is_some_and(|job| network(job) > 10_000.0)

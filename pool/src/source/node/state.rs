@@ -66,7 +66,7 @@ pub struct NodeWorkState {
 }
 
 impl NodeWorkState {
-    /// Begins with a first template. Without `payout`, blocks pay their finders.
+    /// Begins with a first template. Without `payout`, each block pays its finder.
     pub fn new(
         network: Network,
         payout: Option<ScriptBuf>,
@@ -87,7 +87,7 @@ impl NodeWorkState {
         }
     }
 
-    /// The network of the addresses in workers' names, if blocks pay to such addresses.
+    /// The network of the addresses in worker names, if each block pays the address of its finder; otherwise `None`.
     pub fn pays_users(&self) -> Option<Network> {
         self.payout.is_none().then_some(self.network)
     }

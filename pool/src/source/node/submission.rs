@@ -7,7 +7,7 @@ use crate::share::FoundBlock;
 use crate::store::PendingBlocks;
 
 /// Submits a block to all nodes until one has judged it. Meanwhile the block is written to `pending`, if there is a data
-/// folder; the verdict counts only when the block has been written.
+/// folder. The verdict is returned only after the write has ended.
 pub async fn submit(
     nodes: Nodes,
     found: FoundBlock,
@@ -22,7 +22,7 @@ async fn write(found: &FoundBlock, pending: Option<PendingBlocks>) {
     let (hash, folder) = (found.block.block_hash(), pending.folder().to_owned());
     let found = found.clone();
     let written = tokio::task::spawn_blocking(move || pending.write(&found)).await;
-    // The block is submitted even if it could not be written to disk.
+    // A failed write is only logged, because the block is submitted in any case.
     if let Err(error) = written.unwrap_or_else(|error| Err(error.into())) {
         tracing::error!(%hash, folder = %folder.display(), %error, "a found block cannot be written to disk");
     }

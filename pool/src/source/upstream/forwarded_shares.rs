@@ -49,7 +49,7 @@ impl<T: Eq + Hash> ForwardedShares<T> {
         (forward, Outcome::Stale(None))
     }
 
-    /// Removes and counts a share with its outcome; `None` if there is no such share.
+    /// Removes a share and counts its outcome. Returns `None` if no share waits under this ticket.
     pub fn answered(&mut self, ticket: T, outcome: Outcome) -> Option<(ForwardRequest, Outcome)> {
         let forward = self.open.remove(&ticket)?;
         let count = match &outcome {
@@ -137,7 +137,7 @@ mod tests {
             assert!(in_flight.answered(ticket, outcome).is_none(), "answered twice");
         }
         assert!(in_flight.is_empty());
-        // A share that makes no block.
+        // This share makes no block, so the count of blocks stays the same.
         in_flight.submitted(7, forward(7));
         in_flight.answered(7, Outcome::Accepted);
         assert_eq!(in_flight.not_submitted(forward(9)).1, Outcome::Stale(None));
