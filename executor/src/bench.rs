@@ -13,8 +13,8 @@ use serde::Serialize;
 
 use crate::cli::BenchArgs;
 
-/// How long one measurement takes. It is short, and measurements alternate with the yardstick, so that both run at the same clock
-/// rate.
+/// How long one measurement takes. Measurements are short and alternate with measurements of the yardstick, so that both run at
+/// the same clock rate.
 const SLICE: Duration = Duration::from_millis(50);
 
 /// One line of the table.

@@ -156,7 +156,7 @@ impl Counters {
     }
 
     /// Returns, for each thread, the generation of its last chunk (0 before the first) and the time when the thread finished its
-    /// first chunk of that generation. While a thread switches, the time may already belong to the next generation.
+    /// first chunk of that generation. While a thread switches to a new job, the time may already be that of the next generation.
     pub fn switches(&self) -> impl Iterator<Item = (u64, Instant)> + '_ {
         self.threads.iter().map(|thread| thread.switch(self.start))
     }

@@ -28,10 +28,10 @@ use crate::report_builder::MinedShare;
 
 /// How long a stopping miner waits for the pool's answers to its last shares.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
-/// How often the miner checks whether the threads have begun to hash, until they have.
+/// Until the first hash is computed, the miner checks at this interval whether the mining threads have computed one.
 const FIRST_HASH_POLL: Duration = Duration::from_millis(2);
-/// Backpressure: once this many shares are unanswered, sending slows down. Where nearly every hash is a share, as on
-/// regtest, shares that are sent faster than the pool reads them would be stale by the time the pool reads them.
+/// Backpressure: once this many shares are unanswered, the miner sends further shares more slowly. On regtest nearly every hash
+/// is a share. If the miner sent shares faster than the pool reads them, they would be stale by the time the pool reads them.
 const MAX_OUTSTANDING: usize = 64;
 /// The pause before each share while [`MAX_OUTSTANDING`] shares are unanswered. It is finite because some pools never answer.
 const BACKPRESSURE_PAUSE: Duration = Duration::from_millis(100);

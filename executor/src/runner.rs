@@ -29,21 +29,23 @@ pub struct TaskContext {
     pub events: mpsc::Sender<TaskEvent>,
     /// Cancelled when the task must end. The runner then sends no more events and returns its last report.
     pub stop: CancellationToken,
-    /// How long the runner may take to end after `stop`; a kill may override it. After that time, the runner is dropped.
+    /// How long the runner may take to end after `stop`; a kill may set another time. When this time has passed, the runner is
+    /// dropped.
     pub grace: Duration,
 }
 
 /// An event of a running task.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TaskEvent {
-    /// The task has begun to work: a worker hashes, or a server listens. The first event, sent once. Becomes `TASK_RUNNING`.
+    /// The task has begun to work: a worker hashes, or a server listens. This is the first event and is sent once. The executor
+    /// turns it into a `TASK_RUNNING` update.
     Running(Report),
-    /// The accounts have changed. Becomes another `TASK_RUNNING`.
+    /// The accounts have changed. The executor turns this event into another `TASK_RUNNING` update.
     Report(Report),
-    /// The result of the health check has changed; an error says why the task is unhealthy. Becomes a `TASK_RUNNING` with the
-    /// result.
+    /// The result of the health check has changed; an error says why the task is unhealthy. The executor turns this event into a
+    /// `TASK_RUNNING` update with the result.
     Health(Result<(), String>),
-    /// The current state, for display. Becomes a `MESSAGE`, which may be lost.
+    /// The current state, for display. The executor turns this event into a `MESSAGE`, which may be lost.
     Live(Live),
 }
 

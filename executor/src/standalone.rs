@@ -114,7 +114,7 @@ struct Terminal {
     report: ReportBuilder,
     counters: Counters,
     started: Instant,
-    /// The number of hashes and the time when the last line with the hashrate was printed.
+    /// The number of hashes when the last line with the hashrate was printed, and the time of that line.
     last: (u128, Instant),
     /// Whether to print a line for each share.
     shares: bool,

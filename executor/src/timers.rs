@@ -11,9 +11,9 @@ use rand::rngs::StdRng;
 use task::Intervals;
 use tokio::time::Instant;
 
-/// A task sends its first message after the interval times a random number in this range. The range is 1 wide, so the first
-/// messages of many tasks are spread over one whole interval. It does not begin at 0, so that each task has something to report
-/// by then.
+/// The delay of a task's first message is the interval times a random number in this range. The range is 1 wide, so the first
+/// messages of many tasks are spread over one whole interval. It starts above 0, so that each task has something to report in its
+/// first message.
 const FIRST: std::ops::Range<f64> = 0.25..1.25;
 /// The maximum time until a task confirms new intervals. The confirmations of many tasks are spread over this time.
 const CONFIRM: Duration = Duration::from_secs(5);
@@ -24,7 +24,8 @@ pub struct Timers {
     intervals: Intervals,
     live: Instant,
     report: Instant,
-    /// Whether the next live message confirms new intervals to the scheduler. The time of the message after it is again random.
+    /// Whether the next live message confirms new intervals to the scheduler. The live message after that one is sent at a random
+    /// time again.
     confirming: bool,
     random: StdRng,
 }
@@ -59,7 +60,7 @@ impl Timers {
         self.report
     }
 
-    /// A live message was sent.
+    /// Sets the time of the next live message, after one was sent.
     pub fn live_sent(&mut self, now: Instant) {
         self.live = match std::mem::take(&mut self.confirming) {
             true => first(&mut self.random, self.intervals.live(), now),
@@ -67,7 +68,7 @@ impl Timers {
         };
     }
 
-    /// A report was sent, or there is nothing new to report.
+    /// Sets the time of the next report, after a report was sent or because there is nothing new to report.
     pub fn report_sent(&mut self, now: Instant) {
         self.report = now + self.intervals.report();
     }

@@ -104,7 +104,8 @@ struct Worker {
     live: WorkerLive,
     /// Whether [`TaskEvent::Running`] was sent.
     running: bool,
-    /// The number of hashes and the time when the last live message was sent. The next message gives the hashrate since then.
+    /// The number of hashes when the last live message was sent, and the time of that message. The next live message reports the
+    /// hashrate since then.
     last_live: (u128, Instant),
     /// When the last report of a block was sent; `None` if none was sent.
     block_reported: Option<Instant>,

@@ -11,7 +11,7 @@ use crate::engine::cpus::MAX_THREADS;
 /// The value of `--backend` that selects the fastest backend.
 pub(super) const AUTO: &str = "auto";
 
-/// The address of a pool, optionally with user and password, in the form that cpuminer accepts. `Debug` omits both.
+/// The address of a pool, optionally with user and password, in the form that cpuminer accepts. `Debug` omits user and password.
 #[derive(Clone, PartialEq, Eq, derive_more::Debug)]
 pub struct PoolAddress {
     /// The address.

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-/// How long a thread works before it may have to sleep. Short, so that shares are found steadily, but long compared to the
-/// system call that reads the CPU time of the thread.
+/// How long a thread works before it may have to sleep. This time is short, so that shares are found steadily, but long compared
+/// to the system call that reads the CPU time of the thread.
 const SLICE: Duration = Duration::from_millis(10);
-/// How much unused time a thread may make up for, for example after it waited for a busy CPU or overslept. Short, so that an
-/// idle hour is not followed by a minute at full speed.
+/// How much unused time a thread may make up for, for example after it waited for a busy CPU or overslept. This time is short, so
+/// that an idle hour is not followed by a minute at full speed.
 const CREDIT: Duration = Duration::from_millis(100);
 
 /// Keeps the CPU time of a thread at a fraction of the elapsed time. Reads no clock: the caller passes both times.
@@ -20,8 +20,8 @@ pub struct CpuThrottle {
 }
 
 impl CpuThrottle {
-    /// Creates a throttle. `used` is the CPU time of the thread so far. Returns `None` if `share` is 1,
-    /// because a thread that may use a whole CPU needs no throttle.
+    /// Creates a throttle. `used` is the CPU time of the thread so far. Returns `None` if `fraction` is 1, because a thread that
+    /// may use a whole CPU needs no throttle.
     pub fn new(fraction: f64, now: Instant, used: Duration) -> Option<Self> {
         (fraction < 1.0).then(|| CpuThrottle {
             fraction: fraction.max(0.001),

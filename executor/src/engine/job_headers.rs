@@ -7,7 +7,7 @@ use hasher::{Header, Hit, Work, WorkError};
 use super::search_space::Unit;
 use super::{FoundShare, ThreadJob};
 
-/// A unit with the header that its search varies.
+/// A unit, and the header whose version and nonce the search varies.
 pub(super) struct UnitWork<'a> {
     pub thread_job: &'a Arc<ThreadJob>,
     extranonce2: Vec<u8>,

@@ -34,8 +34,8 @@ pub struct JobSearch {
     /// The number of the first unit that no thread has claimed. Searches whose headers differ only in the version share this
     /// counter.
     next: Arc<AtomicU64>,
-    /// The remainders of units that threads returned unsearched when the job changed. They are claimed before new units, so that
-    /// none is skipped.
+    /// The remainders of units that threads returned unsearched when the job changed. Threads claim remainders before new units,
+    /// so that no header is skipped.
     returned: Mutex<Vec<UnitRemainder>>,
     /// Whether `returned` may contain a remainder. Without this flag, all threads that start on a new job would take the lock.
     any_returned: AtomicBool,

@@ -56,7 +56,7 @@ fn no_share_is_lost_or_found_twice_when_jobs_change() {
     let (mut engine, mut found) = Engine::start(Backend::portable(), &plan(3, 1.0)).expect("threads");
     let counters = engine.counters();
     let mut all = Vec::new();
-    // Jobs with the same headers but other ids follow, with another job and a pause in between.
+    // Jobs "a" and "again" have the same headers, and jobs "a" and "b" come twice. Their searches must not start over.
     for (id, coinb1) in [("a", 1), ("a", 1), ("b", 2), ("again", 1), ("b", 2)] {
         engine.mine(job(id, coinb1, Target::MAX));
         all.extend(receive(&mut found, 3000));

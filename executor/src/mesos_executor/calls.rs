@@ -16,8 +16,7 @@ const NOT_READY_PAUSE: Duration = Duration::from_millis(200);
 /// Before the process exits, it waits at most this long for queued calls to be sent.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The calls that wait to be sent. Their queue needs no limit, because the state machine makes no more calls than the
-/// unacknowledged updates and a few messages.
+/// The calls that wait to be sent. Their queue needs no limit: it holds only the unacknowledged updates and a few other calls.
 pub(super) struct Calls {
     queue: mpsc::UnboundedSender<Call>,
     failures: mpsc::UnboundedReceiver<CallError>,
@@ -60,7 +59,7 @@ async fn send_all(
     while let Some(call) = calls.recv().await {
         if let Err(error) = send(&client, &call).await {
             debug!(%error, "a call failed");
-            // Only the loss of an update is reported, because a message may be lost.
+            // Report only the failure of an update: messages may be lost.
             if call.r#type() == Type::Update {
                 let _ = failures.send(error);
             }
@@ -68,8 +67,9 @@ async fn send_all(
     }
 }
 
-/// Sends a call. If the agent is not ready for an update, sends the update again after a pause. Subscribing again instead would
-/// lose the events that the agent sends before the new subscription. If the agent dies, the next attempt fails.
+/// Sends a call. If the agent is not ready for an update, sends the update again after a pause. The executor does not subscribe
+/// again instead, because it would lose the events that the agent sends before the new subscription. If the agent dies, the next
+/// attempt fails.
 async fn send(client: &ExecutorClient, call: &Call) -> Result<(), CallError> {
     loop {
         match client.call(call).await {

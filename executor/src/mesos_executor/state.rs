@@ -1,5 +1,5 @@
-//! The decisions of the executor: a state machine without sockets, timers or threads. Its effects depend only on its events,
-//! except for the UUID and the time of each status update, on which no decision depends.
+//! The decisions of the executor: a state machine without sockets, timers or threads. Its effects depend only on its events. The
+//! only exceptions are the UUID and the time of each status update, and no decision depends on them.
 //!
 //! An executor runs one task. The outbox holds the unacknowledged updates.
 
@@ -33,7 +33,7 @@ const TASK_SHARE_OF_GRACE: f64 = 0.6;
 pub struct State {
     env: ExecutorEnv,
     outbox: Outbox,
-    /// When the connection to the agent was lost; before the first connection, when the executor started.
+    /// When the connection to the agent was lost. Before the first connection, this is the time when the executor started.
     disconnected_since: Instant,
     subscribed_before: bool,
     /// Whether the framework has the capability TASK_KILLING_STATE.
@@ -44,10 +44,11 @@ pub struct State {
     killed_early: BTreeSet<TaskId>,
     /// Whether the executor ends once its task has ended and all updates are acknowledged.
     ending: bool,
-    /// After this time, a connected executor that is ending and runs no task exits even if the agent has not acknowledged all
-    /// updates; `None` if no such time limit is set.
+    /// After this time, an executor that is connected and ending exits once it runs no task, even if the agent has not
+    /// acknowledged all updates. `None` if no such time limit is set.
     acknowledge_by: Option<Instant>,
-    /// When the executor exits even if updates are unacknowledged, connected or not; `None` unless it is shutting down.
+    /// After this time, an executor that is shutting down exits even if updates are unacknowledged, whether it is connected or
+    /// not. `None` unless it is shutting down.
     end_by: Option<Instant>,
     /// The error with which the process is to exit; `None` if the executor has not failed.
     failure: Option<String>,

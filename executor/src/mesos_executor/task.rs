@@ -8,8 +8,8 @@ use task::Report;
 
 /// The grace period of tasks without a kill policy: the default of Mesos.
 pub(super) const DEFAULT_GRACE: Duration = Duration::from_secs(3);
-/// A task with a limit on its updates is also renewed when the data of its updates reach this many bytes. The reports of a
-/// pool server with a thousand workers are large: they would fill the agent's memory long before their number reaches the
+/// A task with a limit on its updates is also renewed when the data of its updates reach this many bytes. The reports of a pool
+/// server with a thousand workers are large: they would fill the agent's memory long before the number of updates reaches the
 /// limit.
 const MAX_UPDATE_BYTES: u64 = 1 << 30;
 
