@@ -7,7 +7,7 @@
 //! of dependent additions. The bound is the number of cycles per hash if no execution unit is ever idle.
 //!
 //! With `--check`, the exit status is 1 if a ratio is below the minimum for this CPU. It is 2 if the check is not possible,
-//! because there is no table for this CPU, or because the yardstick ran below 95 % of its speed.
+//! because there are no goals for this CPU, or because the yardstick ran below 95 % of its speed.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -20,8 +20,8 @@ const SLICE: Duration = Duration::from_millis(50);
 /// The goals for a kind of core.
 struct Core {
     name: &'static str,
-    /// The CPU's family as in /proc/cpuinfo; `models` are the ranges of its models. Family and model tell whether this machine
-    /// has such a core.
+    /// The CPU's family as in /proc/cpuinfo. A machine has such a core if its CPU has this family and its model lies in one of
+    /// the ranges in `models`.
     family: u32,
     models: &'static [(u32, u32)],
     /// The CPU cycles that the yardstick takes per hash.
@@ -42,8 +42,8 @@ const fn goal(backend: &'static str, rolled: bool, minimum: f64, bound: Option<f
     Goal { backend, rolled, minimum, bound }
 }
 
-/// To hash 16 nonces takes `OPERATIONS` vector operations for each version, and `SHARED_OPERATIONS` for the part of the schedule
-/// that all versions share. docs/PERFORMANCE.md explains the numbers.
+/// For 16 nonces, the search executes `OPERATIONS` vector operations for each version. The part of the schedule that all versions
+/// share takes `SHARED_OPERATIONS` more. docs/PERFORMANCE.md explains the numbers.
 const OPERATIONS: f64 = 2387.0;
 const SHARED_OPERATIONS: f64 = 460.0;
 
@@ -52,14 +52,15 @@ const fn avx512_bound(per_cycle: f64, versions: f64) -> Option<f64> {
     Some((OPERATIONS + SHARED_OPERATIONS / versions) / per_cycle / 16.0)
 }
 
-/// The number of instructions per hash that compute two rounds each: rounds 2 to 63 of hash 1 and rounds 0 to 61 of hash 2.
+/// The number of `sha256rnds2` instructions per hash. Each computes two rounds; together they compute rounds 2 to 63 of hash 1
+/// and rounds 0 to 61 of hash 2.
 const TWO_ROUNDS: f64 = 62.0;
-/// The number of instructions that complete a group of four schedule words, for each of the two hashes. Versions share the
-/// schedule of hash 1.
+/// The number of `sha256msg2` instructions for each of the two hashes. Each completes a group of four schedule words. Versions
+/// share the schedule of hash 1.
 const GROUPS: f64 = 12.0;
 
-/// The fewest cycles per hash that are possible, given the cycles that each of these two instructions takes. They run on two
-/// execution units in parallel.
+/// The fewest cycles per hash that are possible. `two_rounds` and `group` are the cycles that one `sha256rnds2` and one
+/// `sha256msg2` take. The two instructions run on two execution units in parallel.
 const fn sha_ni_bound(two_rounds: f64, group: f64, versions: f64) -> Option<f64> {
     Some((TWO_ROUNDS * two_rounds).max((GROUPS + GROUPS / versions) * group))
 }
@@ -201,7 +202,7 @@ fn median(values: &[f64]) -> Option<f64> {
     values.get(values.len() / 2).copied()
 }
 
-/// The table for the CPU of this machine, if there is one.
+/// The goals for the CPU of this machine, if there are any.
 fn this_core() -> Option<&'static Core> {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let field = |name: &str| {

@@ -1,7 +1,7 @@
 //! The backends: several implementations of the same search, in one table.
 //!
-//! A backend supplies an [`Entry`] with a function that hashes a chunk of nonces with all versions and marks as candidates
-//! the hashes whose last word has the required zeros. The other parts of a scan are common to all backends ([`scan`]):
+//! A backend supplies an [`Entry`] with a function that hashes a chunk of nonces with all versions. The function marks the hashes
+//! whose last word has the required zeros as candidates. The other parts of a scan are common to all backends ([`scan`]):
 //! progress, the end of the search space, the exact check of candidates, and the case of a full buffer.
 //!
 //! To add a backend, add a file that defines an `ENTRY`, and add the `ENTRY` to [`BACKENDS`]. The choice by name, the

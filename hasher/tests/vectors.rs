@@ -33,7 +33,7 @@ fn headers_hash_to_their_known_hashes() {
     assert_eq!(blocks()[0].header, Header::genesis());
 }
 
-/// A search near the nonce of a block finds exactly that nonce, with only the version of the block and with others.
+/// A search near the nonce of a block finds exactly that nonce, both with the block's version alone and among other versions.
 #[test]
 fn every_backend_finds_the_nonces_of_real_blocks() {
     for backend in Backend::available() {

@@ -67,7 +67,7 @@ impl HostPort {
     }
 }
 
-/// A name or an IPv4 address.
+/// Returns the text if it is a host name or an IPv4 address.
 fn host_name(text: &str) -> Option<String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     ((1..=MAX_NAME).contains(&text.len()) && text.bytes().all(allowed)).then(|| text.to_owned())

@@ -8,7 +8,7 @@ use crate::address::{HostPort, HostPortError, hide_credentials, percent_decode};
 
 /// Bitcoin Core's port for RPC on the main network; every other network has a different port.
 pub const DEFAULT_PORT: u16 = 8332;
-/// The limit on the size of a cookie file, in bytes; the file must be shorter.
+/// The size of a cookie file, in bytes, must be less than this.
 const MAX_COOKIE: usize = 1024;
 
 /// The address of a node's JSON-RPC. It has no credentials, so it can be displayed.

@@ -199,7 +199,7 @@ fn add_advice(error: io::Error) -> io::Error {
 fn system_roots() -> Result<RootCertStore, TlsError> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    // Ignore malformed certificates, which some systems have among the trusted ones, if there is any good one.
+    // Some systems have malformed certificates among the trusted ones. Ignore them if at least one certificate is well-formed.
     let (good, malformed) = roots.add_parsable_certificates(found.certs);
     if good == 0 {
         let errors: Vec<String> = found.errors.iter().map(ToString::to_string).collect();

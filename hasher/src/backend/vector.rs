@@ -57,8 +57,8 @@ pub(super) unsafe trait Lanes: Copy {
     fn majority(self, b: Self, c: Self) -> Self;
     /// The vector itself, but opaque to the optimizer.
     ///
-    /// LLVM reassociates chains of additions. It would perform the addition of K + W, which is available early, after the
-    /// additions on the critical path. This method costs no instruction and keeps the order as written.
+    /// LLVM reassociates chains of additions. It would add K + W, which is available early, only after the additions on the
+    /// critical path. This method costs no instruction and keeps the order as written.
     fn pin(self) -> Self;
     /// Bit `i` is set if lane `i` has zeros wherever `mask` has ones.
     fn zero_lanes(self, mask: Self) -> u16;
@@ -96,7 +96,7 @@ pub(super) struct Schedule<L> {
 /// Schedule words 16 to 63 of one stream. Word t is at index t − 16.
 pub(super) type Words<L> = [L; 48];
 
-/// Word t of a schedule by the complete recurrence; `index` is t − 16.
+/// Computes schedule word t with the complete recurrence; `index` is t − 16.
 #[inline(always)]
 fn word<L: Lanes, const N: usize>(words: &[L; N], index: usize) -> L {
     let back = |distance: usize| words[index - distance];
