@@ -26,7 +26,8 @@ pub struct Client {
     main: Option<Box<PoolConnection>>,
     /// When to connect next. Unused while there is a main connection.
     connect_at: Instant,
-    /// The address to which a pool redirected us, for the next connection; `None`: the address in the settings.
+    /// The address to which the pool redirected the client. The next connection uses it; `None` means the address in the
+    /// settings.
     redirect: Option<PoolUrl>,
     /// Probes the preferred pools while a less preferred pool is used.
     probe: Probe,
@@ -43,7 +44,7 @@ pub struct Client {
     /// Extranonce1 and the number of bytes of extranonce2 of the last job. If the next job has different ones, the client reports
     /// [`Event::ExtranonceChanged`].
     extranonces: Option<(Vec<u8>, usize)>,
-    /// The error with which the client stopped trying to connect, until [`Client::next`] has returned it.
+    /// The error that made the client stop trying to connect. [`Client::next`] returns and clears it.
     given_up: Option<ClientError>,
 }
 
@@ -106,8 +107,8 @@ impl Client {
         timeout_at(deadline, self.next()).await.ok()?.ok()
     }
 
-    /// Submits a share for a job that [`Event::Job`] delivered. Returns `None` if the share is too late: a clean job has voided
-    /// its job, or the job's connection is gone. Otherwise one [`Event::Answer`] follows.
+    /// Submits a share for a job that [`Event::Job`] delivered. Returns `None` if the share is too late, because a clean job has
+    /// voided the share's job or because the connection of that job is gone. Otherwise one [`Event::Answer`] follows.
     ///
     /// Returns immediately: the share is sent while [`Client::next`] is awaited.
     pub fn submit(&mut self, job: &Arc<Job>, share: Share) -> Option<Ticket> {
@@ -301,7 +302,7 @@ impl Client {
             let silent = error.is_hang_up() && connection.got_no_message();
             history.skip_configure = silent && !history.skip_configure;
         }
-        // If the pool refused us, its jobs do not count as work.
+        // If the pool refused the client, the connection counts as one without work, even if the pool sent jobs.
         let worked = self.leave().filter(|_| !matches!(error, ClientError::Refused { .. }));
         self.retry(error, worked);
     }
@@ -336,7 +337,8 @@ impl Client {
         let left = connection.in_flight.take_all();
         let resume = connection.resume().cloned();
         let resumable = worked.is_some() && resume.is_some();
-        // Stores the token again, because `mining.set_extranonce` may have changed its extranonce1 since the subscription.
+        // Stores the resume token again, because `mining.set_extranonce` may have changed the extranonce1 in it since the
+        // subscription.
         if let (Some(resume), Some(history)) = (resume, self.history.get_mut(self.failover.index())) {
             history.resume = Some(resume);
         }

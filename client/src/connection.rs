@@ -32,7 +32,8 @@ pub(crate) struct PoolConnection {
     silence_timeout: Duration,
     first_job_timeout: Duration,
     opened: Instant,
-    /// When the last message from the pool was received; before the first message, when the connection was opened.
+    /// When the last message from the pool was received. Before the first message, this is the time when the connection was
+    /// opened.
     last_message: Instant,
     /// Whether the client has sent a ping since the pool's last message. If the pool stays silent after it, the connection fails.
     pinged: bool,

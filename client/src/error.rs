@@ -88,7 +88,7 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Whether an established connection ended, closed by the pool or broken.
+    /// Whether an established connection ended, because the pool closed it or because it broke.
     pub(crate) fn is_hang_up(&self) -> bool {
         matches!(self, ClientError::Closed { .. } | ClientError::Read { .. } | ClientError::Write { .. })
     }

@@ -66,7 +66,7 @@ pub enum Outcome {
     Accepted,
     /// The pool rejected the share, and not because it was stale.
     Rejected(Reason),
-    /// The pool rejected the share as stale. Without a reason: the share could not be sent in time.
+    /// The pool rejected the share as stale. There is no reason if the share could not be sent in time.
     Stale(Option<Reason>),
     /// The pool may have received the share but did not answer it: the connection ended and its session was not resumed, or the
     /// answer took too long.

@@ -10,12 +10,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// After a connection that provided work for at least this long, pauses start with [`FIRST_PAUSE`] again. So a pool that
 /// repeatedly sends a job and soon hangs up is tried less and less often.
 const RESETS_PAUSE: Duration = Duration::from_secs(10);
-/// A pool whose connection is lost after it provided work for at least this long is tried again before the next pool, however
-/// often this happens. After a shorter time, it is tried only once more.
+/// If a pool's connection provided work for at least this long before it was lost, the client tries this pool again before the
+/// next one, however often that happens. If the connection provided work for less time, the client tries the pool only once more.
 const STABLE: Duration = Duration::from_secs(60);
 
-/// Maximum number of redirects in a row that the client follows without having got work in between: two for load balancers, one
-/// in reserve.
+/// Maximum number of redirects in a row that the client follows without receiving work. Load balancers need up to two; the third
+/// is a reserve.
 const MAX_REDIRECTS: u64 = 3;
 /// The longest wait that a redirect may ask for. A redirect that asks for a longer wait is refused if another pool is configured.
 const MAX_REDIRECT_WAIT: Duration = Duration::from_secs(30);
@@ -25,8 +25,8 @@ const MAX_REDIRECT_WAIT: Duration = Duration::from_secs(30);
 pub(crate) struct Failover {
     pools: usize,
     index: usize,
-    /// How often a pool was lost or could not be reached since a connection last provided work, including the loss of that
-    /// connection. At more than `retries`, the client stops trying.
+    /// The number of failures in a row: attempts that failed, and the loss of the last connection that provided work. At more
+    /// than `retries` failures, the client stops trying.
     failures: u64,
     retries: Option<u64>,
     backoff: Backoff,

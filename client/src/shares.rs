@@ -100,7 +100,7 @@ impl InFlightShares {
     pub fn on_answer(&mut self, id: u64, result: Result<(), Reason>, now: Instant) -> Option<Answer> {
         let share = self.0.remove(&id)?;
         let outcome = match result {
-            // The pool already received the share on the previous connection.
+            // A rejection as duplicate means that the pool already received the share on the previous connection.
             Err(reason) if share.attempts > 1 && reason.is_duplicate() => Outcome::Accepted,
             result => Outcome::of(result),
         };
@@ -133,8 +133,8 @@ pub(crate) struct ResumableSession {
     pub jobs: OpenJobs,
     /// The unanswered shares, in the order of their submission.
     pub shares: Vec<InFlightShare>,
-    /// Whether the pool has resumed the session on a new connection. The shares are sent again once the pool has authorized us on
-    /// it.
+    /// Whether the pool has resumed the session on a new connection. The client sends the shares again once the pool has
+    /// authorized it on that connection.
     pub resumed: bool,
 }
 

@@ -26,7 +26,7 @@ pub fn check(data: &[u8]) {
                 next();
             }
             Err(ReadError::TooLong { .. }) => {
-                // The search includes lines of white space, which `lines` leaves out.
+                // Split the bytes again, because `lines` leaves out lines of white space, which may be too long as well.
                 return assert!(bytes.split(|byte| *byte == b'\n').any(|line| line.len() > LIMIT));
             }
             Err(ReadError::Truncated { bytes: rest }) => {
@@ -51,7 +51,7 @@ fn check_message(message: &Message, line: &str) {
         }
         Message::Response(response) => {
             assert_eq!(json["result"], response.result);
-            // A response with a null id cannot be written and read again.
+            // `from_line` may refuse a response with a null id that `to_line` wrote, so such a response is not written.
             if matches!(response, Response { id: Id::Null, .. }) {
                 return;
             }

@@ -133,8 +133,8 @@ fn assert_block(block: &Block, case: &Case<'_>, payout: &ScriptBuf) {
     assert!(coinbase.output[1..].iter().all(|output| output.value == Amount::ZERO));
     let script = &coinbase.input[0].script_sig;
     assert!((2..=100).contains(&script.len()), "{script}");
-    // The crate reads no height from blocks of version 1, and a rolled version may be below 2. Nor does it read heights up to
-    // 16, which Bitcoin Core writes as opcodes.
+    // The `bitcoin` crate reads no height from blocks of version 1, and a rolled version may be below 2. It also does not read
+    // heights up to 16, which Bitcoin Core writes as opcodes.
     if case.rolled as i32 >= 2 && case.height > 16 {
         assert_eq!(block.bip34_block_height(), Ok(case.height.into()));
     }

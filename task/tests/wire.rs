@@ -117,7 +117,7 @@ fn a_specification_shows_no_password() {
 
 #[test]
 fn a_server_has_one_block_source() {
-    // The second specification adds another block source to the same server message.
+    // Protobuf merges the appended fields into the same server message, which then has two block sources.
     let mut both = node_spec().encode();
     both.extend(&server_spec().encode()[8..]);
     assert!(matches!(TaskSpec::decode(&both).unwrap_err(), DecodeError::Field { field: "block source", .. }));
@@ -177,7 +177,7 @@ fn a_message_holds_one_instruction() {
         let error = Instruction::decode(bytes).unwrap_err();
         assert!(matches!(error, DecodeError::Field { field: "content", .. }), "{error}");
     }
-    // A live interval of 20 ms, but no report interval.
+    // The bytes contain a live interval of 20 ms, but no report interval.
     let error = Instruction::decode(&[0x08, 3, 0x1a, 2, 0x08, 20]).unwrap_err();
     assert!(matches!(error, DecodeError::Field { field: "interval", .. }), "{error}");
 }

@@ -33,7 +33,7 @@ async fn the_first_pool_is_used_again_once_it_recovers_and_no_share_is_lost() {
     let job = harness.job("a").await;
     assert_eq!(harness.losses, Vec::<String>::new(), "a switch is no loss");
 
-    // Each of the two pools accepts and answers shares of its own jobs.
+    // Each of the two pools still accepts and answers shares of its own jobs.
     let after = harness.submit(&old_job).await.expect("sent to the pool used before");
     let after_call = backup.expect_call("mining.submit").await;
     let new = harness.submit(&job).await.expect("sent");
@@ -50,7 +50,7 @@ async fn the_first_pool_is_used_again_once_it_recovers_and_no_share_is_lost() {
 
 #[tokio::test]
 async fn waiting_for_answers_of_the_pool_used_before_has_an_end() {
-    // After the client has changed pools, the pool used before sends nothing, or closes the connection.
+    // After the client has switched to a better pool, the previous pool sends nothing, or closes the connection.
     for (drain_timeout, silent) in [(Duration::from_millis(50), true), (10 * DEADLINE, false)] {
         let (reserved, second) = (ReservedPorts::take(1), listen().await);
         let ports = [reserved.first(), port(&second)];

@@ -170,7 +170,7 @@ impl Harness {
     }
 }
 
-/// Closes the client as a miner does.
+/// Waits for the answers until the deadline and then closes the client, as a miner does.
 async fn finish(mut client: Client, within: Duration) -> Vec<Answer> {
     let (deadline, mut answers) = (Instant::now() + within, Vec::new());
     while client.is_connected()

@@ -23,7 +23,7 @@ async fn a_resumed_session_gets_its_unanswered_shares_again_and_a_duplicate_coun
     let second = pool.expect_call("mining.submit").await;
     drop(pool);
     harness.loss().await;
-    // A share found while there is no connection.
+    // Submit a share while there is no connection.
     let late = harness.submit(&job).await.expect("it waits for the session");
 
     let mut pool = Pool::accept(&listener).await;
@@ -170,7 +170,7 @@ async fn a_connection_that_ends_after_its_job_but_before_the_shares_are_sent_lea
 
 #[tokio::test]
 async fn shares_do_not_wait_for_a_session_that_cannot_be_resumed() {
-    // A pool that gives no session id, and a pool that the client leaves for another.
+    // In the first case, the pool gives no session id. In the second case, the client leaves the pool for another.
     for (subscriptions, has_backup) in [(json!([]), false), (json!([["mining.notify", "s"]]), true)] {
         let (first, second) = (listen().await, listen().await);
         let probe_interval = 10 * DEADLINE;
@@ -217,7 +217,7 @@ async fn shares_without_an_answer_are_given_up_with_the_next_job() {
     let job = harness.job("a").await;
     let first = harness.submit(&job).await.expect("sent");
     pool.expect_call("mining.submit").await;
-    // The maximum number of unanswered shares.
+    // The client waits for the answers of at most 10,000 shares.
     for _ in 0..10_000 {
         harness.submit(&job).await.expect("sent");
         pool.expect_call("mining.submit").await;

@@ -60,7 +60,7 @@ impl Pool {
         let mut stream = whole.into_std().expect("a socket");
         stream.set_nonblocking(false).expect("a socket that can wait");
         let lines = format!("{line}\n").repeat(1_000);
-        // Written on a thread, so that the client always has something to read.
+        // Writes on a thread of its own, so that the client always has something to read.
         std::thread::spawn(move || while stream.write_all(lines.as_bytes()).is_ok() {})
     }
 

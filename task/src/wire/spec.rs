@@ -26,7 +26,8 @@ struct SpecMessage {
     max_updates: u64,
 }
 
-/// Exactly one of fields 5 to 7 is set. A reader that does not know that field reports that the block source is missing.
+/// Exactly one of fields 5 to 7 is set. An older reader that does not know the set field reports that the block source is
+/// missing.
 #[derive(Clone, PartialEq, Message)]
 struct ServerMessage {
     #[prost(string, tag = "1")]
@@ -43,7 +44,7 @@ struct ServerMessage {
     node: Option<NodeSpec>,
     #[prost(message, optional, tag = "7")]
     upstream: Option<UpstreamMessage>,
-    /// The folder of accounts and found blocks. An executor that does not know this field keeps them in the sandbox.
+    /// The folder of accounts and found blocks. An executor that does not know this field stores them in the sandbox.
     #[prost(string, optional, tag = "8")]
     data_dir: Option<String>,
     /// The maximum number of connections. An executor that does not know this field uses the pool's default.
@@ -85,7 +86,8 @@ struct WorkerMessage {
     access: Option<PoolAccessMessage>,
 }
 
-/// This message is absent for the default access, because older programs support no other access.
+/// How to connect to the pool. The message is absent if the access is the default, which is the only access that older programs
+/// support.
 #[derive(Clone, PartialEq, Message)]
 struct PoolAccessMessage {
     #[prost(string, optional, tag = "1")]
