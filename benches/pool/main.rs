@@ -49,7 +49,7 @@ fn crowd() -> Vec<Figure> {
         "--block-interval",
         "20s",
     ]);
-    // The first connections cause one-time allocations in the pool.
+    // Connect a few miners first, because the first connections cause one-time allocations in the pool.
     Miners::start(&["crowd", &pool.address, "10", "0"]).end();
     let before = pool.resident();
     let mut miners = Miners::start(&["crowd", &pool.address, &MINERS.to_string(), &BLOCKS.to_string()]);

@@ -129,7 +129,7 @@ async fn connect_all(address: &str, count: usize, password: &'static str) -> Vec
     miners
 }
 
-/// Waits for a line on standard input.
+/// Prints "ready", and waits for a line on standard input.
 async fn ready() {
     println!("ready");
     // Read on a blocking thread, so that the connections are still served.

@@ -14,7 +14,7 @@ use crate::suite::figure::{Bound, Figure, quantile};
 
 /// Each figure is the median of this many rounds.
 const ROUNDS: usize = 5;
-/// The number of events of one kind that a round sends, unless the scheduler uses [`ENOUGH`] CPU time for fewer of them.
+/// The number of events of one kind that a round sends. It sends fewer if the scheduler has used [`ENOUGH`] CPU time for them.
 const EVENTS: usize = 4000;
 /// The number of events in a batch. Each event of a batch concerns a different agent or task, so the smallest cluster must have
 /// at least this number of agents.
@@ -26,8 +26,8 @@ const LIVE_BATCHES: usize = 10;
 const ENOUGH: Duration = Duration::from_secs(2);
 /// Time limit for the scheduler to handle a batch of events. The check fails if the scheduler takes longer.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The interval of the tasks' live messages and reports, so long that no task sends one by itself during the check; and the
-/// shortest --silence-timeout that this interval allows.
+/// `LONG` is the interval of the tasks' live messages and reports, so long that no task sends one by itself during the check.
+/// `SILENCE` is the shortest --silence-timeout that this interval allows.
 const LONG: &str = "1h";
 const SILENCE: &str = "3h";
 /// The number of launches, and of restarts, that are measured on each cluster. The figures use the medians.
@@ -42,8 +42,8 @@ enum Kind {
     Offer,
 }
 
-/// For each kind of event, the names of two ratios and the largest values with which they pass the check: cost on the largest
-/// cluster to cost on the smallest cluster, and cost on the smallest cluster to cost of the bare loop.
+/// For each kind of event, the names of two ratios and their upper bounds. The first ratio is the cost on the largest cluster
+/// divided by the cost on the smallest. The second is the cost on the smallest cluster divided by the cost of the bare loop.
 struct Limits {
     kind: Kind,
     growth: (&'static str, f64),

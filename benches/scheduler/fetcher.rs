@@ -13,8 +13,8 @@ use super::cluster::{Cluster, Fetch, Fetched};
 
 /// Maximum number of bytes that a fetch reads from its connection in one call.
 const PIECE: usize = 16 * 1024;
-/// The size of the receive buffer of a fetch's socket, in bytes. With a larger one, the server could write the whole file before
-/// the client has read it.
+/// The size of the receive buffer of a fetch's socket, in bytes. With a larger buffer, the server could write the whole file
+/// before the client has read it.
 const RECEIVED: u32 = 64 * 1024;
 /// Maximum size of a response's head in bytes.
 const HEAD: usize = 16 * 1024;

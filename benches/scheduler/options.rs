@@ -94,7 +94,7 @@ pub struct Options {
     /// Number of agents that fetch the executor, independent of --agents.
     #[arg(long, value_name = "N", default_value = "300")]
     pub fetch_agents: usize,
-    /// Size of the fetched file, in MB: several times the amount that the buffers of a loopback connection hold.
+    /// Size of the fetched file, in MB; it should be several times the size of the buffers of a loopback connection.
     #[arg(long, value_name = "MB", default_value = "8")]
     pub fetch_size: f64,
     /// Bandwidth of all agents together, in MB per second.

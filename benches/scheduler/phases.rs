@@ -20,7 +20,7 @@ use super::run::Run;
 use super::scheduler::{ALONE, Binary};
 use super::zookeeper;
 
-/// Time limit between two measurements: the tasks' messages are stopped, and the scheduler must acknowledge all updates.
+/// Time limit for the scheduler to acknowledge all updates between two measurements. Meanwhile tasks send no messages.
 const SETTLE: Duration = Duration::from_secs(60);
 
 /// Measures all phases with a binary on a cluster of this size.
@@ -42,7 +42,7 @@ pub fn all(options: &Options, binary: &Binary, agents: usize) -> Vec<Row> {
     if options.wants(Measurement::Variants) {
         rows.extend(variants::measure(options, binary, agents));
     }
-    // Measure only one cluster, because most of the time is spent on the network link.
+    // Measure the fetch only once: it runs on a cluster of `fetch_agents` agents, whatever `agents` is.
     if options.wants(Measurement::Fetch) && agents == options.agents[0] {
         let run = Run::new(options, binary, options.fetch_agents, vec![ALONE.to_owned()]);
         rows.extend(fetch::measure(run));

@@ -23,7 +23,7 @@ pub struct Run<'a> {
     pub binary: &'a Binary,
     pub agents: usize,
     pub master: Master,
-    /// Additional options of the scheduler, which [`Options`] does not have.
+    /// Command-line options for the scheduler in addition to those of [`Options`].
     more: Vec<String>,
     pub executor: Executor,
     folder: TempDir,
@@ -76,7 +76,7 @@ impl<'a> Run<'a> {
         self.folder.path()
     }
 
-    /// Waits until `condition` returns a value; `None` at the time limit.
+    /// Waits until `condition` returns a value. Returns `None` if the time limit passes first.
     ///
     /// # Panics
     /// If the scheduler ends.
@@ -104,8 +104,8 @@ impl<'a> Run<'a> {
         None
     }
 
-    /// Waits until the scheduler has handled everything that was sent so far. Returns the time at which it had; `None` at the
-    /// time limit.
+    /// Waits until the scheduler has handled everything that was sent so far. Returns the time at which the scheduler finished,
+    /// or `None` if the time limit passes first.
     pub fn catch_up(&mut self, limit: Duration) -> Option<Instant> {
         let until = Instant::now() + limit;
         self.wait(limit, |cluster| cluster.send_marker(Instant::now()))?;

@@ -19,8 +19,8 @@ pub fn measure() -> Vec<Figure> {
 
 fn run(share: f64) -> [Figure; 2] {
     let threads = || mining_threads(std::process::id());
-    // The threads of the last engine end some time after the engine was dropped. They would be counted in the first reading of
-    // the CPU time, but not in the second.
+    // Wait until the threads of the last engine have ended, some time after the engine was dropped. Otherwise the first reading
+    // of the CPU time would count them, but the second would not.
     while !threads().is_empty() {
         thread::sleep(Duration::from_millis(1));
     }

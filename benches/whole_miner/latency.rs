@@ -30,7 +30,7 @@ const DIFFICULTY: f64 = 0.05;
 const TAIL_NOISE: f64 = 0.005;
 /// The pool's pause before and after each job, so that the measuring process sleeps while the job arrives.
 const CALM: Duration = Duration::from_millis(5);
-/// Time limit for a new job to reach all mining threads. Only a defect of the miner exceeds it.
+/// Time limit for a new job to reach all mining threads. The miner exceeds it only if it is broken.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Runs as the pool: sends a job for each line on standard input, and prints the time of sending.
@@ -91,7 +91,7 @@ pub fn measure() -> Vec<Figure> {
     let (counters, stop) = (engine.engine.counters(), CancellationToken::new());
     let stopped = stop.clone();
     let mining = thread::spawn(move || mine(engine, &address, stopped));
-    // The pool sends its first job without a command.
+    // Wait for the first job, which the pool sends without a command.
     wait_for(&counters, 1);
     let watch = Watch::start(&[std::process::id(), pool.child.id()]);
     let anchor = (Instant::now(), monotonic());

@@ -7,7 +7,8 @@
 //! measurement, as in the output.
 //!
 //! The miner is the real binary, except in the measurement of a new job's latency. There the miner runs inside this process,
-//! because the engine's counters show when each thread began, and a second process of this program acts as the pool.
+//! because the engine's counters show when each thread began to mine the job, and a second process of this program acts as the
+//! pool.
 
 mod efficiency;
 mod fractions;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::suite::machine;
 
-/// Time limit for a started miner to begin to mine. Only a defect of the miner exceeds it.
+/// Time limit for a started miner to begin mining. The miner exceeds it only if it is broken.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The backend of all measurements in this run, so that all figures are about the same search.
@@ -120,7 +120,7 @@ impl Miner {
         machine::mining_threads(self.id()).iter().sum()
     }
 
-    /// Sends SIGINT to the miner.
+    /// Sends SIGTERM to the miner.
     pub fn interrupt(&self) {
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             kill_process(pid, Signal::TERM).expect("it runs");

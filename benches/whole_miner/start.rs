@@ -13,7 +13,7 @@ use crate::suite::machine::{Watch, cpus};
 const RUNS: usize = 15;
 /// The difficulty of the pool's jobs, at which about one of ten thousand hashes is a share.
 const DIFFICULTY: f64 = 2e-6;
-/// Time limit for the first share to reach the pool. Only a defect of the miner exceeds it.
+/// Time limit for the first share to reach the pool. The miner exceeds it only if it is broken.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 pub fn measure() -> Vec<Figure> {
@@ -24,7 +24,8 @@ pub fn measure() -> Vec<Figure> {
         times.push(time.as_secs_f64() * 1e3);
         ours += used;
     }
-    // Only one thread runs during the calibration, so other processes may use the other CPUs.
+    // Only one miner thread runs during the calibration. Other processes may use the other CPUs without disturbing the
+    // measurement.
     let mut load = watch.load();
     load.ours += ours;
     load.theirs = load.theirs.saturating_sub(ours);

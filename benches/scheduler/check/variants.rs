@@ -8,13 +8,13 @@ use crate::suite::figure::{Bound, Figure, quantile};
 
 /// The number of rounds. Each round measures every launch once, and the figures use the medians.
 const ROUNDS: usize = 3;
-/// A cluster of more agents than this is not used if there is a smaller one. It would reveal nothing more, because another figure
-/// limits the growth of the plain launch's cost.
+/// If there are clusters of at most this many agents, the check uses the largest of them. A larger cluster would reveal nothing
+/// more: other figures check how the cost of the plain launch grows with the number of agents.
 const AGENTS: usize = 1000;
-/// The check fails if the scheduler uses more than this many times the CPU time of the plain launch for each worker.
+/// The check fails if the scheduler's CPU time per worker is more than this many times that of the plain launch.
 const MOST: f64 = 2.0;
-/// The check fails if a round trip of 2 ms to the master prolongs the launch by more than this fraction of the time by which it
-/// would prolong a launch that sends its calls one by one.
+/// If the scheduler sent its calls one by one, a round-trip time of 2 ms to the master would add 2 ms per call to the launch. The
+/// check fails if the round-trip time adds more than this fraction of that time.
 const MOST_OF_SEQUENTIAL: f64 = 0.25;
 
 /// The names of the figures, one for each of [`VARIANTS`]: the scheduler's CPU time for each worker, divided by that of the plain

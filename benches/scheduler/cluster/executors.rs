@@ -141,8 +141,8 @@ impl Cluster {
         self.push_update(index, TaskState::TaskRunning, Some(report.encode()), now);
     }
 
-    /// Makes the server report the workers whose totals have changed. The reported totals are those of the workers' own last
-    /// reports. Rows of single shares are left out.
+    /// Makes the server report the workers whose totals have changed. The server reports the totals from the workers' own last
+    /// reports. It leaves out the rows of single shares.
     pub fn report_of_server(&mut self, now: Instant) {
         let Some(server) = self.server.filter(|server| self.has_begun(*server)) else { return };
         let mut accounts = Vec::new();
@@ -166,7 +166,8 @@ impl Cluster {
         self.push_update(server, TaskState::TaskRunning, Some(report.encode()), now);
     }
 
-    /// The next `count` workers that run and are not lost, beginning at `from` and wrapping around; fewer if there are fewer.
+    /// Returns the next `count` workers that run and are not lost, beginning at `from` and wrapping around. Returns all of them
+    /// if there are fewer than `count`.
     fn next_workers(&self, from: usize, count: usize) -> Vec<usize> {
         let all = self.tasks.len();
         let around = (0..all).map(|step| (from + step) % all);
@@ -255,7 +256,7 @@ impl Cluster {
         self.tasks.iter().filter(runs).map(Task::hashrate).sum()
     }
 
-    /// The sums that the ledger must have once everything is acknowledged.
+    /// The sums that the scheduler's ledger must show once all updates are acknowledged.
     pub fn sums(&self) -> Sums {
         let mut sums = Sums::default();
         for task in &self.tasks {

@@ -9,7 +9,8 @@ use mesos::v1::{Filters, OfferId, TaskInfo, TaskState};
 use super::agent::{Agent, Amount, offer_number};
 use super::{Cluster, events, updates};
 
-/// How long declined resources are not offered again if the call sets no `refuse_seconds`; the default of Mesos.
+/// If a call that declines resources sets no `refuse_seconds`, the master does not offer them again for this time. It is the
+/// default of Mesos.
 const REFUSE: Duration = Duration::from_secs(5);
 
 /// The progress of one burst of offers.
@@ -27,7 +28,7 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    /// Notes that `offers` offers were sent, with numbers less than `below`.
+    /// Records that `offers` more offers were sent. All offers sent so far have numbers less than `below`.
     fn sent(&mut self, offers: usize, below: u64, now: Instant) {
         if self.missing > 0 {
             self.missing = self.missing.saturating_sub(offers);
@@ -142,7 +143,7 @@ impl Cluster {
     pub(super) fn decline(&mut self, decline: call::Decline, now: Instant) {
         let time = refuse_time(decline.filters.as_ref());
         for offer in &decline.offer_ids {
-            // An unknown offer was withdrawn in the meantime, which is not an error.
+            // If the offer is unknown, the master withdrew it in the meantime. This is not an error.
             if let Some((agent, amount)) = self.take_offer(offer, now) {
                 self.agents[agent].free.add(amount);
                 self.agents[agent].refuse(time, now);

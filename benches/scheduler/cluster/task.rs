@@ -9,11 +9,11 @@ use task::{Live, PoolLive, ProgramSpec, ShareRow, TaskSpec, Totals, Verdict, Wor
 use super::agent::Amount;
 use super::updates::Update;
 
-/// Hashes per second that a thousandth of a CPU computes.
+/// The hashrate of a thousandth of a CPU, in H/s.
 const HASHRATE: f64 = 10_000.0;
 /// The expected number of hashes for each share.
 const WORK: u128 = 40_000_000;
-/// Maximum number of single shares in a report, one in each row; the same as for a real worker.
+/// Maximum number of rows in a report; each row describes one share. Real workers have the same limit.
 const MAX_ROWS: u32 = 128;
 /// The messages that a task sends periodically.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,7 +27,7 @@ pub(super) enum Timer {
 pub struct Sums {
     /// The sum over the workers' last reports.
     pub workers: Totals,
-    /// The sum over the workers in the pool server's last reports.
+    /// The sum of the workers' totals in the pool server's last reports.
     pub pool: Totals,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Task {
     pub totals: Totals,
     pub rows_omitted: u64,
     pub reported: Instant,
-    /// The totals of this worker in the server's last report.
+    /// The totals of this worker in the pool server's last report.
     pub counted: Totals,
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Update {
 }
 
 impl Cluster {
-    /// Queues an update of a task, which must be acknowledged.
+    /// Queues an update of a task. The scheduler must acknowledge the update.
     pub(super) fn push_update(
         &mut self,
         index: usize,
@@ -34,7 +34,7 @@ impl Cluster {
         self.push_status(index, state, status, now);
     }
 
-    /// Queues TASK_FAILED with a reason from the agent, which must be acknowledged.
+    /// Queues a TASK_FAILED update with a reason from the agent. The scheduler must acknowledge the update.
     pub(super) fn push_failure(&mut self, index: usize, reason: Reason, text: &str, now: Instant) {
         let (task, state) = (&self.tasks[index], TaskState::TaskFailed);
         let status = status(&task.id, &self.agents[task.agent].id, state);
@@ -124,7 +124,7 @@ impl Cluster {
         self.marker.and_then(|(_, acknowledged)| acknowledged)
     }
 
-    /// Loses every second agent except the server's. Returns the number of their tasks.
+    /// Loses every second agent except the server's. Returns the number of tasks on the lost agents.
     pub fn lose_half(&mut self) -> usize {
         let server = self.server.map(|server| self.tasks[server].agent);
         let mut tasks = 0;

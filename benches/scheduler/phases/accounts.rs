@@ -16,7 +16,7 @@ use crate::scheduler::ledger;
 const SHOWN: Duration = Duration::from_secs(30);
 const FIGURE: &str = "accounts";
 
-/// Ends the scheduler.
+/// Compares the scheduler's summary and ledger with the reports of all tasks. Ends the scheduler.
 pub fn check(run: &mut Run<'_>, suffix: &str) -> Vec<Row> {
     let figure = format!("{FIGURE}{suffix}");
     run.master.cluster().report_of_server(Instant::now());

@@ -1,5 +1,5 @@
-//! The launch on agents that fetch the executor from the scheduler, over a network link that is too slow for all agents
-//! concurrently.
+//! The launch on agents that fetch the executor from the scheduler. The network link is too slow for all agents to fetch at the
+//! same time.
 
 use std::fs::File;
 use std::io::Read;
@@ -39,7 +39,8 @@ pub fn measure(mut run: Run<'_>) -> Vec<Row> {
         counters.fetched_bytes as f64 / 1e6,
     );
     let value = match done.flatten() {
-        // A failed fetch is an error, because the link is fast enough if not all agents fetch concurrently.
+        // A failed fetch is an error, because the link is fast enough if the scheduler limits the number of agents that fetch at
+        // the same time.
         Some(last) if counters.not_fetched > 0 => {
             return vec![Row::missed(
                 FIGURE,

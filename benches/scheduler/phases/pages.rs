@@ -76,7 +76,7 @@ fn is_answer(path: &str, body: &[u8]) -> bool {
 }
 
 impl Answers {
-    /// The times as a figure. It counts as missed if some requests got no response.
+    /// Returns the response times as a row of the report. The row counts as missed if some requests got no response.
     pub fn row(&self, run: &Run<'_>, figure: &str) -> [Row; 1] {
         let page = |(path, times): (&str, &Vec<f64>)| match &times[..] {
             [] => format!("{path} –"),

@@ -28,7 +28,7 @@ pub fn measure(run: &mut Run<'_>, pause: Duration, suffix: &str) -> Row {
     }
 }
 
-/// Starts the scheduler. Returns the time until it has handled the state of each task, and its cost.
+/// Starts the scheduler. Returns the time until the scheduler has handled the state of each task, and the cost of the restart.
 pub fn restart(run: &mut Run<'_>, limit: Duration) -> Option<(Duration, Cost)> {
     let asked = |run: &Run<'_>| run.master.cluster().counters().calls.get("RECONCILE").copied();
     run.start_scheduler();

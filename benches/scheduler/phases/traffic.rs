@@ -4,7 +4,7 @@ use crate::report::share;
 use crate::run::{Cost, Meter, Run};
 use crate::suite::figure::quantile;
 
-/// The rates per second.
+/// The cost of an action, and the rates of its traffic per second.
 pub struct Traffic {
     pub cost: Cost,
     pub messages: f64,

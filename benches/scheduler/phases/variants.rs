@@ -55,8 +55,8 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// The time that the latency adds to the plain launch, relative to the time that it would add if the calls were sequential:
-    /// 2 ms for each call.
+    /// The time that the latency adds to the plain launch, as a fraction of the time that it would add if the scheduler sent its
+    /// calls one by one: 2 ms for each call.
     pub fn added_by_sequential(&self, plain: &Self) -> f64 {
         let added = self.running.saturating_sub(plain.running);
         added.as_secs_f64() / self.sequential().as_secs_f64()
