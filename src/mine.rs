@@ -49,7 +49,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if !args.mine.urls.is_empty() {
         return Err(UsageError("either a pool, --url, or a node, --bitcoind, but not both".to_owned()).into());
     }
-    // These options concern connections to remote pools, but here the only pool is in this process.
+    // Refuse options for connections to remote pools, because the only pool is in this process.
     let for_pools = args.mine.connection.given().or(args.mine.retries().map(|_| "--no-retry (or --retries)"));
     if let Some(option) = for_pools {
         return Err(UsageError(format!("{option} is for pools, not for the nodes of --bitcoind")).into());
@@ -78,7 +78,7 @@ async fn on_node(args: &MineArgs, options: ServerOptions) -> anyhow::Result<()> 
     let stop = standalone::stop_after(args.duration)?;
     let server = tokio::select! {
         server = Server::bind(options) => server.context("cannot mine on the node")?,
-        // The program is stopped while the server still waits for a node.
+        // The program was stopped while the server was still waiting for a node.
         () = stop.cancelled() => {
             let summary = Summary { seconds: started.elapsed().as_secs_f64(), ..Summary::default() };
             return MiningResult { summary, ended: Ok(()) }.show(args.json);

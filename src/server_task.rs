@@ -84,7 +84,7 @@ struct Reporter {
 }
 
 impl Reporter {
-    /// Sends changes until the task is stopped.
+    /// Sends reports, live messages and changes of the health until the task is stopped.
     async fn report(mut self, check: HealthCheck) -> Self {
         // The live message, which contains the number of miners that the server admits, is sent first, because workers are
         // launched as soon as the server runs.

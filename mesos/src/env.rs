@@ -205,7 +205,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
 mod tests {
     use super::*;
 
-    /// The environment that an agent of Mesos 1.11 set.
+    /// The recorded environment of an executor that an agent of Mesos 1.11 started.
     const RECORDED: &str = include_str!("../tests/data/executor-environment.txt");
 
     fn recorded(name: &str) -> Option<String> {

@@ -124,7 +124,7 @@ impl SchedulerClient {
 
     /// A client with other settings.
     pub fn with_config(masters: Masters, config: Config) -> Self {
-        // Certificates usually contain host names, not IP addresses.
+        // With TLS, connect to host names, because certificates usually do not contain IP addresses.
         let detector = if config.tls.is_some() { Detector::by_name(masters) } else { Detector::new(masters) };
         Self::with_detector(detector, 0, config)
     }
@@ -202,7 +202,7 @@ impl SchedulerClient {
         self.detector().masters().scheme().unwrap_or(configured)
     }
 
-    /// Returns a copy of the latest session. A second owner of the session itself would keep it alive after its subscription.
+    /// Returns a copy of the latest session. If a caller owned the session itself, the session would outlive its subscription.
     fn session(&self) -> Result<Arc<Session>, CallError> {
         let session = self.latest_session().upgrade().ok_or(CallError::NotSubscribed)?;
         Ok(Arc::new(Session::clone(&session)))

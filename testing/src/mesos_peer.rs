@@ -25,7 +25,7 @@ pub trait Call: Message + Default + 'static {
     /// The event type of the same API.
     type Event;
 
-    /// A header line of the response to SUBSCRIBE.
+    /// The header line that this API adds to the response to SUBSCRIBE; may be empty.
     const STREAM_HEADER: &'static str;
 
     /// The type of this call.

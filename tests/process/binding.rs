@@ -73,7 +73,7 @@ async fn a_real_master_accepts_every_call_and_reports_operations() {
         while finished.len() < 2 {
             match events.next().await.expect("a stream").expect("more events") {
                 Event::Subscribed(subscribed) => id = Some(subscribed.framework_id),
-                // The rest of the offer may be offered again before the operation is done.
+                // Accept only the first offer. Mesos may offer its remaining resources before the operation is done.
                 Event::Offers(offers) if !accepted => {
                     accepted = true;
                     let (framework, offer) = (id.as_ref().expect("SUBSCRIBED is first"), &offers[0]);

@@ -255,7 +255,8 @@ fn mining_survives_a_reorganisation_and_a_restart_of_the_node() {
     miner.signal(Signal::CONT);
     pool.wait_for_blocks(before + 20);
     miner.signal(Signal::STOP);
-    // One block of the pool is on the abandoned branch, and two blocks on the chain are not the pool's.
+    // One block of the pool is on the abandoned branch, and two blocks on the chain are not the pool's. So the chain has one block
+    // more than the pool counts.
     let settled = pool.at_rest(&node);
     assert_eq!(settled + 1, node.height());
     miner.signal(Signal::CONT);
@@ -326,7 +327,7 @@ fn a_block_found_while_the_node_is_down_outlives_the_pool() {
     let arguments = ["--payout", "user", "--data-dir", &data];
     let mut pool = Pool::start(&node, &arguments);
     node.bcoin.stop();
-    // The pool continues with the template that it has.
+    // The pool continues with its last template while the node is down.
     let miner = pool.miner(&format!("{}.rig", payout()));
     let waiting = || {
         let files = std::fs::read_dir(folder.path().join("blocks")).expect("a folder");

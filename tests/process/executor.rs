@@ -181,7 +181,7 @@ fn a_specification_of_a_later_version_fails_with_a_reason() {
     let Some(mut harness) = Harness::new() else { return };
     harness.framework.accept(|offer| {
         let mut task = worker(offer, "t", "127.0.0.1:1");
-        // The version is the first field.
+        // The version is the first field of the encoded specification, so byte 1 is its value.
         task.data.as_mut().expect("it has data")[1] = 99;
         operation::launch(vec![TaskInfo { executor: Some(executor(offer, "t")), ..task }])
     });

@@ -68,7 +68,7 @@ impl Nodes {
         serde_json::from_slice::<Value>(&framework).expect("JSON")["format"].clone()
     }
 
-    /// The contents of all shards.
+    /// The names of the nodes in all shards, sorted.
     fn in_shards(&self, path: &str) -> Vec<String> {
         let shards = self.children(&format!("{path}/shards"));
         let mut names: Vec<String> =

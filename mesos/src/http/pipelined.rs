@@ -34,7 +34,7 @@ const MAX_IDLE_TIME: Duration = Duration::from_secs(30);
 pub(crate) enum ConnectionEvent<C> {
     /// The response to the oldest call.
     Response(C, CallResponse),
-    /// The peer cannot have seen these calls. They may be sent again.
+    /// The peer has not executed these calls, so they may be sent again.
     NotSent(VecDeque<C>),
     /// The connection could not be opened. These calls were not sent.
     NotOpened(VecDeque<C>, CallError),

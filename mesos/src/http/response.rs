@@ -123,7 +123,7 @@ impl CallContext<'_> {
         let starting = status == StatusCode::NOT_FOUND
             && server.is_none()
             && matches!(message.as_str(), "404 Not Found." | NO_TEXT);
-        // A proxy in front of the master may be overloaded.
+        // An overloaded proxy in front of the master sends one of these statuses.
         let busy = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
         if starting || busy || status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
             return CallError::NotReady { endpoint, status: status.as_u16(), message };

@@ -59,8 +59,8 @@ async fn zookeeper_is_asked_for_a_session() {
     let detector = Detector::new(masters);
     let asking = tokio::spawn(async move { detector.candidates(Duration::from_secs(60)).await });
     let (mut connection, _) = listener.accept().await.unwrap();
-    // A request begins with its length. The request for a session contains at least protocol, zxid, timeout, id and password:
-    // 44 bytes.
+    // A ZooKeeper request begins with its length. A request for a session has at least 44 bytes: protocol, zxid, timeout, id and
+    // password.
     assert!(connection.read_u32().await.unwrap() >= 44);
     asking.abort();
 }

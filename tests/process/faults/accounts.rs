@@ -64,7 +64,7 @@ fn short(server: &Row, pool: &PoolDatabase) {
     assert!(server.pool.accepted <= pool.accepted() + UNWRITTEN, "counted twice: {server:#?} {pool:?}");
 }
 
-/// Compares both columns of a worker's row with the pool's own account.
+/// Compares a worker's row in the ledger, with the pool's and the worker's counts, with the account in the pool's database.
 fn compare(row: &Row, own: Counts, server_died: bool, died: bool) {
     let (pool, worker) = (row.pool.accepted, row.worker.accepted);
     assert_eq!(row.unreported, Some(pool.saturating_sub(worker)), "nothing is hidden: {row:#?}");

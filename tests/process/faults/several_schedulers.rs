@@ -113,7 +113,7 @@ fn killed_and_frozen_leaders(cluster: Cluster, zookeeper: ZooKeeper) {
     nothing_was_launched_twice(&mining);
     the_sums_are_right(&mining, &zookeeper);
 
-    // A frozen leader does not know that it has lost the lead when it continues.
+    // When a frozen leader continues, it does not know yet that another scheduler leads.
     let mut third = Candidate::start(&mining.cluster, &zookeeper);
     third.waits();
     let hit = Instant::now();

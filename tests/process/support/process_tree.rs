@@ -25,7 +25,8 @@ struct Stat {
     started: u64,
 }
 
-/// Reads `/proc/PID/stat`. The second field may contain spaces and parentheses.
+/// Reads `/proc/PID/stat`. The second field, the name in parentheses, may itself contain spaces and parentheses, so parsing starts
+/// after the last parenthesis.
 fn stat(pid: i32) -> Option<Stat> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let rest: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
@@ -97,7 +98,7 @@ pub struct Executor {
 /// The executors whose sandboxes are in `folder`.
 pub fn executors(folder: &Path) -> Vec<Executor> {
     let mut found: Vec<Executor> = marked(folder).into_iter().filter_map(executor).collect();
-    // A shell that started the executor has the same environment. The executor is the younger process.
+    // If a shell started the executor, both have the same environment. The executor is the younger process.
     found.sort_by_key(|e| (e.id.clone(), std::cmp::Reverse((e.process.started, e.process.pid))));
     found.dedup_by(|a, b| a.id == b.id);
     found
