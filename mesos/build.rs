@@ -17,8 +17,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let text_fields = PathBuf::from(env::var("OUT_DIR")?).join("text_fields.rs");
     fs::write(text_fields, text_fields_of(&descriptors))?;
     prost_build::Config::new()
-        // Mesos compares executor descriptions, so the same description must always give the same bytes. Use ordered maps, because
-        // the order of a hash map varies.
+        // Mesos compares executor descriptions, so the same description must always give the same bytes. Use ordered maps,
+        // because the order of a hash map varies.
         .btree_map(["."])
         .type_attribute(".mesos.v1.FrameworkID", "#[derive(PartialOrd, Ord)]")
         .type_attribute(".mesos.v1.OfferID", "#[derive(PartialOrd, Ord)]")

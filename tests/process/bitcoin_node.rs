@@ -255,8 +255,8 @@ fn mining_survives_a_reorganisation_and_a_restart_of_the_node() {
     miner.signal(Signal::CONT);
     pool.wait_for_blocks(before + 20);
     miner.signal(Signal::STOP);
-    // One block of the pool is on the abandoned branch, and two blocks on the chain are not the pool's. So the chain has one block
-    // more than the pool counts.
+    // One block of the pool is on the abandoned branch, and two blocks on the chain are not the pool's. So the chain has one
+    // block more than the pool counts.
     let settled = pool.at_rest(&node);
     assert_eq!(settled + 1, node.height());
     miner.signal(Signal::CONT);

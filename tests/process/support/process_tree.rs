@@ -25,8 +25,8 @@ struct Stat {
     started: u64,
 }
 
-/// Reads `/proc/PID/stat`. The second field, the name in parentheses, may itself contain spaces and parentheses, so parsing starts
-/// after the last parenthesis.
+/// Reads `/proc/PID/stat`. The second field, the name in parentheses, may itself contain spaces and parentheses, so parsing
+/// starts after the last parenthesis.
 fn stat(pid: i32) -> Option<Stat> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let rest: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
