@@ -66,7 +66,7 @@ impl Outbox {
         then
     }
 
-    /// Whether the last peak is not on disk yet.
+    /// Whether the last [`OnPersisted::Peak`] is not on disk yet.
     pub fn is_peak_pending(&self) -> bool {
         self.peak_pending
     }

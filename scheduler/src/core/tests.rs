@@ -240,15 +240,15 @@ impl Script {
         self.event(Event::Tick);
     }
 
-    /// The process dies with its pending changes, and another one starts.
+    /// The scheduler's process dies, and the changes that are not on disk are lost. Another process starts.
     pub fn restart(&mut self) {
         self.queue.clear();
         self.state = State::new(self.settings.clone(), self.disk.recover(), Duration::from_secs(5), self.now);
         self.clear();
     }
 
-    /// The process dies with its pending changes, and another one starts on another machine: with an empty disk, or with the
-    /// records from an earlier time as leader.
+    /// The scheduler's process dies, and the changes that are not on disk are lost. Another process starts on another machine.
+    /// That machine's disk is empty, or has the records from the last time that a scheduler there was the leader.
     pub fn hand_over(&mut self, empty_disk: bool) {
         self.queue.clear();
         let recovered = self.disk.hand_over(empty_disk);

@@ -164,7 +164,7 @@ fn a_recovered_server_that_sends_no_live_messages_is_not_waited_for() {
     image.template.programs.server = ServerProgram::Image(somebody_elses_worker());
     let mut script = Script::server_of(image);
     script.restart();
-    // Time without a subscription does not count.
+    // Time without a subscription does not count towards the time limit for the server's first live message.
     script.wait(Duration::from_secs(60));
     script.subscribe();
     offers(&mut script, 0..1);

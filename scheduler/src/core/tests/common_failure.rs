@@ -28,7 +28,8 @@ struct Agents {
     fates: Vec<Fate>,
     refused: BTreeMap<String, Instant>,
     running: BTreeMap<String, String>,
-    /// Outcomes that are still to come: when, the task, its agent, and the outcome. Until then, the task occupies its agent.
+    /// Outcomes that are still to come, each with its time, its task and the task's agent. Until its outcome, a task occupies
+    /// its agent.
     later: Vec<(Instant, String, String, Fate)>,
     suppressed: bool,
     launches: usize,

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Each way in which a server can end has the same consequence.
+/// However a server ends, its workers are killed and another server is launched.
 #[test]
 fn when_the_server_ends_all_workers_are_killed_and_it_starts_over() {
     use TaskState::*;

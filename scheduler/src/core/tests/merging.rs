@@ -86,7 +86,7 @@ fn free_cpu_without_memory_is_merged_with_a_worker() {
     assert_eq!(script.killed(), ["miner-worker-3"]);
 }
 
-/// The other two workers are merged, although no task has ended.
+/// The launch of a third worker is lost or cancelled. Even so, the other two workers are merged.
 #[test]
 fn a_third_worker_that_never_runs_does_not_prevent_a_merger() {
     for lost in [true, false] {

@@ -82,7 +82,7 @@ fn only_the_newest_failures_are_shown_with_their_messages() {
         script.write();
         script.now += Duration::from_secs(1);
     }
-    // A task that was ended on purpose is not a failure.
+    // A worker of our own program that ends in TASK_FINISHED is not a failure.
     script.update(status(&worker(20), TaskState::TaskFinished, 2));
     script.write();
     let overview = overview(&script);

@@ -171,7 +171,7 @@ impl Cluster {
                 continue;
             }
             self.next += 1;
-            // Sometimes offers an agent's resources in two offers.
+            // Some of the time, an agent's resources are split into two offers.
             let part = if self.next.is_multiple_of(3) { cpus / 2 } else { 0 };
             for (n, (cpus, mem)) in [(cpus - part, mem), (part, 0)].into_iter().enumerate() {
                 if cpus + mem > 0 {
