@@ -49,7 +49,7 @@ impl View<'_> {
     }
 
     /// Whether a server from an earlier run of the scheduler has not yet reported how many workers it admits. That server may
-    /// have less memory than a server launched now.
+    /// have less memory than a server launched now, and admit fewer workers.
     pub fn admission_is_unknown(&self) -> bool {
         self.fleet.open_servers().any(|(server, _)| server.first_live_due.is_some())
     }

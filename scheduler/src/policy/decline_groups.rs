@@ -34,7 +34,8 @@ pub(super) fn calls(declines: Vec<Decline>, middle: Duration, random: &mut StdRn
     others.chain(spread.into_iter().flatten()).collect()
 }
 
-/// Rounds up to whole seconds. Otherwise the different pauses of a thousand agents would take a thousand calls.
+/// Rounds a filter duration up to whole seconds. Otherwise a thousand agents with slightly different pauses would take a
+/// thousand calls.
 fn rounded(refuse: Duration, middle: Duration) -> Duration {
     if refuse == middle || refuse.subsec_nanos() == 0 {
         return refuse;

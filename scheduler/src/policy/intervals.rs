@@ -26,7 +26,7 @@ use crate::user_notice::UserNotice;
 /// (the preferred numbers of ISO 3, R10) times a power of ten, in microseconds. With such steps, a few workers more or fewer
 /// do not change the interval.
 const STEPS: [u64; 10] = [100, 125, 160, 200, 250, 315, 400, 500, 630, 800];
-/// The number of powers of ten by which the steps are multiplied, so that they reach beyond the longest interval of
+/// The steps are multiplied by this many powers of ten. So the longest step is longer than the longest interval of
 /// [`Intervals`], 49.7 days.
 const DECADES: u32 = 11;
 /// Workers are told a longer interval if all of them together would otherwise send more than this percentage of the wanted

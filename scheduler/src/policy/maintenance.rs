@@ -190,7 +190,8 @@ impl Maintenance {
         intents
     }
 
-    /// Ends a server, so that another one is launched elsewhere. Its workers end first, so that it counts all their shares.
+    /// Ends a server, so that another one is launched elsewhere. Unless the workers are kept for the next server, they end
+    /// first, so that this server counts all their shares.
     fn drain_server(&mut self, view: &View<'_>, server: &str, now: Instant) -> Vec<Intent> {
         if self.draining.contains_key(server) || view.run.ending {
             return Vec::new();

@@ -109,7 +109,8 @@ impl Merge {
         }
     }
 
-    /// Merges the workers of an agent with its free CPU, if the free CPU is not enough for a worker, or lacks memory.
+    /// Merges the workers of an agent and its free CPU, if no worker can be launched on the free CPU alone: there is too
+    /// little of it, or no memory is left for a worker.
     fn merge_with_rest(&mut self, view: &View<'_>, unused: &UnusedAgent, now: Instant) -> Vec<Intent> {
         match unused.reason {
             DeclineReason::NoWorker { cpus_milli, reserved, .. } if cpus_milli > reserved => {

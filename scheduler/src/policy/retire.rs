@@ -1,5 +1,5 @@
-//! Retires tasks that ended long ago. In memory, only the task number, a count of last states and a sum in the ledger are kept.
-//! The task's record stays on disk, unless the launch failed.
+//! Retires tasks that ended long ago. Of a retired task, memory keeps only its number, and counts it in the number of tasks
+//! per state and in a sum of the ledger. The task's record stays on disk, unless the launch failed.
 
 use std::time::{Duration, Instant};
 

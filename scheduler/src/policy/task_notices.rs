@@ -22,7 +22,7 @@ impl Policy for TaskNotices {
             PolicyEvent::ExecutorTerminated { executor, status } => executor_failed(view, executor, *status),
             PolicyEvent::AgentRemoved(agent) => Some(agent_gone(view, agent)),
             PolicyEvent::Alive { task, state, change } => alive(view, task, *state, *change),
-            // The first report of good health is no news.
+            // The user is not told when a task first reports that it is healthy.
             PolicyEvent::Health { task, healthy, known, why } => (!healthy || *known)
                 .then(|| UserNotice::Health { task: task.clone(), healthy: *healthy, why: why.clone() }),
             PolicyEvent::Ended(ended) => self::ended(view, ended),

@@ -36,7 +36,7 @@ const NO_LIMIT: u64 = 1024;
 const CALM: Duration = Duration::from_secs(60);
 /// Maximum number of kinds of failure that are counted. The oldest is forgotten first.
 const KINDS: usize = 16;
-/// Maximum number of agents, or of calls that lost a race, that are remembered per kind of failure.
+/// Maximum number of agents, or of calls whose offers had been rescinded, that are remembered per kind of failure.
 const SITES: usize = 16_384;
 
 /// Identifies what a failed launch is counted by: normally its agent, and `None`. The agent is not at fault if an offer was
@@ -47,7 +47,8 @@ type FailureSite = (String, Option<Instant>);
 #[derive(Debug)]
 struct FailureKind {
     failure: LaunchFailure,
-    /// The agents, or the calls that lost a race, whose launches have failed in this way since the last success.
+    /// The agents on which launches have failed in this way since the last success, or the calls that have failed because
+    /// their offers had been rescinded.
     sites: BTreeSet<FailureSite>,
     /// The number of different agents in `sites`.
     agents: u64,
@@ -142,7 +143,7 @@ impl LaunchLimiter {
     }
 
     /// A launch failed on an agent. `sent` is the time when the launch was sent, if known. `open` is the number of launches in
-    /// progress, `running` that of running workers: these launches have not failed so far.
+    /// progress, and `running` the number of running workers. Both count as launches that have not failed.
     pub fn failed(
         &mut self,
         failure: LaunchFailure,
