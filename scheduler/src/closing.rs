@@ -32,7 +32,7 @@ pub(crate) async fn close(config: &Config, driver: DriverExit) -> Result<Schedul
             Err(RunError::LeadershipLost(why))
         }
         Err(RunError::Failed(error)) => {
-            // The user must see the first error; this one is only logged.
+            // The user must see the error that ended the run, so an error of the store is only logged.
             let _ = store.finish().await.inspect_err(|error| tracing::error!(%error));
             Err(RunError::Failed(error))
         }

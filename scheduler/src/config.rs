@@ -16,7 +16,7 @@ use crate::task_info::{Delivery, ExternalPool, Programs, TaskTemplate};
 
 /// How long the master keeps the framework's tasks without a scheduler, if the tasks are meant to outlive the scheduler.
 const FAILOVER_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);
-/// The failover timeout if there is only one scheduler and it ends its tasks when it exits: long enough for a restart.
+/// The failover timeout of a single scheduler that ends its tasks when it exits. The time is long enough for a restart.
 const SHORT_FAILOVER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// By default, single shares are kept for a week, and take at most 4 GiB. That is room for some 140 million shares of 30 bytes;
@@ -31,7 +31,7 @@ pub struct Config {
     pub master: Masters,
     /// Where several schedulers hold their election and share their state, if there are several.
     pub zk: Option<ZkConfig>,
-    /// The folder of the framework's id, the launch intents and the ledger.
+    /// The folder for the framework's id, the records of its tasks, and the ledger.
     pub state_dir: PathBuf,
     /// How long single shares are kept, and how much space they may take.
     pub share_limits: ShareLimits,
@@ -93,8 +93,8 @@ impl Config {
         if ends_tasks { SHORT_FAILOVER_TIMEOUT } else { FAILOVER_TIMEOUT }
     }
 
-    /// The settings of the framework's decisions. `delivery` is how agents get the executor, and `remaining` is the time left of
-    /// `duration`.
+    /// The settings on which the framework's decisions depend. `delivery` is how agents get the executor, and `remaining` is the
+    /// time left of `duration`.
     pub(crate) fn framework_settings(&self, delivery: Delivery, remaining: Option<Duration>) -> Settings {
         Settings {
             template: TaskTemplate {

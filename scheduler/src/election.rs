@@ -156,7 +156,8 @@ pub(crate) async fn lost(leadership: Option<&Leadership>) -> String {
     }
 }
 
-/// The permissions of the nodes. With credentials, only their owner has access, because the nodes decide about the framework.
+/// The permissions of the nodes. If there are credentials, only their owner has access, because whoever changes the nodes changes
+/// the framework's state.
 pub(crate) fn acls(ensemble: &Ensemble) -> Acls<'static> {
     if ensemble.has_credentials() { Acls::creator_all() } else { Acls::anyone_all() }
 }

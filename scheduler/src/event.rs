@@ -17,7 +17,7 @@ pub enum Event {
     Heartbeat,
     /// The subscription has ended. All offers are void, and calls have no effect.
     Disconnected,
-    /// The master has removed the framework, with all its tasks. Its id cannot be used again.
+    /// The master has removed the framework, with all its tasks. The framework's id cannot be used again.
     Removed,
     /// The master offers resources.
     Offers(Vec<Offer>),

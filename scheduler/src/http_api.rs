@@ -16,7 +16,7 @@ use crate::query::{QueryClient, QueryError, SchedulerPhase};
 
 /// The number of tasks in the summary, and in an answer to `/api/v1/tasks` without the parameter `limit`.
 const PAGE: usize = 100;
-/// The longest task id that a request may contain. Mesos allows no longer ids, because it uses them as file names.
+/// Maximum length of a task id in a request. Mesos has the same limit, because it uses ids as file names.
 const LONGEST_ID: usize = 255;
 
 const STARTING: &str = "the scheduler is starting: it has not subscribed to a master yet";

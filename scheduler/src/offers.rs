@@ -146,8 +146,7 @@ pub struct Plan {
 /// One task to launch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedTask {
-    /// The ids of all offers of the agent; empty if the plan has a further task on the same agent, since the last one has the
-    /// offers.
+    /// The ids of all offers of the agent, if this is the last planned task on the agent; otherwise empty.
     pub offers: Vec<String>,
     /// The agent's id.
     pub agent: String,
@@ -288,7 +287,7 @@ impl<'a> Planner<'a> {
         self.constraints().iter().map(|it| it.value(place).map(str::to_owned)).collect()
     }
 
-    /// Plans the first task of an agent, and further ones while the rest of the resources is enough.
+    /// Plans the first task of an agent. Plans further tasks while the remaining resources are enough.
     fn accept(&mut self, candidate: Candidate<'_>, first: Fit, mut left: Resources) {
         let Candidate { agent, offers, place } = candidate;
         let mut next = Some(first);

@@ -40,7 +40,8 @@ impl RunState {
         was_silent
     }
 
-    /// Whether the master is silent. Tasks' messages come through the master, so none are received either.
+    /// Whether the master is silent. While the master is silent, no messages of tasks are received either, because they come
+    /// through the master.
     pub fn master_is_silent(&self, now: Instant) -> bool {
         now.duration_since(self.heard) >= MASTER_SILENT
     }

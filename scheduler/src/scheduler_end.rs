@@ -76,9 +76,8 @@ impl SchedulerEnd {
         }
     }
 
-    /// The last messages to the user: since when single shares are complete, and what is left running.
-    /// `shares_complete_since` is the time in milliseconds since which this state folder has all shares, if other schedulers
-    /// have led before.
+    /// The last messages to the user: the time from which on this state folder has all single shares, and what is left running.
+    /// `shares_complete_since` is that time in milliseconds since the Unix epoch; `None` if no other scheduler has ever led.
     pub fn exit_messages(
         &self,
         state_dir: &Path,
@@ -99,7 +98,7 @@ impl SchedulerEnd {
             SchedulerEnd::Standby { .. } => {
                 Some("this scheduler was waiting: nothing was ended, and the leader continues".to_owned())
             }
-            // The failure itself is printed as the error.
+            // The command prints the reason for the failure as its error.
             SchedulerEnd::Failed { .. } => None,
         };
         complete_since.into_iter().chain(left).collect()

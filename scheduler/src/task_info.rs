@@ -108,7 +108,7 @@ pub enum ServerProgram {
 }
 
 impl Programs {
-    /// Our own programs, with a built-in chain that aims at this time between two blocks.
+    /// Our own programs, with a built-in chain whose target time between two blocks is `block_interval`.
     pub fn builtin(block_interval: Duration) -> Self {
         let server = ServerProgram::Builtin(BlockSourceSpec::Builtin { block_interval });
         Self { server, worker: None, data_dir: None }

@@ -25,7 +25,7 @@ trait MasterScript {
     /// Waits for SUBSCRIBE and sends SUBSCRIBED. Returns the framework id of the call.
     async fn subscribed(&mut self, id: &str) -> (Option<String>, Events);
 
-    /// Offers resources, and reports the server task launched on them as running. Returns the task's id.
+    /// Offers resources, waits for the launch of the server task, and reports that the task is running. Returns the task's id.
     async fn server(&mut self, events: &Events) -> String;
 
     /// Waits for the next ACCEPT. Returns the first task that it launches.

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::ArtifactFiles;
 
-/// The number of bytes that are read from the file at a time, and that are buffered for a connection.
+/// The size in bytes of one read from the file, and of the buffer of a connection.
 pub(super) const CHUNK: usize = 64 * 1024;
 /// Maximum number of simultaneous downloads: enough to saturate any network. Further downloads wait, so that the first agents get
 /// the whole file early, instead of all agents getting it late.

@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(std::fs::read(&file).unwrap(), content);
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o755);
 
-        // A copy with another name, mode and time.
+        // The archive must not depend on the executable's name, mode or modification time.
         let copy = folder.path().join("copy");
         std::fs::write(&copy, &content).unwrap();
         std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o600)).unwrap();

@@ -27,8 +27,8 @@ impl Fit {
     }
 }
 
-/// The resources that the wanted task takes from an agent's offers, and the rest for further tasks; or the reason why the offers
-/// are not enough.
+/// Returns the resources that the wanted task takes from an agent's offers, and the resources that remain for further tasks.
+/// Fails with the reason if the offers are not enough.
 pub(super) fn fill(
     offers: &[&Offer],
     context: &PlanContext<'_>,
@@ -47,7 +47,7 @@ pub(super) fn fill(
     }
 }
 
-/// Takes the resources of one more task from the rest; `None` if the rest is not enough.
+/// Takes the resources of one more task from the remaining resources; `None` if these are not enough.
 pub(super) fn take_next(left: &mut Resources, context: &PlanContext<'_>) -> Option<Fit> {
     let limits = &context.placement.limits;
     match context.demand {
