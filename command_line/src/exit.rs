@@ -11,7 +11,7 @@ pub const EX_USAGE: u8 = 64;
 pub const EXIT_STATUS_HELP: &str = "Exit status: 0 when it ended as asked (Ctrl-C, SIGTERM, a limit), 64 for bad usage, 1 for any \
                                     other failure, 128 + the signal's number when a second signal ends it at once.";
 
-/// Options that are valid one by one but contradict each other, or that name a file with bad content.
+/// A user's error: options are valid one by one but contradict each other, or an option names a file with bad content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UsageError(pub String);

@@ -27,7 +27,7 @@ pub fn pluralize(count: impl Display + PartialEq + From<u8>, noun: &str) -> Stri
 /// and terminals; a terminal that closes sends SIGHUP instead.
 pub async fn stdout_closed() {
     let (closed, receiver) = oneshot::channel();
-    // A thread, because the runtime cannot poll every kind of standard output. The thread ends with the process.
+    // Use a thread, because the runtime cannot poll every kind of standard output. The thread ends with the process.
     let watch = thread::Builder::new().name("stdout".to_owned()).spawn(move || {
         if wait_until_closed().is_ok() {
             // The send fails if the caller has stopped waiting.

@@ -36,7 +36,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// No limits but hyper's own for the buffer.
+    /// No limits, except hyper's default limit for the buffer.
     fn default() -> Self {
         Self {
             connections: Semaphore::MAX_PERMITS,

@@ -43,7 +43,7 @@ pub enum StartError {
         /// The cause.
         source: std::io::Error,
     },
-    /// The ports of all agents would go beyond the last port.
+    /// The agents' ports would exceed the highest possible port, 65535.
     #[error("the agents' ports do not fit: --port {port} with {agents} agents goes beyond 65535")]
     Ports {
         /// The master's port.

@@ -20,9 +20,9 @@ use tracing::{debug, info};
 /// Time between two checks of the sizes of a container's output files.
 const OUTPUT_CHECK: Duration = Duration::from_secs(1);
 
-/// Maximum number of attempts to start a program that is still open for writing.
+/// Maximum number of attempts to start a program whose file is still open for writing.
 const BUSY_TRIES: u32 = 250;
-/// The pause between two attempts to start a program that is still open for writing.
+/// The pause between two attempts to start a program whose file is still open for writing.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Error)]

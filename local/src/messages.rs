@@ -160,12 +160,12 @@ pub fn has_capability(info: &FrameworkInfo, capability: Capability) -> bool {
     info.capabilities.iter().any(|c| c.r#type == Some(capability.into()))
 }
 
-/// `state`, or TASK_LOST if the framework does not know the states of PARTITION_AWARE.
+/// `state`, which only frameworks with the capability PARTITION_AWARE know; TASK_LOST for a framework without this capability.
 pub fn state_for(info: &FrameworkInfo, state: TaskState) -> TaskState {
     if has_capability(info, Capability::PartitionAware) { state } else { TaskState::TaskLost }
 }
 
-/// A copy of the resources, allocated to `role`, or unallocated.
+/// A copy of the resources, allocated to `role`; unallocated if `role` is `None`.
 pub fn allocated_to(role: Option<&str>, resources: &Resources) -> Resources {
     let allocation_info = role.map(|role| AllocationInfo { role: Some(role.to_owned()) });
     let pieces = resources.as_slice().iter();
@@ -178,7 +178,7 @@ pub fn is_valid_uuid(bytes: &[u8]) -> bool {
     Uuid::from_slice(bytes).is_ok_and(|uuid| uuid.get_variant() == uuid::Variant::RFC4122)
 }
 
-/// Why Mesos refuses an id, which becomes part of a path; `None` if it is valid.
+/// Why Mesos refuses an id; `None` if the id is valid. Ids become parts of paths, so not all characters are allowed.
 pub fn id_fault(id: &str) -> Option<String> {
     if id.is_empty() {
         return Some("ID must not be empty".into());

@@ -1,5 +1,5 @@
-//! A writer that limits the size of a log file. Otherwise the file could grow while the program runs: stderr in a Mesos sandbox
-//! is rotated only if the cluster's operator has configured rotation.
+//! A writer that limits the size of a log file. Without a limit, the file could grow as long as the program runs: stderr in a
+//! Mesos sandbox is rotated only if the cluster's operator has configured rotation.
 //!
 //! The writer lets a burst through and then limits the rate, so that one noisy error does not use up the space for later
 //! ones. It counts the lines that it drops, and writes the count before the next line.
@@ -61,7 +61,8 @@ impl Budget {
     fn refill(&mut self, now: Instant) {
         let share = now.duration_since(self.refilled).as_secs_f64() / REFILL.as_secs_f64();
         let more = (share * BURST as f64) as u64;
-        // If too little time has passed for one byte, keep `refilled`, so that the time counts at the next call.
+        // If the time is too short to allow one more byte, `refilled` stays unchanged, so that the next call counts this time,
+        // too.
         if more > 0 {
             self.burst = self.burst.saturating_add(more).min(BURST);
             self.refilled = now;
@@ -148,7 +149,8 @@ mod tests {
             writer.write_all(line.as_bytes()).unwrap();
         }
         let text = String::from_utf8(writer.writer).unwrap();
-        // On a slow machine, refills may allow more lines, each time after a line with the number of dropped lines.
+        // On a slow machine, the allowance for bursts may be refilled during the test, so more lines may follow a line with the
+        // number of dropped lines.
         assert!(text.len() as u64 >= BURST - 100);
         assert!(text.lines().all(|text| text == line.trim_end() || text.starts_with('(')), "whole lines");
         assert!(writer.budget.dropped > 0);

@@ -14,7 +14,8 @@ const RETRY_MAX: Duration = Duration::from_secs(600);
 /// The updates of one task.
 #[derive(Clone, Debug, Default)]
 pub(super) struct UpdateStream {
-    /// Unacknowledged updates, oldest first. Only the first one is forwarded to the scheduler until it is acknowledged.
+    /// Unacknowledged updates, oldest first. The second update is forwarded to the scheduler only after the first one has been
+    /// acknowledged.
     pending: VecDeque<TaskStatus>,
     /// The uuids of all updates so far, to recognize an update that the executor sends twice.
     seen: HashSet<Vec<u8>>,

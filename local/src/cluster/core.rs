@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
 
-/// The core.
+/// The owner of master and agents. It does all their input and output.
 pub(super) struct Core {
     members: Members,
     /// Each agent's cache of fetched files, by the agent's index.
@@ -187,7 +187,7 @@ impl Core {
         self.containers.insert(id, kill.clone());
         let report = move |event| {
             if let Some(sender) = sender.upgrade() {
-                // The core may have ended.
+                // The send fails if the cluster has ended.
                 let _ = sender.send(Message::Container { agent, id, event });
             }
         };

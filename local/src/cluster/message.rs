@@ -16,7 +16,7 @@ pub(super) struct Members {
     pub agents: Vec<Agent>,
 }
 
-/// A member of the cluster.
+/// A member of the cluster: the master or an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Member {
     Master,

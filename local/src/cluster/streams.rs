@@ -44,7 +44,7 @@ impl Streams {
                 let sender = self.sender.clone();
                 let on_end = move || {
                     if let Some(sender) = sender.upgrade() {
-                        // The core may have ended.
+                        // The send fails if the cluster has ended.
                         let _ = sender.send(Message::Closed(member, request));
                     }
                 };
