@@ -11,8 +11,8 @@ pub struct Watchdog {
     missed: u32,
     /// When the last bytes arrived.
     last_bytes: Instant,
-    /// `None` until the silence has become too long. From then on, the time until which the caller still reads, in case bytes have
-    /// arrived unnoticed. After this time, the stream is assumed to be dead.
+    /// `None` until the silence has become too long. Then the time until which the caller tries to read once more, in case bytes
+    /// have arrived unnoticed. After this time, the stream is assumed to be dead.
     last_look: Option<Instant>,
 }
 
