@@ -16,7 +16,7 @@ pub fn open(sandbox: &Path, name: &str) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(sandbox.join(name))
 }
 
-/// Copies each output file that is longer than [`MAX_OUTPUT`] to `NAME.1`, and empties the file.
+/// Copies each output file that is longer than `MAX_OUTPUT` to `NAME.1`, and empties the file.
 pub fn bound(sandbox: &Path) {
     for name in ["stdout", "stderr"] {
         if let Err(error) = bound_one(sandbox, name, MAX_OUTPUT) {
