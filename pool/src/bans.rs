@@ -216,7 +216,8 @@ mod tests {
             bans.count_share(IpAddr::from((n + (1 << 28)).to_be_bytes()), true, now);
         }
         assert_eq!(bans.lock().addresses.len(), MAX_ADDRESSES);
-        // Known addresses are still counted, and kept while they send shares or are banned.
+        // In a full table, shares of known addresses are still counted. These addresses are kept while they send shares or
+        // are banned.
         let (busy, banned) = ("16.0.0.1", "16.0.0.2");
         let soon = now + FORGET_AFTER / 2;
         assert!(!bans.count_share(ip(busy), true, soon));

@@ -196,8 +196,8 @@ impl BuiltinChain {
         }
     }
 
-    /// The transactions of the next block, and their fees. Their number varies with the height and may be zero, so that
-    /// merkle trees have different shapes.
+    /// The transactions of the next block, and their fees. The number of transactions varies with the height and may be
+    /// zero, so that merkle trees have different shapes.
     fn transactions(&self, height: u32) -> (Vec<Transaction>, Amount) {
         let mature = (self.immature.len() >= MATURITY).then(|| self.immature.front()).flatten();
         let wanted = usize::try_from(height % (MAX_COINS as u32 + 1)).unwrap_or_default();

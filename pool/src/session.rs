@@ -28,7 +28,8 @@ use crate::job::{ExtranonceLayout, IssuedJob, Job};
 use crate::share::answer_to_miner;
 use crate::vardiff::Vardiff;
 
-/// The shortest and the longest time between two checks of the difficulty of a miner that sends nothing.
+/// The shortest and the longest time between two ticks of a session that is ready to mine. A tick checks the miner's
+/// difficulty even if the miner sends nothing.
 const MIN_TICK: Duration = Duration::from_secs(1);
 const MAX_TICK: Duration = Duration::from_secs(30);
 /// A session reports the miner's hashrate to the pool only after the hashrate has changed by more than this fraction.

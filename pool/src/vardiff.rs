@@ -119,7 +119,7 @@ impl Vardiff {
         }
     }
 
-    /// Excludes the time until now, in which the miner could not send shares, from the estimate.
+    /// Excludes the time since the last observation from the estimate, because the miner could not send shares in this time.
     pub fn skip_pause(&mut self, now: Instant) {
         self.meter.skip(now);
         self.changed = now;

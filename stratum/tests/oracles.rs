@@ -40,7 +40,7 @@ fn lines() -> impl Strategy<Value = Vec<u8>> {
     (any::<u8>(), vec(piece, 0..30)).prop_map(|(at, pieces)| [vec![at], pieces.concat()].concat())
 }
 
-/// A case that fuzzing found.
+/// Fuzzing found that this array was once read as a message.
 #[test]
 fn arrays_are_not_messages() {
     let line = r#"[0,"mining.ping",[],null,null,null]"#;

@@ -102,7 +102,7 @@ fn mandatory_rules_must_be_known() {
 fn witnesses_need_a_commitment() {
     let commitment = |change: fn(&mut Value)| parse(change).unwrap().witness_commitment;
     assert!(commitment(|j| j["rules"] = json!(["csv"])).is_some());
-    // The second transaction has no witness.
+    // The second transaction has no witness, so a template with only this transaction needs no commitment.
     let lone = |json: &mut Value| {
         let plain = json["transactions"][1].clone();
         json["transactions"] = json!([plain]);
@@ -120,7 +120,7 @@ fn version_bits_in_use_are_named() {
         json["vbrequired"] = json!(4);
     });
     assert_eq!(template.unwrap().used_version_bits, 0x1000_0006);
-    // The node has set this bit.
+    // A bit that the node has set is in use, even if `vbavailable` does not name it.
     assert_eq!(parse(|j| j["version"] = json!(0x2000_8000)).unwrap().used_version_bits, 0x8000);
     assert_eq!(parse(|j| j["version"] = json!(-1)).unwrap().version, u32::MAX);
     assert_eq!(parse(|j| j["version"] = json!(u32::MAX)).unwrap().version, u32::MAX);

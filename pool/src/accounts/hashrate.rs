@@ -25,7 +25,7 @@ impl HashrateMeter {
         *self = HashrateMeter { hashes: hashrate * seconds, seconds, observed: now, ..*self };
     }
 
-    /// Excludes the time until now from the observation.
+    /// Excludes the time since the last observation from the estimate.
     pub fn skip(&mut self, now: Instant) {
         self.observed = self.observed.max(now);
     }
@@ -43,7 +43,7 @@ impl HashrateMeter {
         if meter.seconds > 0.0 { meter.hashes / meter.seconds } else { 0.0 }
     }
 
-    /// Lets the time until now pass: reduces the weight of all earlier work, and adds the time to the observation.
+    /// Adds the time since the last observation, and reduces the weight of all earlier work and time.
     fn pass(&mut self, now: Instant) {
         let seconds = now.saturating_duration_since(self.observed).as_secs_f64();
         let kept = (-seconds / self.memory).exp();

@@ -70,7 +70,7 @@ fn rows_are_bounded_over_all_workers() {
     assert_eq!(taken.iter().map(|a| a.rows.len()).sum::<usize>(), MAX_ROWS);
     assert_eq!(taken.iter().map(|a| a.rows_omitted).sum::<u64>() as usize, 10 * MAX_ROWS_PER_WORKER);
     assert_eq!(taken.iter().map(|a| a.totals.accepted).sum::<u64>() as usize, workers * MAX_ROWS_PER_WORKER);
-    // There is room for rows again.
+    // The rows were taken, so there is room for new ones.
     accounts.count(judged("0", 0, Verdict::Accepted), Now::read());
     assert_eq!(accounts.take_changed()[0].rows.len(), 1);
 }
@@ -99,7 +99,7 @@ fn workers_beyond_the_limit_share_an_account() {
     let workers = accounts.summary(Instant::now());
     assert_eq!(workers.len(), MAX_WORKERS + 1);
     assert_eq!(workers.iter().find(|w| &*w.worker == OVERFLOW).map(|w| w.totals.accepted), Some(5));
-    // Workers with accounts keep them.
+    // Workers that already have an account of their own keep it.
     accounts.count(judged("0", 1, Verdict::Accepted), Now::read());
     assert_eq!(accounts.summary(Instant::now())[1].totals.accepted, 2);
 }

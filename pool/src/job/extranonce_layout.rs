@@ -110,7 +110,8 @@ mod tests {
     }
 
     proptest! {
-        /// No two connections search the same bytes, and no two jobs of one connection do.
+        /// Two connections never search the same extranonces, and neither do two jobs of one connection that have different
+        /// issue numbers.
         #[test]
         fn parts_never_overlap(size in 2usize..=16, bytes: [u8; 12], issues: [u16; 2]) {
             let layout = ExtranonceLayout::split(size).unwrap();

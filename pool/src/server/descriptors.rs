@@ -5,7 +5,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Number of file descriptors that are not for miners' connections, but for everything else: nodes, HTTP, files.
 const OTHERS: u64 = 128;
 
-/// Raises this process's limit as far as `connections` needs. Returns the number of connections that the system allows.
+/// Raises this process's limit on file descriptors so that it allows `connections`, if possible. Returns the number of
+/// connections that the system allows.
 pub fn allow(connections: usize) -> usize {
     let needed = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHERS);
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -26,8 +27,8 @@ pub fn allow(connections: usize) -> usize {
     admitted
 }
 
-/// How many of these connections can be admitted with this number of file descriptors. Even if there are very few descriptors, a
-/// quarter of them is for miners.
+/// How many of these connections can be admitted with this number of file descriptors. Even if there are very few
+/// descriptors, at least a quarter of them is for miners.
 fn within(connections: usize, descriptors: u64) -> usize {
     let most = descriptors.saturating_sub(OTHERS).max(descriptors / 4).max(1);
     usize::try_from(most).map_or(connections, |most| connections.min(most))

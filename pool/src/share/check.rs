@@ -63,7 +63,7 @@ pub struct RejectedShare {
     pub reason: Reason,
     /// The header's version with rolled bits; the rolled bits alone if the job is unknown.
     pub version: u32,
-    /// The difficulty that the digest reached; 0 if it was not computed.
+    /// The difficulty that the digest reached; 0 if no digest was computed.
     pub difficulty: f64,
 }
 

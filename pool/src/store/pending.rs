@@ -1,8 +1,8 @@
 //! Found blocks that no node has judged yet: one file each.
 //!
-//! `blocks/HASH.json` in the data folder has the block as raw hex, and its state. The file is written before a node's
-//! verdict is counted, and removed once the verdict is in the database. A refused block keeps its file, as
-//! `HASH.refused.json`.
+//! `blocks/HASH.json` in the data folder contains the block as raw hex, some data about it, and whether a node has refused
+//! it. The file is written before a node's verdict is counted, and removed once the verdict is in the database. A refused
+//! block keeps its file, as `HASH.refused.json`.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -257,7 +257,7 @@ pub fn unhex(value: &Value) -> Vec<u8> {
     hex::decode(value.as_str().unwrap()).unwrap()
 }
 
-/// Difficulty that a digest reaches, from its four most significant bytes that are not zero.
+/// The difficulty that a digest reaches. The digest is read as a little-endian number.
 pub fn difficulty(digest: &[u8; 32]) -> f64 {
     let number = digest.iter().rev().fold(0.0, |sum, byte| sum * 256.0 + f64::from(*byte));
     65535.0 * 2f64.powi(208) / number
