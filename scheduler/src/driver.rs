@@ -110,11 +110,13 @@ impl Driver {
         ever: &mut bool,
     ) -> Result<SubscriptionEnd, RunError> {
         let call = scheduler::subscribe(mesos_api::framework_info(&self.config, self.state.framework()));
-        // The last subscription may have ended because the secret was replaced or a certificate expired.
+        // The credentials are read again, because the last subscription may have ended when the secret was replaced or a
+        // certificate expired.
         self.client = self.client.reconfigured(self.access.reload().clone());
         let (client, leadership) = (self.client.clone(), self.leadership.clone());
         let subscribing = async move {
-            // SUBSCRIBE ends the subscription of any other scheduler, so it must not be sent unless this one leads.
+            // SUBSCRIBE ends the subscription of any other scheduler of this framework, so it must not be sent unless this
+            // scheduler leads.
             election::confirm(leadership.as_deref()).await?;
             Ok::<_, RunError>(client.subscribe(&call).await)
         };
@@ -141,7 +143,8 @@ impl Driver {
         }
     }
 
-    /// Waits before the next attempt, or until a new master leads. Breaks when the state machine has finished.
+    /// Waits before the next attempt to subscribe, but not longer than until a new master leads. Breaks when the state machine
+    /// has finished.
     async fn pause(
         &mut self,
         internal: &mut InternalEvents,
@@ -297,7 +300,7 @@ impl Driver {
     async fn confirm_subscription(&mut self) -> Result<(), RunError> {
         // A scheduler that becomes leader after this check will also subscribe later, and its subscription will end this one.
         election::confirm(self.leadership.as_deref()).await?;
-        // From now on there are records to write.
+        // The store is started only now, because there is nothing to write before the master has confirmed a subscription.
         self.store.start().map_err(anyhow::Error::from)?;
         Ok(())
     }

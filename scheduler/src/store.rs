@@ -187,7 +187,7 @@ impl Store {
         self.folder.persist_all(changes);
     }
 
-    /// Waits until all queued changes are in the state folder. If the store was never started, there are no changes.
+    /// Waits until all queued changes are in the state folder. If the store was never started, this function returns immediately.
     ///
     /// # Errors
     /// If the disk keeps failing.
@@ -195,7 +195,8 @@ impl Store {
         self.folder.close()
     }
 
-    /// Waits until all queued changes are in the state folder, but not in ZooKeeper, to which another leader writes now.
+    /// Waits until all queued changes are in the state folder, but does not wait for ZooKeeper, to which another leader writes
+    /// now.
     ///
     /// # Errors
     /// If the disk keeps failing.

@@ -1,4 +1,4 @@
-//! How a subscription ends, and what follows.
+//! The ways in which a subscription ends, and how the driver continues after each of them.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(super) enum SubscriptionEnd {
 }
 
 impl Driver {
-    /// How to continue after a failed SUBSCRIBE.
+    /// Decides how to continue after a failed SUBSCRIBE.
     pub(super) fn on_subscribe_error(
         &self,
         error: CallError,
@@ -45,19 +45,19 @@ impl Driver {
         Ok(SubscriptionEnd::Lost(error_chain(&error)))
     }
 
-    /// How to continue after an error of the event stream.
+    /// Decides how to continue after an error of the event stream.
     pub(super) fn on_stream_error(&self, error: StreamError) -> Result<SubscriptionEnd, RunError> {
         if let StreamError::Record { source: RecordError::TooLong { .. }, .. } = &error {
-            // The master would send the event again in each subscription.
+            // Subscribing again would not help, because the master would send the event again.
             let what = "the master sends an event that is too long for this program";
             return Err(RunError::Failed(anyhow::Error::from(error).context(what)));
         }
         Ok(SubscriptionEnd::Lost(error_chain(&error)))
     }
 
-    /// How to continue after a failed call. If the master has ended the subscription, perhaps because another scheduler has
-    /// subscribed with the framework's id, an ERROR event says why. That event may arrive after the answer to the call, so this
-    /// function waits for it, but at most [`ERROR_TIMEOUT`].
+    /// Decides how to continue after a failed call. If the master has ended the subscription, perhaps because another scheduler
+    /// has subscribed with the framework's id, an ERROR event says why. That event may arrive after the answer to the call, so
+    /// this function waits for it, but at most [`ERROR_TIMEOUT`].
     pub(super) async fn on_failed_call(
         &mut self,
         subscription: &mut Subscription<scheduler::Event>,
@@ -80,7 +80,7 @@ impl Driver {
         }
     }
 
-    /// How to continue after ERROR, which is the last event of a subscription.
+    /// Decides how to continue after ERROR, which is the last event of a subscription.
     pub(super) async fn on_error_event(&mut self, message: &str) -> Result<SubscriptionEnd, RunError> {
         if message.contains("failed over") {
             if self.leadership.is_some() {
@@ -100,7 +100,7 @@ impl Driver {
     }
 }
 
-/// The options that probably caused the error.
+/// The command-line options that probably caused the error, for the message to the user.
 fn hint(error: &CallError) -> &'static str {
     match error {
         error if error.concerns_credentials() => " (--principal, --secret-file)",

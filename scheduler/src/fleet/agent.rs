@@ -36,7 +36,7 @@ pub struct MaintenanceWindow {
     pub until: Option<Instant>,
 }
 
-/// One agent.
+/// What is known about one agent.
 #[derive(Debug, Default)]
 pub struct Agent {
     /// The failures on the agent, and the resulting pause.
@@ -61,7 +61,7 @@ impl Pause {
 pub(super) struct Failed {
     /// When the failed task was launched, if that is known.
     pub launched: Option<Instant>,
-    /// How long the failed task ran, as far as this run of the scheduler saw; `None` if this run did not see it running.
+    /// How long this run of the scheduler saw the failed task running; `None` if it never did.
     pub ran: Option<Duration>,
 }
 

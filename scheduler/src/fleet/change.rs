@@ -14,7 +14,7 @@ use crate::journal::TaskRecord;
 use crate::offers::PlannedTask;
 
 impl Fleet {
-    /// Adds a task. There must be none with the same id.
+    /// Adds a task. No other task may have the same id.
     pub fn insert(&mut self, task: Task) {
         let keys = IndexKeys::of(&task);
         let key = self.tasks.insert(task);
@@ -61,7 +61,7 @@ impl Fleet {
         Some(launch.planned)
     }
 
-    /// Takes the offers that are reserved for a task, to accept or decline them.
+    /// Returns the offers that are reserved for a task. They are no longer reserved, because the caller accepts or declines them.
     pub fn take_offers(&mut self, id: &str) -> Vec<String> {
         let offers = self.change(id, |task| match &mut task.lifecycle {
             Lifecycle::Persisting(launch) => std::mem::take(&mut launch.planned.offers),
@@ -175,7 +175,8 @@ impl Fleet {
         self.hashrates.expire(&mut self.tasks, now);
     }
 
-    /// Stops waiting for servers' first live messages that are overdue: a user's own image, for example, sends none.
+    /// Stops waiting for servers' first live messages that are overdue: a server that runs the user's own image, for example,
+    /// sends none.
     pub fn expire_first_live(&mut self, now: Instant) {
         for server in self.servers.keys() {
             if let Some(task) = self.tasks.key(server).and_then(|key| self.tasks.get_mut(key)) {

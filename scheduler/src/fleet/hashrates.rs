@@ -46,7 +46,7 @@ impl Hashrates {
         if task.has_ended() {
             return;
         }
-        // Clamped, so that the sum cannot overflow, whatever workers report.
+        // The hashrate is clamped, so that the sum cannot overflow, whatever workers report.
         let millihashes = (live.hashrate.clamp(0.0, 1e15) * 1e3) as u64;
         let cpus = task.record.cpus_milli().max(1) as f64 / 1e3;
         let step = ((millihashes.max(1) as f64 / cpus).log2() * STEPS).floor() as i32;

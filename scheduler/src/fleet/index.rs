@@ -36,7 +36,7 @@ impl IndexKeys {
             occupies_slot: task.occupies_slot(),
             ended: task.since().filter(|_| task.has_ended()).map(|since| (task.is_final(), since)),
             kill_again: task.kill.map(|kill| kill.again).filter(|_| task.may_live()),
-            // Capped, so that the sum over all tasks cannot overflow, whatever the offers contain.
+            // The CPU is capped, so that the sum over all tasks cannot overflow, whatever the offers contain.
             cpus_milli: task.record.cpus_milli().min(1 << 40),
         }
     }

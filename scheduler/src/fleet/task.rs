@@ -246,7 +246,7 @@ impl Task {
         matches!(self.lifecycle, Lifecycle::Persisting(_) | Lifecycle::Cancelled { .. })
     }
 
-    /// When the launch was sent; `None` once there is an update.
+    /// When the launch was sent; `None` if it was not sent, or if there is an update of the task.
     pub fn unanswered_since(&self) -> Option<Instant> {
         match self.lifecycle {
             Lifecycle::Launched { at } => Some(at),

@@ -43,7 +43,7 @@ impl TaskSlab {
         self.keys.iter().copied()
     }
 
-    /// Adds a task. There must be none with the same id.
+    /// Adds a task. No other task may have the same id.
     pub fn insert(&mut self, task: Task) -> TaskKey {
         let slot = self.free.pop().unwrap_or(self.slots.len());
         let key = TaskKey { order: self.next, slot };

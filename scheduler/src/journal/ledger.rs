@@ -113,7 +113,8 @@ pub struct Ledger {
     blocks: u128,
 }
 
-/// Compares the sums as they are shown and stored: capped at the maximum of their type. So two sums above that maximum are equal.
+/// Compares all accounts, and the sums as they are shown and stored: capped at the maximum of their type. So two sums above that
+/// maximum are equal.
 impl PartialEq for Ledger {
     fn eq(&self, other: &Ledger) -> bool {
         self.iter().eq(other.iter()) && self.aggregated() == other.aggregated() && self.sum() == other.sum()

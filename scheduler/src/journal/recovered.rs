@@ -1,4 +1,4 @@
-//! What an earlier run of the scheduler left behind.
+//! The records that earlier runs of the scheduler left behind.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -13,7 +13,7 @@ use super::task_numbers::TaskNumberSet;
 use super::task_record::TaskRecord;
 use crate::task_id::task_number;
 
-/// What an earlier run of the scheduler left behind.
+/// The records that earlier runs of the scheduler left behind.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RecoveredState {
     /// The framework to resume.

@@ -1,7 +1,7 @@
 //! The state folder: an SQLite database, written by a separate thread.
 //!
-//! A scheduler locks the folder, so that no other can use it at the same time. A missing folder is created when there is
-//! something to write.
+//! A scheduler locks the folder, so that no other scheduler can use it at the same time. A missing folder is created when there
+//! is something to write.
 
 mod failed_launches;
 pub(super) mod migration;
@@ -182,7 +182,7 @@ impl StateFolder {
         }
     }
 
-    /// Waits until all queued changes are written. If the folder was never started, there are no changes.
+    /// Waits until all queued changes are written. If the writing thread was never started, this function returns immediately.
     ///
     /// # Errors
     /// If the disk keeps failing.

@@ -37,14 +37,14 @@ pub(super) enum Use {
     Before,
 }
 
-/// The priority of a call when not all calls can be sent; the first is the highest.
+/// The priority of a call when not all calls can be sent. The first variant is the highest priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Priority {
     /// ACKNOWLEDGE: Mesos repeats a status update until it is acknowledged, and sends no later update of that task before then.
     Acknowledgement,
     /// KILL and SHUTDOWN: the task occupies resources until it has ended.
     End,
-    /// ACCEPT: the master may rescind the offer.
+    /// ACCEPT: the master may rescind the offers while the call waits.
     Launch,
     /// All other calls.
     Other,
@@ -102,7 +102,7 @@ impl Footprint {
         };
         let all = if *call == Call::Teardown { Use::Exclusive } else { Use::Shared };
         keys.push((Key::ALL, all));
-        // A call that uses a key twice would wait for itself.
+        // Each key is kept only once, because a call that uses a key twice would wait for itself.
         keys.sort_unstable_by_key(|(key, _)| *key);
         keys.dedup_by_key(|(key, _)| *key);
         Footprint { priority, keys }

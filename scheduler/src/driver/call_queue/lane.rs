@@ -1,4 +1,4 @@
-//! The unanswered calls that use one key.
+//! A lane: the unanswered calls that use one key, and which of them have to wait.
 
 use std::collections::VecDeque;
 
@@ -36,7 +36,7 @@ struct Phase {
     before: VecDeque<Group>,
 }
 
-/// Shared calls without an [`Use::After`] call between them.
+/// Consecutive calls that share the key, without a [`Use::After`] call between them.
 #[derive(Debug, Default)]
 struct Group {
     /// The number of unanswered calls in this group.

@@ -1,5 +1,5 @@
-//! Which calls may be sent now. Several calls are in flight at the same time on different connections and may arrive in any
-//! order, so a call that must not overtake another one waits until that one is answered.
+//! Decides which calls may be sent now. Several calls are in flight at the same time on different connections and may arrive in
+//! any order, so a call that must not overtake another one waits until that one is answered.
 //!
 //! The work for a call depends on the number of its keys, not on the number of calls.
 
@@ -16,7 +16,7 @@ const OLDEST_EVERY: usize = 8;
 /// When all calls are answered and the collections have room for more calls than this, their memory is freed.
 const KEPT_CAPACITY: usize = 1024;
 
-/// The calls that are not answered. `T` is the encoded form of a call.
+/// The unanswered calls. `T` is the encoded form of a call.
 #[derive(Debug)]
 pub(super) struct CallOrder<T> {
     hasher: RandomState,
@@ -30,7 +30,7 @@ pub(super) struct CallOrder<T> {
     ready_count: usize,
     /// The number of calls that were ever added. It is also the number of the last added call.
     added: u64,
-    /// How often a call was chosen to be sent. From time to time, the oldest call is chosen ([`OLDEST_EVERY`]).
+    /// How often a call was chosen to be sent. This number decides when the oldest call is chosen ([`OLDEST_EVERY`]).
     sent: usize,
 }
 

@@ -57,7 +57,7 @@ const LOG_PAGES: i64 = 2000;
 /// once.
 const STATEMENTS: usize = 64;
 
-/// Creates missing tables, and converts those of an earlier format. From then on, a commit returns when its changes are on disk,
+/// Creates missing tables, and converts tables of an earlier format. From then on, a commit returns when its changes are on disk,
 /// and readers (a `ledger` command, a backup) never block the writer.
 pub(in crate::store) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let error = STATE_FOLDER.database_error(path);

@@ -91,7 +91,7 @@ impl DatabasePages {
 }
 
 impl ShareRetention {
-    /// Limits the shares in this database.
+    /// Prepares to keep the single shares in this database within `limits`.
     pub fn new(limits: ShareLimits, connection: &Connection) -> rusqlite::Result<Self> {
         Ok(ShareRetention { limits, format_2: has_table(connection, SHARES_2)?, told: None, gave_back: None })
     }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use prost::Message;
 use task::{ShareRow, Verdict};
 
-/// The columns. A field number must never change, because databases contain this format.
+/// The columns of the shares, encoded as a protobuf message. A field number must never change, because databases contain this
+/// format.
 #[derive(Clone, PartialEq, Message)]
 struct Columns {
     /// The job ids: one for each run of consecutive shares with the same job.

@@ -21,8 +21,8 @@ use crate::store::totals_json::{RetiredJson, SumJson};
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Handover {
     pub recovered: RecoveredState,
-    /// Whether this folder's scheduler was the last leader, or no scheduler has ever led. Then no other folder has newer single
-    /// shares.
+    /// Whether this folder's scheduler was the last leader, or no scheduler has ever led. In both cases, no other folder has
+    /// newer single shares.
     pub was_last_leader: bool,
 }
 

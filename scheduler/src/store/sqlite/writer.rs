@@ -1,5 +1,6 @@
-//! The writing thread. It writes all queued changes in one transaction, waits until they are on disk, and returns the change ids. A
-//! failed write is repeated until it succeeds. Nothing is acknowledged to Mesos before that, so nothing is lost.
+//! The writing thread. It writes all queued changes in one transaction, waits until they are on disk, and returns the change ids.
+//! A failed write is repeated until it succeeds. A status update is not acknowledged to Mesos before its changes are on disk, so
+//! no update is lost.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,7 +45,7 @@ pub(super) struct Writer<N> {
     connection: Connection,
     framework: Option<String>,
     retention: ShareRetention,
-    /// Whether there are more shares to remove. Then the next step of the removal follows after [`PAUSE`] instead of [`IDLE`].
+    /// Whether there are more shares to remove. If so, the next step of the removal follows after [`PAUSE`] instead of [`IDLE`].
     more: bool,
     warned: Option<Instant>,
     /// When the last transaction started. The next one starts after [`INTERVAL`] or when it is full.

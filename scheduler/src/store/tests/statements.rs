@@ -11,7 +11,7 @@ use crate::store::sqlite::{migration, records};
 /// SQLite's query plan for a statement.
 fn plan(connection: &Connection, sql: &str) -> Vec<String> {
     let mut query = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-    // Parameters that are not bound are NULL.
+    // A query plan needs no values: parameters that are not bound are NULL.
     let mut rows = query.raw_query();
     let mut plan = Vec::new();
     while let Some(row) = rows.next().unwrap() {

@@ -51,7 +51,7 @@ pub(super) struct TreeState {
     /// moved. Each of these nodes is written in one transaction with the framework node.
     moved: BTreeMap<String, (LedgerLine, u64)>,
     /// The names of nodes whose task has retired or whose framework has ended. The framework node records the retirement or the
-    /// end. Once it has been written, these nodes are deleted, or written without the task.
+    /// end. Once the framework node has been written, these nodes are deleted, or written without the task.
     dropped: BTreeSet<String>,
     /// The sum of retired accounts as the framework node contains it. Accounts in `moved` are not included until their nodes are
     /// written.
@@ -62,7 +62,7 @@ pub(super) struct TreeState {
 }
 
 impl TreeState {
-    /// The first content of a tree: the records of a state folder.
+    /// The state of a new tree, which starts with the records of a state folder.
     pub fn of(recovered: RecoveredState) -> Self {
         let mut state = TreeState {
             framework: recovered.framework,
@@ -111,7 +111,7 @@ impl TreeState {
         }
     }
 
-    /// The last leader.
+    /// The last leader that the tree records, if there is one.
     pub fn leader(&self) -> Option<&Leader> {
         self.leader.as_ref()
     }
@@ -142,7 +142,7 @@ impl TreeState {
         }
     }
 
-    /// Removes accounts that became part of the sum from their nodes.
+    /// Removes a worker's accounts from their nodes, because these accounts are now part of the sum.
     fn move_to_sum(&mut self, aggregated: AggregatedWorker) {
         let AggregatedWorker { worker, line, by_reporter } = aggregated;
         if task_number(&worker).is_some() {

@@ -47,7 +47,7 @@ impl<T: Tree> Writer<T> {
     }
 
     /// Deletes the nodes of a conversion from format 1 that a leader did not complete, and then writes the changed nodes. Returns
-    /// `false` if another scheduler leads.
+    /// whether everything was written.
     pub async fn begin(&mut self, unfinished: Vec<String>) -> bool {
         for names in unfinished.chunks(DELETIONS) {
             let delete = |name: &String| NodeWrite { name: name.clone(), data: None };
@@ -73,7 +73,8 @@ impl<T: Tree> Writer<T> {
         self.write().await
     }
 
-    /// Writes the changed nodes. Returns `false` if another scheduler leads.
+    /// Writes the changed nodes. Returns `false` if another scheduler leads, or if a write has failed while this scheduler
+    /// closes.
     pub async fn write(&mut self) -> bool {
         for together in independent_groups(&self.state.take_transactions()) {
             if !self.commit(together).await {

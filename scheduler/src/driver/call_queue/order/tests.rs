@@ -211,8 +211,8 @@ fn memory_is_freed_when_all_calls_are_answered() {
     assert!(order.calls.capacity() <= KEPT_CAPACITY && order.lanes.capacity() <= KEPT_CAPACITY);
 }
 
-/// Whether `first` must arrive before `second`. This function looks only at the calls themselves, so it checks the keys of their
-/// footprints.
+/// Whether `first` must arrive before `second`. This function does not use footprints, so tests can check the footprints' keys
+/// against its result.
 pub fn must_keep_order(first: &Call, second: &Call) -> bool {
     let tasks = |call: &Call| match call {
         Call::Accept { tasks, .. } => tasks.iter().map(|task| task.task_id.value.clone()).collect(),

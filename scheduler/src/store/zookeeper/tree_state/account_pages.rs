@@ -17,9 +17,9 @@ pub(super) struct AccountPages {
 /// The pages of one reporting task.
 #[derive(Clone, Debug, Default)]
 struct ReporterPages {
-    /// The number of the page that has the account of each worker.
+    /// Worker name → the number of the page that contains the worker's account.
     pages: BTreeMap<String, usize>,
-    /// The workers whose accounts are on each page, by page number.
+    /// Page number → the workers whose accounts are on this page.
     workers: BTreeMap<usize, BTreeSet<String>>,
     /// The number of the page to which the next account is added, and the size of this page in bytes.
     last: usize,
@@ -33,7 +33,7 @@ impl AccountPages {
             return page;
         }
         let pages = self.by_reporter.entry(reporter.to_owned()).or_default();
-        // In JSON a character takes at most six bytes.
+        // JSON encodes each byte of a name in at most six bytes.
         let size = ACCOUNT_BYTES + reporter.len() + 6 * worker.len();
         if pages.bytes + size > PAGE_BYTES {
             (pages.last, pages.bytes) = (pages.last + 1, 0);

@@ -84,7 +84,7 @@ impl TreeState {
         for name in names {
             if let Err(write) = current.add(self.write_of(name)) {
                 transactions.push(mem::take(&mut current).writes);
-                // The first write always fits.
+                // The first write of a transaction always fits.
                 let _ = current.add(write);
             }
         }
