@@ -131,7 +131,8 @@ fn everyone() -> Duration {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let line = stat.lines().next().unwrap_or_default();
     let ticks: Vec<u64> = line.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
-    // The fields are: user nice system idle iowait irq softirq steal. The time of own guests is contained in `user`.
+    // The fields are: user nice system idle iowait irq softirq steal. The time of guests that run on this machine is contained in
+    // `user`.
     from_ticks([0, 1, 2, 5, 6, 7].iter().filter_map(|index| ticks.get(*index)).sum())
 }
 

@@ -28,7 +28,7 @@ const DIFFICULTY: f64 = 0.05;
 /// keeps a core for a few milliseconds even if a mining thread wakes meanwhile. So other processes that use 1 % of the CPU time
 /// delay 1 % of the jobs.
 const TAIL_NOISE: f64 = 0.005;
-/// The pool's pause before and after each job, so that the measuring process sleeps while the job arrives.
+/// The pool pauses this long before and after it sends a job, so that the measuring process sleeps while the job arrives.
 const CALM: Duration = Duration::from_millis(5);
 /// Time limit for a new job to reach all mining threads. The miner exceeds it only if it is broken.
 const DEADLINE: Duration = Duration::from_secs(30);

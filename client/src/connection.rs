@@ -39,7 +39,7 @@ pub(crate) struct PoolConnection {
     pinged: bool,
     /// Whether the pool has sent any message on this connection.
     got_message: bool,
-    /// Since when data has been waiting to be sent to the pool; `None` if none is waiting. After [`SEND_TIMEOUT`] the connection
+    /// When data began to wait because the pool does not read; `None` if no data waits. After [`SEND_TIMEOUT`] the connection
     /// fails.
     write_blocked: Option<Instant>,
     /// When the pool sent its first job on this connection; `None` if it has sent none yet.

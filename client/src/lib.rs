@@ -39,8 +39,8 @@
 //! - After [`Event::Lost`] there is no work until the next [`Event::Job`]. A switch to a better pool causes no `Lost`, only a
 //!   job of the other pool.
 //! - Every [`Ticket`] gets exactly one [`Answer`], from [`Event::Answer`] or from [`Client::close`].
-//! - When a connection ends, its unanswered shares wait until the session is resumed. They are then submitted again,
-//!   and "duplicate" counts as accepted. If the session is not resumed, their outcome is [`Outcome::Unanswered`].
+//! - When a connection ends, its unanswered shares wait until the session is resumed. They are then submitted again, and the
+//!   answer "duplicate" counts as accepted. If the session is not resumed, their outcome is [`Outcome::Unanswered`].
 //!
 //! Modules: [`config`]: settings; [`event`]: events and outcomes; [`error`]: errors;
 //! `client`: the client; `connection`: one connection to a pool; `failover`: which pool to try next; `shares`: submitted

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use task::{Account, Report, ShareRow, Totals, Verdict};
 
-/// Maximum number of shares that one report lists, if reports are sent at least once a minute; at longer intervals,
-/// proportionally more. A row takes some 60 bytes.
+/// Maximum number of shares that one report lists if reports are sent at least once a minute. At longer intervals, the maximum is
+/// proportionally larger. A row takes some 60 bytes.
 pub const MAX_ROWS: usize = 128;
 /// Maximum number of shares that one report lists, however long the interval between reports is.
 const ROWS_LIMIT: usize = 1024;

@@ -16,7 +16,7 @@ use serde_json::json;
 /// The compact target of regtest, which every second hash meets.
 const BITS: u32 = 0x207f_ffff;
 
-/// The inputs of a case, which come from the node, the owner and the miner.
+/// One test case: what a pool receives from its node, its owner and a miner.
 #[derive(Arbitrary, Debug)]
 struct Case<'a> {
     height: u32,

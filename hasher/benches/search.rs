@@ -3,8 +3,8 @@
 //! `cargo bench -p hasher --bench search [-- --check] [--rounds N] [--backend NAME]`
 //!
 //! Every figure is the median over rounds. In a round, each backend runs for 50 ms right after the yardstick, so that
-//! disturbances affect both. Cycles are cycles of the core clock. Its rate is estimated before and after each slice by a chain
-//! of dependent additions. The bound is the number of cycles per hash if no execution unit is ever idle.
+//! disturbances affect both. Cycles are cycles of the core clock. The rate of this clock is estimated before and after each run
+//! by a chain of dependent additions. The bound is the number of cycles per hash if no execution unit is ever idle.
 //!
 //! With `--check`, the exit status is 1 if a ratio is below the minimum for this CPU. It is 2 if the check is not possible,
 //! because there are no goals for this CPU, or because the yardstick ran below 95 % of its speed.

@@ -43,8 +43,7 @@ struct Case {
     versions: Vec<u32>,
     start: u32,
     nonces: u64,
-    /// The difficulty of the target is 2^−bits. It ranges from so hard that a hit is unlikely to so easy that hits
-    /// fill the buffer.
+    /// The difficulty of the target is 2^−bits. At one end of the range a hit is unlikely; at the other end hits fill the buffer.
     bits: i32,
     leave_in_buffer: usize,
 }

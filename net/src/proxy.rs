@@ -74,7 +74,7 @@ impl FromStr for Proxy {
             None => (None, rest),
         };
         let shown = || format!("{scheme}://{address}");
-        // In curl, `socks5h` means that the proxy resolves host names. Here the proxy always does.
+        // In curl, only `socks5h` means that the proxy resolves host names. Here the proxy resolves them with either scheme.
         if !["socks5", "socks5h"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
             return Err(ProxyError::Scheme { proxy: shown() });
         }

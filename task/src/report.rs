@@ -10,7 +10,7 @@ use std::time::Duration;
 /// start of the task, so a repeated or skipped report does not change any sum.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
-    /// The number of the report among those of its task, from 1 on.
+    /// The sequence number of the report within its task, starting at 1.
     pub sequence: u64,
     /// The accounts of the workers, one each.
     pub accounts: Vec<Account>,

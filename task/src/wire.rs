@@ -15,8 +15,8 @@ use prost::Message;
 ///   that mine on a node.
 /// - 3: executors obey [`Instruction::SetIntervals`](crate::Instruction::SetIntervals).
 ///
-/// A message that a version does not change is still written with the earlier version number, so that older programs can read
-/// it: all messages have version 2, except for the instruction that version 3 added.
+/// A message that a version does not change keeps its earlier version number, so that older programs can read it. All messages
+/// therefore have version 2, except for the instruction that version 3 added.
 pub const VERSION: u32 = 3;
 /// The version of specifications, reports, live messages, and the instructions that version 2 defined.
 const COMMON_VERSION: u32 = 2;

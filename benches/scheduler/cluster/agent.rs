@@ -25,13 +25,13 @@ pub struct AgentSettings {
     pub racks: usize,
 }
 
-/// An amount of resources. Disk and ports are only offered together.
+/// An amount of resources. Disk and ports are offered only together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Amount {
     pub cpus_milli: u64,
     /// Memory in MB.
     pub mem: u64,
-    /// Whether the agent's disk and ports belong to the amount.
+    /// Whether the amount includes the agent's disk and ports.
     pub rest: bool,
 }
 

@@ -9,8 +9,8 @@ use mesos::v1::{Filters, OfferId, TaskInfo, TaskState};
 use super::agent::{Agent, Amount, offer_number};
 use super::{Cluster, events, updates};
 
-/// If a call that declines resources sets no `refuse_seconds`, the master does not offer them again for this time. It is the
-/// default of Mesos.
+/// If a call that declines resources sets no `refuse_seconds`, the master does not offer them again for this time. The value is
+/// the default of Mesos.
 const REFUSE: Duration = Duration::from_secs(5);
 
 /// The progress of one burst of offers.

@@ -8,7 +8,8 @@ use super::agent::Agent;
 use super::{Cluster, events, updates};
 
 impl Cluster {
-    /// Sends the latest state of the tasks in the call or, if it names none, of all tasks that are not unreachable.
+    /// Sends the latest state of each task that the call names. If the call names no task, sends the state of all tasks that are
+    /// not unreachable.
     pub(super) fn reconcile(&mut self, reconcile: call::Reconcile) {
         if reconcile.tasks.is_empty() {
             for index in 0..self.tasks.len() {

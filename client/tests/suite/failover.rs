@@ -73,8 +73,8 @@ async fn waiting_for_answers_of_the_pool_used_before_has_an_end() {
     }
 }
 
-/// Checks that the client leaves a pool that authorizes it and then, without sending a job, does what `instead` does. Returns
-/// the result of `instead`.
+/// Checks that the client leaves a pool that authorizes it but sends no job. `instead` determines what the pool does after the
+/// authorization. Returns the result of `instead`.
 async fn is_left_without_a_job<T>(instead: impl FnOnce(Pool) -> T) -> T {
     let (first, second) = (listen().await, listen().await);
     let first_job_timeout = Duration::from_millis(100);

@@ -13,7 +13,7 @@ use super::search_space::SearchSpace;
 /// Maximum number of versions in a unit of a search space: as many as a backend searches together.
 const GROUP: NonZeroUsize = NonZeroUsize::new(MAX_VERSIONS).expect("a backend takes at least one version");
 
-/// How many searches are remembered, so that the search continues where it stopped if a pool sends the same work again. This may
+/// Number of searches that are remembered. If a pool sends the same work again, its search continues where it stopped. This may
 /// happen minutes later, when a session is resumed after the miner has worked for other pools.
 const REMEMBERED: usize = 64;
 

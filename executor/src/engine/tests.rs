@@ -289,7 +289,7 @@ fn sleeping_threads_compute_no_hashes() {
     let hashes = counters.hashes();
     while found.try_recv().is_ok() {}
     assert_eq!(counters.hashes(), hashes);
-    // Shares found during the pause would be received before the shares of the next job.
+    // If a thread had found a share during the pause, the test would receive it before the share of the next job.
     engine.mine(job("next", 2, Target::MAX));
     assert_eq!(receive(&mut found, 1)[0].job.id, "next");
 }

@@ -1,7 +1,7 @@
 //! The status updates that the agent has not acknowledged.
 //!
-//! Each SUBSCRIBE call carries these updates, and each task of which the agent has not acknowledged any update. `ACKNOWLEDGED`
-//! means that the agent has written an update to its disk.
+//! Each SUBSCRIBE call carries these updates. It also carries each task for which the agent has not acknowledged any update.
+//! `ACKNOWLEDGED` means that the agent has written an update to its disk.
 
 use std::time::SystemTime;
 

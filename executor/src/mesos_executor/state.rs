@@ -19,7 +19,7 @@ use super::outbox::Outbox;
 use super::task::{DEFAULT_GRACE, End, Phase, Task, grace, without_rows};
 use crate::runner::{TaskError, TaskEvent};
 
-/// How long a connected executor that wants to exit waits until the agent has acknowledged its updates. An acknowledgement
+/// A connected executor that wants to exit waits at most this long for the agent to acknowledge its updates. An acknowledgement
 /// usually takes 2 ms.
 const ACKNOWLEDGE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long the executor tries to subscribe for the first time before it gives up. The agent has just started this process, so an

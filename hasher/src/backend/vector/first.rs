@@ -86,8 +86,8 @@ fn rounds_3_to_7<L: Lanes, const S: usize>(
 
 /// Completes hash 1, stores its words as the message of hash 2, and computes rounds 0 to 7 of hash 2.
 ///
-/// Hash 2 starts from the initial state, so round 0 consists of two additions. In rounds 1 to 3, some working variables are
-/// still constants of the initial state: its a, b, c, d are a−1, a−2, a−3, a−4, and likewise its e to h.
+/// Hash 2 starts from the initial state, so round 0 consists of two additions. In rounds 1 to 3, some working variables are still
+/// constants of the initial state. In the notation of [`fold`](crate::fold), they are a−1 to a−4 and e−1 to e−4.
 #[inline(always)]
 fn rounds_0_to_7<L: Lanes, const S: usize>(
     versions: [&FoldedRounds; S],
