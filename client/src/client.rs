@@ -31,8 +31,8 @@ pub struct Client {
     redirect: Option<PoolUrl>,
     /// Probes the preferred pools while a less preferred pool is used.
     probe: Probe,
-    /// The connection to the less preferred pool from which the client switched to a better pool, and the time when the client
-    /// closes this connection. Until that time, the connection stays open to receive the answers to the shares submitted on it.
+    /// After a switch to a better pool: the connection to the previous pool, and the time when the client closes this connection.
+    /// Until that time, the connection stays open to receive the answers to the shares submitted on it.
     draining: Option<(PoolConnection, Instant)>,
     /// The jobs and unanswered shares of the lost session, while a new connection may still resume it.
     resumable: Option<ResumableSession>,

@@ -11,8 +11,8 @@ use crate::event::{Answer, Outcome, Ticket};
 /// Maximum number of jobs per session for which shares may be submitted; beyond it, the oldest jobs are dropped. It limits the
 /// memory in case a pool never sends a clean job.
 const MAX_JOBS: usize = 1024;
-/// Maximum number of unanswered shares per connection, in case a pool never answers; beyond it, the client stops waiting for the
-/// oldest. [`stratum::Session`] has the same limit.
+/// Maximum number of unanswered shares per connection. A pool may never answer; beyond this limit, the client stops waiting for
+/// the oldest share. [`stratum::Session`] has the same limit.
 const MAX_IN_FLIGHT: usize = 10_000;
 /// How long the client waits for the answer to a share. A connection may last for months. Without this limit, unanswered shares
 /// would pile up over that time, until callers that limit their outstanding shares could no longer submit.

@@ -25,8 +25,8 @@ pub struct NodeSpec {
     /// The nodes of one network, the preferred one first.
     #[prost(message, repeated, tag = "1")]
     pub nodes: Vec<NodeAccess>,
-    /// The address that all blocks pay. `None`: a block pays the address in the user name of the worker that found it, which is
-    /// `ADDRESS` or `ADDRESS.WORKER`.
+    /// The address that all blocks pay. `None`: a block pays the worker that found it, whose user name is `ADDRESS` or
+    /// `ADDRESS.WORKER`.
     #[prost(string, optional, tag = "2")]
     pub address: Option<String>,
     /// Bytes to append to the script of each coinbase.
