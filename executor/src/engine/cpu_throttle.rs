@@ -75,8 +75,8 @@ mod tests {
     fn waiting_for_the_cpu_is_made_up_within_a_limit() {
         let start = Instant::now();
         let mut throttle = CpuThrottle::new(0.5, start, ms(0)).expect("below one");
-        // In 60 ms the thread earned 30 ms of CPU time and used 10. With the 20 ms left, it may run at full speed for 40 ms, because it
-        // earns another 20 ms meanwhile.
+        // In 60 ms the thread earned 30 ms of CPU time and used 10 ms. With the remaining 20 ms, it may run at full speed for 40
+        // ms, because it earns another 20 ms meanwhile.
         near(throttle.pause(start + ms(60), ms(10)), ms(0));
         near(throttle.pause(start + ms(100), ms(50)), ms(0));
         near(throttle.pause(start + ms(110), ms(60)), ms(10));
