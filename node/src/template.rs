@@ -124,8 +124,8 @@ impl Template {
         serde_json::from_str::<wire::Template>(result)?.check()
     }
 
-    /// Makes a template for a chain without a node: segwit is active, and no version bit is in use. The earliest time of
-    /// the header and the current time come as a pair; `coinbase_value` is subsidy and fees.
+    /// Makes a template for a chain without a node: segwit is active, and no version bit is in use. The pair consists of the
+    /// earliest time of the header and the current time. `coinbase_value` is subsidy and fees.
     pub fn compose(
         height: u32,
         version: u32,
@@ -162,7 +162,7 @@ impl Template {
         }
     }
 
-    /// Whether a rule is in force, whether or not the node marks it as mandatory with `!`.
+    /// Whether a rule is in force, be it marked as mandatory with `!` or not.
     pub fn has_rule(&self, name: &str) -> bool {
         has_rule(&self.rules, name)
     }

@@ -58,7 +58,7 @@ impl PoolHandle {
         self.0.counters()
     }
 
-    /// The pool's live figures.
+    /// The current state of the pool: its connections, the height of the block being mined, and the network's difficulty.
     pub fn live(&self) -> PoolLive {
         self.0.live()
     }

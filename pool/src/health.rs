@@ -8,8 +8,8 @@ use std::time::Instant;
 pub struct HealthStatus(Mutex<Option<(Instant, &'static str)>>);
 
 impl HealthStatus {
-    /// Sets the fault, in one sentence. The time of the first call since the last [`HealthStatus::clear`] counts as the
-    /// beginning of the fault.
+    /// Sets the fault; `fault` describes it in one sentence. The time of the first call since the last
+    /// [`HealthStatus::clear`] counts as the beginning of the fault.
     pub fn set(&self, fault: &'static str) {
         let mut status = self.lock();
         let since = status.map_or_else(Instant::now, |(since, _)| since);

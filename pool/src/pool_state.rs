@@ -155,7 +155,7 @@ impl PoolState {
         self.upstream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The pool's live figures.
+    /// The current state of the pool: its connections, the height of the block being mined, and the network's difficulty.
     pub fn live(&self) -> PoolLive {
         let current = self.jobs.current();
         let job = current.job();

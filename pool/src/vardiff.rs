@@ -130,7 +130,7 @@ impl Vardiff {
         self.meter.add(hashes, now);
     }
 
-    /// Raises the lowest difficulty to what the miner asks for.
+    /// Raises the minimum difficulty to the one that the miner asks for.
     pub fn raise_minimum(&mut self, minimum: f64) {
         if minimum.is_finite() {
             self.config.minimum_difficulty = self.config.minimum_difficulty.max(minimum);

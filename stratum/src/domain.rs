@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 /// Whether `other` belongs to the same pool as `host`: it is the same name, or a name under the same registered domain.
 /// `eu.pool.com` and `us.pool.com` belong together; `pool.com` and `other.com` do not, nor do `pool.co.uk` and
-/// `other.co.uk`. Without a list of public suffixes, the check is stricter than necessary for some countries. An IP
+/// `other.co.uk`. The check uses no list of public suffixes, so it is stricter than necessary for some countries. An IP
 /// address matches only itself.
 pub(crate) fn same_domain(host: &str, other: &str) -> bool {
     let [host, other] = [host, other].map(|name| name.trim_end_matches('.').to_ascii_lowercase());

@@ -31,7 +31,7 @@ fn mine(chain: &BuiltinChain, template: &Template, extranonces: &[u8]) -> Block 
         .unwrap()
 }
 
-/// Runs all checks of the `bitcoin` crate that need only the block, after encoding and decoding it.
+/// Encodes and decodes the block, and then runs all checks of the `bitcoin` crate that need only the block.
 fn assert_sound(block: &Block, template: &Template) {
     let decoded: Block = encode::deserialize(&encode::serialize(block)).unwrap();
     assert_eq!(&decoded, block);

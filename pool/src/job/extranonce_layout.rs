@@ -26,7 +26,7 @@ pub struct ExtranonceTooSmall {
 }
 
 impl ExtranonceLayout {
-    /// The layout in blocks of our own.
+    /// The layout of the extranonces in blocks of our own.
     pub const OWN_BLOCKS: ExtranonceLayout =
         ExtranonceLayout { padding: 0, issue: 2, extranonce1: 4, extranonce2: 8 };
 

@@ -130,7 +130,7 @@ pub enum Effect {
     InvalidBlock(AssembleError),
     /// Count the connection: its first worker was authorized.
     Authorized,
-    /// Take the miner's new estimated hashrate, in H/s, into account.
+    /// Update the pool's total hashrate with the miner's new estimated hashrate, in H/s.
     HashrateChanged(u64),
     /// End the connection.
     Close(CloseReason),

@@ -50,11 +50,12 @@ impl IssuedJobs {
     /// Whether `job` can be issued on this connection, even if it was issued before.
     pub fn can_issue(&self, job: &Job) -> bool {
         // Only a misbehaving miner gets one job so often that no id is left for it. Such a miner keeps the job under its
-        // last id. If the upstream pool leaves no bytes to count jobs, each job can be issued only once.
+        // last id. If the upstream pool's extranonce2 is too short to contain an issue number, each job can be issued only
+        // once.
         self.range.is_none_or(|(_, last)| !job.is_exhausted_after(last))
     }
 
-    /// The id under which `job` is to be issued; `None` if it cannot be issued once more.
+    /// The id under which `job` can be issued next; `None` if no id is left for this job.
     pub fn next_id(&self, job: &Job) -> Option<JobId> {
         // The issue number counts all jobs on one tip, since the coinbases of two jobs may differ only in this number.
         let issue = match self.range {
@@ -132,8 +133,8 @@ impl IssuedJobs {
 pub struct AcceptedShares(HashMap<JobId, HashSet<[u8; 32]>>);
 
 impl AcceptedShares {
-    /// Whether a share with this digest was accepted for any job. All jobs are searched, because two jobs may have the
-    /// same headers if the upstream pool leaves no bytes to count jobs.
+    /// Whether a share with this digest was accepted for any job. All jobs are searched, because two jobs may have the same
+    /// headers if the upstream pool's extranonce2 is too short to contain an issue number.
     pub fn contains(&self, digest: &[u8; 32]) -> bool {
         self.0.values().any(|digests| digests.contains(digest))
     }

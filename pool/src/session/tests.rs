@@ -237,7 +237,7 @@ fn a_silent_miner_gets_easier_jobs_and_its_old_job_gets_easier_too() {
     assert!(sent[1].ends_with("false]}"), "older jobs stay good: {}", sent[1]);
     let now = harness.difficulty();
     assert!(now < before / 4.0);
-    // The first job was sent before the suggestion.
+    // `issued()[0]` was sent before the suggestion, so `issued()[1]` is the first job of the suggested difficulty.
     let first = &harness.issued()[1];
     assert!(first.difficulty > now && first.lowest == now);
 }

@@ -22,7 +22,8 @@ pub struct FoundBlock {
 }
 
 impl FoundBlock {
-    /// Our own block that a share makes; `None` if the share makes none, or another share has already made this block.
+    /// The block of our own that a share makes; `None` if the share makes no block, or another share has already made this
+    /// block.
     ///
     /// # Errors
     /// If the share meets the network's target, but the block is invalid: a fault of this program or of the template.

@@ -21,7 +21,7 @@ pub struct UpstreamShare {
 }
 
 impl UpstreamShare {
-    /// The share for the upstream pool that sent the job `upstream`.
+    /// Converts a valid share to the form that is submitted to the upstream pool. `upstream` is the job of this share.
     pub fn new(valid: &ValidShare, upstream: &UpstreamJob, judged: JudgedShare) -> Self {
         let share = Share {
             job: upstream.job.id.clone(),

@@ -93,7 +93,7 @@ pub(super) fn exists(connection: &Connection, path: &Path) -> Result<bool, Store
     if found > FORMAT {
         return Err(StoreError::Format { path: path.to_owned(), found, known: FORMAT, copy: None });
     }
-    // `prepare` sets the version last. So the version is 0 if a process was killed within `prepare`, and the next one must prepare
-    // the file again.
+    // `prepare` sets the version last. If a process was killed within `prepare`, the version is still 0, and the file must
+    // be prepared again.
     Ok(found > 0)
 }

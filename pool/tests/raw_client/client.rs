@@ -61,7 +61,7 @@ pub fn easy() -> Config {
     with_difficulty(1e-7)
 }
 
-/// A configuration with this difficulty, unless a miner gets a higher one.
+/// A configuration in which each miner starts with this difficulty and never gets a lower one.
 pub fn with_difficulty(difficulty: f64) -> Config {
     let (start_difficulty, minimum_difficulty) = (difficulty, difficulty);
     let vardiff = VardiffConfig { start_difficulty, minimum_difficulty, ..VardiffConfig::default() };

@@ -102,7 +102,8 @@ async fn one_miner_s_flood_of_messages_does_not_delay_others() {
     let mut hasty = Client::ready(&pool, "hasty").await;
     let lines = "{\"id\":7,\"method\":\"mining.ping\",\"params\":[]}\n".repeat(15);
     hasty.write.write_all(lines.as_bytes()).await.unwrap();
-    // All messages are eventually answered, after at least two seconds. Another connection does not have to wait for this.
+    // The pool answers all messages of the hasty miner, but only after at least two seconds. Another miner does not wait for
+    // this.
     let mut other = Client::ready(&pool, "other").await;
     let start = std::time::Instant::now();
     let pong = other.ask(r#"{"id": 9, "method": "mining.ping", "params": []}"#).await;

@@ -55,7 +55,7 @@ pub fn log_unjudged(shared: &PoolState, blocks: usize) {
     }
 }
 
-/// Counts a judged block.
+/// Counts and logs a block with the nodes' verdict.
 pub fn count(shared: &PoolState, found: &FoundBlock, verdict: &BlockVerdict) {
     let hash = found.block.block_hash();
     let worker = &*found.worker;
