@@ -175,6 +175,13 @@ impl Resources {
         Ok((numbers, taken))
     }
 
+    /// Removes all numbers of a resource's ranges that are not in `range`, and ranges that end before they begin. The other
+    /// ranges are sorted, and those that overlap or touch are joined, so that each number is there once.
+    pub fn keep_values(&mut self, name: &str, range: RangeInclusive<u64>) {
+        self.0.iter_mut().filter(|piece| piece.name == name).for_each(|piece| values::keep(piece, &range));
+        self.drop_empty(name);
+    }
+
     /// Takes one particular number from a resource's ranges, such as a fixed port. `None` if the number is not in the ranges.
     pub fn take_value(&mut self, name: &str, number: u64) -> Option<Self> {
         let named = self.0.iter_mut().filter(|piece| piece.name == name);

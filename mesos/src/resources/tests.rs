@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::v1::resource::{AllocationInfo, ReservationInfo, RevocableInfo, SharedInfo};
+use crate::v1::resource::{AllocationInfo, ReservationInfo, RevocableInfo, SharedInfo, reservation_info};
+use crate::v1::{Label, Labels};
 
 fn cpus(value: f64) -> Resource {
     scalar("cpus", Quantity::new(value))
@@ -34,6 +35,53 @@ fn odd_numbers_from_a_peer_are_nothing() {
     assert_eq!(Resources::from(vec![odd]).count("ports"), 1);
     let huge = ranges("ports", [0..=u64::MAX, 0..=u64::MAX]);
     assert_eq!(Resources::from(vec![huge]).count("ports"), u64::MAX);
+}
+
+#[test]
+fn only_numbers_in_range_are_kept() {
+    let backwards = value::Range { begin: 9, end: 3 };
+    let mut odd = ranges("ports", [65_530..=u64::MAX, 0..=0, 0..=2, 2..=5, 1..=1]);
+    odd.ranges.as_mut().unwrap().range.push(backwards);
+    let mut offer = Resources::from(vec![odd, ranges("ports", [0..=0]), cpus(1.0)]);
+    offer.keep_values("ports", 1..=65_535);
+    assert_eq!(offer.as_slice(), [ranges("ports", [1..=5, 65_530..=65_535]), cpus(1.0)]);
+    let (ports, _) = offer.take_values("ports", 6).unwrap();
+    assert_eq!(ports, [1, 2, 3, 4, 5, 65_530], "each number is there once");
+    let mut unusable = Resources::from(vec![reserved(ranges("ports", [0..=0]), "a")]);
+    unusable.keep_values("ports", 1..=65_535);
+    assert!(unusable.is_empty());
+}
+
+/// A piece with a stack of reservations, as Mesos writes it for frameworks with RESERVATION_REFINEMENT: each refines the previous
+/// one.
+fn refined(piece: Resource, label: &str) -> Resource {
+    let by = |kind: reservation_info::Type, role: &str, principal: Option<&str>| {
+        let key = || Label { key: "team".to_owned(), value: Some(label.to_owned()) };
+        ReservationInfo {
+            r#type: Some(kind.into()),
+            role: Some(role.to_owned()),
+            principal: principal.map(str::to_owned),
+            labels: principal.map(|_| Labels { labels: vec![key()] }),
+        }
+    };
+    let reservations = vec![
+        by(reservation_info::Type::Static, "a", None),
+        by(reservation_info::Type::Dynamic, "a/b", Some("operator")),
+    ];
+    let allocation_info = Some(AllocationInfo { role: Some("a/b".to_owned()) });
+    Resource { reservations, allocation_info, ..piece }
+}
+
+#[test]
+fn reservations_that_refine_others_are_kept_whole_and_apart() {
+    let parts = || vec![refined(cpus(1.0), "x"), refined(cpus(2.0), "y"), refined(cpus(0.5), "x")];
+    let mut offer = Resources::from(parts());
+    assert_eq!(offer.as_slice(), [refined(cpus(1.5), "x"), refined(cpus(2.0), "y")]);
+    let taken = offer.take("cpus", Quantity::whole(2)).unwrap();
+    assert_eq!(taken.as_slice(), [refined(cpus(1.5), "x"), refined(cpus(0.5), "y")]);
+    let whole = Resources::from(parts());
+    assert!(whole.contains(&taken) && whole.contains(&offer));
+    assert!(!whole.contains(&Resources::from(vec![reserved(cpus(0.1), "a")])), "another stack");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Arithmetic with ranges of numbers. A range that ends before its beginning is empty.
 
+use std::ops::RangeInclusive;
+
 use crate::v1::value::{Range, Ranges};
 use crate::v1::{Resource, value};
 
@@ -15,6 +17,17 @@ fn set(piece: &mut Resource, range: Vec<Range>) {
 pub(super) fn count(piece: &Resource) -> u64 {
     let size = |range: &Range| range.end.checked_sub(range.begin).map_or(0, |more| more.saturating_add(1));
     list(piece).iter().map(size).fold(0, u64::saturating_add)
+}
+
+/// Removes the numbers that are not in `wanted`. The remaining ranges are merged and sorted.
+pub(super) fn keep(piece: &mut Resource, wanted: &RangeInclusive<u64>) {
+    if piece.ranges.is_none() {
+        return;
+    }
+    let part =
+        |range: &Range| Range { begin: range.begin.max(*wanted.start()), end: range.end.min(*wanted.end()) };
+    let parts: Vec<Range> = list(piece).iter().map(part).collect();
+    set(piece, merged(&parts));
 }
 
 /// Moves the first numbers, at most `count`, from `piece` to `numbers`.

@@ -1,5 +1,7 @@
 //! The resources that one task takes from an agent's offers.
 
+use std::ops::RangeInclusive;
+
 use mesos::resources::{Quantity, Resources};
 use mesos::v1::{Offer, Resource};
 
@@ -10,6 +12,9 @@ use crate::constraints::Place;
 const EXECUTOR_CPUS_MILLI: u64 = 10;
 /// The part of a task's memory that goes to its executor, in MB: the minimum that Mesos allows.
 const EXECUTOR_MEM: u64 = 32;
+
+/// The numbers that are ports. At port 0, the system would choose any other port.
+const PORTS: RangeInclusive<u64> = 1..=65_535;
 
 /// The resources of one task.
 pub(super) struct Fit {
@@ -68,6 +73,8 @@ pub(super) fn take_next(left: &mut Resources, context: &PlanContext<'_>) -> Opti
 fn usable(offers: &[&Offer], context: &PlanContext<'_>) -> Resources {
     let pieces = offers.iter().flat_map(|offer| offer.resources.iter().cloned());
     let mut usable = Resources::from(pieces.collect::<Vec<_>>());
+    // Agents may offer port 0, and a faulty master any number, but no program can be told to listen on such a port.
+    usable.keep_values("ports", PORTS);
     // A server cannot use revocable resources, and no task uses shared ones.
     let revocable = usable.split_off(|piece| piece.revocable.is_some() || piece.shared.is_some());
     if uses_revocable(context) {

@@ -1,5 +1,5 @@
 use mesos::resources::{Quantity, Resources, ranges, scalar};
-use mesos::v1::resource::{AllocationInfo, RevocableInfo};
+use mesos::v1::resource::{AllocationInfo, ReservationInfo, RevocableInfo};
 use mesos::v1::value::Range;
 use proptest::prelude::*;
 
@@ -58,6 +58,34 @@ fn beside(placed: &[Place], context: PlanContext<'static>) -> PlanContext<'stati
 
 const SERVER: Demand = Demand::Server { cpus_milli: 1000, mem: 256 };
 
+/// `piece` with a reservation of the agent's that an operator's reservation refines.
+fn refined(piece: Resource) -> Resource {
+    let by = |role: &str, principal: Option<&str>| ReservationInfo {
+        role: Some(role.to_owned()),
+        principal: principal.map(str::to_owned),
+        ..ReservationInfo::default()
+    };
+    let allocation_info = Some(AllocationInfo { role: Some("a/b".to_owned()) });
+    Resource { reservations: vec![by("a", None), by("a/b", Some("operator"))], allocation_info, ..piece }
+}
+
+#[test]
+fn tasks_return_refined_reservations_as_they_were_offered_and_leave_gpus() {
+    let free = |piece: Resource| Resource { reservations: Vec::new(), ..refined(piece) };
+    let gpus = scalar("gpus", Quantity::whole(2));
+    let mut resources = vec![free(gpus.clone()), free(scalar("cpus", Quantity::new(1.0)))];
+    let [mem, cpus] = [scalar("mem", Quantity::whole(2048)), scalar("cpus", Quantity::new(3.0))];
+    resources.extend([refined(mem), refined(cpus), refined(ranges("ports", [31000..=31009]))]);
+    let offered = Resources::from(resources.clone());
+    for demand in [SERVER, Demand::Workers] {
+        let plan = plan(&[offer("o", "a", resources.clone())], &context(demand));
+        let [planned] = &plan.tasks[..] else { panic!("{plan:?}") };
+        let taken = Resources::from([planned.task.clone(), planned.executor.clone()].concat());
+        assert!(offered.contains(&taken), "{taken:?}");
+        assert_eq!(taken.sum("gpus"), Quantity::ZERO);
+    }
+}
+
 fn total(resources: &[Resource], name: &str) -> u64 {
     Resources::from(resources.to_vec()).sum(name).milli()
 }
@@ -97,6 +125,25 @@ fn ports_may_come_from_several_ranges() {
     let mut split = simple("o", "a", 4.0, 4096, 0);
     split.resources.push(ranges("ports", [31000..=31000, 31005..=31009]));
     assert_eq!(plan(&[split], &context(SERVER)).tasks[0].ports, Some((31000, 31005)));
+}
+
+#[test]
+fn no_server_gets_port_0_or_a_number_that_is_no_port() {
+    let mut odd = simple("o", "a", 4.0, 4096, 0);
+    let mut offered = ranges("ports", [0..=0, 70_000..=u64::MAX, 31_000..=31_000, 65_535..=65_536]);
+    offered.ranges.as_mut().unwrap().range.push(Range { begin: 9, end: 3 });
+    odd.resources.push(offered);
+    for failures in 0..9 {
+        let context = marked(AgentMarks { failures, ..AgentMarks::default() }, context(SERVER));
+        let plan = plan(std::slice::from_ref(&odd), &context);
+        assert_eq!(plan.tasks[0].ports, Some((31_000, 65_535)), "after {failures} failures");
+        assert_eq!(Resources::from(plan.tasks[0].task.clone()).count("ports"), 2);
+    }
+    let mut twice = simple("o", "a", 4.0, 4096, 0);
+    twice.resources.push(ranges("ports", [0..=0, 31_000..=31_000, 31_000..=31_000]));
+    let plan = plan(&[twice], &context(SERVER));
+    assert!(plan.tasks.is_empty(), "one port is not two: {plan:?}");
+    assert!(matches!(plan.unused[0].reason, DeclineReason::NoServer { ports: 1, .. }), "{plan:?}");
 }
 
 #[test]
@@ -270,7 +317,7 @@ fn placements() -> impl Strategy<Value = Placement> {
                 min_worker_cpus_milli: min,
                 reserve_cpus_milli: reserve,
             };
-            Placement { limits, workers: constraints.clone(), server: constraints, revocable: false }
+            Placement { limits, workers: constraints.clone(), server: constraints, ..Placement::default() }
         },
     )
 }
