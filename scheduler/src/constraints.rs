@@ -1,5 +1,5 @@
-//! Where tasks may run, in Marathon's syntax: `FIELD:OPERATOR[:VALUE]`, where the field is `hostname` or an attribute of the
-//! agents. See "Constraints" in Marathon's documentation.
+//! Where tasks may run, in Marathon's syntax: `FIELD:OPERATOR[:VALUE]`, where the field is `hostname` (or `@hostname`), `@region`,
+//! `@zone` or an attribute of the agents. See "Constraints" in Marathon's documentation.
 //!
 //! | operator | a task may run where the field's value |
 //! |---|---|
@@ -23,8 +23,11 @@ use regex::Regex;
 pub use self::groups::{Occupancy, TentativeOccupancy};
 use crate::attributes::Attributes;
 
-/// In a constraint, this field name stands for the agent's host name. Any other field name is that of an attribute.
-const HOSTNAME: &str = "hostname";
+/// In a constraint, these field names stand for the agent's host name. Any other field name is that of an attribute.
+const HOSTNAME: [&str; 2] = ["hostname", "@hostname"];
+/// The names under which the region and the zone of an agent's fault domain are kept with its attributes.
+const REGION: &str = "@region";
+const ZONE: &str = "@zone";
 
 /// One constraint. Its `Display` is the text from which it was parsed.
 #[derive(Clone, Debug)]
@@ -49,7 +52,7 @@ enum Operator {
 pub struct Place {
     /// The agent's host name.
     pub host: String,
-    /// The agent's attributes, their values as text.
+    /// The agent's attributes, their values as text. If the agent has a fault domain, `@region` and `@zone` are among them.
     pub attributes: Attributes,
 }
 
@@ -142,11 +145,16 @@ impl Place {
     /// The place of the agent that an offer is for.
     pub fn of(offer: &Offer) -> Self {
         let attribute = |attribute: &Attribute| (attribute.name.clone(), text(attribute));
-        Self { host: offer.hostname.clone(), attributes: offer.attributes.iter().map(attribute).collect() }
+        let domain =
+            offer.domain.iter().filter_map(|domain| domain.fault_domain.as_ref()).flat_map(|domain| {
+                [(REGION.to_owned(), domain.region.name.clone()), (ZONE.to_owned(), domain.zone.name.clone())]
+            });
+        let attributes = offer.attributes.iter().map(attribute).chain(domain).collect();
+        Self { host: offer.hostname.clone(), attributes }
     }
 
     fn value(&self, field: &str) -> Option<&str> {
-        if field == HOSTNAME { Some(&self.host) } else { self.attributes.get(field) }
+        if HOSTNAME.contains(&field) { Some(&self.host) } else { self.attributes.get(field) }
     }
 }
 
@@ -213,7 +221,8 @@ pub fn all_allow(constraints: &[Constraint], here: &Place, placed: &TentativeOcc
 mod tests {
     use std::collections::BTreeMap;
 
-    use mesos::v1::value;
+    use mesos::v1::domain_info::fault_domain::{RegionInfo, ZoneInfo};
+    use mesos::v1::{DomainInfo, domain_info, value};
     use proptest::prelude::*;
 
     use super::*;
@@ -320,6 +329,34 @@ mod tests {
         let place = Place::of(&offer);
         let values = ["hostname", "text", "scalar", "ranges", "set", "none"].map(|name| place.value(name));
         assert_eq!(values, ["h", "r1", "3", "[1-5,7-9]", "{a,b}", ""].map(Some));
+    }
+
+    #[test]
+    fn regions_and_zones_are_fields() {
+        let named = |name: &str| name.to_owned();
+        let fault_domain = domain_info::FaultDomain {
+            region: RegionInfo { name: named("r1") },
+            zone: ZoneInfo { name: named("z1") },
+        };
+        let pretends = Attribute {
+            name: named("@region"),
+            text: Some(value::Text { value: named("r9") }),
+            ..Attribute::default()
+        };
+        let offer = Offer {
+            hostname: named("h"),
+            domain: Some(DomainInfo { fault_domain: Some(fault_domain) }),
+            attributes: vec![pretends],
+            ..Offer::default()
+        };
+        let place = Place::of(&offer);
+        let values = ["@hostname", "@region", "@zone"].map(|field| place.value(field));
+        assert_eq!(values, ["h", "r1", "z1"].map(Some));
+        let nowhere =
+            Place::of(&Offer { domain: Some(DomainInfo { fault_domain: None }), ..Offer::default() });
+        assert_eq!(nowhere.value("@region"), None);
+        assert!(allows_beside(&"@region:CLUSTER:r1".parse().unwrap(), &place, &[]));
+        assert!(!allows_beside(&"@zone:UNIQUE".parse().unwrap(), &place, std::slice::from_ref(&place)));
     }
 
     /// Tries to place one task on each of these racks, in this order. Returns the number of tasks on each rack.

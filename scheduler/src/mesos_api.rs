@@ -123,10 +123,14 @@ pub(crate) fn framework_info(config: &Config, id: Option<&str>) -> FrameworkInfo
         capability.set_type(kind);
         capability
     };
-    let mut capabilities = vec![Type::PartitionAware, Type::TaskKillingState, Type::MultiRole];
-    if config.placement.revocable {
-        capabilities.push(Type::RevocableResources);
-    }
+    let mut capabilities =
+        vec![Type::PartitionAware, Type::TaskKillingState, Type::MultiRole, Type::ReservationRefinement];
+    let chosen = [
+        (config.placement.revocable, Type::RevocableResources),
+        (config.placement.gpu_agents, Type::GpuResources),
+        (config.placement.remote_regions, Type::RegionAware),
+    ];
+    capabilities.extend(chosen.into_iter().filter(|(wanted, _)| *wanted).map(|(_, kind)| kind));
     FrameworkInfo {
         user: config.user.clone(),
         name: config.name.clone(),
@@ -148,6 +152,7 @@ mod tests {
     use mesos::v1::{DurationInfo, TimeInfo};
 
     use super::*;
+    use crate::offers::Placement;
 
     #[test]
     fn times_of_maintenance_are_told_from_now_on() {
@@ -188,19 +193,28 @@ mod tests {
             (Some("f".into()), Some(true), Some(604_800.0))
         );
         let capabilities: Vec<_> = info.capabilities.iter().map(|capability| capability.r#type()).collect();
-        assert_eq!(capabilities, [Type::PartitionAware, Type::TaskKillingState, Type::MultiRole]);
+        let always =
+            [Type::PartitionAware, Type::TaskKillingState, Type::MultiRole, Type::ReservationRefinement];
+        assert_eq!(capabilities, always);
     }
 
     #[test]
-    fn revocable_cpu_is_offered_only_to_those_who_ask_for_it() {
+    fn revocable_cpu_and_special_agents_are_offered_only_to_those_who_ask_for_them() {
+        use framework_info::capability::Type;
         let masters: Masters = "127.0.0.1:5050".parse().unwrap();
-        let mut config = Config::new(masters, "/x");
-        let wanted = framework_info::capability::Type::RevocableResources;
-        let asks = |config: &Config| {
+        let default = Config::new(masters, "/x");
+        let asks = |config: &Config, wanted: Type| {
             framework_info(config, None).capabilities.iter().any(|capability| capability.r#type() == wanted)
         };
-        assert!(!asks(&config));
-        config.placement.revocable = true;
-        assert!(asks(&config));
+        let choices: [(Type, fn(&mut Placement) -> &mut bool); 3] = [
+            (Type::RevocableResources, |placement| &mut placement.revocable),
+            (Type::GpuResources, |placement| &mut placement.gpu_agents),
+            (Type::RegionAware, |placement| &mut placement.remote_regions),
+        ];
+        for (wanted, choice) in choices {
+            let mut config = default.clone();
+            *choice(&mut config.placement) = true;
+            assert!(asks(&config, wanted) && !asks(&default, wanted), "{wanted:?}");
+        }
     }
 }

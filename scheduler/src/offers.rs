@@ -82,6 +82,11 @@ pub struct Placement {
     pub limits: WorkerLimits,
     /// Whether workers take only revocable CPU.
     pub revocable: bool,
+    /// Whether agents with GPUs are used, too. Masters offer them only to frameworks that ask for them
+    /// (`--filter_gpu_resources`).
+    pub gpu_agents: bool,
+    /// Whether agents in other regions than the master's are used, too. Masters offer them only to frameworks that ask for them.
+    pub remote_regions: bool,
     /// The constraints for workers. All must be met.
     pub workers: Vec<Constraint>,
     /// The constraints for the server. All must be met.

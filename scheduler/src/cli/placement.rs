@@ -32,8 +32,16 @@ pub struct PlacementArgs {
     /// Run workers only on revocable CPUs, which Mesos may take back at any time.
     #[arg(long, env = "MINER_REVOCABLE", value_parser = BoolishValueParser::new())]
     pub revocable: bool,
+    /// Use agents with GPUs, too, which Mesos offers only to frameworks that ask for them; the GPUs are left to others.
+    #[arg(long, env = "MINER_GPU_AGENTS", value_parser = BoolishValueParser::new())]
+    pub gpu_agents: bool,
+    /// Use agents in other regions than the master's, too, which Mesos offers only to frameworks that ask for them; constraints on
+    /// @region and @zone choose among them.
+    #[arg(long, env = "MINER_REMOTE_REGIONS", value_parser = BoolishValueParser::new())]
+    pub remote_regions: bool,
     /// Where workers may run, such as rack:UNIQUE or hostname:LIKE:node1.*: FIELD:OPERATOR or FIELD:OPERATOR:VALUE as
-    /// in Marathon, with UNIQUE, CLUSTER, GROUP_BY, LIKE, UNLIKE or MAX_PER; may be repeated (in the variable: one a line).
+    /// in Marathon, with UNIQUE, CLUSTER, GROUP_BY, LIKE, UNLIKE or MAX_PER, where FIELD is hostname, @region, @zone or an
+    /// attribute; may be repeated (in the variable: one a line).
     #[arg(long, value_name = "RULE", env = "MINER_CONSTRAINT", value_delimiter = '\n', value_parser = rule)]
     pub constraint: Vec<Constraint>,
     /// Where the server may run, in the form of --constraint.
@@ -67,6 +75,8 @@ impl PlacementArgs {
                 reserve_cpus_milli: milli(self.reserve_cpus),
             },
             revocable: self.revocable,
+            gpu_agents: self.gpu_agents,
+            remote_regions: self.remote_regions,
             workers: self.constraint,
             server: self.server_constraint,
         })
