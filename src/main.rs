@@ -32,7 +32,7 @@ enum Command {
     Local(Box<local::cli::Args>),
     Scheduler(Box<scheduler::cli::Args>),
     Ledger(scheduler::ledger_table::cli::Args),
-    /// Serve work to miners, from a Bitcoin node, another pool or a chain of its own
+    /// Serve work to miners, from a Bitcoin node, another pool or a built-in chain
     Pool(Box<pool::cli::Args>),
     Accounts(pool::cli::accounts::Args),
     /// Mine for a pool, or on a Bitcoin node, without Mesos

@@ -1,4 +1,4 @@
-//! The pool server: a Stratum V1 pool over Bitcoin nodes, an upstream pool, or a chain of its own.
+//! The pool server: a Stratum V1 pool over Bitcoin nodes, an upstream pool, or a built-in chain.
 //!
 //! ```text
 //!            Job               Event               Request

@@ -42,8 +42,9 @@ pub struct NodeArgs {
     /// Text for the coinbase of each block; cut off where the coinbase has no more room, after about 80 bytes
     #[arg(long, value_name = "TEXT", env = "MINER_TAG", default_value = TAG)]
     pub tag: String,
-    /// On testnets, when to make a block of the lowest difficulty: honest, once 20 minutes have passed since the last block;
-    /// early, as soon as nodes accept a block whose timestamp claims so
+    /// When blocks on a testnet have the lowest difficulty. honest: once 20 minutes have passed since the last block.
+    /// early: as soon as nodes accept a timestamp that is 20 minutes after that of the last block, even if less time has
+    /// passed
     #[arg(long, value_name = "WHEN", env = "MINER_MIN_DIFFICULTY_TIME", default_value = "honest")]
     #[arg(value_parser = ["honest", "early"], hide_possible_values = true)]
     pub min_difficulty_time: String,

@@ -19,8 +19,9 @@ use crate::master_access::MasterAccess;
 /// The masters, and how to authenticate with them.
 #[derive(Clone, Debug, Args)]
 pub struct MasterArgs {
-    /// The Mesos master: HOST:PORT, https://HOST:PORT, several separated by commas; or zk://HOST:PORT,…/PATH, also with
-    /// USER:PASSWORD@ in front; or file:///PATH of a file with such an address, which keeps the password out of the process list.
+    /// The Mesos master: HOST:PORT, https://HOST:PORT, several separated by commas; or zk://HOST:PORT,…/PATH, or
+    /// zk://USER:PASSWORD@HOST:PORT,…/PATH; or file:///PATH of a file with such an address, which keeps the password out of the
+    /// process list.
     #[arg(long, value_name = "ADDRESS", env = "MINER_MASTER", hide_env_values = true)]
     #[arg(default_value = "127.0.0.1:5050", value_parser = RedactedParser(parse_masters))]
     pub master: Masters,
@@ -65,9 +66,9 @@ impl MasterArgs {
 /// The election among several schedulers.
 #[derive(Clone, Debug, Args)]
 pub struct ZkArgs {
-    /// Run several schedulers, of which one leads and the others wait: the path in ZooKeeper where they hold the election and
-    /// share their state. zk://HOST:PORT,…/PATH, also with USER:PASSWORD@ in front; or file:///PATH of a file with such an
-    /// address, which keeps the password out of the process list.
+    /// Where several schedulers elect one that leads, while the others wait, and where they share their state:
+    /// zk://HOST:PORT,…/PATH, or zk://USER:PASSWORD@HOST:PORT,…/PATH, or file:///PATH of a file with such an address, which keeps
+    /// the password out of the process list.
     #[arg(long, value_name = "ADDRESS", env = "MINER_ZK", hide_env_values = true, value_parser = RedactedParser(ensemble))]
     pub zk: Option<Ensemble>,
     /// A leader loses its leadership when ZooKeeper has received nothing from it for this time; ZooKeeper may enforce other
