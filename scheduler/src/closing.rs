@@ -27,7 +27,8 @@ pub(crate) async fn close(config: &Config, driver: DriverExit) -> Result<Schedul
             }
         }
         Err(RunError::LeadershipLost(why)) => {
-            // The scheduler acts on a change only when the change is in ZooKeeper, so changes that are not there may be lost.
+            // The scheduler acts on a change only when the change is in ZooKeeper, so losing changes that are not there does no
+            // harm.
             let _ = store.abandon().await.inspect_err(|error| tracing::warn!(%error));
             Err(RunError::LeadershipLost(why))
         }

@@ -60,7 +60,7 @@ pub(crate) struct FrameTimer {
 }
 
 impl Display {
-    /// Starts the thread. With `quiet`, nothing is written to standard output.
+    /// Starts the thread that writes to the terminal. With `quiet`, nothing is written to standard output.
     pub fn start(quiet: bool) -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let mode = match (quiet, std::io::stdout().is_terminal() && !dumb) {

@@ -5,8 +5,8 @@
 //! 1. Its own clock: a leader stops before its session can have expired ([`Lease`]).
 //! 2. ZooKeeper: launches and acknowledgements wait for a write in its session, which fails once the session has expired.
 //! 3. Mesos: a scheduler subscribes only after ZooKeeper has confirmed that it leads, and acts on the subscription only after a
-//!    second confirmation. So the next leader subscribes later, with the same framework id, and from then on the master refuses
-//!    the former leader's calls.
+//!    second confirmation. So the next leader subscribes after the former leader, with the same framework id. From then on, the
+//!    master refuses the former leader's calls.
 
 mod lease;
 

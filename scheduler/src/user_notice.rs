@@ -137,7 +137,7 @@ pub enum UserNotice {
     },
     /// Launches fail in the same way on several agents. From now on, one agent at a time is tried.
     CommonFailure(CommonFailure),
-    /// Launches succeed again, after this many failed.
+    /// Launches succeed again, after this many launches have failed.
     CommonFailureOver(u64),
     /// An agent is unused.
     Unused(UnusedAgent),

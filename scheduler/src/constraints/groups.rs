@@ -84,7 +84,7 @@ pub struct TentativeOccupancy<'a> {
 }
 
 impl<'a> TentativeOccupancy<'a> {
-    /// An occupancy without changes.
+    /// The occupancy, without any tentative change so far.
     pub fn of(occupancy: &'a Occupancy) -> Self {
         Self { groups: occupancy.groups.iter().map(TentativeGroups::of).collect() }
     }
@@ -122,8 +122,8 @@ pub(super) struct TentativeGroups<'a> {
     base: &'a Groups,
     /// The field's values whose number of tasks was changed tentatively → their new number of tasks.
     changed: HashMap<String, usize>,
-    /// Number of tasks → how many of the values in `changed` had exactly that many tasks before the changes (`before`), and how
-    /// many have it with the changes (`now`).
+    /// Number of tasks → how many of the values in `changed` have exactly this number of tasks: without the changes (`before`),
+    /// and with them (`now`).
     before: BTreeMap<usize, usize>,
     now: BTreeMap<usize, usize>,
     total: usize,

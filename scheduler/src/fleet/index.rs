@@ -79,7 +79,8 @@ pub(super) struct OnAgent {
 pub(super) struct Index {
     /// The number of tasks in each of Mesos' states, including tasks that have ended.
     pub states: BTreeMap<TaskState, u64>,
-    /// The number of tasks that have not ended, by Mesos' state. The key is `None` for tasks without any update so far.
+    /// Mesos' state → the number of tasks in this state that have not ended. The key `None` is for tasks without any update so
+    /// far.
     pub active_states: BTreeMap<Option<TaskState>, u64>,
     pub unsent: BTreeSet<TaskKey>,
     pub active: BTreeSet<TaskKey>,
@@ -92,11 +93,11 @@ pub(super) struct Index {
     pub running_workers: usize,
     /// The total CPU (in thousandths of a CPU) and the number of the workers that count against limits and constraints.
     pub placed: (u64, u64),
-    /// The tasks that have not ended, by agent.
+    /// Agent id → the tasks on this agent that have not ended.
     pub by_agent: HashMap<String, OnAgent>,
     /// Offer id → the task for which this offer is reserved, until it is accepted or declined.
     pub held_for: HashMap<String, TaskKey>,
-    /// The workers that have not ended, by their server.
+    /// Task id of a server → the workers of this server that have not ended.
     pub by_server: HashMap<String, BTreeSet<TaskKey>>,
     /// The tasks that have ended: first those that may still send updates, then the others. Both groups are sorted by when the
     /// tasks ended.

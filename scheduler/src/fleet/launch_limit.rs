@@ -45,7 +45,7 @@ pub struct CommonFailure {
     pub failure: LaunchFailure,
     /// How many launches failed like this.
     pub launches: u64,
-    /// The number of agents in a row on which launches failed like this.
+    /// The number of agents on which launches have failed like this since the last success.
     pub agents: u64,
     /// Text for the user: the message of Mesos or of the executor at the first failure, and advice.
     pub why: String,

@@ -38,8 +38,8 @@ pub enum Lifecycle {
         state: TaskState,
         /// When the task entered this state.
         since: Instant,
-        /// When the launch was sent; if an earlier run of the scheduler sent it, when this run began; `None` if the task had
-        /// ended before this run.
+        /// When the launch was sent. If an earlier run of the scheduler sent the launch, the time when the current run began;
+        /// `None` if the task had ended before the current run.
         launched: Option<Instant>,
     },
 }
@@ -50,7 +50,7 @@ pub enum Lifecycle {
 pub struct PlannedLaunch {
     /// The agent, the offers and the resources that were chosen for the task.
     pub planned: PlannedTask,
-    /// The ids of the other tasks that the same call launches; `None` if the offers are reserved for another task of that call.
+    /// If the offers are reserved for this launch: the ids of the other tasks that the same call launches. Otherwise `None`.
     pub with: Option<Vec<String>>,
 }
 

@@ -271,7 +271,8 @@ impl Task {
         }
     }
 
-    /// The ids of the other tasks that the same call launches; `None` if the offers are reserved for another task of that call.
+    /// If offers are reserved for the launch of this task: the ids of the other tasks that the same call launches. Otherwise
+    /// `None`.
     pub fn launched_with(&self) -> Option<&[String]> {
         match &self.lifecycle {
             Lifecycle::Persisting(launch) => launch.with.as_deref(),

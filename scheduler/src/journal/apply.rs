@@ -1,4 +1,4 @@
-//! The effect of each change. The implementations of [`Records`] only read and write single records.
+//! Applies changes to the records. The implementations of [`Records`] only read and write single records.
 
 use std::borrow::Cow;
 use std::slice;
@@ -21,10 +21,10 @@ pub trait Records {
     fn framework(&self) -> Result<Option<Cow<'_, str>>, Self::Error>;
     /// Begins a framework.
     fn begin_framework(&mut self, id: &str, now_ms: u64) -> Result<(), Self::Error>;
-    /// Ends the framework with all its records. The used task numbers and the avoided agents are kept.
+    /// Ends the framework: its tasks and accounts are no longer current. The used task numbers and the avoided agents are kept.
     fn end_framework(&mut self, now_ms: u64) -> Result<(), Self::Error>;
 
-    /// A task that has not retired.
+    /// The record of a task; `None` if there is no such task, or if it has retired.
     fn task(&self, id: &str) -> Result<Option<Cow<'_, TaskRecord>>, Self::Error>;
     /// Adds a task, or replaces the one with the same id.
     fn put_task(&mut self, task: TaskRecord) -> Result<(), Self::Error>;

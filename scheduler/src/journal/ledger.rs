@@ -94,7 +94,7 @@ pub struct AggregatedWorker {
     pub worker: String,
     /// The sums of the worker's accounts.
     pub line: LedgerLine,
-    /// The accounts that were replaced, by reporting task.
+    /// Id of a reporting task → its kind and its account of this worker, which the sum has replaced.
     pub by_reporter: BTreeMap<String, (TaskKind, Entry)>,
 }
 
@@ -142,7 +142,7 @@ impl Ledger {
         supersedes
     }
 
-    /// Sets one account, even if the known one is of a later report.
+    /// Adds an account. It replaces a known account of the same reporter and worker, even if the known one is of a later report.
     pub fn put(&mut self, account: Account<'_>) {
         let Account { reporter, kind, worker, entry } = account;
         if !self.workers.contains_key(worker) {
@@ -167,7 +167,7 @@ impl Ledger {
         }
     }
 
-    /// Notes that a task reports about a worker. Returns the shared allocation of the task's name.
+    /// Adds the worker to the workers that the task `reporter` reports about. Returns the shared allocation of the task's id.
     fn note_reporter(&mut self, reporter: &str, worker: &str) -> Arc<str> {
         let kept = |name: &str| self.workers.get_key_value(name).map(|(name, _)| Arc::clone(name));
         let worker = kept(worker).unwrap_or_else(|| worker.into());
@@ -228,9 +228,9 @@ impl Ledger {
         self.blocks += u128::from(blocks);
     }
 
-    /// Replaces the accounts of workers by their sum: of the workers that the `retired` tasks report about, and of the `retired`
-    /// tasks themselves. A worker keeps its accounts if `of_interest` is true for it or for a task that reports about it. Returns
-    /// the workers whose accounts were replaced. The cost depends only on the number of accounts of these workers.
+    /// Replaces accounts of workers by their sum. The workers are the `retired` tasks themselves, and those that the `retired`
+    /// tasks report about. A worker keeps its accounts if `of_interest` is true for it or for a task that reports about it.
+    /// Returns the workers whose accounts were replaced. The cost depends only on the number of accounts of these workers.
     pub fn aggregate(
         &mut self,
         retired: &[String],

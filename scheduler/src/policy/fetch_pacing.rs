@@ -72,7 +72,7 @@ pub(super) struct FetchPacing {
 struct Starts {
     since: Option<Instant>,
     agents: u32,
-    /// The sum, over these agents, of the time from the launch until the task started.
+    /// The sum, over the agents that `agents` counts, of the time from the launch until the task started.
     took: Duration,
 }
 

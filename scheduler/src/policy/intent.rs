@@ -56,8 +56,8 @@ pub enum Intent {
         task: String,
         /// Why the task failed, for display.
         why: String,
-        /// Whether other agents have this failure in common. Then the failure is only counted, since launches are limited
-        /// already.
+        /// Whether other agents have this failure in common. If so, the failure is only counted and the agent is not paused,
+        /// since launches are limited already.
         common: bool,
     },
     /// Set or clear the limit on launches.

@@ -35,8 +35,8 @@ const MOST: u64 = 105;
 /// Workers are told a shorter interval only if all of them together would then send at most this percentage of the wanted
 /// messages per second.
 const LEAST: u64 = 95;
-/// Intervals become shorter only after there have been fewer workers for this long: workers that end with a lost server are soon
-/// replaced.
+/// Intervals become shorter only after there have been fewer workers for this long. If workers end because their server was lost,
+/// they are soon replaced, and the intervals need not change.
 const SHRINK_AFTER: Duration = Duration::from_secs(60);
 
 /// Maximum number of workers that are sent new intervals per tick.

@@ -69,7 +69,8 @@ impl Policy for Launch {
     fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
         match event {
             // After a new subscription, no filter and no SUPPRESS is in force, so the master sends offers, as after REVIVE. If
-            // no task is wanted, the announced demand is set to a different one, so that SUPPRESS is sent.
+            // no task is wanted, the announced demand is set to `Workers`: `announce_demand` then sees a change, and sends
+            // SUPPRESS.
             PolicyEvent::Subscribed => {
                 self.announced_demand = match wanted(view) {
                     Demand::Nothing => Demand::Workers,

@@ -10,8 +10,8 @@ use mesos::v1::TaskState;
 use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::{DeadlineQueue, INTERVALS_WAITED, Task};
 
-/// A worker that is still in TASK_STARTING after this time is stuck, and is given up. Our own worker ends by itself before
-/// that if it gets no work for a minute.
+/// A worker that is still in TASK_STARTING after this time is stuck, and is given up. Our own worker ends by itself sooner: when
+/// it has got no work for a minute.
 const WORKER_START: Duration = Duration::from_secs(120);
 
 /// The policy.

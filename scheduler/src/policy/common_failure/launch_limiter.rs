@@ -23,8 +23,8 @@ const AGENTS: usize = 3;
 /// Launches whose offers had been rescinded count as a common failure only after this many calls have failed. The number is
 /// higher than `AGENTS`, because the master may rescind the offers of several calls at the same time.
 const LOST_RACES: usize = 16;
-/// A failure on few agents among many good ones does not count as common: for each agent on which it happened, there may be at
-/// most this many launches in progress and running workers.
+/// A failure counts as common only if there are at most this many other launches in progress and running workers for each agent
+/// on which it happened. So a failure on few agents among many good ones does not count.
 const GOOD_FOR_EACH_BAD: usize = 4;
 /// The first and the longest pause between two tries, when launches are tried one at a time because of a common failure. Each
 /// failed try doubles the pause.
@@ -39,8 +39,9 @@ const KINDS: usize = 16;
 /// Maximum number of agents, or of calls whose offers had been rescinded, that are remembered per kind of failure.
 const SITES: usize = 16_384;
 
-/// Identifies what a failed launch is counted by: normally its agent, and `None`. The agent is not at fault if an offer was
-/// rescinded before the launch arrived. Such launches are counted by call, identified by the agent and the time of sending.
+/// Failures with the same site count once. The site of a failed launch is its agent and `None`. But if an offer was rescinded
+/// before the launch arrived, the agent is not at fault; then the site is the call that sent the launch, identified by the agent
+/// and the time of sending.
 type FailureSite = (String, Option<Instant>);
 
 /// One kind of failure and its counts.

@@ -107,7 +107,7 @@ impl Records for Plain {
     }
 }
 
-/// All three implementations, and the ids and numbers from which valid changes are generated.
+/// All three implementations of [`Records`], and the ids and numbers from which valid changes are generated.
 struct Three {
     plain: Plain,
     nodes: FakeTree,

@@ -50,8 +50,8 @@ pub(super) struct TreeState {
     /// Name of a node from which accounts moved to the sum in the framework node → the totals and the number of blocks that
     /// moved. Each of these nodes is written in one transaction with the framework node.
     moved: BTreeMap<String, (LedgerLine, u64)>,
-    /// The names of nodes whose task has retired or whose framework has ended. The framework node records the retirement or the
-    /// end. Once the framework node has been written, these nodes are deleted, or written without the task.
+    /// The names of nodes whose task has retired or whose framework has ended. Such a node is written again without the task, or
+    /// deleted if nothing else is in it. The framework node, which records the retirement or the end, is written first.
     dropped: BTreeSet<String>,
     /// The sum of retired accounts as the framework node contains it. Accounts in `moved` are not included until their nodes are
     /// written.

@@ -76,7 +76,7 @@ pub(super) struct FrameworkNode {
     pub peak_workers: u64,
     #[serde(default, alias = "past")]
     pub retired: RetiredJson,
-    /// The sum of the accounts of retired tasks that have been removed from their nodes.
+    /// The sum of the accounts that have been removed from their nodes, because the tasks that reported them have retired.
     #[serde(default, alias = "folded")]
     pub sum: SumJson,
     #[serde(default)]
