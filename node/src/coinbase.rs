@@ -109,7 +109,8 @@ impl CoinbaseParts {
     }
 }
 
-/// The beginning of a coinbase's script (BIP-0034): the height, pushed as Bitcoin Core does, with a single opcode below 17.
+/// The beginning of a coinbase's script, which pushes the height (BIP-0034). As in Bitcoin Core, a height below 17 is pushed by a
+/// single opcode without data.
 pub(crate) fn height_script(height: u32) -> ScriptBuf {
     Builder::new().push_int(height.into()).into_script()
 }

@@ -60,8 +60,8 @@ pub struct UpstreamJob {
     pub layout: ExtranonceLayout,
     /// How often a new job of the upstream pool has made all its earlier jobs stale.
     pub epoch: u64,
-    /// The right to count this block, which only one share gets. Only the upstream pool knows whether a share really made a
-    /// block.
+    /// The right to count as the share that made the block. Only one share of all jobs for the same block gets this
+    /// right. Only the upstream pool knows whether a share really made the block.
     pub claim: BlockClaim,
 }
 

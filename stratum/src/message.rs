@@ -231,7 +231,8 @@ impl Response {
         }
     }
 
-    /// The pool's reason if it refused the request. Only for requests that succeed with any result except `false`.
+    /// The reason why the pool refused the request; `None` if it accepted the request. Must be called only
+    /// for requests for which any result except `false` means success.
     pub fn refusal(&self) -> Option<Reason> {
         let refused = || (self.result == false).then(|| Reason::new(Reason::OTHER, ""));
         self.error.clone().or_else(refused)

@@ -5,9 +5,9 @@ use crate::Intervals;
 /// The content of an executor's `MESSAGE`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Live {
-    /// From a worker.
+    /// The state of a worker.
     Worker(WorkerLive),
-    /// From the pool server.
+    /// The state of the pool server.
     Pool(PoolLive),
 }
 
@@ -22,7 +22,8 @@ pub struct WorkerLive {
     pub backend: String,
     /// The share difficulty that the pool has set.
     pub difficulty: f64,
-    /// The URL of the worker's pool, whether connected or not; empty if the executor has version 1.
+    /// The URL of the worker's pool, even while the worker is not connected to it. Empty if the executor sends messages of
+    /// version 1.
     pub pool: String,
     /// The intervals in use; `None` from executors that do not support [`Instruction::SetIntervals`](crate::Instruction).
     pub intervals: Option<Intervals>,

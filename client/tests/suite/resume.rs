@@ -277,6 +277,6 @@ async fn closing_does_not_wait_for_a_pool_that_is_gone() {
     pool.expect_call("mining.submit").await;
     drop(pool);
     harness.loss().await;
-    // If the client waited until the deadline, the test would take too long.
+    // The client does not wait until this deadline, which would take ten minutes.
     assert_eq!(harness.finish(10 * DEADLINE).await, [Outcome::Unanswered]);
 }

@@ -90,8 +90,8 @@ impl Task {
         self.bytes = self.bytes.saturating_add(data.map_or(0, |data| data.len() as u64));
     }
 
-    /// Whether a running task has used up its limit: it may send only one more update, the terminal one, or its updates have
-    /// reached [`MAX_UPDATE_BYTES`].
+    /// Whether a running task has used up its limit of updates. This is so if only its terminal update is left, or if the size
+    /// of its updates has reached [`MAX_UPDATE_BYTES`].
     pub fn is_used_up(&self) -> bool {
         let Some(limit) = self.max_updates else { return false };
         let last = self.updates >= limit.get() - 1 || self.bytes >= MAX_UPDATE_BYTES;

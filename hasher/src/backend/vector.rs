@@ -107,7 +107,7 @@ fn word<L: Lanes, const N: usize>(words: &[L; N], index: usize) -> L {
 /// The result of [`first()`] for an item, which [`second()`] continues.
 #[repr(C)]
 pub(super) struct Item<L> {
-    /// Words 0 to 7 of the message of hash 2: hash 1.
+    /// Hash 1, which is words 0 to 7 of the message of hash 2.
     words: [L; 8],
     /// The working variables after round 15 of hash 2.
     state: State<L>,

@@ -142,7 +142,7 @@ impl CallContext<'_> {
     fn refusal(&self, status: StatusCode, message: &str) -> Refusal {
         let bad_request = status == StatusCode::BAD_REQUEST;
         let unknown = bad_request && message.ends_with("cannot be found");
-        // An agent takes a call of the scheduler's API for a call of its own operator API, and cannot parse it.
+        // An agent cannot parse a call of the scheduler's API, because it expects calls of its own operator API.
         let wrong_api = bad_request && message == "Failed to parse body into a protobuf object";
         let replaced = bad_request && message.contains("stream ID") || message.contains("is not subscribed");
         match status {

@@ -88,7 +88,8 @@ struct Chain {
     longpoll: bool,
     up: bool,
     challenge: Option<&'static str>,
-    /// Whether the answer to `getblockchaininfo` contains the signet challenge, as that to `getblocktemplate` does.
+    /// Whether the answer to `getblockchaininfo` contains the signet challenge. The answer to `getblocktemplate` always
+    /// does.
     has_challenge_in_info: bool,
 }
 
@@ -303,8 +304,8 @@ async fn a_signet_with_a_key_is_refused() {
     let core = Core::with(signet("5121")).await;
     let fault = fault(&mut watch_all(&[&core], Network::Signet, timing())).await;
     assert!(fault.contains("challenge 5121"), "{fault}");
-    // If `getblockchaininfo` has the challenge, as in Bitcoin Core since version 28, the network is refused without a
-    // template.
+    // If `getblockchaininfo` has the challenge, as in Bitcoin Core since version 28, the network is refused before any
+    // template is requested.
     core.change(|chain| chain.has_challenge_in_info = true);
     let nodes = Nodes::new([core.node.client()]).unwrap();
     let error = soon(nodes.network()).await.unwrap_err().to_string();

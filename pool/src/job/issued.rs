@@ -16,8 +16,8 @@ pub struct IssuedJob {
     pub builder: HeaderBuilder,
     /// The difficulty that the connection had when the job was sent.
     pub difficulty: f64,
-    /// The lowest difficulty that the connection has had since then. Some miners apply a new difficulty to the jobs that they
-    /// already have, so shares of this difficulty count, too.
+    /// The lowest difficulty that the connection has had since the job was sent. Some miners apply a new difficulty to the jobs
+    /// that they already have, so shares of this difficulty count, too.
     pub lowest: f64,
 }
 

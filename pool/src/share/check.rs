@@ -36,8 +36,9 @@ pub struct ValidShare {
     pub nonce: u32,
     /// The header's digest. Two spellings of the same share have the same digest.
     pub digest: Digest,
-    /// The number of hashes that a share takes on average at the difficulty for which this share counts: the one sent
-    /// with the job or, if the digest misses it, a lower one sent since then.
+    /// The number of hashes that a share takes on average at the difficulty for which this share counts. That is the
+    /// difficulty of the connection when the job was sent or, if the digest misses it, the lowest difficulty sent after
+    /// the job.
     pub work: u128,
     /// Whether the digest also meets the target of the job's source.
     pub meets_job_target: bool,
@@ -105,8 +106,8 @@ pub fn check(
     let solution = Solution { extranonces: &extranonces, version, ntime, bits, nonce };
     let digest = issued.builder.header(solution).digest();
     let meets_job_target = issued.job.target.is_met_by(&digest);
-    // The miner may still apply the difficulty that was in force when the job was sent, or a lower one that was sent since
-    // then.
+    // The miner may still apply the difficulty that was in force when the job was sent, or a lower one that was sent
+    // after the job.
     let asked = [issued.difficulty, issued.lowest].map(Target::from_difficulty);
     let work = match asked.into_iter().find(|target| target.is_met_by(&digest)) {
         Some(target) => target.work(),
@@ -249,7 +250,7 @@ mod tests {
     #[test]
     fn a_job_ahead_of_our_clock_allows_no_later_times_than_nodes_do() {
         let mut issued = issued(1e-30, 1e-30);
-        // On testnets, a job of the lowest difficulty may begin ahead of our clock.
+        // On testnets, the header times of a job of the lowest difficulty may begin ahead of our clock.
         let start = NOW + 7_000;
         let mut job = Job::new(1, builtin_work());
         (job.times.start, job.times.first) = (start, start);

@@ -62,7 +62,7 @@ impl Instruction {
 }
 
 impl IntervalsMessage {
-    /// `None` if an interval is missing.
+    /// Reads the intervals. Returns `None` if one of them is missing, which reads as 0.
     pub fn read(self) -> Option<Intervals> {
         let [live, report] = [self.live_ms, self.report_ms].map(|ms| Duration::from_millis(ms.into()));
         (!live.is_zero() && !report.is_zero()).then(|| Intervals::new(live, report))

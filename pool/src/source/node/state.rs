@@ -36,7 +36,7 @@ pub enum Event {
 pub enum Effect {
     /// Publish [`NodeWorkState::work`]: a node has given a new template.
     Publish,
-    /// Publish [`NodeWorkState::work`] again, with other times. The nodes may be down.
+    /// Publish [`NodeWorkState::work`] again, with the header times and bits that apply now. The nodes may be down.
     Renew,
     /// Warn that no node works, and that miners keep their job for this time at most.
     Warn {
