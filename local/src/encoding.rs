@@ -105,7 +105,7 @@ fn from_json<T: NamedMessage>(bytes: &[u8]) -> Result<T, String> {
 /// Returns the encoding that the answer must have, and the request's message.
 ///
 /// # Errors
-/// With the HTTP status, 405, 400, 415 or 406, and Mesos' message, if the request is refused.
+/// If the request is refused. The error is the HTTP status (405, 400, 415 or 406) and the message that Mesos sends.
 pub fn read<T: NamedMessage>(request: &Request) -> Result<(Encoding, T), (u16, String)> {
     let refuse = |status: u16, reason: &str| Err((status, reason.to_owned()));
     if request.method() != hyper::Method::POST {

@@ -20,9 +20,9 @@ pub type TestAgent = MesosPeer<v1::executor::Call>;
 
 /// A call of one of the two APIs, the scheduler's or the executor's.
 pub trait Call: Message + Default + 'static {
-    /// The type of a call.
+    /// The enum that tells the calls of this API apart, such as SUBSCRIBE.
     type Type: Copy + Debug + PartialEq;
-    /// The event type of the same API.
+    /// The events of this API.
     type Event;
 
     /// The header line that this API adds to the response to SUBSCRIBE; may be empty.

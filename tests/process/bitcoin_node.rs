@@ -176,7 +176,8 @@ pub fn payout() -> Address {
     Address::p2sh(&redeem_script(), Network::Regtest).expect("a short script")
 }
 
-/// Spends the whole first output except a fee, again to the hash of [`redeem_script`].
+/// Spends the first output of `previous`, which pays to the hash of [`redeem_script`]. The new output pays to the same
+/// hash, less a fee.
 fn spend(previous: &Transaction) -> Transaction {
     let redeem =
         bitcoin::script::PushBytesBuf::try_from(redeem_script().into_bytes()).expect("a short script");

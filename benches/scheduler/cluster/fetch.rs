@@ -30,7 +30,7 @@ pub struct Fetch {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fetched {
     All,
-    /// The file was not fetched by [`Fetch::by`].
+    /// The fetch had not ended at the time limit [`Fetch::by`].
     TooLate,
     /// The server does not have the file, or its response is malformed.
     Failed(String),

@@ -43,7 +43,7 @@ impl Asked {
     }
 }
 
-/// Each page is requested at least once.
+/// Requests the pages in turn until `stop` is set, and each page at least once.
 fn ask(http: SocketAddr, stop: &AtomicBool) -> Answers {
     let mut answers = Answers::default();
     let begun = Instant::now();

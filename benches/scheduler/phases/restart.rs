@@ -41,7 +41,8 @@ pub fn restart(run: &mut Run<'_>, limit: Duration) -> Option<(Duration, Cost)> {
     let meter = Meter::from_its_start(run);
     let mut before = asked(run);
     let done = run.catch_up(until.saturating_duration_since(Instant::now()))?;
-    // If the scheduler sent another RECONCILE, the responses came after the marker, so send a new marker and wait for it.
+    // `catch_up` has sent a marker and waited for it. If the scheduler has sent another RECONCILE, the responses to it may
+    // follow the marker, so a new marker is needed.
     while asked(run) != before {
         before = asked(run);
         run.catch_up(until.saturating_duration_since(Instant::now()))?;

@@ -10,7 +10,7 @@ use crate::scheduler::{ALONE, Binary};
 
 /// The round-trip time to the master in the variant with a remote master.
 const DELAY: Duration = Duration::from_millis(2);
-/// The name of the plain launch.
+/// The name of the launch without any variant.
 const PLAIN: &str = "plain";
 
 /// A launch that differs from the plain one.

@@ -10,13 +10,14 @@ use crate::support::ledger::{Counts, Ledger, PoolDatabase, Row};
 /// A dead server's last report may lack the shares that the server accepted within one report interval, which is a second in
 /// these tests. This longer limit allows for a busy machine.
 const SHORT: Duration = Duration::from_secs(4);
-/// Minimum time that a server runs before a test kills it. It is longer than [`SHORT`], so that the test fails if the server has
-/// sent no report.
+/// Minimum time that a server runs before a test kills it. If the server has not sent any report by then, the ledger lacks the
+/// shares of a time longer than [`SHORT`], and the test fails.
 pub const LONG: Duration = Duration::from_secs(8);
 /// Maximum number of shares that a killed server may have accepted without storing them. It stores shares ten times a second.
 const UNWRITTEN: u64 = 10;
 
-/// Compares the accounts after the framework has ended. `dead` are the tasks that could not send a last report.
+/// Checks, after the framework has ended, that the scheduler's ledger agrees with the databases of the pool servers. `dead` are
+/// the tasks that could not send a last report.
 pub fn agree(state: &Path, work_folder: &Path, dead: &BTreeSet<String>) {
     let ledger = Ledger::read(state).expect("there is a ledger");
     assert!(ledger.pool() > 0, "{ledger:#?}");

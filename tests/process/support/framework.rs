@@ -144,7 +144,7 @@ pub fn executor(offer: &Offer, id: &str) -> ExecutorInfo {
     }
 }
 
-/// A worker task that mines at a pool, without an executor.
+/// A worker task that mines at a pool. The `TaskInfo` names no executor.
 pub fn worker(offer: &Offer, id: &str, pool: &str) -> TaskInfo {
     let spec = TaskSpec {
         intervals: task::Intervals::new(Duration::from_secs(1), Duration::from_millis(200)),
