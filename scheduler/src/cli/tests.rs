@@ -1,3 +1,4 @@
+mod options_table;
 mod server;
 
 use std::path::Path;
