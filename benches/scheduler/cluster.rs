@@ -51,7 +51,7 @@ pub struct Settings {
 /// Counters since the start of the cluster.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
-    /// The number of calls received, by type.
+    /// Type of call → the number of received calls.
     pub calls: BTreeMap<&'static str, u64>,
     /// Calls that a real master would have refused.
     pub bad_calls: u64,
@@ -191,7 +191,7 @@ impl Cluster {
         id
     }
 
-    /// Notes that the stream with this id has ended.
+    /// Handles the end of the event stream with this id.
     pub fn unsubscribed(&mut self, id: &str) {
         if self.stream.as_ref().is_some_and(|stream| stream.id == id) {
             self.stream = None;

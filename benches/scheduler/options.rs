@@ -124,7 +124,7 @@ pub enum Measurement {
     Memory,
     /// kill -9 and a restart.
     Restart,
-    /// The launch with other offers, placement rules and masters.
+    /// Launches that differ from the plain launch in the offers, the placement rules, or the distance to the master.
     Variants,
     /// The launch on agents that have to fetch the executor.
     Fetch,

@@ -61,9 +61,9 @@ pub fn memory(pid: u32) -> Option<(u64, u64)> {
 /// CPU time of a process's threads, with a finer resolution than [`process`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Threads {
-    /// All threads together. The CPU time of a thread that ended recently may be missing.
+    /// The CPU time of all threads together. The time of a thread that ended recently may be missing.
     pub all: Duration,
-    /// The first thread, which runs `main`.
+    /// The CPU time of the first thread, which runs `main`.
     pub first: Duration,
 }
 

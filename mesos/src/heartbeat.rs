@@ -31,7 +31,7 @@ impl Watchdog {
         self.interval = interval;
     }
 
-    /// Records that bytes have arrived.
+    /// Call this when bytes have arrived.
     pub fn on_bytes(&mut self, now: Instant) {
         self.last_bytes = now;
         self.last_look = None;

@@ -93,7 +93,7 @@ pub enum TlsError {
         /// What was found.
         found: String,
     },
-    /// The TLS library rejects its configuration.
+    /// The TLS library rejects the configuration that this module gives it.
     #[error("TLS is not available")]
     Library(#[source] rustls::Error),
 }

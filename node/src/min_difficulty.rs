@@ -47,7 +47,7 @@ pub struct HeaderTimes {
     pub until: Option<u32>,
 }
 
-/// Whether the network has the rule, so that the parent's time matters.
+/// Whether the 20-minute rule changes the bits of blocks on this network, so that the parent's time matters.
 pub fn applies_to(network: Network) -> bool {
     matches!(network, Network::Testnet | Network::Testnet4)
 }
@@ -165,7 +165,7 @@ mod tests {
             let times = of(&template, network);
             assert_eq!((bits(&times), times.start, times.last), (REAL, PARENT + 5000, u32::MAX));
         }
-        // The first block of a period never has the lowest difficulty by the rule.
+        // The rule about blocks after 20 minutes does not apply to the first block of a difficulty period.
         let first = Template { height: 2016 * 3, ..template.clone() };
         assert_eq!(bits(&of(&first, Network::Testnet4)), REAL);
         // If the chain's own difficulty is the lowest, the bits are the same before and after the 20 minutes.

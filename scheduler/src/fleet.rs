@@ -42,8 +42,8 @@ use crate::task_id::{TaskKind, task_number};
 pub struct Fleet {
     /// What is known about agents, apart from their tasks.
     pub agents: Agents,
-    /// The servers in service, by task id. A server is in service from the decision to launch it until the scheduler gives up on
-    /// it. Usually there is one.
+    /// Task id → the server, for each server in service. A server is in service from the decision to launch it until the
+    /// scheduler gives up on it. Usually there is one.
     pub servers: BTreeMap<String, ServerState>,
     /// The limit on launches; `None` if as many tasks are launched as resources allow.
     pub launch_limit: Option<LaunchLimit>,
@@ -211,7 +211,7 @@ impl Fleet {
         &self.index.states
     }
 
-    /// The number of tasks that have not ended, by state. The key is `None` for tasks without any update so far.
+    /// State → the number of tasks in this state that have not ended. The key is `None` for tasks without any update so far.
     pub fn active_states(&self) -> &BTreeMap<Option<TaskState>, u64> {
         &self.index.active_states
     }

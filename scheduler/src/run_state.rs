@@ -33,7 +33,7 @@ impl RunState {
         now.duration_since(std::mem::replace(&mut self.ticked, now)) >= STOPPED
     }
 
-    /// Records that an event of the master was received. Returns whether the master was silent before.
+    /// Call this when an event of the master was received. Returns whether the master was silent before.
     pub(crate) fn hear_master(&mut self, now: Instant) -> bool {
         let was_silent = self.master_is_silent(now);
         self.heard = now;

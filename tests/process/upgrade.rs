@@ -118,12 +118,14 @@ fn folder_and_zookeeper_are_migrated_whenever_the_scheduler_is_killed() {
     let (Some(command), Some(())) = (peer::mesos(), peer::zookeeper()) else { return };
     let zookeeper = ZooKeeper::start(&command);
     let nodes = Nodes::connect(&zookeeper);
-    // Kill the scheduler when it leads, when it has created the shards, when it has written to them, or not at all.
+    // Each round kills the scheduler at another moment: as soon as it leads, when it has created the shards, or when it has
+    // written to the shards. The last round does not kill it.
     for (round, written) in [Some(None), Some(Some(0)), Some(Some(1)), None].into_iter().enumerate() {
         let (name, folder) = (format!("miner{round}"), folder());
         let (path, zk) = (format!("/{name}"), zookeeper.address(&name));
         nodes.fill(&path);
-        // Create a node that a new program leaves if it is killed during the migration and an old program runs afterwards.
+        // Create a node such as a new program leaves behind in a shard if it is killed during the migration and an old program
+        // runs afterwards.
         nodes.create(&format!("{path}/shards/25/miner-worker-3"), "left over");
         assert_totals(&Ledger::shared(&zk).expect("the ledger in format 1"));
         if let Some(written) = written {

@@ -94,10 +94,12 @@ fn begin_workers(run: &mut Run<'_>) -> (Meter, Option<Instant>) {
     (meter, offers)
 }
 
-/// The number of workers that fulfil a condition, and the time at which the last one did.
+/// A function that counts the workers that fulfil a condition, and returns the count with the time at which the last of them
+/// fulfilled it.
 type Progress = fn(&Cluster) -> (u64, Option<Instant>);
 
-/// The launched workers. They are durable, because the scheduler sends ACCEPT only once the launch is stored.
+/// Counts the launched workers. Their records are already on the scheduler's disk, because the scheduler sends ACCEPT only once
+/// the launch is stored.
 fn launched(cluster: &Cluster) -> (u64, Option<Instant>) {
     let counters = cluster.counters();
     let last =

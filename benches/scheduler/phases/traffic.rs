@@ -10,7 +10,7 @@ pub struct Traffic {
     pub messages: f64,
     pub updates: f64,
     pub acknowledged: f64,
-    /// The average sizes of the events of a live message and of a status update, in bytes.
+    /// The average size of an event with a live message, and that of an event with a status update, in bytes.
     pub bytes: [f64; 2],
 }
 

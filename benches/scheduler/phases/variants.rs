@@ -1,4 +1,5 @@
-//! Launches with other offers, placement rules and masters, compared with the plain launch.
+//! Launches that differ from the plain launch in the offers, the placement rules, or the distance to the master. Their costs are
+//! compared with the cost of the plain launch.
 
 use std::time::Duration;
 

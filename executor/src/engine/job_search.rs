@@ -72,7 +72,7 @@ impl JobSearch {
         Some(UnitRemainder { unit, cursor: Cursor::default() })
     }
 
-    /// Returns the unsearched rest of a unit.
+    /// Takes back the unsearched rest of a unit, which a thread has claimed and now searches no further. Another claim gets it.
     pub fn give_back(&self, remainder: UnitRemainder) {
         let mut returned = self.returned.lock().unwrap_or_else(PoisonError::into_inner);
         returned.push(remainder);

@@ -21,7 +21,7 @@ use crate::error::CallError;
 /// A connection that is being opened.
 pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<Box<dyn ByteStream>, CallError>> + Send>>;
 
-/// Maximum number of bytes per read: enough for some hundred responses that accept a call.
+/// Maximum number of bytes per read: enough for about a hundred responses that accept a call.
 const READ_SIZE: usize = 16 << 10;
 /// A write buffer of more bytes than this is freed after use instead of reused.
 const MAX_KEPT_BUFFER: usize = 64 << 10;

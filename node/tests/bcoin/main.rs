@@ -222,7 +222,7 @@ async fn a_restart_of_the_node_is_survived() {
 
     bcoin.stop();
     while !matches!(soon(templates.next()).await, TemplateEvent::AllDown(_)) {}
-    // A block that was found meanwhile is submitted when the node is back, although the node has lost its chain.
+    // A block that was found while the node was down is submitted when the node is back, although the node has lost its chain.
     let (submitter, again) = (nodes.clone(), block.clone());
     let submitted = tokio::spawn(async move { submitter.submit(&again).await });
     bcoin.start_again().await;

@@ -16,7 +16,7 @@ pub struct UpstreamShare {
     pub job: Arc<Job>,
     /// The share in the form that the upstream pool expects.
     pub share: Share,
-    /// The share in the form that its worker's account counts, once the upstream pool has answered.
+    /// The share in the form in which the worker's account counts it. It is counted once the upstream pool has answered.
     pub judged: JudgedShare,
 }
 

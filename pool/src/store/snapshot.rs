@@ -14,11 +14,11 @@ use crate::accounts::BlockRecord;
 /// The accounts of a pool at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AccountsSnapshot {
-    /// All workers, by name.
+    /// All workers, sorted by name.
     pub workers: Vec<WorkerAccount>,
     /// Sums over all workers.
     pub totals: Totals,
-    /// Blocks found, accepted or not, by height.
+    /// The found blocks, accepted or not, sorted by height.
     pub blocks: Vec<BlockRecord>,
     /// When the oldest share with a row was accepted, in milliseconds since the Unix epoch.
     pub shares_since_ms: Option<u64>,

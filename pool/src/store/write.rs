@@ -13,7 +13,7 @@ use crate::accounts::{BlockRecord, ShareRecord, UnsavedChanges};
 /// Maximum number of old rows that are removed in one transaction. The number is small, so that new shares never wait long.
 const EXPIRE_AT_ONCE: u32 = 5_000;
 
-/// The ids of workers' rows, by name.
+/// Name of a worker → the id of the worker's row.
 pub(super) type WorkerIds = HashMap<Arc<str>, i64>;
 
 /// Writes all changes or none.

@@ -191,7 +191,7 @@ impl Transition<'_> {
     }
 
     /// Raises an event for policies: `Merge` may merge the unused resources with those of the agent's workers. If the agent has
-    /// no workers, the user is told.
+    /// no workers, the user is told why the agent is unused, unless the user already knows this reason.
     fn note_unused(&mut self, unused: UnusedAgent) {
         let busy = self.fleet.count_workers_on(&unused.agent) > 0;
         self.raise(PolicyEvent::Unused(unused.clone()));

@@ -10,7 +10,7 @@ use mesos::v1::Offer;
 /// Maximum number of agents whose offers are in one chunk. Handling such a chunk takes some 10 ms.
 const AGENTS: usize = 500;
 
-/// The waiting chunks of an event, in order. They are handled before the master's later events.
+/// The chunks of an OFFERS event that have not been handled yet, in order. They are handled before the master's later events.
 #[derive(Debug)]
 pub(super) struct OfferChunks {
     /// Whether OFFERS events are not split, because a constraint such as GROUP_BY needs the offers of all agents to decide about

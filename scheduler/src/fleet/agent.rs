@@ -83,7 +83,7 @@ struct Reason {
     latest: UnusedAgent,
 }
 
-/// All agents about which something is known, by id.
+/// All agents about which something is known.
 #[derive(Debug, Default)]
 pub struct Agents {
     known: HashMap<String, Agent>,
@@ -148,7 +148,7 @@ impl Agents {
         });
     }
 
-    /// Notes why an agent is unused. Returns whether to notify the user.
+    /// Stores why an agent is unused. Returns whether to notify the user.
     pub fn note_unused(&mut self, unused: &UnusedAgent, now: Instant) -> bool {
         if matches!(unused.reason, DeclineReason::Paused(_)) {
             return false; // The user was notified when the pause began.

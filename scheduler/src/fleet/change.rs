@@ -51,7 +51,8 @@ impl Fleet {
         Some(result)
     }
 
-    /// Records that the launch of a task is on disk and is sent now. Returns the planned task, unless the launch was cancelled.
+    /// Changes a task whose launch is on disk to a launched task, because the launch is sent now. Returns the planned task,
+    /// unless the launch was cancelled.
     pub fn launch_sent(&mut self, id: &str, now: Instant) -> Option<PlannedTask> {
         self.get(id)?.planned_launch()?;
         let launched = Lifecycle::Launched { at: now };
@@ -165,7 +166,7 @@ impl Fleet {
         }
     }
 
-    /// Records that live messages of a task are expected from now on.
+    /// Expects live messages of a task from now on.
     pub fn expect_live(&mut self, id: &str, now: Instant) {
         self.change(id, |task| task.silent_since = Some(now));
     }
@@ -191,7 +192,8 @@ impl Fleet {
         self.change(id, |task| task.slot = slot);
     }
 
-    /// Records that a task must be ended. If its launch has not been sent yet, the launch is cancelled.
+    /// Begins to end a task, unless this has begun already: its first KILL is due now. If its launch has not been sent yet, the
+    /// launch is cancelled.
     pub fn want_end(&mut self, id: &str, now: Instant) {
         self.change(id, |task| {
             if let Lifecycle::Persisting(launch) = &mut task.lifecycle {
@@ -202,12 +204,12 @@ impl Fleet {
         });
     }
 
-    /// Records that a task that has reappeared must be ended, and restarts its sequence of KILLs.
+    /// Begins to end a task that has reappeared. Its sequence of KILLs starts again.
     pub fn want_end_of_returned(&mut self, id: &str, now: Instant) {
         self.change(id, |task| task.kill = Some(Kill::new(now)));
     }
 
-    /// Records that a task must be ended because its executor does not respond: SHUTDOWN follows the next KILL.
+    /// Begins to end a task whose executor does not respond: SHUTDOWN follows the next KILL.
     pub fn want_end_of_executor(&mut self, id: &str, now: Instant) {
         self.change(id, |task| task.kill = Some(Kill::last(now)));
     }

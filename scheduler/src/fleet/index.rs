@@ -166,7 +166,7 @@ impl Index {
         }
     }
 
-    /// Records that these offers are not reserved for a task any more.
+    /// Ends the reservation of these offers for a task.
     pub fn release(&mut self, offers: &[String]) {
         for offer in offers {
             self.held_for.remove(offer);

@@ -42,9 +42,10 @@ pub trait Records {
     /// Aggregates the accounts of tasks that have retired, as [`Ledger::aggregate`](super::Ledger::aggregate) does.
     fn aggregate_accounts(&mut self, retired: &[String]) -> Result<(), Self::Error>;
 
-    /// Records that all task numbers below this one have been used.
+    /// Makes `at_least` the next task number, unless the next task number is already higher.
     fn raise_next_number(&mut self, at_least: u64) -> Result<(), Self::Error>;
-    /// Records that this many workers have run at the same time.
+    /// Makes `at_least` the recorded highest number of workers that ran at the same time, unless the recorded number is already
+    /// higher.
     fn raise_peak_workers(&mut self, at_least: u64) -> Result<(), Self::Error>;
 
     /// Adds an agent to avoid, or replaces the entry with the same id or host name.

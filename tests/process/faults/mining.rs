@@ -136,7 +136,7 @@ impl MiningHarness {
         signal(executor, Signal::KILL);
     }
 
-    /// Notes that this task cannot report any more.
+    /// Adds a task to the tasks that cannot report any more.
     pub fn give_up(&mut self, executor: &Executor) {
         if executor.id.starts_with("miner-server-") {
             until("the server has counted for long enough", LONG_DEADLINE, || {

@@ -7,7 +7,7 @@ use client::Outcome;
 
 use crate::share::{ForwardRequest, UpstreamShareCounts};
 
-/// Shares without an answer, by ticket, and the counts of all shares.
+/// The shares without an answer (ticket → share), and the counts of all shares.
 #[derive(Debug)]
 pub struct ForwardedShares<T> {
     open: HashMap<T, ForwardRequest>,

@@ -189,8 +189,8 @@ fn the_new_server_of_a_worker_is_persisted_once() {
     assert_eq!(script.task("miner-worker-2").record.server(), Some("miner-server-1"));
 }
 
-/// The workers that are killed to make room for a server. If the arguments change nothing, that is the larger worker, on agent
-/// `b`.
+/// The workers that are killed to make room for a server. With the default placement and a `prepare` that does nothing, the
+/// scheduler kills only the larger worker, on agent `b`.
 fn who_gives_way(placement: Placement, prepare: impl Fn(&mut Script)) -> Vec<String> {
     let on_server_loss = OnServerLoss::Repoint;
     let mut script = Script::workers_of(Settings {

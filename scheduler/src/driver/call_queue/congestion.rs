@@ -14,7 +14,7 @@ const CALM: Duration = Duration::from_secs(10);
 /// The minimum time between two messages that tell the user that the master is overloaded.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
-/// The window, and the state from which its size follows.
+/// The window (the maximum number of calls in flight), and the state that determines the size of the window.
 #[derive(Debug)]
 pub(super) struct CongestionWindow {
     most: usize,

@@ -14,7 +14,7 @@ pub struct OpenLaunch {
     late: bool,
 }
 
-/// All launches in progress, by task.
+/// All launches in progress: task id → launch.
 #[derive(Debug, Default)]
 pub struct OpenLaunches {
     all: HashMap<String, OpenLaunch>,

@@ -113,7 +113,8 @@ impl Records for Tables<'_> {
         self.run("DELETE FROM avoided_agent WHERE agent = ?1", [agent])
     }
 
-    /// Writes only if something differs: most updates repeat the reason and message of the previous one.
+    /// Writes the reason and the message of a status update, but only if one of them has changed: most updates repeat both from
+    /// the previous update.
     fn explain(&mut self, status: &StatusRecord) -> rusqlite::Result<()> {
         self.run(
             "UPDATE task SET reason = ?2, message = ?3, updated_ms = ?4

@@ -41,7 +41,8 @@ pub(super) trait Tree: Send {
 pub(super) struct TreeContent {
     /// The content of the framework node, if the node exists.
     pub framework: Option<Vec<u8>>,
-    /// The content of all other nodes that are valid, by name, in the format of the framework node.
+    /// Name of a node → its content, for all other valid nodes. Their content has the format whose number is in the framework
+    /// node.
     pub nodes: BTreeMap<String, Vec<u8>>,
     /// The names of the nodes in the shards that are not valid, because a leader was stopped during the conversion from format 1.
     /// They are to be deleted.
