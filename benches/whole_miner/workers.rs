@@ -8,8 +8,8 @@ use crate::suite::figure::{Bound, Figure, quantile};
 use crate::suite::machine::{Load, Watch, allowed_cores, cpus};
 
 const ROUNDS: usize = 5;
-/// The fraction of CPU time that other processes may use before the figure is not judged. It is lower than for other figures,
-/// because other processes slow down two workers, but not a single one.
+/// The figure is not judged if other processes use more than this fraction of the CPU time. The fraction is smaller than for
+/// other figures, because other processes slow down the two workers, but not the single worker with which they are compared.
 const NOISE: f64 = 0.015;
 const TIME: Duration = Duration::from_secs(3);
 

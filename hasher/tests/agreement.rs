@@ -111,7 +111,7 @@ fn random_work() {
     }
 }
 
-/// Searches with every number of versions cross the end of a chunk and find several hits in each vector.
+/// Tests each number of versions. The searches cross the end of a chunk and find several hits in each vector.
 #[test]
 fn every_number_of_versions() {
     for backend in backends() {

@@ -83,7 +83,7 @@ impl BlockDraft {
     pub fn header(&self, solution: Solution<'_>) -> Header {
         let txid = sha256d::Hash::hash(&self.coinbase.join(solution.extranonces)).to_byte_array();
         Header {
-            // The `bitcoin` crate's version is signed; the 32 bits are the same.
+            // In the `bitcoin` crate, the version is a signed number. The cast keeps all of its 32 bits.
             version: Version::from_consensus(solution.version as i32),
             prev_blockhash: self.template.prev_hash,
             merkle_root: TxMerkleNode::from_byte_array(root_from_branch(txid, &self.template.branch)),

@@ -167,7 +167,7 @@ pub(crate) fn persistent(ensemble: &Ensemble) -> CreateOptions<'static> {
     CreateMode::Persistent.with_acls(acls(ensemble))
 }
 
-/// Stands for election until this scheduler leads; `None` if it was stopped before.
+/// Stands for election until this scheduler leads. Returns `None` if `stop` is cancelled before it leads.
 ///
 /// # Errors
 /// If ZooKeeper denies access, or cannot be reached and `retry` is off.
@@ -201,7 +201,7 @@ pub(crate) async fn win(
     }
 }
 
-/// Opens a session and waits in it until this scheduler leads; `None` if it was stopped before.
+/// Opens a session and waits in it until this scheduler leads. Returns `None` if `stop` is cancelled before it leads.
 async fn stand(
     zk: &ZkConfig,
     display: &Display,

@@ -241,7 +241,8 @@ impl Fleet {
         self.index.placed
     }
 
-    /// The workers that count against constraints, by the fields of the constraints.
+    /// For each constraint, how many workers there are for each value of the constraint's field. Only workers that count against
+    /// constraints are counted.
     pub fn occupancy(&self) -> &Occupancy {
         &self.index.occupancy
     }

@@ -263,8 +263,9 @@ impl<'a> Planner<'a> {
     }
 
     /// Tries those agents again whose constraints may be met now that workers are planned on other agents. The agents in one
-    /// entry of `waiting` have equal values for all constraints, so if one of them is refused, the others would be, too. The
-    /// rounds end when one of them does not change [`TentativeOccupancy::level`], since no further constraint can be met then.
+    /// entry of `waiting` have equal values for all constraints, so if one of these agents is refused, the others would be
+    /// refused, too. The agents are tried in rounds. The last round is the first one that does not change
+    /// [`TentativeOccupancy::level`]: another round could meet no further constraint.
     fn try_again(&mut self, waiting: &mut BTreeMap<Vec<Option<String>>, Vec<Candidate<'_>>>) {
         if !self.constraints().iter().any(Constraint::waits_for_others) {
             return;

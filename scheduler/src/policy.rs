@@ -65,17 +65,20 @@ pub trait Policy: fmt::Debug + Send {
 /// All policies, in the order in which they get an event.
 pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
     vec![
-        // First, so that the other policies do not see retired tasks.
+        // This policy comes first, so that the other policies do not see retired tasks.
         Box::<retire::Retire>::default(),
-        // Before `TaskNotices`, so that no notice says that a surplus task runs: such a task is ended immediately.
+        // This policy comes before `TaskNotices`, so that no notice says that a surplus task runs: such a task is ended
+        // immediately.
         Box::<surplus::SurplusTasks>::default(),
-        // Before `TaskNotices` and `AgentPause`: both treat a common failure differently from a single one.
+        // This policy comes before `TaskNotices` and `AgentPause`, because both treat a common failure differently from a single
+        // one.
         Box::new(common_failure::CommonFailures::new(settings.seed)),
         Box::<task_notices::TaskNotices>::default(),
-        // Before `ServerLoss`, so that a server's failure is counted before the server is given up.
+        // This policy comes before `ServerLoss`, so that a server's failure is counted before the server is given up.
         Box::<agent_pause::AgentPause>::default(),
         Box::<server_loss::ServerLoss>::default(),
-        // Before the policies that give up tasks, so that the master is asked about a task first: it may still know the task.
+        // This policy comes before the policies that give up tasks, so that the master is asked about a task first: the master
+        // may still know the task.
         Box::new(reconcile::Reconcile::new(settings.seed)),
         Box::<launch_timeout::LaunchTimeout>::default(),
         Box::<server_health::ServerHealth>::default(),
@@ -87,7 +90,8 @@ pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
         Box::<server_preemption::ServerPreemption>::default(),
         Box::<upgrade::Upgrade>::default(),
         Box::<intervals::WorkerIntervals>::default(),
-        // Last, since these depend on the decisions of the others: acknowledgements, KILLs, launches, the shutdown.
+        // The policies from here on come last, since they depend on the decisions of the others: acknowledgements, KILLs,
+        // launches, the shutdown.
         Box::<acknowledge::Acknowledge>::default(),
         Box::<kill::Kill>::default(),
         Box::new(launch::Launch::new(settings)),

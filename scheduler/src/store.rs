@@ -153,7 +153,8 @@ impl Store {
 
     /// Creates the folder if it does not exist, and starts to write. The second call does nothing.
     ///
-    /// # Errors Under the same conditions as [`open`](Store::open), or if the writing thread cannot be started.
+    /// # Errors
+    /// Under the same conditions as [`open`](Store::open), or if the writing thread cannot be started.
     pub fn start(&mut self) -> Result<(), StoreError> {
         let (next, notify) = (Arc::clone(&self.next), Arc::clone(&self.notify));
         let folder = self.folder.path().to_owned();

@@ -86,7 +86,7 @@ pub fn remine(block: &mut Block) -> anyhow::Result<()> {
 
 fn search(header: &bitcoin::block::Header, from: Cursor) -> anyhow::Result<Option<hasher::Hit>> {
     let header = hasher::Header {
-        // The `bitcoin` crate's version is signed; the 32 bits are the same.
+        // In the `bitcoin` crate, the version is a signed number. The cast keeps all of its 32 bits.
         version: header.version.to_consensus() as u32,
         prev_hash: header.prev_blockhash.to_byte_array(),
         merkle_root: header.merkle_root.to_byte_array(),

@@ -54,7 +54,7 @@ struct NodeWatch<'a, P> {
 }
 
 impl<P: Fn(NodeState)> NodeWatch<'_, P> {
-    /// Runs until the node fails. Returns the error, and whether the node gave a template before.
+    /// Runs until the node fails. Returns the error, and whether the node gave a template before it failed.
     async fn run(&self) -> Result<Infallible, (TemplateFetchError, bool)> {
         let mut current = self.start().await.map_err(|error| (error, false))?;
         tracing::info!(node = %self.client.url(), height = current.template.height, "node works");

@@ -68,7 +68,7 @@ pub enum Answer {
     Configured {
         /// Version bits that the miner may roll, if it asked for version rolling.
         version_mask: Option<u32>,
-        /// Whether the miner asked for a lowest difficulty. The pool always grants this.
+        /// Whether the miner asked for a minimum difficulty. The pool always grants this request.
         minimum_difficulty: bool,
     },
     /// The answer to [`Request::Subscribe`].

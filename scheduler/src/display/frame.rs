@@ -81,7 +81,7 @@ fn crop(line: &mut String, width: usize) {
 struct Section {
     /// The lines, the most important first, each with a sort key. The lines that fit are shown in the order of their keys.
     lines: Vec<(u64, String)>,
-    /// The number of further items of this kind that have no line in `lines`.
+    /// The number of further items of the section that have no line in `lines`.
     beyond: u64,
     /// The noun for one item, for the line with the number of items that are left out.
     noun: &'static str,

@@ -52,7 +52,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(10), Duration::from_se
 pub(super) struct WorkerIntervals {
     /// The intervals of live messages and of reports that workers are to use; `None` until they are first decided.
     intervals: Option<[SizedInterval; 2]>,
-    /// When workers are told shorter intervals, unless the number of workers rises again before.
+    /// When workers are told shorter intervals, unless the number of workers rises again before this time.
     shrink_at: Option<Instant>,
     round: Round,
 }

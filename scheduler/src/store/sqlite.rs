@@ -142,7 +142,8 @@ impl StateFolder {
     /// Creates the folder if it does not exist, brings it up to date with `handover`, and starts to write. `notify` is called from
     /// the writing thread. The second call does nothing.
     ///
-    /// # Errors Under the same conditions as [`open`](StateFolder::open), or if the thread cannot be started.
+    /// # Errors
+    /// Under the same conditions as [`open`](StateFolder::open), or if the thread cannot be started.
     pub fn start(
         &mut self,
         handover: Option<&Handover>,

@@ -8,7 +8,7 @@ use stratum::Job;
 use crate::job::{BlockClaim, ExtranonceLayout, ExtranonceTooSmall, UpstreamJob};
 
 /// How long miners keep their last job when no upstream pool works. If the session with the upstream pool is resumed in this
-/// time, the upstream pool gets the shares that they found meanwhile.
+/// time, the upstream pool gets the shares that the miners found meanwhile.
 const KEEP_WORK: Duration = Duration::from_secs(60);
 
 /// An event at the upstream pool.

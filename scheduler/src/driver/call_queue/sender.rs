@@ -93,6 +93,8 @@ pub(super) struct Sender {
 }
 
 impl Sender {
+    /// Makes a sender of calls for the client's current subscription.
+    ///
     /// # Errors
     /// If the client has no subscription.
     pub fn new(

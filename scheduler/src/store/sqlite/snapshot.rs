@@ -25,7 +25,8 @@ pub fn ledger_snapshot(folder: &Path, all: bool) -> Result<LedgerSnapshot, Store
 /// Reads single shares until `each` breaks: first those of earlier formats, then the others, the oldest first. This function
 /// neither locks nor writes anything.
 ///
-/// # Errors Under the same conditions as [`ledger_snapshot`].
+/// # Errors
+/// Under the same conditions as [`ledger_snapshot`].
 pub fn stored_shares(
     folder: &Path,
     mut each: impl FnMut(StoredShare) -> ControlFlow<()>,

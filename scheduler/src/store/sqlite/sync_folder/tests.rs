@@ -41,8 +41,9 @@ fn own(worker: &str, entry: Entry) -> Account<'_> {
     Account { reporter: worker, kind: TaskKind::Worker, worker, entry }
 }
 
-/// A folder whose scheduler led once. The server had another address then; the folder has a report of worker 2 that ZooKeeper
-/// never got; worker 3 was never launched; worker 4 ended under other leaders, and worker 5 while this folder's scheduler led.
+/// A folder whose scheduler led once. At that time, the server had another address. The folder has a report of worker 2 that
+/// ZooKeeper never got; worker 3 was never launched; worker 4 ended under other leaders, and worker 5 while this folder's
+/// scheduler led.
 fn folder() -> Connection {
     let mut connection = Connection::open_in_memory().unwrap();
     migration::prepare(&mut connection, Path::new("memory")).unwrap();
