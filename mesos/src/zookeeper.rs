@@ -1,6 +1,7 @@
 //! `zk://` addresses: a ZooKeeper ensemble and the node under which masters stand for election.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use zookeeper_client::{Client, Error};
@@ -69,19 +70,38 @@ impl Ensemble {
         if let Some(credentials) = &self.credentials {
             connector = connector.with_auth("digest", credentials.as_bytes());
         }
-        connector.connect(&self.connect_string()).await
+        connector.connect(&connect_string(&self.resolved_servers().await?)).await
     }
 
-    /// The servers in the form of ZooKeeper's connect strings.
-    fn connect_string(&self) -> String {
-        self.servers.iter().map(HostPort::to_string).collect::<Vec<_>>().join(",")
+    /// The addresses of all servers. They are looked up for each session, because the client would resolve names by the system
+    /// (see [`net::resolve`](mod@net::resolve)). Servers without an address are left out while there are others.
+    async fn resolved_servers(&self) -> Result<Vec<SocketAddr>, Error> {
+        let (mut found, mut failure) = (Vec::new(), None);
+        for HostPort { host, port } in &self.servers {
+            match net::resolve(host, *port).await {
+                Ok(addresses) => found.extend(addresses),
+                Err(error) => {
+                    tracing::debug!(server = host, %error, "a ZooKeeper server is left out");
+                    failure = Some(Error::UnexpectedError(error.to_string()));
+                }
+            }
+        }
+        match failure {
+            Some(failure) if found.is_empty() => Err(failure),
+            _ => Ok(found),
+        }
     }
+}
+
+/// Servers in the form of ZooKeeper's connect strings.
+fn connect_string(servers: &[impl fmt::Display]) -> String {
+    servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 impl fmt::Display for Ensemble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let secret = if self.credentials.is_some() { "…@" } else { "" };
-        write!(f, "zk://{secret}{}{}", self.connect_string(), self.path)
+        write!(f, "zk://{secret}{}{}", connect_string(&self.servers), self.path)
     }
 }
 

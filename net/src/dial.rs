@@ -7,13 +7,14 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_socks::tcp::Socks5Stream;
 use tracing::debug;
 
 use crate::proxy::Proxy;
+use crate::resolve::resolve;
 use crate::tls::{Tls, TlsError, Trust};
 
 /// Idle time before the first keepalive probe. A dead peer, or a middlebox that has forgotten the connection, is noticed
@@ -103,13 +104,13 @@ pub enum DialError {
     NoTls,
 }
 
-/// Opens a TCP connection; the system resolves the name. If one address of the name does not answer, the next one is tried as
+/// Opens a TCP connection. If one address of the name does not answer, the next one is tried as
 /// well. The connection has keepalive and sends small messages without delay. There is no time limit.
 ///
 /// # Errors
 /// With the system's error.
 pub async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    let stream = first_of(lookup_host((host, port)).await?).await?;
+    let stream = first_of(resolve(host, port).await?.into_iter()).await?;
     set_socket_options(&stream);
     Ok(stream)
 }

@@ -3,7 +3,7 @@
 //!
 //! - [`address`]: host and port, and other parts of addresses;
 //! - [`mod@listen`]: listening sockets;
-//! - [`dial`]: outgoing connections;
+//! - [`dial`]: outgoing connections; [`mod@resolve`]: the addresses of names;
 //! - [`proxy`]: a SOCKS5 proxy and the credentials for it;
 //! - [`node_url`]: the address of a Bitcoin node's JSON-RPC, and its cookie file;
 //! - [`tls`]: TLS clients; [`fingerprint`]: certificate pinning;
@@ -17,6 +17,7 @@ pub mod fingerprint;
 pub mod listen;
 pub mod node_url;
 pub mod proxy;
+pub mod resolve;
 pub mod tls;
 
 pub use address::{HostPort, HostPortError, hide_credentials, percent_decode};
@@ -26,4 +27,5 @@ pub use fingerprint::Fingerprint;
 pub use listen::{ListenError, all_interfaces, listen};
 pub use node_url::{NodeUrl, NodeUrlError, read_cookie};
 pub use proxy::Proxy;
+pub use resolve::resolve;
 pub use tls::{Tls, Trust};

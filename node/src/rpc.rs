@@ -17,6 +17,7 @@ use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use net::resolve::HttpResolver;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -51,7 +52,7 @@ pub struct RpcClient {
     url: NodeUrl,
     uri: Uri,
     authorization: auth::Authorization,
-    http: HttpClient<HttpConnector, Full<Bytes>>,
+    http: HttpClient<HttpConnector<HttpResolver>, Full<Bytes>>,
     limits: RpcLimits,
     next_id: AtomicU64,
 }
@@ -73,7 +74,7 @@ impl RpcClient {
     pub fn new(url: NodeUrl, credentials: Credentials, limits: RpcLimits) -> Result<Self, NodeUrlError> {
         let uri = Uri::try_from(url.to_string())
             .map_err(|_| NodeUrlError::Path { path: url.path.clone(), url: url.to_string() })?;
-        let mut connector = HttpConnector::new();
+        let mut connector = HttpConnector::new_with_resolver(HttpResolver);
         connector.set_connect_timeout(Some(limits.connect));
         connector.set_nodelay(true);
         // A long poll is silent for minutes; keepalive probes detect a node that is gone.

@@ -70,8 +70,8 @@ async fn local_address(
 async fn route_to_any(detector: &Detector) -> anyhow::Result<IpAddr> {
     let mut failed = std::io::Error::from(std::io::ErrorKind::NotFound);
     for master in detector.candidates(ELECTION).await? {
-        match tokio::net::lookup_host((master.host.as_str(), master.port)).await {
-            Ok(mut found) => match found.find_map(|address| route(address).ok()) {
+        match net::resolve(&master.host, master.port).await {
+            Ok(found) => match found.into_iter().find_map(|address| route(address).ok()) {
                 Some(local) => return Ok(local),
                 None => failed = std::io::ErrorKind::NetworkUnreachable.into(),
             },
