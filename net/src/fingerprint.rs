@@ -11,6 +11,8 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, verify_tls12_signature, verif
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{self, DigitallySignedStruct, SignatureScheme};
 
+use crate::tls::explain::Untrusted;
+
 /// SHA-256 over a certificate in DER form, as `openssl x509 -noout -fingerprint -sha256` shows it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, derive_more::Debug)]
 #[debug("{self}")]
@@ -78,10 +80,11 @@ impl ServerCertVerifier for FingerprintVerifier {
         if self.any_of.contains(&found) {
             return Ok(ServerCertVerified::assertion());
         }
-        Err(rustls::Error::General(format!(
+        Err(Untrusted(format!(
             "the certificate's SHA-256 fingerprint is {found}, which is not the one to trust; \
              give this one only if the server's owner confirms it"
-        )))
+        ))
+        .into_tls_error())
     }
 
     fn verify_tls12_signature(

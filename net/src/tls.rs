@@ -1,5 +1,9 @@
 //! TLS clients: the servers to trust, and the certificate to present.
 
+mod certificate;
+pub(crate) mod explain;
+mod verifier;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,17 +11,20 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::client::WantsClientCert;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 
+use self::explain::{file_problem, pem_problem};
+use self::verifier::ServerVerifier;
 use crate::fingerprint::{Fingerprint, FingerprintVerifier};
 
 /// The PEM files of certificates and keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// Certificates of the authorities to trust, instead of those that the system trusts.
+    /// Certificates of the authorities, or of servers, to trust, instead of the authorities that the system trusts.
     pub ca_cert: Option<PathBuf>,
     /// The client's certificate, followed by the intermediate ones, and its private key; for servers that require a
     /// client certificate.
@@ -30,7 +37,7 @@ pub enum Trust {
     /// Servers with a certificate from one of the system's authorities.
     #[default]
     System,
-    /// Servers with a certificate from one of these authorities, whose certificates are in PEM format.
+    /// Servers with a certificate from one of these authorities, or with exactly one of these certificates; in PEM format.
     Authorities(String),
     /// Only servers whose certificate has one of these fingerprints. The certificate's names and dates are ignored.
     Pinned(Vec<Fingerprint>),
@@ -42,7 +49,7 @@ impl Trust {
     /// # Errors
     /// If the file cannot be read, or is not a PEM file with certificates.
     pub fn from_file(path: &Path) -> Result<Self, TlsError> {
-        roots_in(path)?;
+        given_in(path)?;
         String::from_utf8(read(path)?).map(Self::Authorities).map_err(|_| TlsError::Pem {
             path: path.to_owned(),
             wanted: "text",
@@ -65,23 +72,21 @@ pub enum TlsError {
         source: io::Error,
     },
     /// A file does not contain the expected kind of data.
-    #[error("{path} has no {wanted} in PEM format")]
+    #[error("{path} has no {wanted} in PEM format{}", source.as_ref().map(pem_problem).unwrap_or_default())]
     Pem {
         /// The file.
         path: PathBuf,
         /// What the file should contain.
         wanted: &'static str,
         /// The parser's error, if the file looks like PEM.
-        #[source]
         source: Option<pem::Error>,
     },
     /// A certificate or key cannot be used; for instance, the key belongs to another certificate.
-    #[error("cannot use {path}")]
+    #[error("cannot use {path}: {}", file_problem(source))]
     Unusable {
         /// The file.
         path: PathBuf,
         /// The library's error.
-        #[source]
         source: rustls::Error,
     },
     /// The authorities to trust cannot be used.
@@ -111,11 +116,10 @@ impl Tls {
     /// # Errors
     /// If there are no certificates to trust, or a file has the wrong content.
     pub fn from_files(files: &TlsFiles) -> Result<Self, TlsError> {
-        let roots = match &files.ca_cert {
-            Some(path) => roots_in(path)?,
-            None => system_roots()?,
+        let builder = match &files.ca_cert {
+            Some(path) => trusting(builder()?, given_in(path)?)?,
+            None => trusting(builder()?, system_authorities()?)?,
         };
-        let builder = builder()?.with_root_certificates(roots);
         let config = match &files.client {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => builder
@@ -132,8 +136,8 @@ impl Tls {
     pub fn new(trust: &Trust) -> Result<Self, TlsError> {
         let builder = builder()?;
         let builder = match trust {
-            Trust::System => builder.with_root_certificates(system_roots()?),
-            Trust::Authorities(pem) => builder.with_root_certificates(roots_of(pem)?),
+            Trust::System => trusting(builder, system_authorities()?)?,
+            Trust::Authorities(pem) => trusting(builder, given_as(pem)?)?,
             Trust::Pinned(any_of) => {
                 let (any_of, provider) = (any_of.clone(), builder.crypto_provider().clone());
                 let verifier = Arc::new(FingerprintVerifier { any_of, provider });
@@ -162,7 +166,7 @@ impl Tls {
     ) -> io::Result<TlsStream<S>> {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        TlsConnector::from(self.config.clone()).connect(name, stream).await.map_err(add_advice)
+        TlsConnector::from(self.config.clone()).connect(name, stream).await.map_err(explain::plain)
     }
 }
 
@@ -172,58 +176,48 @@ fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, TlsError> {
         .map_err(TlsError::Library)
 }
 
-/// Adds advice to the error of a failed handshake.
-fn add_advice(error: io::Error) -> io::Error {
-    use rustls::{CertificateError, Error};
-    let closed = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
-    if closed.contains(&error.kind()) {
-        let text =
-            "the server ended the connection instead of agreeing on TLS; does it speak TLS on this port?";
-        return io::Error::new(error.kind(), text);
-    }
-    let hint = match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
-            "; give the CA that has signed it as a CA file, or pin the certificate's fingerprint"
-        }
-        Some(Error::InvalidCertificate(
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        )) => "; use a name that is in the certificate",
-        Some(Error::InvalidMessage(_)) => {
-            "; what answers does not look like TLS: try the address without TLS, or another port"
-        }
-        _ => return error,
-    };
-    io::Error::new(error.kind(), format!("{error}{hint}"))
+/// The certificates to trust.
+struct Trusted {
+    authorities: RootCertStore,
+    /// Those that the user has given, which may also be the certificates of servers.
+    given: Vec<CertificateDer<'static>>,
 }
 
-fn system_roots() -> Result<RootCertStore, TlsError> {
+fn trusting(
+    builder: ConfigBuilder<ClientConfig, WantsVerifier>,
+    Trusted { authorities, given }: Trusted,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TlsError> {
+    let provider = builder.crypto_provider().clone();
+    let verifier = ServerVerifier::new(given, authorities, provider).ok_or(TlsError::Authorities)?;
+    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)))
+}
+
+fn system_authorities() -> Result<Trusted, TlsError> {
     let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
+    let mut authorities = RootCertStore::empty();
     // Some systems have malformed certificates among the trusted ones. Ignore them if at least one certificate is well-formed.
-    let (good, malformed) = roots.add_parsable_certificates(found.certs);
+    let (good, malformed) = authorities.add_parsable_certificates(found.certs);
     if good == 0 {
         let errors: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
         let found = if errors.is_empty() { format!("{malformed} are malformed") } else { errors.join("; ") };
         return Err(TlsError::NoRoots { found });
     }
-    Ok(roots)
+    Ok(Trusted { authorities, given: Vec::new() })
 }
 
-fn roots_in(path: &Path) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        roots.add(certificate).map_err(|source| TlsError::Unusable { path: path.to_owned(), source })?;
-    }
-    Ok(roots)
+fn given_in(path: &Path) -> Result<Trusted, TlsError> {
+    given(certificates(path)?).map_err(|source| TlsError::Unusable { path: path.to_owned(), source })
 }
 
-fn roots_of(pem: &str) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        let added = certificate.ok().and_then(|certificate| roots.add(certificate).ok());
-        added.ok_or(TlsError::Authorities)?;
-    }
-    if roots.is_empty() { Err(TlsError::Authorities) } else { Ok(roots) }
+fn given_as(pem: &str) -> Result<Trusted, TlsError> {
+    let certificates = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<_, _>>();
+    given(certificates.map_err(|_| TlsError::Authorities)?).map_err(|_| TlsError::Authorities)
+}
+
+fn given(given: Vec<CertificateDer<'static>>) -> Result<Trusted, rustls::Error> {
+    let mut authorities = RootCertStore::empty();
+    given.iter().try_for_each(|certificate| authorities.add(certificate.clone()))?;
+    Ok(Trusted { authorities, given })
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

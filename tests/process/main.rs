@@ -23,6 +23,7 @@ mod real_mesos;
 mod renewal;
 mod secure;
 mod secure_master;
+mod self_signed;
 mod single_shares;
 mod standalone;
 #[path = "support/support.rs"]

@@ -10,7 +10,7 @@ use mesos::masters::Masters;
 use mesos::scheduler::{self, SchedulerClient};
 use mesos::tls::{Tls, TlsError, TlsFiles};
 use mesos::{CallError, Config};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair};
 use testing::http_peer::{Reply, Script, serve};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -162,6 +162,34 @@ async fn an_executor_calls_an_agent_over_tls() {
         "LIBPROCESS_SSL_CA_FILE" => text(&authority.file("ca.pem")),
         "LIBPROCESS_SSL_CERT_FILE" => text(&certificate),
         "LIBPROCESS_SSL_KEY_FILE" => text(&key),
+        _ => None,
+    });
+    let env = env.unwrap();
+    ExecutorClient::from_env(&env).call(&executor::heartbeat(&env.identity)).await.unwrap();
+    assert_eq!(script.requests().len(), 1);
+}
+
+/// The agent has the certificate that Mesos' documentation makes: signed by itself, an authority's, without other names.
+#[tokio::test]
+async fn an_executor_trusts_an_agent_whose_own_certificate_is_the_ca_file() {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "127.0.0.1");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let agent = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cert.pem");
+    std::fs::write(&file, agent.pem()).unwrap();
+    let provider = Arc::new(ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(agent.key().serialize_der()));
+    let config = config.with_no_client_auth().with_single_cert(vec![agent.der().clone()], key).unwrap();
+    let (port, script) = secure(TlsAcceptor::from(Arc::new(config)), vec![accepted()]).await;
+    let env = ExecutorEnv::from_lookup(|name| match name {
+        "MESOS_AGENT_ENDPOINT" => Some(format!("127.0.0.1:{port}")),
+        "MESOS_FRAMEWORK_ID" | "MESOS_EXECUTOR_ID" | "MESOS_SLAVE_ID" => Some("x".to_owned()),
+        "LIBPROCESS_SSL_ENABLED" => Some("1".to_owned()),
+        "LIBPROCESS_SSL_CA_FILE" => Some(file.to_str().unwrap().to_owned()),
         _ => None,
     });
     let env = env.unwrap();

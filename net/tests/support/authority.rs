@@ -3,11 +3,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa,
+    KeyPair,
+};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::crypto::ring::sign::any_ecdsa_type;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use tokio_rustls::rustls::server::{ServerConfig, WebPkiClientVerifier};
+use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert, ServerConfig, WebPkiClientVerifier};
+use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{ConfigBuilder, RootCertStore, WantsVerifier};
 
 /// An authority, and the file with its certificate.
@@ -69,6 +74,58 @@ impl Authority {
         let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
         let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
         (certificate, PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())))
+    }
+}
+
+/// A server whose certificate is signed by itself, and the file with that certificate.
+pub struct SelfSigned {
+    pub acceptor: TlsAcceptor,
+    certificate: Certificate,
+    folder: tempfile::TempDir,
+}
+
+impl SelfSigned {
+    /// A certificate as `openssl req -x509` makes it, which is how Mesos' documentation makes one: it says of itself that it is
+    /// an authority's. `change` changes its contents before it is signed.
+    pub fn with(common_name: &str, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let secret = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let config = versions().with_no_client_auth();
+        let config = config.with_single_cert(vec![certificate.der().clone()], secret).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("cert.pem"), certificate.pem()).unwrap();
+        SelfSigned { acceptor: TlsAcceptor::from(Arc::new(config)), certificate, folder }
+    }
+
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("cert.pem")
+    }
+
+    /// A server that shows this certificate without having its key.
+    pub fn with_another_key(&self) -> TlsAcceptor {
+        #[derive(Debug)]
+        struct Always(Arc<CertifiedKey>);
+        impl ResolvesServerCert for Always {
+            fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+                Some(self.0.clone())
+            }
+        }
+        let secret = PrivatePkcs8KeyDer::from(KeyPair::generate().unwrap().serialize_der());
+        let key = any_ecdsa_type(&PrivateKeyDer::Pkcs8(secret)).unwrap();
+        let shown = CertifiedKey::new(vec![self.certificate.der().clone()], key);
+        let resolver = Arc::new(Always(Arc::new(shown)));
+        TlsAcceptor::from(Arc::new(versions().with_no_client_auth().with_cert_resolver(resolver)))
+    }
+
+    pub fn der(&self) -> &[u8] {
+        self.certificate.der()
     }
 }
 

@@ -1,0 +1,238 @@
+//! The errors of TLS in plain words, with what to do. The library's own texts show the names of its Rust types.
+
+use std::fmt::Debug;
+use std::io;
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, pem};
+use tokio_rustls::rustls::{self, AlertDescription, CertificateError, OtherError};
+
+use super::certificate::Certificate;
+
+/// Why a server's certificate is not accepted.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub(crate) struct Untrusted(pub String);
+
+impl Untrusted {
+    /// The same for the TLS library, which hands it through to [`plain`].
+    pub fn into_tls_error(self) -> rustls::Error {
+        CertificateError::Other(OtherError(Arc::new(self))).into()
+    }
+}
+
+/// Explains why a certificate is not accepted for this host.
+pub(super) fn untrusted(
+    error: rustls::Error,
+    der: &CertificateDer<'_>,
+    host: &ServerName<'_>,
+) -> rustls::Error {
+    let rustls::Error::InvalidCertificate(error) = error else { return error };
+    let text = match Certificate::parse(der) {
+        Some(certificate) => problem(&error, &certificate, host),
+        None => format!("the server's certificate is malformed; {}", make_another(host)),
+    };
+    Untrusted(text).into_tls_error()
+}
+
+fn problem(error: &CertificateError, certificate: &Certificate, host: &ServerName<'_>) -> String {
+    let Certificate { subject, issuer, .. } = certificate;
+    let (not_before, not_after) = &certificate.validity_text;
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            format!("the server's certificate ({subject}) expired on {not_after}; renew it there")
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => format!(
+            "the server's certificate ({subject}) is not valid before {not_before}; check this machine's clock"
+        ),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => format!(
+            "the server's certificate is for {}, not for {}; use a name that is in the certificate, or {}",
+            certificate.names(),
+            host.to_str(),
+            make_another(host)
+        ),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => format!(
+            "the server's certificate ({subject}) is not for servers, by its extended key usage; {}",
+            make_another(host)
+        ),
+        _ if !certificate.is_version_3 => {
+            format!("the server's certificate ({subject}) is not of version 3; {}", make_another(host))
+        }
+        CertificateError::UnknownIssuer | CertificateError::BadSignature | CertificateError::Other(_)
+            if certificate.is_self_signed() =>
+        {
+            format!(
+                "the server's certificate ({subject}) is signed by itself and is not one of the trusted ones; give the CA file \
+             that contains this very certificate, or pin its fingerprint"
+            )
+        }
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => format!(
+            "no trusted authority has signed the server's certificate ({subject}, signed by {issuer}); give the CA that has \
+             signed it as a CA file, or pin the certificate's fingerprint"
+        ),
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => format!(
+            "the server's certificate ({subject}) is signed in a way that is not supported; {}",
+            make_another(host)
+        ),
+        _ if certificate.is_authority => format!(
+            "the server's certificate ({subject}) is that of an authority (CA:TRUE), which is accepted only if it is itself \
+             in the CA file; put it there, or {}",
+            make_another(host)
+        ),
+        other => format!(
+            "the server's certificate ({subject}) is not acceptable ({}); {}",
+            words(other),
+            make_another(host)
+        ),
+    }
+}
+
+/// How to make a certificate that every client accepts for this host.
+fn make_another(host: &ServerName<'_>) -> String {
+    let kind = if matches!(host, ServerName::IpAddress(_)) { "IP" } else { "DNS" };
+    let host = host.to_str();
+    format!(
+        "make one with `openssl req -x509 -newkey rsa:2048 -nodes -days 365 -keyout key.pem -out cert.pem -subj /CN={host} \
+         -addext subjectAltName={kind}:{host} -addext basicConstraints=critical,CA:FALSE` for the server, and give cert.pem \
+         as the CA file"
+    )
+}
+
+/// The error of a failed handshake in plain words.
+pub(super) fn plain(error: io::Error) -> io::Error {
+    let closed = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
+    if closed.contains(&error.kind()) {
+        let text =
+            "the server ended the connection instead of agreeing on TLS; does it speak TLS on this port?";
+        return io::Error::new(error.kind(), text);
+    }
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(cause) => io::Error::new(error.kind(), handshake_problem(cause)),
+        None => error,
+    }
+}
+
+fn handshake_problem(error: &rustls::Error) -> String {
+    use rustls::Error;
+    match error {
+        Error::InvalidCertificate(CertificateError::Other(OtherError(why))) if why.is::<Untrusted>() => {
+            why.to_string()
+        }
+        Error::InvalidCertificate(error) => format!("the server's certificate is refused: {}", words(error)),
+        Error::NoCertificatesPresented => "the server shows no certificate".to_owned(),
+        Error::InvalidMessage(_) | Error::InappropriateMessage { .. } | Error::PeerSentOversizedRecord => {
+            "what answers does not look like TLS: try the address without TLS, or another port".to_owned()
+        }
+        Error::AlertReceived(alert) => alert_text(*alert),
+        Error::PeerIncompatible(why) => format!(
+            "the server and this program have no version or cipher of TLS in common ({}); TLS 1.2 and 1.3 are spoken here",
+            words(why)
+        ),
+        Error::General(text) => text.clone(),
+        Error::Other(OtherError(why)) => why.to_string(),
+        other => format!("the server does not follow the rules of TLS ({})", words(other)),
+    }
+}
+
+/// An alert of the server, by its name in the standard (RFC 8446, section 6.2).
+fn alert_text(alert: AlertDescription) -> String {
+    use AlertDescription as A;
+    let advice = match alert {
+        A::CertificateRequired => "it wants a client certificate: give one, with its key",
+        A::BadCertificate
+        | A::UnsupportedCertificate
+        | A::CertificateRevoked
+        | A::CertificateExpired
+        | A::CertificateUnknown
+        | A::UnknownCA
+        | A::AccessDenied => "it does not accept our client certificate, or wants one",
+        A::HandshakeFailure | A::ProtocolVersion | A::InsufficientSecurity => {
+            "it speaks other versions or ciphers of TLS than this program (TLS 1.2 and 1.3), or wants a client certificate"
+        }
+        A::UnrecognisedName => "it does not know this host name: use the name in its certificate",
+        _ => "its log may say why",
+    };
+    format!("the server refuses the connection ({}); {advice}", words(alert))
+}
+
+/// What is wrong with a certificate or key of ours, or with an authority's.
+pub(super) fn file_problem(error: &rustls::Error) -> String {
+    use rustls::Error;
+    match error {
+        Error::InconsistentKeys(_) => "the private key belongs to another certificate".to_owned(),
+        Error::InvalidCertificate(_) => "it contains a malformed certificate".to_owned(),
+        Error::General(text) => text.clone(),
+        other => words(other),
+    }
+}
+
+/// What is wrong with a PEM file, as the end of a sentence.
+pub(super) fn pem_problem(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => {
+            ": a section has no end, so the file is incomplete".to_owned()
+        }
+        pem::Error::IllegalSectionStart { .. } => {
+            ": a section does not begin as it must, so the file is damaged".to_owned()
+        }
+        pem::Error::Base64Decode(_) => ": a section is not base64, so the file is damaged".to_owned(),
+        pem::Error::Io(error) => format!(": {error}"),
+        pem::Error::NoItemsFound => String::new(),
+        other => format!(": {}", words(other)),
+    }
+}
+
+/// The words of the outermost names of a Rust value: `HandshakeFailure` becomes `handshake failure`.
+fn words(value: impl Debug) -> String {
+    let text = format!("{value:?}");
+    let mut words = String::new();
+    let mut before = ' ';
+    for c in text.chars().filter(|c| !c.is_control()).take(200) {
+        let c = if c.is_alphanumeric() { c } else { ' ' };
+        if c.is_uppercase() && before.is_lowercase() {
+            words.push(' ');
+        }
+        if c != ' ' || before != ' ' {
+            words.extend(c.to_lowercase());
+        }
+        before = c;
+    }
+    words.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::{Error, InvalidMessage, PeerIncompatible, PeerMisbehaved};
+
+    use super::*;
+
+    #[test]
+    fn names_of_rust_become_words() {
+        assert_eq!(words(AlertDescription::HandshakeFailure), "handshake failure");
+        let nested = CertificateError::Other(OtherError(Arc::new(Untrusted("x".to_owned()))));
+        assert_eq!(words(nested), "other other error untrusted x");
+    }
+
+    #[test]
+    fn no_text_of_a_failed_handshake_shows_rust() {
+        for error in [
+            Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon),
+            Error::PeerMisbehaved(PeerMisbehaved::InvalidMaxEarlyDataSize),
+            Error::InvalidMessage(InvalidMessage::InvalidContentType),
+            Error::AlertReceived(AlertDescription::HandshakeFailure),
+            Error::InvalidCertificate(CertificateError::UnhandledCriticalExtension),
+            Error::DecryptError,
+            Error::General("plain".to_owned()),
+        ] {
+            let text = handshake_problem(&error);
+            let rust = |word: &str| word.chars().skip(1).any(char::is_uppercase) && word != "TLS";
+            assert!(!text.split(|c: char| !c.is_alphanumeric()).any(rust), "{text}");
+            assert!(
+                !text.contains("::") && !text.contains('{') && !text.contains("unexpected error"),
+                "{text}"
+            );
+        }
+    }
+}

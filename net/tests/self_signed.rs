@@ -1,0 +1,119 @@
+//! Servers whose certificate is signed by itself, as `openssl req -x509` makes it.
+
+#[path = "support/support.rs"]
+mod support;
+
+use std::error::Error;
+use std::path::Path;
+
+use net::tls::Trust;
+use net::{DialOptions, Dialer, Fingerprint, Tls};
+use rcgen::date_time_ymd;
+use support::authority::{Authority, SelfSigned};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+/// Starts a server that makes TLS handshakes. Returns its port.
+async fn serve(tls: TlsAcceptor) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let tls = tls.clone();
+            tokio::spawn(async move { tls.accept(stream).await.map(drop) });
+        }
+    });
+    port
+}
+
+fn dialer(trust: Trust) -> Dialer {
+    Dialer::new(&DialOptions { trust, proxy: None }, true).unwrap()
+}
+
+async fn works(file: &Path, host: &str, port: u16) {
+    let connected = dialer(Trust::from_file(file).unwrap()).connect(host, port, true).await;
+    connected.unwrap_or_else(|error| panic!("{host}: {error:?}"));
+}
+
+/// The text of the error, which must not contain names of Rust types.
+async fn refused(file: &Path, host: &str, port: u16) -> String {
+    let Err(error) = dialer(Trust::from_file(file).unwrap()).connect(host, port, true).await else {
+        panic!("connected to {host}")
+    };
+    let causes = std::iter::successors(error.source(), |error| (*error).source());
+    let text = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+    for rust in ["Other", "Error", "CaUsed", "NotValid", "Unknown", "Context", "invalid peer"] {
+        assert!(!text.contains(rust), "{text}");
+    }
+    text
+}
+
+#[tokio::test]
+async fn exactly_the_certificate_in_the_file_is_accepted_even_that_of_an_authority() {
+    let server = SelfSigned::with("x", &["localhost", "127.0.0.1"], |_| {});
+    let port = serve(server.acceptor.clone()).await;
+    works(&server.file(), "localhost", port).await;
+    works(&server.file(), "127.0.0.1", port).await;
+
+    // Another certificate with the same names and the same subject is another server's.
+    let other = SelfSigned::with("x", &["localhost", "127.0.0.1"], |_| {});
+    let text = refused(&other.file(), "localhost", port).await;
+    assert!(text.contains("signed by itself") && text.contains("CN=x") && text.contains("CA file"), "{text}");
+    let text = refused(&Authority::new().file(), "localhost", port).await;
+    assert!(text.contains("contains this very certificate"), "{text}");
+
+    // A file may contain several certificates.
+    let both = [other.file(), server.file()].map(|file| std::fs::read_to_string(file).unwrap()).concat();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("both.pem"), both).unwrap();
+    works(&folder.path().join("both.pem"), "localhost", port).await;
+    let pinned = Trust::Pinned(vec![Fingerprint::of(server.der())]);
+    assert!(dialer(pinned).connect("127.0.0.1", port, true).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_certificate_without_alternative_names_is_for_its_common_name() {
+    let server = SelfSigned::with("localhost", &[], |_| {});
+    let port = serve(server.acceptor.clone()).await;
+    works(&server.file(), "localhost", port).await;
+    let text = refused(&server.file(), "127.0.0.1", port).await;
+    for part in ["is for localhost, not for 127.0.0.1", "subjectAltName=IP:127.0.0.1", "CA:FALSE"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let both = SelfSigned::with("localhost", &["elsewhere.example"], |_| {});
+    let port = serve(both.acceptor.clone()).await;
+    let text = refused(&both.file(), "localhost", port).await;
+    assert!(text.contains("is for elsewhere.example, not for localhost"), "{text}");
+}
+
+#[tokio::test]
+async fn the_dates_of_a_given_certificate_count() {
+    let expired =
+        SelfSigned::with("x", &["localhost"], |params| params.not_after = date_time_ymd(2020, 1, 1));
+    let port = serve(expired.acceptor.clone()).await;
+    let text = refused(&expired.file(), "localhost", port).await;
+    assert!(text.contains("CN=x) expired on Jan  1 00:00:00 2020"), "{text}");
+    let early = SelfSigned::with("x", &["localhost"], |params| params.not_before = date_time_ymd(3000, 1, 1));
+    let port = serve(early.acceptor.clone()).await;
+    let text = refused(&early.file(), "localhost", port).await;
+    assert!(text.contains("is not valid before Jan  1 00:00:00 3000") && text.contains("clock"), "{text}");
+}
+
+/// The certificate is public. A server that shows it must also have its key.
+#[tokio::test]
+async fn a_server_with_the_certificate_but_another_key_is_refused() {
+    let server = SelfSigned::with("x", &["localhost"], |_| {});
+    let thief = server.with_another_key();
+    let port = serve(thief).await;
+    let text = refused(&server.file(), "localhost", port).await;
+    assert!(!text.is_empty());
+}
+
+#[tokio::test]
+async fn tls_files_trust_a_given_server_too() {
+    let server = SelfSigned::with("localhost", &[], |_| {});
+    let port = serve(server.acceptor.clone()).await;
+    let files = net::tls::TlsFiles { ca_cert: Some(server.file()), client: None };
+    let tls = Some(Tls::from_files(&files).unwrap());
+    assert!(Dialer { tls, ..Dialer::default() }.connect("localhost", port, true).await.is_ok());
+}
