@@ -26,7 +26,8 @@ const LIVE_BATCHES: usize = 10;
 const ENOUGH: Duration = Duration::from_secs(2);
 /// Time limit for the scheduler to handle a batch of events. The check fails if the scheduler takes longer.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// `LONG` is the interval of the tasks' live messages and reports, so long that no task sends one by itself during the check.
+/// `LONG` is the interval of the tasks' live messages and reports. It is so long that no task sends a message or report by itself
+/// during the check.
 /// `SILENCE` is the shortest --silence-timeout that this interval allows.
 const LONG: &str = "1h";
 const SILENCE: &str = "3h";

@@ -159,7 +159,7 @@ pub struct Load {
 }
 
 impl Watch {
-    /// Begins to measure. The processes must live until [`Watch::load`] was called.
+    /// Begins to measure. The processes must not end before [`Watch::load`] is called.
     pub fn start(ours: &[u32]) -> Self {
         let ours = ours.iter().map(|pid| (*pid, process(*pid))).collect();
         Watch { ours, everyone: everyone(), since: Instant::now() }

@@ -28,7 +28,8 @@ pub struct Config {
     pub version_mask: u32,
     /// The difficulty to suggest; positive and finite. Default: none.
     pub suggest_difficulty: Option<f64>,
-    /// The minimum difficulty to request from pools that support this extension; positive and finite. Default: none.
+    /// The minimum difficulty to request from pools that support the extension `minimum-difficulty` (BIP-0310); positive and
+    /// finite. Default: none.
     pub minimum_difficulty: Option<f64>,
     /// The maximum number of retries in a row before the client stops trying. Default: `None`, no limit.
     pub retries: Option<u64>,

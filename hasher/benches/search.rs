@@ -55,8 +55,8 @@ const fn avx512_bound(per_cycle: f64, versions: f64) -> Option<f64> {
 /// The number of `sha256rnds2` instructions per hash. Each computes two rounds; together they compute rounds 2 to 63 of hash 1
 /// and rounds 0 to 61 of hash 2.
 const TWO_ROUNDS: f64 = 62.0;
-/// The number of `sha256msg2` instructions for each of the two hashes. Each completes a group of four schedule words. Versions
-/// share the schedule of hash 1.
+/// The number of `sha256msg2` instructions for each of the two hashes. Each instruction completes a group of four schedule words.
+/// All versions share the schedule of hash 1.
 const GROUPS: f64 = 12.0;
 
 /// The fewest cycles per hash that are possible. `two_rounds` and `group` are the cycles that one `sha256rnds2` and one

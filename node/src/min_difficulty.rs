@@ -24,10 +24,10 @@ const PERIOD: u32 = 2016;
 /// When to use the lowest difficulty of testnets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MinDifficultyTime {
-    /// When 20 minutes have really passed since the last block.
+    /// Use the lowest difficulty when our clock shows that 20 minutes have passed since the last block.
     Honest,
-    /// As soon as nodes accept a header whose time is 20 minutes after its parent's: up to two hours before our clock
-    /// shows that time.
+    /// Use the lowest difficulty as soon as nodes accept a header whose time is 20 minutes after the parent's time. Nodes may
+    /// accept such a header up to two hours before our clock shows that time.
     Early,
 }
 

@@ -152,8 +152,8 @@ impl Job {
         }
     }
 
-    /// The header builder for a connection whose blocks pay `payout`, where each miner is paid at its own address.
-    /// `None` if such a connection has no address yet.
+    /// The header builder for a connection. If each miner is paid at its own address, the connection's blocks pay `payout`;
+    /// the result is `None` as long as the connection has no such address.
     pub fn header_builder(&self, payout: Option<&ScriptBuf>) -> Option<HeaderBuilder> {
         match &self.content {
             JobContent::Template(job) => {

@@ -39,7 +39,7 @@ pub struct SubmittedShare {
     pub ntime: u32,
     /// The header's nonce.
     pub nonce: u32,
-    /// The rolled version bits, where the miner sent some (BIP-0310).
+    /// The rolled version bits, if the miner sent any (BIP-0310).
     pub version_bits: Option<u32>,
 }
 

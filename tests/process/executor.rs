@@ -21,7 +21,7 @@ use crate::support::process::{Process, mesos_miner};
 use crate::support::process_tree::{Executor, executors};
 use crate::support::{DEADLINE, peer, until};
 
-/// A Mesos with one agent, a framework, and a pool for the workers.
+/// A framework on a Mesos cluster with one agent, and a pool for the workers.
 pub struct Harness {
     pub framework: Framework,
     pub mesos: MesosBox,

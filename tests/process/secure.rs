@@ -107,7 +107,8 @@ fn mine_trusts_the_systems_authorities() {
     assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
 }
 
-/// A scheduler on a cluster of its own. Its tasks reach the pool through the proxy, with a pinned certificate.
+/// Starts a cluster and a scheduler. The tasks reach the pool through the proxy and trust only the pinned certificate. Returns
+/// the scheduler's summary.
 fn scheduler_mines(secure: &Secure, options: &[&str]) -> Summary {
     let mut cluster = mesos_miner(["local", "--cluster-only", "--port", "0", "--cpus", "2"]);
     let master =

@@ -158,7 +158,7 @@ pub fn message(framework: &FrameworkId, executor: ExecutorId, agent: AgentId, da
     Call { message: Some(message), ..call(framework, Type::Message) }
 }
 
-/// REQUEST for resources. Mesos' built-in allocator ignores the call.
+/// REQUEST: asks for resources. Mesos' built-in allocator ignores this call.
 pub fn request(framework: &FrameworkId, requests: Vec<Request>) -> Call {
     Call { request: Some(call::Request { requests }), ..call(framework, Type::Request) }
 }

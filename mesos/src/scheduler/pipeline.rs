@@ -67,7 +67,7 @@ struct SentCall {
     name: &'static str,
 }
 
-/// The outcomes of calls, by their numbers.
+/// For each call: its number and its outcome.
 type Outcomes = Vec<(u64, CallOutcome)>;
 
 impl fmt::Debug for Pipeline {

@@ -81,7 +81,7 @@ impl Authority {
     }
 }
 
-/// A server behind TLS, on a port of its own, that sends these replies.
+/// Starts a TLS server that sends these replies. Returns its port, and the script that records the requests.
 async fn secure(acceptor: TlsAcceptor, replies: Vec<Reply>) -> (u16, Script) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

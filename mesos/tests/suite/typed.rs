@@ -51,7 +51,7 @@ fn builders_agree_with_recorded_calls() {
     assert_eq!(scheduler::teardown(&framework), recorded("25-TEARDOWN"));
 }
 
-/// Each type of call has a function, which sets the field that belongs to it.
+/// For each type of call, there is a function that builds such a call and sets the field of that type.
 #[test]
 fn every_type_of_call_can_be_built() {
     use v1::scheduler::call::Type;
@@ -116,7 +116,7 @@ fn every_type_of_an_executors_call_can_be_built() {
     assert_eq!((subscribe.unacknowledged_tasks.len(), subscribe.unacknowledged_updates.len()), (1, 1));
 }
 
-/// Each operation on offers has a function, which sets the field that belongs to it.
+/// For each operation on offers, there is a function that builds it and sets the field of that operation.
 #[test]
 fn every_operation_can_be_built() {
     use scheduler::operation::*;

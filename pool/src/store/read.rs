@@ -12,7 +12,7 @@ use crate::accounts::{BlockRecord, RecoveredAccounts};
 /// All workers: id, name, and the columns that [`totals`] reads.
 pub(super) const WORKERS: &str =
     "SELECT id, name, accepted, rejected, stale, unanswered, accepted_work, blocks FROM worker ORDER BY name";
-/// All blocks, by height: the columns that [`block`] reads.
+/// All blocks, the lowest height first: the columns that [`block`] reads.
 pub(super) const BLOCKS: &str =
     "SELECT hash, height, worker, transactions, value, found, refused FROM block ORDER BY height, found";
 

@@ -44,7 +44,7 @@ impl TestPool {
     }
 }
 
-/// A pool on a chain of its own at this address.
+/// The options of a pool that listens on this address and mines on its built-in chain.
 pub fn options(address: std::net::SocketAddr, config: Config, block_interval: Duration) -> ServerOptions {
     ServerOptions {
         stratum: vec![address],

@@ -105,10 +105,10 @@ pub struct Ledger {
     workers: BTreeMap<Arc<str>, WorkerAccounts>,
     /// Id of a reporting task → the workers that it reports about, other than itself.
     reported: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
-    /// The sums of those accounts that were aggregated, and their blocks.
+    /// The sums of those accounts that were aggregated, and the number of blocks in them.
     aggregated: LedgerSum,
     aggregated_blocks: u128,
-    /// The sums of all accounts, aggregated or not, and their blocks.
+    /// The sums of all accounts, aggregated or not, and the number of blocks in them.
     sum: LedgerSum,
     blocks: u128,
 }
@@ -213,7 +213,7 @@ impl Ledger {
         self.entry(task, task).map(|_| task).into_iter().chain(others)
     }
 
-    /// The sums of the aggregated accounts, and their blocks.
+    /// The sums of the aggregated accounts, and the number of blocks in them.
     pub fn aggregated(&self) -> (LedgerLine, u64) {
         (self.aggregated.line(), capped(self.aggregated_blocks))
     }
@@ -292,7 +292,7 @@ impl Ledger {
         self.workers.iter().map(|(worker, accounts)| (&**worker, accounts.sum().line()))
     }
 
-    /// The sums of all accounts, aggregated or not, and their blocks.
+    /// The sums of all accounts, aggregated or not, and the number of blocks in them.
     pub fn sum(&self) -> (LedgerLine, u64) {
         (self.sum.line(), capped(self.blocks))
     }

@@ -93,7 +93,7 @@ pub enum Intent {
         /// The text of the remark; `None` clears it.
         text: Option<String>,
     },
-    /// Retire these tasks: keep only their numbers and sums.
+    /// Retire these tasks: keep only their task numbers, counts of their states, and sums of their accounts.
     Retire(Vec<String>),
     /// Forget old failures of agents, and old reasons why agents are unused.
     ExpireAgents,

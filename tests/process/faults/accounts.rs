@@ -65,7 +65,8 @@ fn short(server: &Row, pool: &PoolDatabase) {
     assert!(server.pool.accepted <= pool.accepted() + UNWRITTEN, "counted twice: {server:#?} {pool:?}");
 }
 
-/// Compares a worker's row in the ledger, with the pool's and the worker's counts, with the account in the pool's database.
+/// Compares a worker's row in the ledger with `own`, the worker's account in the pool's database. The row has both the pool's and
+/// the worker's counts.
 fn compare(row: &Row, own: Counts, server_died: bool, died: bool) {
     let (pool, worker) = (row.pool.accepted, row.worker.accepted);
     assert_eq!(row.unreported, Some(pool.saturating_sub(worker)), "nothing is hidden: {row:#?}");

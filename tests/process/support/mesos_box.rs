@@ -22,7 +22,7 @@ pub struct MesosBox {
     others: BTreeMap<Member, Process>,
     /// Processes that were replaced by a restart. They are kept because their folders are still used.
     _ended: Vec<Process>,
-    /// An agent that was added with another host name.
+    /// The agent that [`add_agent`](Self::add_agent) added, if any. It has a different host name from the other agents.
     added: Option<Box<Process>>,
     process: Process,
     command: PathBuf,

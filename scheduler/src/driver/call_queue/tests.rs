@@ -28,9 +28,9 @@ struct Manner {
     /// The maximum delay in milliseconds until the master carries out a call. Meanwhile, it may carry out calls of other
     /// connections.
     delay_ms: u64,
-    /// The percentage of calls that are answered 503 and have no effect.
+    /// The percentage of calls that the master answers with 503 and that have no effect.
     refused_percent: u32,
-    /// The number of calls that the master will still answer 503 before it accepts the first one.
+    /// The number of calls that the master still refuses with 503 before it accepts the first call.
     refuses: usize,
     /// The master answers no call before this number of calls have arrived.
     gathers: usize,

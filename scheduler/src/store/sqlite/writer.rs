@@ -79,7 +79,8 @@ impl<N: FnMut(FolderEvent)> Writer<N> {
         0
     }
 
-    /// Waits for changes, and removes shares meanwhile; `None` if the queue is closed.
+    /// Waits for changes and returns them; `None` if the queue is closed. While no changes come, removes shares that exceed the
+    /// limits.
     fn next_batch(&mut self, queue: &mpsc::Receiver<Changes>) -> Option<Changes> {
         loop {
             match queue.recv_timeout(if self.more { PAUSE } else { IDLE }) {

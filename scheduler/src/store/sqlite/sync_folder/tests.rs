@@ -67,7 +67,8 @@ fn folder() -> Connection {
     connection
 }
 
-/// The tree in ZooKeeper: it also has worker 6, which is not in the folder, and the sum of workers 4, 5 and 7.
+/// The content of the tree in ZooKeeper when this scheduler begins to lead. Worker 6 is in the tree but not in the folder. Of
+/// workers 4, 5 and 7, the tree has only the sum.
 fn handover() -> Handover {
     let address = Some(ServerAddress { host: "new".into(), stratum_port: 3, http_port: 4 });
     let tasks = vec![
