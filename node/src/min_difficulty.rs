@@ -83,7 +83,7 @@ impl HeaderTimes {
             return HeaderTimes { bits: lowest, start: now.max(first), first, last: u32::MAX, until: None };
         }
         if template.bits == lowest {
-            // The chain's own difficulty is the lowest, so the bits are the same before and after the 20 minutes.
+            // The chain's own difficulty is the lowest already, so the 20-minute rule does not change the bits.
             return plain;
         }
         HeaderTimes { last: boundary, until: Some(lowest_from), ..plain }
@@ -168,7 +168,7 @@ mod tests {
         // The rule about blocks after 20 minutes does not apply to the first block of a difficulty period.
         let first = Template { height: 2016 * 3, ..template.clone() };
         assert_eq!(bits(&of(&first, Network::Testnet4)), REAL);
-        // If the chain's own difficulty is the lowest, the bits are the same before and after the 20 minutes.
+        // If the chain's own difficulty is the lowest already, the 20-minute rule does not change the bits.
         let lowest = Template { bits: CompactTarget::from_consensus(LOWEST), ..template.clone() };
         let times = HeaderTimes::of(&lowest, Network::Testnet4, Some(PARENT), PARENT + 20, Honest);
         assert_eq!((bits(&times), times.last, times.until), (LOWEST, u32::MAX, None));

@@ -19,8 +19,8 @@ pub struct Template {
     pub height: u32,
     /// The header's version.
     pub version: u32,
-    /// Version bits with a meaning, whether set or not: the bits set in the version below BIP-0009's three top bits, and
-    /// the bits of deployments that the node knows. A miner must not roll them.
+    /// Version bits with a meaning, whether set or not: the bits that are set in `version` except BIP-0009's three top bits,
+    /// and the bits of deployments that the node knows. A miner must not roll them.
     pub used_version_bits: u32,
     /// Hash of the parent block.
     pub prev_hash: BlockHash,

@@ -79,7 +79,8 @@ impl Drop for Leadership {
 }
 
 impl Leadership {
-    /// The session. Each write through it also checks that the election node still exists.
+    /// The client of the leader's ZooKeeper session. Each write through this client also checks that the election node still
+    /// exists.
     pub fn lock(&self) -> &Arc<OwnedLockClient> {
         &self.lock
     }

@@ -115,7 +115,7 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the state folder, if it exists, converts it to the current format, and reads it. Nothing else is written before
+    /// If the state folder exists, opens it, converts it to the current format, and reads it. Nothing else is written before
     /// [`start`](Store::start). `notify` is called from other threads.
     ///
     /// # Errors

@@ -231,7 +231,7 @@ impl Session {
     }
 
     /// Returns the request that submits a share, and the id that its [`Event::Answer`] will have. The share may be for an
-    /// older job, or for a job of the session that this one resumes.
+    /// older job, or for a job of the earlier session that this session resumes.
     pub fn submit(&mut self, share: &Share) -> (u64, Message) {
         let submit = Submit {
             user: self.options.user.clone(),

@@ -48,7 +48,7 @@ pub fn check(run: &mut Run<'_>, suffix: &str) -> Vec<Row> {
     }]
 }
 
-/// Waits until `/api/v1/summary` shows these sums. Returns whether it did in time.
+/// Waits until `/api/v1/summary` shows these sums. Returns `false` if it does not show them in time.
 fn shown(run: &mut Run<'_>, sums: Sums) -> bool {
     let until = Instant::now() + SHOWN;
     while Instant::now() < until {

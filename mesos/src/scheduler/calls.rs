@@ -59,8 +59,8 @@ pub fn decline(framework: &FrameworkId, offer_ids: Vec<OfferId>, refuse: Option<
     Call { decline: Some(decline), ..call(framework, Type::Decline) }
 }
 
-/// ACCEPT_INVERSE_OFFERS: promises to return the resources in time. Until then, Mesos repeats the inverse offers every `refuse`
-/// (`None`: Mesos' default, 5 s).
+/// ACCEPT_INVERSE_OFFERS: promises to return the resources in time. Until they are returned, Mesos repeats the inverse offers
+/// every `refuse` (`None`: Mesos' default, 5 s).
 pub fn accept_inverse_offers(
     framework: &FrameworkId,
     inverse_offer_ids: Vec<OfferId>,

@@ -84,7 +84,7 @@ fn transactions_must_be_what_their_ids_say() {
     assert!(refusal(|j| j["transactions"][0]["data"] = json!("zz")).contains("transaction 0"));
     let last = refusal(|j| drop(j["transactions"].as_array_mut().unwrap().pop()));
     assert!(last.contains("default_witness_commitment"), "{last}");
-    // Before BIP-0145, hash was the txid.
+    // Before BIP-0145, the member `hash` contained the txid.
     let old = |json: &mut Value| {
         let txid = json["transactions"][0].as_object_mut().unwrap().remove("txid").unwrap();
         json["transactions"][0]["hash"] = txid;

@@ -135,7 +135,7 @@ async fn version_bits_roll_only_within_the_mask() {
     assert_eq!(client.submit_params(params("w", &job, "124000")).await, 22);
     assert_eq!(pool.handle.take_all()[0].rows[1].version, rolled);
 
-    // A miner that has not asked for version rolling may not roll.
+    // A miner that has not asked for version rolling may not roll any version bits.
     let mut plain = Client::ready(&pool, "p").await;
     let own = plain.job();
     assert_eq!(plain.submit_params(params("p", &own, "00124000")).await, 20);

@@ -285,8 +285,8 @@ fn a_constraint_is_tried_again_when_something_is_launched_elsewhere() {
     assert!(all.tasks.len() == 3 && !all.held_back && all.unused.is_empty());
 }
 
-/// All agents of one rack come before those of the other rack. The constraint keeps the racks balanced, so nearly every launch on
-/// one rack allows a launch on the other.
+/// The offers of all agents of one rack come before the offers of the other rack. The constraint keeps the racks balanced, so
+/// nearly every launch on one rack allows a launch on the other.
 #[test]
 fn a_thousand_agents_that_have_to_wait_for_each_other_are_all_used() {
     let offers = (0..1000).map(|n| {

@@ -13,8 +13,8 @@ use rand::rngs::StdRng;
 use crate::event::Call;
 use crate::offers::Decline;
 
-/// Offers to decline are split into groups of this many, with one DECLINE call each, unless that would make more than `GROUPS`
-/// groups.
+/// Offers to decline are split into groups of at most this size, and each group is declined with one DECLINE call. The groups are
+/// larger only if there would otherwise be more than `GROUPS` groups.
 const GROUP: usize = 64;
 /// Offers that are declined for the same average time are split into at most this many groups, since each group takes one DECLINE
 /// call.

@@ -173,7 +173,7 @@ impl FetchPacing {
         turn
     }
 
-    /// Uses a measurement of the artifact server.
+    /// Adjusts the estimated rate to a measurement by the artifact server.
     pub fn measure(&mut self, fetching: &DownloadStats) {
         let sample = fetching.per_second;
         // While few agents fetch, a low sample does not mean a slow link, so it does not lower the rate.

@@ -105,7 +105,8 @@ impl fmt::Debug for StateFolder {
 }
 
 impl StateFolder {
-    /// Opens the state folder, if it exists, converts it to the current format, and reads it.
+    /// If the state folder exists, opens it, converts it to the current format, and reads it. Otherwise checks that it can be
+    /// created.
     ///
     /// # Errors
     /// If the folder cannot be used or created, another scheduler uses it, or a later version wrote it.

@@ -98,7 +98,8 @@ impl Ledger {
         self.workers.iter().filter(|row| row.is_running())
     }
 
-    /// The accepted shares that the pool servers have counted. The sums by server and by worker must be equal.
+    /// The number of accepted shares that the pool servers have counted. Checks that the servers' rows and the workers' rows have
+    /// the same sum.
     pub fn pool(&self) -> u64 {
         let of_servers: u64 = self.servers.iter().map(|row| row.pool.accepted).sum();
         let of_workers: u64 = self.workers.iter().map(|row| row.pool.accepted).sum();

@@ -1,5 +1,5 @@
-//! Launches that failed before they mined anything. When these tasks retire, a run of consecutive task numbers with the same
-//! state and reason replaces their rows, so that thousands of consecutive failures take one row.
+//! Launches that failed before they mined anything. When the tasks of such launches retire, a run of consecutive task
+//! numbers with the same state and reason replaces the tasks' rows, so that thousands of consecutive failures take one row.
 
 use database::integer;
 use mesos::v1::TaskState;

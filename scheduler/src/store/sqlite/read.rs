@@ -113,7 +113,7 @@ const TASK_1: &str =
 const ATTRIBUTES_2: &str =
     "(SELECT json_group_object(name, value) FROM attribute WHERE attribute.task = task.id)";
 
-/// The tasks of a framework in the order of their launch, each with whether it has retired.
+/// The tasks of a framework in the order of their launch. The `bool` says whether the task has retired.
 pub(super) fn tasks(connection: &Connection, framework: &str) -> rusqlite::Result<Vec<(TaskRecord, bool)>> {
     let format: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let columns = if format < 2 { TASK_1 } else { TASK };

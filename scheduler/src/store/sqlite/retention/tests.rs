@@ -64,7 +64,7 @@ impl Folder {
         DatabasePages::read(&self.connection).unwrap()
     }
 
-    /// The size of the file after the log was written into it.
+    /// Writes SQLite's write-ahead log into the database file, and returns the size of the file.
     fn size(&self) -> u64 {
         let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
         assert_eq!(checkpoint, Ok(0), "nobody else reads");
