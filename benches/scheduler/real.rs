@@ -49,7 +49,8 @@ struct Real<'a> {
     scheduler: Option<Scheduler>,
 }
 
-/// Measures the simulated and the real Mesos, in the order of [`COLUMNS`]. If no Mesos is installed, prints a message and returns `None`, or fails if `REQUIRE_PEERS=1`.
+/// Measures the simulated and the real Mesos, in the order of [`COLUMNS`]. If no Mesos is installed, prints a message and returns
+/// `None`, or fails if `REQUIRE_PEERS=1`.
 pub fn compare(options: &Options, binary: &Binary, agents: usize) -> Option<[Vec<Row>; 2]> {
     let command = peer::mesos()?;
     let alike = Options {

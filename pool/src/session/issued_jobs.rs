@@ -127,8 +127,8 @@ impl IssuedJobs {
     }
 }
 
-/// The accepted shares of one connection, grouped by job. They are remembered so that each share counts only once. When a job is forgotten, its shares
-/// are stale and need not be remembered.
+/// The accepted shares of one connection, grouped by job. They are remembered so that each share counts only once. When a
+/// job is forgotten, its shares are stale and need not be remembered.
 #[derive(Debug, Default)]
 pub struct AcceptedShares(HashMap<JobId, HashSet<[u8; 32]>>);
 
