@@ -55,6 +55,7 @@ pub enum ArtifactError {
 #[derive(Debug)]
 pub struct ArtifactServer {
     uri: String,
+    for_other_machines: bool,
     stats: watch::Receiver<DownloadStats>,
     tasks: [JoinHandle<()>; 2],
 }
@@ -100,12 +101,17 @@ impl ArtifactServer {
             tokio::spawn(serve(listener, files, downloads)),
             tokio::spawn(async move { meter.measure(length, publish).await }),
         ];
-        Ok(ArtifactServer { uri, stats, tasks })
+        Ok(ArtifactServer { uri, for_other_machines: !near, stats, tasks })
     }
 
     /// The URI at which agents fetch the executor.
     pub fn uri(&self) -> &str {
         &self.uri
+    }
+
+    /// Whether agents on other machines can fetch the executor, because the address is not a loopback address.
+    pub fn is_for_other_machines(&self) -> bool {
+        self.for_other_machines
     }
 
     /// The statistics of downloads, updated each second while there are any.

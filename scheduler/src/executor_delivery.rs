@@ -1,6 +1,7 @@
 //! Prepares how agents get the executor, before anything is launched.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::artifact::ArtifactServer;
 use crate::config::{Config, ExecutorSource};
 use crate::display::Display;
+use crate::executable::Executable;
 use crate::task_info::Delivery;
 
 /// How long to wait for ZooKeeper to tell which master leads.
@@ -29,8 +31,26 @@ pub(crate) async fn prepare_delivery(
             let Some(local) = local_address(config, detector, display, stop).await? else { return Ok(None) };
             let server =
                 ArtifactServer::start(executable, &config.state_dir, address.as_deref(), local).await?;
+            if server.is_for_other_machines() {
+                tell_what_agents_need(executable, display);
+            }
             let delivery = Delivery::Fetch { uri: server.uri().to_owned(), cache: true };
             Ok(Some((delivery, Some(server))))
+        }
+    }
+}
+
+/// Tells the user which agents can run the executable, unless all of this machine's architecture can.
+fn tell_what_agents_need(executable: &Path, display: &Display) {
+    match Executable::read(executable) {
+        Ok(found) => {
+            if let Some(advice) = found.advice() {
+                display.log(advice);
+            }
+        }
+        Err(error) => {
+            let file = executable.display();
+            display.log(format!("cannot tell which agents can run {file}: {error}"));
         }
     }
 }

@@ -26,6 +26,7 @@ mod display;
 mod driver;
 mod election;
 pub mod event;
+mod executable;
 mod executor_delivery;
 pub mod fleet;
 mod framework_run;
