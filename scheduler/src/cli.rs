@@ -15,8 +15,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use clap::Parser;
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
+use clap::{Parser, ValueEnum};
 use command_line::{
     ConnectionArgs, UsageError, duration, listen_address, pool_access, print_error_line, print_line,
 };
@@ -29,6 +29,7 @@ pub use self::placement::PlacementArgs;
 pub use self::server::{PoolArgs, ServerArgs, ServerKind};
 pub use self::size::{SizeError, SizeLimit, size_limit};
 use crate::config::Config;
+use crate::dry_run;
 use crate::options::{FrameworkOptions, OnServerLoss, TaskOptions};
 use crate::store::{self, ShareLimits};
 use crate::task_info::EXECUTABLE;
@@ -37,10 +38,22 @@ use crate::task_info::EXECUTABLE;
 /// task and a master that forwards nothing look the same.
 const SHORTEST_SILENCE: Duration = Duration::from_secs(30);
 
+/// What the program does instead of running the framework.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Action {
+    /// Print what would be launched.
+    Plan,
+}
+
 /// Run the framework on a Mesos master: one pool server, and workers wherever there is CPU.
 #[derive(Clone, Debug, Parser)]
 #[command(version, after_help = command_line::EXIT_STATUS_HELP)]
 pub struct Args {
+    /// `plan` launches nothing: it holds the present offers for at most 5 s, and prints what would be launched where, and what
+    /// not and why. All options are checked; those for a run, such as --state-dir, --zk and --http, have no effect. It ends with
+    /// status 3 if nothing would be launched.
+    #[arg(value_name = "plan", hide_possible_values = true)]
+    pub action: Option<Action>,
     /// The masters.
     #[command(flatten)]
     pub master: MasterArgs,
@@ -99,8 +112,11 @@ pub struct Args {
     pub connection: ConnectionArgs,
 }
 
-/// Runs the scheduler and prints the summary, or the error with all its causes.
+/// Runs the scheduler and prints the summary, or does what [`Args::action`] says. Prints an error with all its causes.
 pub fn main(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> ExitCode {
+    if args.action == Some(Action::Plan) {
+        return command_line::exit(command_line::block_on(2, dry_run::execute(args, executable)));
+    }
     command_line::exit(command_line::block_on(2, execute(args, executable)).map(|()| ExitCode::SUCCESS))
 }
 

@@ -25,6 +25,7 @@ pub(crate) use self::internal_events::InternalEvents;
 use self::launch_burst::LaunchBurst;
 use self::offer_chunks::OfferChunks;
 use self::subscription_end::SubscriptionEnd;
+pub(crate) use self::subscription_end::hint as credentials_hint;
 pub(crate) use self::thread::{DriverExit, run_on_own_thread};
 use crate::config::Config;
 use crate::constraints::Constraint;

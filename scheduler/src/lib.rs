@@ -24,6 +24,7 @@ pub mod constraints;
 pub mod core;
 mod display;
 mod driver;
+pub mod dry_run;
 mod election;
 pub mod event;
 mod executable;

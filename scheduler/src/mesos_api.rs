@@ -206,7 +206,8 @@ mod tests {
         let asks = |config: &Config, wanted: Type| {
             framework_info(config, None).capabilities.iter().any(|capability| capability.r#type() == wanted)
         };
-        let choices: [(Type, fn(&mut Placement) -> &mut bool); 3] = [
+        type Choice = fn(&mut Placement) -> &mut bool;
+        let choices: [(Type, Choice); 3] = [
             (Type::RevocableResources, |placement| &mut placement.revocable),
             (Type::GpuResources, |placement| &mut placement.gpu_agents),
             (Type::RegionAware, |placement| &mut placement.remote_regions),

@@ -63,6 +63,18 @@ pub struct WorkerLimits {
     pub reserve_cpus_milli: u64,
 }
 
+impl WorkerLimits {
+    /// The CPU (in thousandths) that further workers may use, and the maximum number of further workers; `None` if no more are
+    /// allowed. `used_milli` is the CPU of all tasks, including the server, `workers` is the number of workers, and `admitted`
+    /// is how many workers the servers admit, if that is known.
+    pub fn room(&self, used_milli: u64, workers: u64, admitted: Option<u64>) -> Option<(u64, u64)> {
+        let cpus = self.max_cpus_milli.map_or(u64::MAX, |most| most.saturating_sub(used_milli));
+        let most = self.max_workers.into_iter().chain(admitted).min();
+        let workers = most.map_or(u64::MAX, |most| most.saturating_sub(workers));
+        (cpus >= self.min_worker_cpus_milli && workers > 0).then_some((cpus, workers))
+    }
+}
+
 impl Default for WorkerLimits {
     fn default() -> Self {
         Self {

@@ -95,6 +95,13 @@ impl Default for TaskOptions {
     }
 }
 
+impl TaskOptions {
+    /// The server's CPU, in thousandths.
+    pub fn server_cpus_milli(&self) -> u64 {
+        (self.server_cpus * 1000.0).round() as u64
+    }
+}
+
 /// What happens to the workers when their server is lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum OnServerLoss {

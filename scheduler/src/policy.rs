@@ -49,6 +49,7 @@ use rand::rngs::StdRng;
 
 pub use self::event::PolicyEvent;
 pub use self::intent::Intent;
+pub(crate) use self::maintenance::{notice as maintenance_notice, window as maintenance_window};
 #[cfg(test)]
 pub use self::server_health::{ILL_SERVER, SERVER_START};
 pub use self::task_notices::TaskEnd;

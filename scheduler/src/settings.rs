@@ -20,6 +20,6 @@ pub struct Settings {
 impl Settings {
     /// The server's CPU, in thousandths.
     pub fn server_cpus_milli(&self) -> u64 {
-        (self.template.options.server_cpus * 1000.0).round() as u64
+        self.template.options.server_cpus_milli()
     }
 }

@@ -18,6 +18,7 @@ mod local;
 mod maintenance;
 mod mesos_on_node;
 mod page;
+mod plan;
 mod pool_data;
 mod real_mesos;
 mod renewal;

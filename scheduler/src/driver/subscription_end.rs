@@ -101,7 +101,7 @@ impl Driver {
 }
 
 /// The command-line options that probably caused the error, for the message to the user.
-fn hint(error: &CallError) -> &'static str {
+pub(crate) fn hint(error: &CallError) -> &'static str {
     match error {
         error if error.concerns_credentials() => " (--principal, --secret-file)",
         CallError::Refused { refusal: Refusal::Forbidden, .. } => " (--principal, --role)",

@@ -112,7 +112,7 @@ impl Launch {
             workers_left = workers_left.min(allowed);
         }
         let for_server = matches!(wanted, Demand::Server { .. });
-        let notice = if for_server { maintenance::NO_SERVER } else { maintenance::NO_LAUNCH };
+        let notice = maintenance::notice(wanted);
         let context = PlanContext {
             demand: wanted,
             placement: &view.settings.placement,

@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 use super::{Intent, Policy, PolicyEvent, View};
 use crate::event::{Call, InverseOffer, Unavailability};
 use crate::fleet::{DeadlineQueue, MaintenanceWindow, Task};
+use crate::offers::Demand;
 use crate::user_notice::UserNotice;
 
 /// The tasks on an agent are ended this long before its machine becomes unavailable, so that they have this time to end and to
 /// report.
 const LEAD: Duration = Duration::from_secs(60);
 /// No worker is launched on an agent whose machine becomes unavailable within this time.
-pub(super) const NO_LAUNCH: Duration = Duration::from_secs(300);
+const NO_LAUNCH: Duration = Duration::from_secs(300);
 /// No server is launched on an agent whose machine becomes unavailable within this time. The time is longer than for workers,
 /// since all workers depend on the server.
 pub(super) const NO_SERVER: Duration = Duration::from_secs(3600);
@@ -24,7 +25,13 @@ pub(super) const NO_SERVER: Duration = Duration::from_secs(3600);
 /// for at most this long.
 const WORKERS_END: Duration = Duration::from_secs(15);
 
-fn window(unavailability: Unavailability, now: Instant) -> MaintenanceWindow {
+/// No task of this kind is launched on an agent whose machine becomes unavailable within this time.
+pub(crate) fn notice(demand: Demand) -> Duration {
+    if matches!(demand, Demand::Server { .. }) { NO_SERVER } else { NO_LAUNCH }
+}
+
+/// The maintenance window of an agent's machine.
+pub(crate) fn window(unavailability: Unavailability, now: Instant) -> MaintenanceWindow {
     let from = now + unavailability.begins_in;
     MaintenanceWindow { from, until: unavailability.lasts.map(|lasts| from + lasts) }
 }

@@ -65,13 +65,9 @@ impl View<'_> {
         if self.admission_is_unknown() {
             return None;
         }
-        let limits = &self.settings.placement.limits;
         let (used, count) = self.fleet.placed();
         let used = used.saturating_add(self.server_cpus_milli());
-        let cpus = limits.max_cpus_milli.map_or(u64::MAX, |most| most.saturating_sub(used));
-        let most = limits.max_workers.into_iter().chain(self.admitted()).min();
-        let workers = most.map_or(u64::MAX, |most| most.saturating_sub(count));
-        (cpus >= limits.min_worker_cpus_milli && workers > 0).then_some((cpus, workers))
+        self.settings.placement.limits.room(used, count, self.admitted())
     }
 
     /// Thousandths of a CPU reserved for the server, whether or not it runs; 0 with an external pool.
