@@ -24,10 +24,18 @@ use crate::timers::Timers;
 const SHARE_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest pause between two attempts to connect. It is short because a lost pool server is soon replaced by a new task.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
+/// How often a worker that mines at an alternative URL of its pool checks whether it can use the preferred URL again. It gains
+/// nothing by that as long as the alternative works, because both lead to the same pool.
+const PROBE_INTERVAL: Duration = Duration::from_secs(600);
+/// The time limit for a connection if the pool has alternative URLs, so that a name server or a firewall that does not answer
+/// delays the next URL only for this long.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// A pool that sends nothing for this long counts as lost.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(120);
 /// A worker that computes no hash within this time fails.
 const START_DEADLINE: Duration = Duration::from_secs(60);
+/// Why a worker fails that was connected all the time.
+const NO_JOB: &str = "the pool gives no job";
 /// Capacity of the queue of events from the miner.
 const EVENTS: usize = 256;
 
@@ -79,19 +87,38 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
 }
 
 fn config(spec: &WorkerSpec, hashrate: f64) -> Result<miner::Config, TaskError> {
-    let bad = |error: &dyn std::error::Error| TaskError::new(format!("bad pool address: {error}"));
-    let pool: PoolUrl = spec.pool.parse().map_err(|error: PoolUrlError| bad(&error))?;
-    let dialer = Dialer::new(&dial_options(&spec.access), pool.scheme.is_secure()).map_err(|error| {
-        TaskError::new(format!("cannot connect to {pool}: {}", logging::error_chain(&error)))
+    let urls = pool_urls(&spec.pool, &spec.alternatives)
+        .map_err(|error| TaskError::new(format!("bad pool address: {error}")))?;
+    let secure = urls.iter().any(|url| url.scheme.is_secure());
+    let mut dialer = Dialer::new(&dial_options(&spec.access), secure).map_err(|error| {
+        TaskError::new(format!("cannot connect to {}: {}", spec.pool, logging::error_chain(&error)))
     })?;
-    let pool = miner::Pool { url: pool, user: spec.user.clone(), password: spec.password.clone() };
+    if urls.len() > 1 {
+        dialer.timeout = DIAL_TIMEOUT;
+    }
+    let pool = |url| miner::Pool { url, user: spec.user.clone(), password: spec.password.clone() };
     Ok(miner::Config {
         suggest_difficulty: Some(difficulty_for(hashrate, SHARE_INTERVAL)),
         dialer,
         retry_pause: RETRY_PAUSE,
         silence_timeout: SILENCE_TIMEOUT,
-        ..miner::Config::new(vec![pool])
+        probe_interval: PROBE_INTERVAL,
+        ..miner::Config::new(urls.into_iter().map(pool).collect())
     })
+}
+
+/// The URLs of a pool, best first. Those that are invalid are left out, because an agent's host name may be any text.
+///
+/// # Errors
+/// If no URL is valid: the error of the first one.
+fn pool_urls(pool: &str, alternatives: &[String]) -> Result<Vec<PoolUrl>, PoolUrlError> {
+    let parse = |text: &str| text.parse().inspect_err(|error| debug!(text, %error, "not a pool's address"));
+    let first = parse(pool);
+    let others = alternatives.iter().filter_map(|text| parse(text).ok());
+    match first {
+        Ok(first) => Ok(std::iter::once(first).chain(others).collect()),
+        Err(error) => Some(others.collect::<Vec<_>>()).filter(|others| !others.is_empty()).ok_or(error),
+    }
 }
 
 struct Worker {
@@ -122,7 +149,8 @@ impl Worker {
         stop: CancellationToken,
     ) -> (Report, Option<String>) {
         let mut start_by = Instant::now() + START_DEADLINE;
-        let (mut last_error, mut failure) = ("the pool gives no job".to_owned(), None);
+        // The last error of each URL of the pool, newest last.
+        let (mut errors, mut failure) = (Vec::new(), None);
         loop {
             let (block_due, report_due) = (self.block_due(), self.timers.report_due());
             let live_due = self.timers.live_due();
@@ -130,7 +158,10 @@ impl Worker {
                 event = events.recv() => match event {
                     Some(Event::Lost { error, .. }) => {
                         warn!(error, "lost the pool; trying again");
-                        last_error = error;
+                        errors.retain(|known| *known != error);
+                        errors.push(error);
+                        let superfluous = errors.len().saturating_sub(self.configs.borrow().pools.len());
+                        errors.drain(..superfluous);
                     }
                     Some(event) => self.on_event(event).await,
                     None => return (self.report.report(self.counters.hashes()), failure),
@@ -154,7 +185,8 @@ impl Worker {
                 }
                 () = sleep_until(start_by), if !self.running && failure.is_none() => {
                     let seconds = START_DEADLINE.as_secs();
-                    failure = Some(format!("no work within {seconds} s: {last_error}"));
+                    let why = if errors.is_empty() { NO_JOB.to_owned() } else { errors.join("; ") };
+                    failure = Some(format!("no work within {seconds} s: {why}"));
                     stop.cancel();
                 }
             }
@@ -164,7 +196,7 @@ impl Worker {
     /// Obeys an instruction. Returns whether the worker has switched to another pool.
     async fn obey(&mut self, instruction: Instruction) -> bool {
         match instruction {
-            Instruction::MineAt { pool } => return self.mine_at(pool).await,
+            Instruction::MineAt { pool, alternatives } => return self.mine_at(pool, &alternatives).await,
             // The next live message, which is sent soon, confirms the new intervals.
             Instruction::SetIntervals(intervals) => self.set_intervals(intervals),
             other => debug!(?other, "ignored an unknown instruction"),
@@ -183,21 +215,21 @@ impl Worker {
     }
 
     /// Switches to this pool and confirms the switch. Returns whether the pool is a different one.
-    async fn mine_at(&mut self, pool: String) -> bool {
+    async fn mine_at(&mut self, pool: String, alternatives: &[String]) -> bool {
         let other = pool != self.live.pool;
         if other {
-            let url: PoolUrl = match pool.parse() {
-                Ok(url) => url,
+            let urls = match pool_urls(&pool, alternatives) {
+                Ok(urls) => urls,
                 Err(error) => {
                     warn!(pool, %error, "ignored an instruction to mine at a pool with an invalid address");
                     return false;
                 }
             };
-            info!(%url, "switching to another pool");
+            info!(pool, ?alternatives, "switching to another pool");
             self.configs.send_modify(|config| {
-                for pool in &mut config.pools {
-                    pool.url = url.clone();
-                }
+                let Some(account) = config.pools.first().cloned() else { return };
+                config.dialer.timeout = if urls.len() > 1 { DIAL_TIMEOUT } else { Dialer::default().timeout };
+                config.pools = urls.into_iter().map(|url| miner::Pool { url, ..account.clone() }).collect();
             });
             self.live.pool = pool;
         }
@@ -271,4 +303,43 @@ pub fn every(period: Duration) -> tokio::time::Interval {
     let mut interval = interval_at(Instant::now() + period, period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
+}
+
+#[cfg(test)]
+mod tests {
+    use task::PoolAccess;
+
+    use super::*;
+
+    fn spec(pool: &str, alternatives: &[&str]) -> WorkerSpec {
+        WorkerSpec {
+            pool: pool.into(),
+            alternatives: alternatives.iter().map(|text| (*text).to_owned()).collect(),
+            user: "miner-worker-7".into(),
+            password: "x".into(),
+            access: PoolAccess::default(),
+            cpus: 1.0,
+            backend: None,
+        }
+    }
+
+    #[test]
+    fn the_urls_of_a_pool_are_tried_in_order_and_invalid_ones_are_left_out() {
+        for (pool, alternatives, expected) in [
+            ("stratum+tcp://a:1", &["stratum+tcp://10.0.0.1:1"][..], &["a:1", "10.0.0.1:1"][..]),
+            ("stratum+tcp://a:1", &[], &["a:1"]),
+            ("stratum+tcp://a b:1", &["stratum+tcp://[fd00::1]:1"], &["[fd00::1]:1"]),
+            ("stratum+tcp://a:1", &["stratum+tcp://c d:1", ""], &["a:1"]),
+        ] {
+            let config = config(&spec(pool, alternatives), 1e6).unwrap();
+            let urls: Vec<_> = config.pools.iter().map(|pool| pool.url.to_string()).collect();
+            let expected: Vec<_> = expected.iter().map(|url| format!("stratum+tcp://{url}")).collect();
+            assert_eq!(urls, expected);
+            assert!(config.pools.iter().all(|pool| pool.user == "miner-worker-7"));
+            let limit = if urls.len() > 1 { DIAL_TIMEOUT } else { Dialer::default().timeout };
+            assert_eq!(config.dialer.timeout, limit, "{urls:?}");
+        }
+        let error = config(&spec("a b:1", &["c d:1"]), 1e6).unwrap_err();
+        assert!(error.message.contains("bad pool address") && error.message.contains("a b"), "{error:?}");
+    }
 }

@@ -44,6 +44,7 @@ mod query;
 mod run;
 pub mod run_state;
 mod scheduler_end;
+pub mod server_address;
 pub mod server_capacity;
 pub mod settings;
 pub mod store;

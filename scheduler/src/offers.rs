@@ -19,6 +19,7 @@ use mesos::v1::{Offer, Resource};
 use self::fit::{Fit, fill, take_next};
 pub use self::unused::{DeclineReason, UnusedAgent};
 use crate::constraints::{Constraint, Occupancy, Place, TentativeOccupancy};
+use crate::server_address::agent_url;
 
 /// The memory that a worker takes from an offer, executor and task together, in MB.
 pub const WORKER_MEM: u64 = 128;
@@ -169,6 +170,8 @@ pub struct PlannedTask {
     pub agent: String,
     /// The agent's host name and attributes.
     pub place: Place,
+    /// The agent's URL, if an offer has one.
+    pub agent_url: Option<String>,
     /// Thousandths of a CPU, executor and task together.
     pub cpus_milli: u64,
     /// The resources that the executor takes from the offers.
@@ -308,6 +311,7 @@ impl<'a> Planner<'a> {
     /// Plans the first task of an agent. Plans further tasks while the remaining resources are enough.
     fn accept(&mut self, candidate: Candidate<'_>, first: Fit, mut left: Resources) {
         let Candidate { agent, offers, place } = candidate;
+        let url = offers.iter().find_map(|offer| agent_url(offer));
         let mut next = Some(first);
         while let Some(fit) = next.take() {
             if self.context.demand == Demand::Workers {
@@ -321,8 +325,8 @@ impl<'a> Planner<'a> {
                 next = take_next(&mut left, &self.context);
             }
             // Of an agent's tasks, only the last one gets the ids of the agent's offers.
-            let offers = if next.is_none() { ids(&offers) } else { Vec::new() };
-            self.plan.tasks.push(fit.on(agent, place.clone(), offers));
+            let ids = if next.is_none() { ids(&offers) } else { Vec::new() };
+            self.plan.tasks.push(fit.on(agent, place.clone(), url.clone(), ids));
         }
     }
 

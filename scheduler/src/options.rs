@@ -8,6 +8,7 @@ use anyhow::{Context, ensure};
 use clap::builder::BoolishValueParser;
 use command_line::{duration, whole_number};
 
+use crate::server_address::PinnedAddress;
 use crate::server_capacity::{SERVER_MEM, SERVER_MEM_RANGE};
 
 /// Options for the framework as a whole.
@@ -63,6 +64,10 @@ pub struct TaskOptions {
     #[arg(long, value_name = "MB", env = "MINER_SERVER_MEM", value_parser = whole_number::<u64>(SERVER_MEM_RANGE))]
     #[arg(default_value_t = SERVER_MEM)]
     pub server_mem: u64,
+    /// Connect the workers only to the host name of the server's agent, or only to its IP address. By default, they try the host
+    /// name and then the address (miners of --worker-image: the host name).
+    #[arg(long, value_enum, value_name = "KIND", env = "MINER_SERVER_ADDRESS")]
+    pub server_address: Option<PinnedAddress>,
     /// Minimum time between two reports of a task; agents keep every report of a live task.
     #[arg(long, value_name = "TIME", env = "MINER_REPORT_INTERVAL", default_value = "60s", value_parser = duration)]
     pub report_interval: Duration,
@@ -85,6 +90,7 @@ impl Default for TaskOptions {
         Self {
             server_cpus: 1.0,
             server_mem: SERVER_MEM,
+            server_address: None,
             report_interval: Duration::from_secs(60),
             live_interval: Duration::from_secs(5),
             // A task that sends one report a minute is renewed after some two months.

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use mesos::resources::Resources;
 use mesos::v1::{
-    CommandInfo, ContainerInfo, DiscoveryInfo, DurationInfo, ExecutorInfo, Image, KillPolicy, Port, Ports,
-    Resource, TaskInfo, command_info, container_info, discovery_info, executor_info, image,
+    CommandInfo, ContainerInfo, DiscoveryInfo, DurationInfo, ExecutorInfo, Image, KillPolicy, Label, Labels,
+    Port, Ports, Resource, TaskInfo, command_info, container_info, discovery_info, executor_info, image,
 };
 use task::{
     BlockSourceSpec, Intervals, PoolAccess, ProgramSpec, ServerAddress, ServerSpec, TaskSpec, WorkerSpec,
@@ -20,6 +20,7 @@ use task::{
 pub use self::image_task::{Arguments, ImageTask};
 use crate::journal::TaskRecord;
 use crate::options::TaskOptions;
+use crate::server_address::{self, PoolUrls};
 use crate::server_capacity;
 use crate::task_id::TaskKind;
 
@@ -162,11 +163,11 @@ impl TaskTemplate {
         Intervals::new(self.options.live_interval, self.options.report_interval)
     }
 
-    /// The `TaskInfo` for a record. `server` is the address of a worker's server, unless there is an external pool.
+    /// The `TaskInfo` for a record. `server` is the record of a worker's server, unless there is an external pool.
     pub fn task(
         &self,
         record: &TaskRecord,
-        server: Option<&ServerAddress>,
+        server: Option<&TaskRecord>,
         executor: Vec<Resource>,
         resources: Vec<Resource>,
         intervals: Intervals,
@@ -175,7 +176,7 @@ impl TaskTemplate {
             name: record.id.clone(),
             task_id: record.id.as_str().into(),
             agent_id: record.agent.as_str().into(),
-            discovery: record.address.as_ref().map(|address| self.discovery(address)),
+            discovery: record.address.as_ref().map(|address| self.discovery(record, address)),
             ..TaskInfo::default()
         };
         if let Some(image) = self.programs.image(record.kind) {
@@ -183,7 +184,10 @@ impl TaskTemplate {
             // executor.
             let mut all = Resources::from(resources);
             all.extend(executor);
-            return TaskInfo { resources: all.into(), ..image.task(info, record, &self.pool_url(server)) };
+            return TaskInfo {
+                resources: all.into(),
+                ..image.task(info, record, &self.pool_urls(server).pool)
+            };
         }
         TaskInfo {
             resources,
@@ -196,11 +200,13 @@ impl TaskTemplate {
         }
     }
 
-    /// The URL of the external pool or, without one, of the server.
-    fn pool_url(&self, server: Option<&ServerAddress>) -> String {
+    /// The URLs of the external pool or, without one, of the server.
+    fn pool_urls(&self, server: Option<&TaskRecord>) -> PoolUrls {
         match &self.pool {
-            Some(pool) => pool.url.clone(),
-            None => server.map(pool_url).unwrap_or_default(),
+            Some(pool) => PoolUrls { pool: pool.url.clone(), alternatives: Vec::new() },
+            None => server
+                .and_then(|server| server_address::pool_urls(server, self.options.server_address))
+                .unwrap_or_default(),
         }
     }
 
@@ -232,7 +238,7 @@ impl TaskTemplate {
         info
     }
 
-    fn spec(&self, record: &TaskRecord, server: Option<&ServerAddress>, intervals: Intervals) -> TaskSpec {
+    fn spec(&self, record: &TaskRecord, server: Option<&TaskRecord>, intervals: Intervals) -> TaskSpec {
         let kind = match (&self.programs.server, &record.address) {
             (ServerProgram::Builtin(block_source), Some(address)) if record.kind == TaskKind::Server => {
                 ProgramSpec::Server(ServerSpec {
@@ -245,22 +251,32 @@ impl TaskTemplate {
                     max_connections: Some(server_capacity::connections(self.options.server_mem)),
                 })
             }
-            _ => ProgramSpec::Worker(WorkerSpec {
-                pool: self.pool_url(server),
-                user: match self.pool.as_ref().and_then(|pool| pool.user.as_ref()) {
-                    Some(user) => format!("{user}.{}", record.id),
-                    None => record.id.clone(),
-                },
-                password: self.pool.as_ref().map_or("x", |pool| &pool.password).to_owned(),
-                access: self.pool.as_ref().map(|pool| pool.access.clone()).unwrap_or_default(),
-                cpus: record.cpus_milli() as f64 / 1000.0,
-                backend: self.options.backend.clone(),
-            }),
+            _ => ProgramSpec::Worker(self.worker_spec(record, self.pool_urls(server))),
         };
         TaskSpec { intervals, max_updates: Some(staggered(self.options.updates_per_task, &record.id)), kind }
     }
 
-    fn discovery(&self, address: &ServerAddress) -> DiscoveryInfo {
+    fn worker_spec(&self, record: &TaskRecord, PoolUrls { pool, alternatives }: PoolUrls) -> WorkerSpec {
+        WorkerSpec {
+            pool,
+            alternatives,
+            user: match self.pool.as_ref().and_then(|pool| pool.user.as_ref()) {
+                Some(user) => format!("{user}.{}", record.id),
+                None => record.id.clone(),
+            },
+            password: self.pool.as_ref().map_or("x", |pool| &pool.password).to_owned(),
+            access: self.pool.as_ref().map(|pool| pool.access.clone()).unwrap_or_default(),
+            cpus: record.cpus_milli() as f64 / 1000.0,
+            backend: self.options.backend.clone(),
+        }
+    }
+
+    /// What service discovery learns of a server. DiscoveryInfo has no field for addresses, so they are a label, best first.
+    /// Mesos-DNS does not need it: it takes the agent's IP address from the master's state or from the task's status.
+    fn discovery(&self, record: &TaskRecord, address: &ServerAddress) -> DiscoveryInfo {
+        let url = record.agent_url.as_deref();
+        let hosts = server_address::hosts(&record.host, url, self.options.server_address);
+        let addresses = Label { key: "addresses".to_owned(), value: Some(hosts.join(",")) };
         let port = |number: u16, name: &str| Port {
             number: number.into(),
             name: Some(name.to_owned()),
@@ -271,6 +287,7 @@ impl TaskTemplate {
         let mut info = DiscoveryInfo {
             name: Some(self.name.clone()),
             ports: Some(Ports { ports }),
+            labels: Some(Labels { labels: vec![addresses] }),
             ..DiscoveryInfo::default()
         };
         info.set_visibility(discovery_info::Visibility::Cluster);
@@ -324,16 +341,6 @@ fn staggered(limit: NonZeroU64, task: &str) -> NonZeroU64 {
     let fraction = number.wrapping_mul(GOLDEN) >> 32;
     let less = (u128::from(limit.get() / 10) * u128::from(fraction)) >> 32;
     NonZeroU64::new(limit.get() - less as u64).unwrap_or(limit)
-}
-
-/// The Stratum URL of a server.
-pub fn pool_url(address: &ServerAddress) -> String {
-    let ServerAddress { host, stratum_port, .. } = address;
-    if host.contains(':') && !host.starts_with('[') {
-        format!("stratum+tcp://[{host}]:{stratum_port}")
-    } else {
-        format!("stratum+tcp://{host}:{stratum_port}")
-    }
 }
 
 #[cfg(test)]

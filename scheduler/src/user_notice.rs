@@ -8,7 +8,7 @@ use task::{Intervals, ServerAddress};
 
 use crate::fleet::CommonFailure;
 use crate::offers::UnusedAgent;
-use crate::task_info::pool_url;
+use crate::server_address::stratum_url;
 
 /// Maximum number of tasks that one notice names. Further tasks are only counted.
 const NAMED: usize = 10;
@@ -180,7 +180,9 @@ impl fmt::Display for UserNotice {
             UserNotice::Launched { task, host, cpus_milli } => {
                 write!(f, "launching {task} on {host} with {} CPU", *cpus_milli as f64 / 1e3)
             }
-            UserNotice::ServerUp { task, address } => write!(f, "{task} listens at {}", pool_url(address)),
+            UserNotice::ServerUp { task, address: ServerAddress { host, stratum_port, .. } } => {
+                write!(f, "{task} listens at {}", stratum_url(host, *stratum_port))
+            }
             UserNotice::Mining { task, host } => write!(f, "{task} mines on {host}"),
             UserNotice::Health { task, healthy: true, .. } => write!(f, "{task} is healthy again"),
             UserNotice::Health { task, why, .. } => write!(f, "{task} is not healthy: {why}"),

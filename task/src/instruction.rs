@@ -12,6 +12,8 @@ pub enum Instruction {
     MineAt {
         /// The URL of the pool, as in [`WorkerSpec::pool`](crate::WorkerSpec::pool).
         pool: String,
+        /// Further URLs of the same pool, as in [`WorkerSpec::alternatives`](crate::WorkerSpec::alternatives).
+        alternatives: Vec<String>,
     },
     /// To a worker: use these intervals from now on. Sent only to tasks whose [`Live`](crate::Live) messages contain their
     /// intervals, because older executors do not support this instruction.

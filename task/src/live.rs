@@ -22,8 +22,8 @@ pub struct WorkerLive {
     pub backend: String,
     /// The share difficulty that the pool has set.
     pub difficulty: f64,
-    /// The URL of the worker's pool, even while the worker is not connected to it. Empty if the executor sends messages of
-    /// version 1.
+    /// The preferred URL of the worker's pool, even while the worker is connected to one of the alternatives, or to none. Empty if
+    /// the executor sends messages of version 1.
     pub pool: String,
     /// The intervals in use; `None` from executors that do not support [`Instruction::SetIntervals`](crate::Instruction).
     pub intervals: Option<Intervals>,

@@ -30,7 +30,7 @@ pub enum ProgramSpec {
 /// The specification of a server task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerSpec {
-    /// The host name that workers connect to: the offer's `hostname`.
+    /// The host that workers connect to, by preference: the offer's `hostname`, or the agent's IP address.
     pub host: String,
     /// Stratum port, taken from the offer.
     pub stratum_port: u16,
@@ -51,6 +51,9 @@ pub struct ServerSpec {
 pub struct WorkerSpec {
     /// The URL of the pool, such as `stratum+tcp://host:3333`.
     pub pool: String,
+    /// Further URLs of the same pool, best first, for when the ones before cannot be reached. Executors that do not support this
+    /// field use only [`pool`](Self::pool).
+    pub alternatives: Vec<String>,
     /// Stratum user name; for our own pool server this is the task id.
     pub user: String,
     /// Stratum password.

@@ -15,6 +15,7 @@ use task::{
 const VERSION_1: &str = include_str!("data/version-1.txt");
 const VERSION_2: &str = include_str!("data/version-2.txt");
 const VERSION_3: &str = include_str!("data/version-3.txt");
+const ALTERNATIVES: &str = include_str!("data/version-3-alternatives.txt");
 
 fn golden(text: &str) -> BTreeMap<&str, Vec<u8>> {
     let byte = |hex: &[u8]| u8::from_str_radix(std::str::from_utf8(hex).unwrap(), 16).unwrap();
@@ -29,6 +30,7 @@ fn worker_specification() -> TaskSpec {
         max_updates: None,
         kind: ProgramSpec::Worker(WorkerSpec {
             pool: "stratum+tcp://[::1]:3333".into(),
+            alternatives: Vec::new(),
             user: "miner-worker-7".into(),
             password: "x".into(),
             access: task::PoolAccess::default(),
@@ -121,7 +123,7 @@ fn version_2_is_still_written_and_read() {
     let limited = TaskSpec { max_updates: NonZeroU64::new(100_000), ..worker_specification() };
     let pool = "stratum+tcp://[::1]:3334".to_owned();
     let live = Live::Worker(WorkerLive { pool: pool.clone(), ..live_worker() });
-    let instruction = Instruction::MineAt { pool };
+    let instruction = Instruction::MineAt { pool, alternatives: Vec::new() };
     let written = [
         ("worker-specification", limited.encode()),
         ("server-specification", server_specification().encode()),
@@ -166,6 +168,24 @@ fn version_3_is_written_and_read() {
     // Readers of version 2 skip the new fields of live messages, so live messages keep version 2. The same readers must refuse
     // the instruction that they do not know, so it has version 3.
     assert_eq!(versions, [Some(2), Some(2), Some(3)]);
+}
+
+/// Later programs of version 3 write alternatives, too. Readers that do not know the field skip it.
+#[test]
+fn alternatives_are_written_as_fields_that_may_be_skipped() {
+    let alternatives = ["stratum+tcp://10.0.0.1:3333", "stratum+tcp://[fd00::1]:3333"].map(str::to_owned);
+    let mut specification = worker_specification();
+    if let ProgramSpec::Worker(worker) = &mut specification.kind {
+        worker.alternatives = alternatives.to_vec();
+    }
+    let pool = "stratum+tcp://[::1]:3334".to_owned();
+    let instruction = Instruction::MineAt { pool, alternatives: alternatives.to_vec() };
+    let written = [("worker-specification", specification.encode()), ("instruction", instruction.encode())];
+    assert_eq!(text(&written), ALTERNATIVES);
+    let bytes = golden(ALTERNATIVES);
+    assert_eq!(TaskSpec::decode(&bytes["worker-specification"]).unwrap(), specification);
+    assert_eq!(Instruction::decode(&bytes["instruction"]).unwrap(), instruction);
+    assert!(bytes.values().all(|bytes| version(bytes) == Some(2)), "executors since version 2 read them");
 }
 
 #[test]

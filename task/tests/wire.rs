@@ -16,6 +16,7 @@ fn worker_spec() -> TaskSpec {
         max_updates: NonZeroU64::new(100_000),
         kind: ProgramSpec::Worker(WorkerSpec {
             pool: "stratum+tcp://[::1]:3333".into(),
+            alternatives: vec!["stratum+tcp://10.0.0.1:3333".into()],
             user: "miner-worker-7".into(),
             password: "x".into(),
             access: PoolAccess::default(),
@@ -167,7 +168,7 @@ fn intervals_stay_in_range() {
 fn a_message_holds_one_instruction() {
     let intervals =
         Instruction::SetIntervals(Intervals::new(Duration::from_secs(20), Duration::from_secs(60)));
-    let mine_at = Instruction::MineAt { pool: "pool:3333".into() };
+    let mine_at = Instruction::MineAt { pool: "pool:3333".into(), alternatives: vec!["a:1".into()] };
     for instruction in [&intervals, &mine_at] {
         assert_eq!(Instruction::decode(&instruction.encode()).unwrap(), *instruction);
     }

@@ -229,7 +229,7 @@ impl Cluster {
         let Some(index) = self.by_id.get(&message.executor_id.value) else { return };
         let spec = &mut self.tasks[*index].spec;
         match (Instruction::decode(&message.data), &mut spec.kind) {
-            (Ok(Instruction::MineAt { pool }), ProgramSpec::Worker(worker)) => worker.pool = pool,
+            (Ok(Instruction::MineAt { pool, .. }), ProgramSpec::Worker(worker)) => worker.pool = pool,
             // Timers that are already set keep their times.
             (Ok(Instruction::SetIntervals(intervals)), ProgramSpec::Worker(_)) => {
                 spec.intervals = intervals;

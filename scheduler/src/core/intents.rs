@@ -12,6 +12,7 @@ use crate::fleet::{Pause, PlannedLaunch, ServerState, Slot, Task};
 use crate::journal::{Assignment, Change, Origin, TaskRecord, UNTRACKED_MINERS};
 use crate::offers::{PlannedTask, UnusedAgent};
 use crate::policy::{Intent, PolicyEvent};
+use crate::server_address;
 use crate::task_id::TaskKind;
 use crate::user_notice::UserNotice;
 
@@ -83,15 +84,18 @@ impl Transition<'_> {
     /// Persists one launch, and returns the id of the new task. If the offers are reserved for this launch, `with` has the ids of
     /// the other tasks that the same call launches; otherwise it is `None`.
     fn persist_launch(&mut self, planned: PlannedTask, with: Option<Vec<String>>) -> String {
-        let PlannedTask { agent, place, cpus_milli, ports, .. } = &planned;
+        let PlannedTask { agent, place, agent_url, cpus_milli, ports, .. } = &planned;
+        let pinned = self.settings.template.options.server_address;
+        let host = || server_address::hosts(&place.host, agent_url.as_deref(), pinned).swap_remove(0);
         let kind = if ports.is_some() { TaskKind::Server } else { TaskKind::Worker };
         let id = self.history.new_task_id(kind);
         let origin = Origin::Launched { cpus_milli: *cpus_milli };
         let record = TaskRecord {
             attributes: place.attributes.clone(),
+            agent_url: agent_url.clone(),
             assignment: if kind == TaskKind::Worker { self.assignment() } else { None },
             address: ports.map(|(http_port, stratum_port)| ServerAddress {
-                host: place.host.clone(),
+                host: host(),
                 stratum_port,
                 http_port,
             }),
@@ -136,12 +140,11 @@ impl Transition<'_> {
     fn launch(&mut self, id: &str) -> Option<TaskInfo> {
         let planned = self.fleet.launch_sent(id, self.now)?;
         let record = self.fleet.get(id).map(|task| &task.record)?;
-        let server = record.server().and_then(|server| self.fleet.get(server));
-        let pool = server.and_then(|server| server.record.address.as_ref());
+        let server = record.server().and_then(|server| self.fleet.get(server)).map(|server| &server.record);
         let template = &self.settings.template;
         let wanted = self.fleet.worker_intervals.filter(|_| record.kind == TaskKind::Worker);
         let intervals = wanted.unwrap_or(template.intervals());
-        let task = template.task(record, pool, planned.executor, planned.task, intervals);
+        let task = template.task(record, server, planned.executor, planned.task, intervals);
         self.fleet.set_intervals(id, intervals);
         Some(task)
     }

@@ -43,6 +43,7 @@ fn planned(record: TaskRecord) -> Task {
         offers: vec![format!("offer of {}", record.id)],
         agent: record.agent.clone(),
         place: Place { host: record.host.clone(), attributes: Attributes::default() },
+        agent_url: None,
         cpus_milli: record.cpus_milli(),
         executor: Vec::new(),
         task: Vec::new(),

@@ -25,10 +25,16 @@ pub(super) struct Fit {
 }
 
 impl Fit {
-    pub fn on(self, agent: &str, place: Place, offers: Vec<String>) -> PlannedTask {
+    pub fn on(
+        self,
+        agent: &str,
+        place: Place,
+        agent_url: Option<String>,
+        offers: Vec<String>,
+    ) -> PlannedTask {
         let Fit { cpus_milli, executor, task, ports } = self;
         let (executor, task) = (executor.into(), task.into());
-        PlannedTask { offers, agent: agent.to_owned(), place, cpus_milli, executor, task, ports }
+        PlannedTask { offers, agent: agent.to_owned(), place, agent_url, cpus_milli, executor, task, ports }
     }
 }
 

@@ -6,13 +6,13 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use ::task::{Instruction, Live, ServerAddress};
+use ::task::{Instruction, Live};
 use mesos::v1::TaskState;
 
 use super::{Intent, Policy, PolicyEvent, View};
 use crate::event::Call;
 use crate::fleet::Task;
-use crate::task_info::pool_url;
+use crate::server_address::{PoolUrls, pool_urls};
 use crate::user_notice::UserNotice;
 
 /// If a worker that was told to switch to another server has not confirmed, it is told again after this time.
@@ -54,7 +54,8 @@ impl Policy for Redirects {
 impl Redirects {
     /// Redirects workers whose server is gone to an open server, repeatedly until each worker confirms.
     fn send_all(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
-        let Some((server, address)) = view.fleet.least_busy_server() else { return Vec::new() };
+        let Some((server, _)) = view.fleet.least_busy_server() else { return Vec::new() };
+        let Some(urls) = urls(view, server) else { return Vec::new() };
         // Before TASK_STARTING there is no executor, and messages do not reach an unreachable agent.
         let receives = |worker: &&Task| {
             let state = worker.state();
@@ -62,12 +63,12 @@ impl Redirects {
             present && is_redirected(view, worker)
         };
         let workers = view.fleet.workers_without_server().filter(receives);
-        let intents = workers.flat_map(|worker| self.send(worker, server, address, now)).collect();
+        let intents = workers.flat_map(|worker| self.send(worker, server, &urls, now)).collect();
         self.sent.retain(|id, _| view.fleet.get(id).is_some_and(|task| is_redirected(view, task)));
         intents
     }
 
-    fn send(&mut self, worker: &Task, server: &Task, address: &ServerAddress, now: Instant) -> Vec<Intent> {
+    fn send(&mut self, worker: &Task, server: &Task, urls: &PoolUrls, now: Instant) -> Vec<Intent> {
         let id = worker.id().to_owned();
         let sent = self.sent.get(&id).filter(|sent| sent.server == server.id());
         if sent.is_some_and(|sent| now < sent.at + SEND_AGAIN) {
@@ -80,7 +81,8 @@ impl Redirects {
         }
         let redirect = Redirect { server: server.id().to_owned(), at: now, times: times + 1 };
         self.sent.insert(id.clone(), redirect);
-        let data = Instruction::MineAt { pool: pool_url(address) }.encode();
+        let PoolUrls { pool, alternatives } = urls.clone();
+        let data = Instruction::MineAt { pool, alternatives }.encode();
         vec![Intent::Call(Call::Message { executor: id, agent: worker.agent().to_owned(), data })]
     }
 
@@ -91,9 +93,8 @@ impl Redirects {
         };
         let Some((_, Live::Worker(live))) = &task.live else { return Vec::new() };
         let mut open = view.fleet.open_servers();
-        let Some((server, _)) = open.find(|(_, address)| pool_url(address) == live.pool) else {
-            return Vec::new();
-        };
+        let is_named = |server: &Task| urls(view, server).is_some_and(|urls| urls.pool == live.pool);
+        let Some((server, _)) = open.find(|(server, _)| is_named(server)) else { return Vec::new() };
         let (worker, server) = (worker.to_owned(), server.id().to_owned());
         self.sent.remove(&worker);
         vec![
@@ -101,6 +102,11 @@ impl Redirects {
             Intent::Assign { worker, server },
         ]
     }
+}
+
+/// The URLs at which workers reach a server.
+fn urls(view: &View<'_>, server: &Task) -> Option<PoolUrls> {
+    pool_urls(&server.record, view.settings.template.options.server_address)
 }
 
 /// Whether a worker is to be redirected.

@@ -25,13 +25,22 @@ fn worker_record() -> TaskRecord {
     }
 }
 
+fn server_record(host: &str) -> TaskRecord {
+    TaskRecord {
+        kind: TaskKind::Server,
+        assignment: None,
+        address: Some(ServerAddress { host: host.into(), stratum_port: 31001, http_port: 31000 }),
+        id: "miner-server-1".into(),
+        ..worker_record()
+    }
+}
+
 #[test]
 fn a_fetched_executor_runs_from_the_sandbox_and_nothing_but_its_role_is_on_the_command_line() {
     let uri = "http://h:1/abc/mesos-miner".to_owned();
-    let address = ServerAddress { host: "fe80::1".into(), stratum_port: 3333, http_port: 3334 };
     let info = template(Delivery::Fetch { uri: uri.clone(), cache: true }).task(
         &worker_record(),
-        Some(&address),
+        Some(&server_record("fe80::1")),
         vec![],
         vec![],
         intervals(),
@@ -46,7 +55,7 @@ fn a_fetched_executor_runs_from_the_sandbox_and_nothing_but_its_role_is_on_the_c
     assert_eq!(command.uris[0].executable, Some(true));
     let spec = TaskSpec::decode(&info.data.unwrap()).unwrap();
     let ProgramSpec::Worker(worker) = spec.kind else { panic!("{spec:?}") };
-    assert_eq!(worker.pool, "stratum+tcp://[fe80::1]:3333");
+    assert_eq!(worker.pool, "stratum+tcp://[fe80::1]:31001");
     assert_eq!((worker.user.as_str(), worker.cpus), ("miner-worker-2", 1.9));
 }
 
@@ -87,9 +96,7 @@ fn tasks_launched_together_are_not_renewed_together() {
 
 #[test]
 fn a_server_says_where_it_listens() {
-    let address = ServerAddress { host: "h".into(), stratum_port: 31001, http_port: 31000 };
-    let record =
-        TaskRecord { kind: TaskKind::Server, assignment: None, address: Some(address), ..worker_record() };
+    let record = server_record("h");
     let data_dir = Some("/var/lib/pool".to_owned());
     let programs = Programs { data_dir: data_dir.clone(), ..Programs::default() };
     let template = TaskTemplate { programs, ..template(Delivery::Path("/opt/m".into())) };
@@ -107,6 +114,28 @@ fn a_server_says_where_it_listens() {
     let spec = TaskSpec::decode(&info.data.unwrap()).unwrap();
     let ProgramSpec::Server(server) = spec.kind else { panic!("{spec:?}") };
     assert_eq!((server.stratum_port, server.http_port, server.data_dir), (31001, 31000, data_dir));
+}
+
+#[test]
+fn workers_and_service_discovery_get_the_name_and_the_address_of_the_servers_agent() {
+    use server_address::PinnedAddress::{Hostname, Ip};
+    let (name, ip) = ("stratum+tcp://h:31001", "stratum+tcp://10.0.0.1:31001");
+    let url = Some("http://10.0.0.1:5051/slave(1)".to_owned());
+    let server = TaskRecord { agent_url: url, ..server_record("h") };
+    for (server_address, urls, addresses) in
+        [(None, &[name, ip][..], "h,10.0.0.1"), (Some(Hostname), &[name], "h"), (Some(Ip), &[ip], "10.0.0.1")]
+    {
+        let options = TaskOptions { server_address, ..TaskOptions::default() };
+        let template = TaskTemplate { options, ..template(Delivery::Path("/opt/m".into())) };
+        let info = template.task(&worker_record(), Some(&server), vec![], vec![], intervals());
+        let ProgramSpec::Worker(worker) = TaskSpec::decode(&info.data.unwrap()).unwrap().kind else {
+            panic!()
+        };
+        assert_eq!([vec![worker.pool], worker.alternatives].concat(), urls);
+        let discovery = template.task(&server, None, vec![], vec![], intervals()).discovery.unwrap();
+        let labels = discovery.labels.unwrap().labels;
+        assert_eq!(labels, [Label { key: "addresses".into(), value: Some(addresses.into()) }]);
+    }
 }
 
 #[test]
@@ -169,14 +198,7 @@ fn user_images_run_as_in_the_original_system() {
     let programs = Programs { server: ServerProgram::Image(server), worker: Some(worker), data_dir: None };
     let template = TaskTemplate { programs, ..template(Delivery::Path("/opt/m".into())) };
 
-    let address = ServerAddress { host: "h".into(), stratum_port: 31001, http_port: 31000 };
-    let record = TaskRecord {
-        id: "miner-server-1".into(),
-        kind: TaskKind::Server,
-        assignment: None,
-        address: Some(address.clone()),
-        ..worker_record()
-    };
+    let record = server_record("h");
     let part =
         |cpus: f64, mem: u64| vec![scalar("cpus", Quantity::new(cpus)), scalar("mem", Quantity::whole(mem))];
     let mut rest = part(0.99, 224);
@@ -211,7 +233,7 @@ fn user_images_run_as_in_the_original_system() {
     assert_eq!(info, expected);
     assert!(info.discovery.is_some());
 
-    let info = template.task(&worker_record(), Some(&address), part(0.01, 32), part(1.89, 96), intervals());
+    let info = template.task(&worker_record(), Some(&record), part(0.01, 32), part(1.89, 96), intervals());
     let expected = TaskInfo {
         name: "task-miner-worker-2".into(),
         task_id: "miner-worker-2".into(),
@@ -247,14 +269,7 @@ fn a_worker_image_may_mine_at_a_pool() {
 /// The whole `TaskInfo` with our own image: the executor runs in it, and the task has neither command nor container.
 #[test]
 fn our_own_image_runs_the_executor_of_servers_and_workers() {
-    let address = ServerAddress { host: "h".into(), stratum_port: 31001, http_port: 31000 };
-    let server = TaskRecord {
-        id: "miner-server-1".into(),
-        kind: TaskKind::Server,
-        assignment: None,
-        address: Some(address.clone()),
-        ..worker_record()
-    };
+    let server = server_record("h");
     let docker = || {
         let mut docker = container_info::DockerInfo { image: "miner:1".into(), ..Default::default() };
         docker.set_network(container_info::docker_info::Network::Host);
@@ -272,12 +287,13 @@ fn our_own_image_runs_the_executor_of_servers_and_workers() {
         container
     };
     let cases = [(Containerizer::Docker, docker()), (Containerizer::Mesos, mesos())];
-    for (record, (containerizer, container)) in
-        [server, worker_record()].iter().flat_map(|record| cases.iter().map(move |case| (record, case)))
+    for (record, (containerizer, container)) in [server.clone(), worker_record()]
+        .iter()
+        .flat_map(|record| cases.iter().map(move |case| (record, case)))
     {
         let delivery = Delivery::Image { image: "miner:1".into(), containerizer: *containerizer };
         let part = |cpus: f64| vec![scalar("cpus", Quantity::new(cpus))];
-        let info = template(delivery).task(record, Some(&address), part(0.01), part(0.99), intervals());
+        let info = template(delivery).task(record, Some(&server), part(0.01), part(0.99), intervals());
         let mut executor = ExecutorInfo {
             executor_id: record.id.as_str().into(),
             name: Some(record.id.clone()),

@@ -23,6 +23,9 @@ struct InstructionMessage {
 struct MineAtMessage {
     #[prost(string, tag = "1")]
     pool: String,
+    /// Further URLs of the same pool. An executor that does not know this field uses only `pool`.
+    #[prost(string, repeated, tag = "20")]
+    alternatives: Vec<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
@@ -37,7 +40,9 @@ impl Instruction {
     /// Encodes a framework's `MESSAGE`.
     pub fn encode(&self) -> Vec<u8> {
         let (version, mine_at, set_intervals) = match self.clone() {
-            Instruction::MineAt { pool } => (COMMON_VERSION, Some(MineAtMessage { pool }), None),
+            Instruction::MineAt { pool, alternatives } => {
+                (COMMON_VERSION, Some(MineAtMessage { pool, alternatives }), None)
+            }
             Instruction::SetIntervals(intervals) => (SET_INTERVALS_VERSION, None, Some(intervals.into())),
         };
         InstructionMessage { version, mine_at, set_intervals }.encode_to_vec()
@@ -51,7 +56,9 @@ impl Instruction {
         let what = "instruction";
         let message = decode(what, bytes, |m: &InstructionMessage| m.version)?;
         match (message.mine_at, message.set_intervals) {
-            (Some(MineAtMessage { pool }), None) => Ok(Instruction::MineAt { pool }),
+            (Some(MineAtMessage { pool, alternatives }), None) => {
+                Ok(Instruction::MineAt { pool, alternatives })
+            }
             (None, Some(intervals)) => {
                 let intervals = intervals.read().ok_or(DecodeError::Field { what, field: "interval" })?;
                 Ok(Instruction::SetIntervals(intervals))

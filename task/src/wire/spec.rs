@@ -84,6 +84,9 @@ struct WorkerMessage {
     backend: Option<String>,
     #[prost(message, optional, tag = "6")]
     access: Option<PoolAccessMessage>,
+    /// Further URLs of the same pool. An executor that does not know this field uses only `pool`.
+    #[prost(string, repeated, tag = "20")]
+    alternatives: Vec<String>,
 }
 
 /// How to connect to the pool. The message is absent if the access is the default, which is the only access that older programs
@@ -214,8 +217,8 @@ impl TryFrom<UpstreamMessage> for UpstreamSpec {
 
 impl From<WorkerSpec> for WorkerMessage {
     fn from(spec: WorkerSpec) -> Self {
-        let WorkerSpec { pool, user, password, access, cpus, backend } = spec;
-        Self { pool, user, password, cpus, backend, access: access_message(access) }
+        let WorkerSpec { pool, alternatives, user, password, access, cpus, backend } = spec;
+        Self { pool, user, password, cpus, backend, access: access_message(access), alternatives }
     }
 }
 
@@ -223,8 +226,8 @@ impl TryFrom<WorkerMessage> for WorkerSpec {
     type Error = DecodeError;
 
     fn try_from(message: WorkerMessage) -> Result<Self, DecodeError> {
-        let WorkerMessage { pool, user, password, cpus, backend, access } = message;
-        Ok(Self { pool, user, password, access: read_access(access)?, cpus, backend })
+        let WorkerMessage { pool, user, password, cpus, backend, access, alternatives } = message;
+        Ok(Self { pool, alternatives, user, password, access: read_access(access)?, cpus, backend })
     }
 }
 

@@ -151,6 +151,7 @@ pub fn worker(offer: &Offer, id: &str, pool: &str) -> TaskInfo {
         max_updates: None,
         kind: ProgramSpec::Worker(WorkerSpec {
             pool: pool.into(),
+            alternatives: Vec::new(),
             user: id.into(),
             password: "x".into(),
             access: task::PoolAccess::default(),

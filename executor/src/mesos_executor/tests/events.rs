@@ -28,6 +28,7 @@ pub(super) fn task(id: &str) -> TaskInfo {
 pub(super) fn limited_task(id: &str, max_updates: Option<u64>) -> TaskInfo {
     let worker = WorkerSpec {
         pool: "127.0.0.1:1".into(),
+        alternatives: Vec::new(),
         user: id.into(),
         password: "x".into(),
         access: task::PoolAccess::default(),

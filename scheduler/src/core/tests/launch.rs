@@ -243,3 +243,53 @@ fn only_the_launch_whose_offer_is_rescinded_is_cancelled() {
     assert_eq!(script.launched(), ["miner-worker-3"]);
     assert_eq!(script.task("miner-worker-3").record.agent, "c");
 }
+
+/// The same offer from an agent at this IP address.
+pub(super) fn at(ip: &str, offer: Offer) -> Offer {
+    let address =
+        mesos::v1::Address { hostname: Some(offer.hostname.clone()), ip: Some(ip.into()), port: 5051 };
+    let url = mesos::v1::Url { scheme: "http".into(), address, ..mesos::v1::Url::default() };
+    Offer { url: Some(url), ..offer }
+}
+
+#[test]
+fn workers_get_the_name_and_the_address_of_the_servers_agent_also_after_a_restart() {
+    use crate::server_address::PinnedAddress;
+    for (pinned, expected, host) in [
+        (None, &["stratum+tcp://a.host:31010", "stratum+tcp://[fd00::1]:31010"][..], "a.host"),
+        (Some(PinnedAddress::Hostname), &["stratum+tcp://a.host:31010"], "a.host"),
+        (Some(PinnedAddress::Ip), &["stratum+tcp://[fd00::1]:31010"], "fd00::1"),
+    ] {
+        let mut settings = settings();
+        settings.template.options.server_address = pinned;
+        let mut script = Script::with(settings);
+        script.subscribe();
+        script.event(Event::Offers(vec![at("fd00::1", offer("o1", "a", 1.0, 256))]));
+        script.write();
+        let Some(Call::Accept { tasks, .. }) = script.calls.last() else { panic!("{:?}", script.calls) };
+        let spec = TaskSpec::decode(tasks[0].data.as_deref().unwrap()).unwrap().kind;
+        assert!(matches!(spec, ProgramSpec::Server(server) if server.host == host));
+        script.update(status("miner-server-1", TaskState::TaskRunning, 1));
+        script.write();
+        for restarted in [false, true] {
+            if restarted {
+                script.restart();
+                script.subscribe();
+                script.update(status("miner-server-1", TaskState::TaskRunning, 2));
+                script.server_speaks(None);
+                script.write();
+            }
+            script.clear();
+            script.event(Event::Offers(vec![offer(&format!("w{restarted}"), "b", 1.0, 256)]));
+            script.write();
+            let accepted = script.calls.iter().find_map(|call| match call {
+                Call::Accept { tasks, .. } => Some(tasks),
+                _ => None,
+            });
+            let data = accepted.expect("a worker")[0].data.as_deref().unwrap();
+            let ProgramSpec::Worker(worker) = TaskSpec::decode(data).unwrap().kind else { panic!() };
+            let urls = [vec![worker.pool], worker.alternatives].concat();
+            assert_eq!(urls, expected, "{pinned:?}, restarted: {restarted}");
+        }
+    }
+}

@@ -123,7 +123,7 @@ impl Model {
 
     /// A worker follows an instruction immediately, if the message arrives.
     fn instructed(&mut self, id: &str, data: &[u8]) {
-        let Instruction::MineAt { pool } = Instruction::decode(data).unwrap() else { return };
+        let Instruction::MineAt { pool, .. } = Instruction::decode(data).unwrap() else { return };
         self.next += 1;
         let alive = self.tasks.get(id).is_some_and(|real| !real.state.is_terminal());
         if alive && !self.next.is_multiple_of(3) {

@@ -25,7 +25,7 @@ impl Script {
     fn told(&mut self) -> Vec<(String, String)> {
         let told = self.calls.iter().filter_map(|call| match call {
             Call::Message { executor, data, .. } => match Instruction::decode(data).unwrap() {
-                Instruction::MineAt { pool } => Some((executor.clone(), pool)),
+                Instruction::MineAt { pool, .. } => Some((executor.clone(), pool)),
                 other => panic!("{other:?}"),
             },
             _ => None,
@@ -45,6 +45,28 @@ const NEW: &str = "stratum+tcp://c.host:31010";
 
 fn both(pool: &str) -> Vec<(String, String)> {
     ["miner-worker-2", "miner-worker-3"].map(|worker| (worker.to_owned(), pool.to_owned())).into()
+}
+
+#[test]
+fn a_redirect_names_the_new_servers_address_too() {
+    let mut script = with_workers();
+    script.update(status("miner-server-1", TaskState::TaskFailed, 2));
+    script.write();
+    script.event(Event::Offers(vec![launch::at("10.0.0.3", offer("o9", "c", 1.0, 1024))]));
+    script.write();
+    script.update(status("miner-server-4", TaskState::TaskRunning, 1));
+    script.write();
+    script.wait(Duration::from_secs(1));
+    let told = script.calls.iter().find_map(|call| match call {
+        Call::Message { data, .. } => Some(Instruction::decode(data).unwrap()),
+        _ => None,
+    });
+    let alternatives = vec!["stratum+tcp://10.0.0.3:31010".to_owned()];
+    assert_eq!(told, Some(Instruction::MineAt { pool: NEW.into(), alternatives }));
+    // The worker names the preferred URL, whichever it is connected to.
+    script.says("miner-worker-2", NEW);
+    script.write();
+    assert_eq!(script.task("miner-worker-2").record.server(), Some("miner-server-4"));
 }
 
 #[test]

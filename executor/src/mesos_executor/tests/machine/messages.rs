@@ -33,9 +33,10 @@ fn updates_of_a_running_task_carry_its_health() {
 #[test]
 fn instructions_are_passed_on_only_to_a_running_task() {
     let intervals = Intervals::new(Duration::from_secs(20), Duration::from_secs(60));
-    for instruction in
-        [Instruction::MineAt { pool: "pool:3333".into() }, Instruction::SetIntervals(intervals)]
-    {
+    for instruction in [
+        Instruction::MineAt { pool: "pool:3333".into(), alternatives: vec![] },
+        Instruction::SetIntervals(intervals),
+    ] {
         let message = || AgentEvent::Message(instruction.encode());
         let mut machine = Machine::subscribed(true);
         assert_eq!(machine.agent(message()), []);

@@ -45,7 +45,7 @@ impl Cluster {
     pub(super) fn instructed(&mut self, id: &str, data: &[u8]) {
         let Some(task) = self.tasks.get_mut(id).filter(|task| !task.hung) else { return };
         match Instruction::decode(data).unwrap() {
-            Instruction::MineAt { pool } => task.pool = pool,
+            Instruction::MineAt { pool, .. } => task.pool = pool,
             Instruction::SetIntervals(intervals) => task.intervals = intervals,
             other => panic!("{id} does not know {other:?}"),
         }
