@@ -3,6 +3,7 @@
 //! Only peers that misbehave on purpose are mocked. Tests whose peer is not installed print that they are skipped, or fail
 //! if `REQUIRE_PEERS=1` is set (see `scripts/test`).
 
+mod any_agent;
 mod bad_input;
 mod binding;
 mod bitcoin_node;
