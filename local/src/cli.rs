@@ -177,6 +177,7 @@ fn scheduler_config(
         state_dir,
         quiet: args.json,
         http: args.http,
+        new_cluster: true,
         framework: FrameworkOptions {
             teardown_on_exit: true,
             duration: args.duration,

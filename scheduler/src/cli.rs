@@ -192,6 +192,7 @@ impl Args {
             quiet: self.json,
             http: self.http,
             retry: !self.no_retry,
+            new_cluster: false,
             framework: self.framework,
             task: self.task,
             placement: self.placement.check(server_cpus)?,

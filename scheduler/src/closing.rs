@@ -8,7 +8,8 @@ use crate::config::Config;
 use crate::core::State;
 use crate::driver::DriverExit;
 use crate::election::RunError;
-use crate::journal::{Change, RecoveredState};
+use crate::framework_fate::{LeftFramework, removed};
+use crate::journal::{Change, FrameworkRecord, RecoveredState};
 use crate::scheduler_end::SchedulerEnd;
 use crate::store::Store;
 
@@ -42,6 +43,10 @@ pub(crate) async fn close(config: &Config, driver: DriverExit) -> Result<Schedul
 
 /// Records the end of the framework, if it was torn down. `last_calls` is an error if the master did not accept all calls.
 fn end(config: &Config, mut state: State, last_calls: Result<(), String>, store: &Store) -> SchedulerEnd {
+    if let (Some(framework), Some(removal)) = (state.framework(), state.removal()) {
+        let why = removed(config, framework, &removal);
+        return SchedulerEnd::Removed { summary: state.summary(Instant::now()), why };
+    }
     let teardown = config.framework.teardown_on_exit;
     if teardown && last_calls.is_ok() {
         for change in state.torn_down(Instant::now()) {
@@ -51,7 +56,10 @@ fn end(config: &Config, mut state: State, last_calls: Result<(), String>, store:
     let summary = state.summary(Instant::now());
     match (state.framework(), last_calls) {
         (None, _) => SchedulerEnd::NoFramework { summary },
-        (Some(_), _) if !teardown => SchedulerEnd::TasksLeft { summary, tasks: state.live_tasks() },
+        (Some(id), _) if !teardown => {
+            let framework = LeftFramework::new(config, id);
+            SchedulerEnd::TasksLeft { summary, tasks: state.live_tasks(), framework }
+        }
         (Some(_), Ok(())) => {
             store.persist(0, Change::FrameworkEnded);
             SchedulerEnd::TornDown { summary }
@@ -69,18 +77,22 @@ pub(crate) fn end_before_subscription(
     let summary = Summary { seconds: elapsed.as_secs_f64(), ..Summary::default() };
     match &recovered.framework {
         _ if config.zk.is_some() => SchedulerEnd::Standby { summary },
-        None => SchedulerEnd::NoFramework { summary },
+        None | Some(FrameworkRecord { removal: Some(_), .. }) => SchedulerEnd::NoFramework { summary },
         Some(framework) if config.framework.teardown_on_exit => {
             not_torn_down(config, &framework.id, "there is no subscription", summary)
         }
-        Some(_) => SchedulerEnd::TasksLeft { summary, tasks: recovered.live_tasks() },
+        Some(framework) => {
+            let framework = LeftFramework::new(config, &framework.id);
+            SchedulerEnd::TasksLeft { summary, tasks: recovered.live_tasks(), framework }
+        }
     }
 }
 
 fn not_torn_down(config: &Config, framework: &str, why: &str, summary: Summary) -> SchedulerEnd {
-    let timeout = config.failover_timeout().as_secs();
+    let left = LeftFramework::new(config, framework);
+    let (how_long, teardown) = (left.how_long(), &left.teardown);
     let why = format!(
-        "framework {framework} could not be torn down ({why}); the master ends it {timeout} s after it lost this scheduler"
+        "framework {framework} could not be torn down ({why}); {how_long}; to end it, start the scheduler again, or: {teardown}"
     );
     SchedulerEnd::Failed { summary, why }
 }

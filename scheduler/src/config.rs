@@ -14,11 +14,6 @@ use crate::settings::Settings;
 use crate::store::ShareLimits;
 use crate::task_info::{Delivery, ExternalPool, Programs, TaskTemplate};
 
-/// How long the master keeps the framework's tasks without a scheduler, if the tasks are meant to outlive the scheduler.
-const FAILOVER_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);
-/// The failover timeout of a single scheduler that ends its tasks when it exits. The time is long enough for a restart.
-const SHORT_FAILOVER_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// By default, single shares are kept for a week, and take at most 4 GiB. That is room for some 140 million shares of 30 bytes;
 /// 200 workers that each find one share per second find 121 million in a week.
 const SHARE_LIMITS: ShareLimits =
@@ -49,6 +44,8 @@ pub struct Config {
     pub http: Option<SocketAddr>,
     /// Whether to keep trying when the master or ZooKeeper cannot be reached.
     pub retry: bool,
+    /// Whether the cluster began together with this scheduler, so that a framework that an earlier master removed is no matter.
+    pub new_cluster: bool,
     /// The settings of the framework as a whole.
     pub framework: FrameworkOptions,
     /// The resources and settings of each task.
@@ -78,6 +75,7 @@ impl Config {
             quiet: false,
             http: None,
             retry: true,
+            new_cluster: false,
             framework: FrameworkOptions::default(),
             task: TaskOptions::default(),
             placement: Placement::default(),
@@ -85,12 +83,6 @@ impl Config {
             pool: None,
             executor: ExecutorSource::Serve { executable: executable.into(), address: None },
         }
-    }
-
-    /// How long the master keeps the tasks without a scheduler.
-    pub fn failover_timeout(&self) -> Duration {
-        let ends_tasks = self.framework.teardown_on_exit && self.zk.is_none();
-        if ends_tasks { SHORT_FAILOVER_TIMEOUT } else { FAILOVER_TIMEOUT }
     }
 
     /// The settings on which the framework's decisions depend. `delivery` is how agents get the executor, and `remaining` is the

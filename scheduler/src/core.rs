@@ -34,7 +34,7 @@ use self::transition::Transition;
 use crate::event::{Effect, Event};
 use crate::fleet::{Fleet, Task};
 use crate::history::History;
-use crate::journal::{Change, RecoveredState};
+use crate::journal::{Change, RecoveredState, Removal};
 use crate::policy::{Policy, PolicyEvent, View, policies};
 use crate::run_state::RunState;
 use crate::settings::Settings;
@@ -81,7 +81,22 @@ impl State {
 
     /// The framework id to subscribe with.
     pub fn framework(&self) -> Option<&str> {
-        self.history.framework.as_deref()
+        self.history.framework.as_ref().map(|framework| framework.id.as_str())
+    }
+
+    /// The mark that the master has removed the framework; `None` if the master has not removed it.
+    pub fn removal(&self) -> Option<Removal> {
+        self.history.framework.as_ref()?.removal
+    }
+
+    /// Whether the scheduler is shutting down.
+    pub fn is_ending(&self) -> bool {
+        self.run.ending
+    }
+
+    /// Records that an earlier run of the scheduler heard the master for the last time this long before the present run began.
+    pub fn heard_before(&mut self, before: Duration) {
+        self.run.heard_before(before);
     }
 
     /// Handles an event. The effects must be carried out in order.
@@ -92,6 +107,9 @@ impl State {
         let mut transition = self.transition(now);
         transition.on_event(event);
         let policy_events = transition.policy_events;
+        if self.outbox.is_finished() {
+            return self.outbox.take();
+        }
         self.run_policies(policy_events, now);
         let settled = (0..ROUNDS).any(|_| !self.run_policies([PolicyEvent::Settled].into(), now));
         debug_assert!(settled, "a policy wants something again and again");

@@ -14,6 +14,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use database::now_ms;
 use mesos::backoff::Backoff;
 use mesos::scheduler::{self, SchedulerClient};
 use mesos::{StreamError, Subscription};
@@ -85,7 +86,10 @@ impl Driver {
             match self.subscribe_and_serve(&mut internal, &mut ever).await? {
                 SubscriptionEnd::Finished(flushed) => return Ok(flushed),
                 SubscriptionEnd::Removed => {
-                    if self.handle_all(vec![Event::Removed], None).is_break() {
+                    // The removal is recorded, perhaps before this scheduler was ever subscribed.
+                    self.confirm_and_start_store().await?;
+                    let removed = Event::Removed { now_ms: now_ms() };
+                    if self.handle_all(vec![removed], None).is_break() {
                         return Ok(Ok(()));
                     }
                 }
@@ -290,18 +294,18 @@ impl Driver {
             Err(error) => return self.on_stream_error(error).map(Err),
         };
         if let scheduler::Event::Subscribed(subscribed) = &event {
-            self.confirm_subscription().await?;
+            self.confirm_and_start_store().await?;
             *ever = true;
             calls.set_framework_id(&subscribed.framework_id);
         }
         Ok(Ok(event))
     }
 
-    /// Makes sure that this scheduler may act on the subscription that the master has confirmed.
-    async fn confirm_subscription(&mut self) -> Result<(), RunError> {
+    /// Makes sure that this scheduler may act on what the master has said of its framework, and starts the store.
+    async fn confirm_and_start_store(&mut self) -> Result<(), RunError> {
         // A scheduler that becomes leader after this check will also subscribe later, and its subscription will end this one.
         election::confirm(self.leadership.as_deref()).await?;
-        // The store is started only now, because there is nothing to write before the master has confirmed a subscription.
+        // The store is started only now, because there is nothing to write before the master has spoken.
         self.store.start().map_err(anyhow::Error::from)?;
         Ok(())
     }

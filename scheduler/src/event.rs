@@ -18,7 +18,10 @@ pub enum Event {
     /// The subscription has ended. All offers are void, and calls have no effect.
     Disconnected,
     /// The master has removed the framework, with all its tasks. The framework's id cannot be used again.
-    Removed,
+    Removed {
+        /// The wall-clock time, in milliseconds since the Unix epoch.
+        now_ms: u64,
+    },
     /// The master offers resources.
     Offers(Vec<Offer>),
     /// An offer is rescinded.
@@ -88,7 +91,7 @@ impl Event {
         !matches!(
             self,
             Event::Disconnected
-                | Event::Removed
+                | Event::Removed { .. }
                 | Event::Persisted(_)
                 | Event::Fetching(_)
                 | Event::CallsAnswered { .. }

@@ -16,6 +16,7 @@ use crate::display::Display;
 use crate::driver::{Driver, InternalEvents, run_on_own_thread};
 use crate::election::{Leadership, RunError, lost};
 use crate::executor_delivery::prepare_delivery;
+use crate::framework_fate::refusal;
 use crate::query::{SchedulerPhase, channel};
 use crate::scheduler_end::SchedulerEnd;
 use crate::store::Store;
@@ -49,6 +50,10 @@ impl FrameworkRun<'_> {
         let on_event = move |event| drop(sender.send(event));
         let (mut store, recovered) =
             Store::open(&config.state_dir, config.share_limits, on_event).map_err(anyhow::Error::from)?;
+        let framework = Store::current_framework(self.leadership.map(|it| &**it), &recovered).await?;
+        if let Some(error) = refusal(config, framework.as_ref()) {
+            return Err(RunError::Failed(error));
+        }
         let prepared = tokio::select! {
             prepared = prepare_delivery(config, client.detector(), self.display, self.stop) => prepared?,
             () = self.time.reached() => None,
@@ -67,11 +72,15 @@ impl FrameworkRun<'_> {
         let settings = config.framework_settings(delivery, self.time.remaining());
         let (queries, query_queue) = channel();
         self.phase.send_replace(SchedulerPhase::Leading(queries));
+        let mut state = State::new(settings, recovered, age, Instant::now());
+        if let Some(last) = store.last_recorded_ms() {
+            state.heard_before(elapsed_since(last));
+        }
         let driver = Driver {
             config: Arc::clone(config),
             access: config.master_access.clone(),
             client,
-            state: State::new(settings, recovered, age, Instant::now()),
+            state,
             store,
             display: Arc::clone(self.display),
             frames: self.display.frame_timer(),

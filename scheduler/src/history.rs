@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::fleet::{Fleet, Task};
 use crate::journal::{
-    Account, AvoidedAgent, Entry, Ledger, Records, RecoveredState, RetiredTasks, TaskRecord,
+    Account, AvoidedAgent, Entry, Ledger, Records, RecoveredState, Removal, RetiredTasks, TaskRecord,
 };
 use crate::task_id::{TaskKind, task_id};
 
@@ -17,8 +17,8 @@ const FAILURES: usize = 10;
 /// The part of the framework's state that outlives its tasks.
 #[derive(Debug)]
 pub struct History {
-    /// The framework's id.
-    pub framework: Option<String>,
+    /// The framework, if there is one that has not ended.
+    pub framework: Option<Framework>,
     /// The ledger.
     pub ledger: Ledger,
     /// The numbers of the tasks that ended long ago, and how many of them ended in each state.
@@ -42,7 +42,7 @@ impl History {
     pub fn new(recovered: RecoveredState, age: Duration, now: Instant) -> Self {
         let avoided = recovered.avoided.into_iter().map(|agent| (agent.agent.clone(), agent));
         Self {
-            framework: recovered.framework.map(|framework| framework.id),
+            framework: recovered.framework.map(|it| Framework { id: it.id, removal: it.removal }),
             ledger: recovered.ledger,
             retired: recovered.retired,
             peak_workers: recovered.peak_workers,
@@ -66,6 +66,15 @@ impl History {
     pub fn age(&self, now: Instant) -> Duration {
         self.age.0 + now.duration_since(self.age.1)
     }
+}
+
+/// A framework that has not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Framework {
+    /// The framework's id.
+    pub id: String,
+    /// The mark that the master has removed the framework; `None` if the master has not removed it.
+    pub removal: Option<Removal>,
 }
 
 /// What a remark is about. Remarks are shown in this order.
@@ -122,11 +131,11 @@ impl Records for InMemoryRecords<'_> {
     type Error = Infallible;
 
     fn framework(&self) -> Result<Option<Cow<'_, str>>, Infallible> {
-        Ok(self.history.framework.as_deref().map(Cow::Borrowed))
+        Ok(self.history.framework.as_ref().map(|framework| Cow::Borrowed(framework.id.as_str())))
     }
 
     fn begin_framework(&mut self, id: &str, _now_ms: u64) -> Result<(), Infallible> {
-        self.history.framework = Some(id.to_owned());
+        self.history.framework = Some(Framework { id: id.to_owned(), removal: None });
         Ok(())
     }
 
@@ -138,6 +147,13 @@ impl Records for InMemoryRecords<'_> {
             ..RecoveredState::default()
         };
         *self.history = History::new(recovered, Duration::ZERO, self.now);
+        Ok(())
+    }
+
+    fn mark_removed(&mut self, removal: Removal) -> Result<(), Infallible> {
+        if let Some(framework) = &mut self.history.framework {
+            framework.removal = Some(removal);
+        }
         Ok(())
     }
 

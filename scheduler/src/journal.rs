@@ -15,7 +15,7 @@ mod task_record;
 pub use self::apply::{Records, apply, new_state, record_accounts};
 pub use self::change::{AvoidedAgent, Change, ChangeId, StatusRecord};
 pub use self::ledger::{Account, AggregatedWorker, Entry, Ledger, OTHERS, UNTRACKED_MINERS, accounts};
-pub use self::recovered::{FrameworkRecord, RecoveredState, RetiredTasks};
+pub use self::recovered::{FrameworkRecord, RecoveredState, Removal, RetiredTasks};
 pub use self::specification_key::SpecificationKey;
 pub use self::sums::LedgerLine;
 pub use self::task_numbers::TaskNumberSet;

@@ -30,6 +30,7 @@ pub mod event;
 mod executable;
 mod executor_delivery;
 pub mod fleet;
+mod framework_fate;
 mod framework_run;
 pub mod history;
 mod http_api;

@@ -135,7 +135,7 @@ pub(crate) fn framework_info(config: &Config, id: Option<&str>) -> FrameworkInfo
         user: config.user.clone(),
         name: config.name.clone(),
         id: id.map(Into::into),
-        failover_timeout: Some(config.failover_timeout().as_secs_f64()),
+        failover_timeout: Some(config.framework.failover_timeout.as_secs_f64()),
         checkpoint: Some(true),
         roles: vec![config.role.clone()],
         hostname: rustix::system::uname().nodename().to_str().ok().map(str::to_owned),

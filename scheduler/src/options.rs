@@ -11,12 +11,24 @@ use command_line::{duration, whole_number};
 use crate::server_address::PinnedAddress;
 use crate::server_capacity::{SERVER_MEM, SERVER_MEM_RANGE};
 
+/// The shortest allowed `--failover-timeout`. Even a scheduler that subscribes again at once needs half a second.
+const SHORTEST_FAILOVER_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Options for the framework as a whole.
 #[derive(Clone, Debug, PartialEq, clap::Args)]
 pub struct FrameworkOptions {
     /// End all tasks and the framework when the scheduler ends; otherwise the tasks keep mining.
     #[arg(long, env = "MINER_TEARDOWN_ON_EXIT", value_parser = BoolishValueParser::new())]
     pub teardown_on_exit: bool,
+    /// How long the master keeps the framework and its tasks while no scheduler is connected, such as 1h or 7d. When that time is
+    /// over, the master ends all tasks, and the framework's id cannot be used again.
+    #[arg(long, value_name = "TIME", env = "MINER_FAILOVER_TIMEOUT", default_value = "7d", value_parser = failover_timeout)]
+    pub failover_timeout: Duration,
+    /// If the master has removed the framework (an operator tore it down, or its failover timeout was over), begin a new one;
+    /// the ledger is kept. A framework that lives is never left. Without this, the scheduler ends with status 1 in this case,
+    /// and so does each restart.
+    #[arg(long, env = "MINER_NEW_FRAMEWORK", value_parser = BoolishValueParser::new())]
+    pub new_framework: bool,
     /// End after this time, such as 30s, 5m or 12h [default: never].
     #[arg(long, value_name = "TIME", env = "MINER_DURATION", value_parser = duration)]
     pub duration: Option<Duration>,
@@ -43,6 +55,8 @@ impl Default for FrameworkOptions {
     fn default() -> Self {
         Self {
             teardown_on_exit: false,
+            failover_timeout: Duration::from_secs(7 * 24 * 3600),
+            new_framework: false,
             duration: None,
             blocks: None,
             on_server_loss: OnServerLoss::default(),
@@ -116,6 +130,15 @@ pub enum OnServerLoss {
     Kill,
     /// Workers keep running and are redirected to the new server.
     Repoint,
+}
+
+fn failover_timeout(text: &str) -> anyhow::Result<Duration> {
+    let timeout = duration(text).map_err(anyhow::Error::msg)?;
+    ensure!(
+        timeout >= SHORTEST_FAILOVER_TIMEOUT,
+        "must be at least 1s: the master would end all tasks whenever a connection breaks"
+    );
+    Ok(timeout)
 }
 
 fn rate(text: &str) -> anyhow::Result<NonZeroU32> {

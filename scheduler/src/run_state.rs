@@ -20,12 +20,37 @@ pub struct RunState {
     ticked: Instant,
     /// When the last event from the master was received, or when this run began.
     heard: Instant,
+    /// Who heard the master last.
+    hearer: Hearer,
+}
+
+/// The run of the scheduler that heard the master last.
+#[derive(Clone, Copy, Debug)]
+enum Hearer {
+    /// This run.
+    ThisRun,
+    /// An earlier run, this time before the present one began.
+    EarlierRun(Duration),
+    /// No run, as far as is known.
+    Unknown,
 }
 
 impl RunState {
     /// A run without a subscription.
     pub fn new(now: Instant) -> Self {
-        Self { connected: false, ending: false, started: now, ticked: now, heard: now }
+        Self {
+            connected: false,
+            ending: false,
+            started: now,
+            ticked: now,
+            heard: now,
+            hearer: Hearer::Unknown,
+        }
+    }
+
+    /// Records that an earlier run heard the master for the last time this long before the present run began.
+    pub(super) fn heard_before(&mut self, before: Duration) {
+        self.hearer = Hearer::EarlierRun(before);
     }
 
     /// Handles a tick. Returns whether this process was suspended or delayed since the previous tick.
@@ -37,7 +62,18 @@ impl RunState {
     pub(crate) fn hear_master(&mut self, now: Instant) -> bool {
         let was_silent = self.master_is_silent(now);
         self.heard = now;
+        self.hearer = Hearer::ThisRun;
         was_silent
+    }
+
+    /// The time since the last event of the master, which an earlier run may have received; `None` if that is not known.
+    pub(super) fn silence(&self, now: Instant) -> Option<Duration> {
+        let here = now.duration_since(self.heard);
+        match self.hearer {
+            Hearer::ThisRun => Some(here),
+            Hearer::EarlierRun(before) => Some(before + here),
+            Hearer::Unknown => None,
+        }
     }
 
     /// Whether the master is silent. While the master is silent, no messages of tasks are received either, because they come

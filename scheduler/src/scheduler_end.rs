@@ -5,6 +5,7 @@ use std::path::Path;
 use command_line::{Summary, pluralize};
 use mesos::zookeeper::Ensemble;
 
+use crate::framework_fate::LeftFramework;
 use crate::unix_time::date;
 
 /// How the scheduler ended, and what is left running. The summary has the figures of the framework's whole life, including
@@ -27,6 +28,15 @@ pub enum SchedulerEnd {
         summary: Summary,
         /// The number of tasks that keep running.
         tasks: usize,
+        /// The framework, which stays registered.
+        framework: LeftFramework,
+    },
+    /// The master has removed the framework, and no other one was wanted. No task is left.
+    Removed {
+        /// The figures of the framework's whole life.
+        summary: Summary,
+        /// What probably happened, and the way out.
+        why: String,
     },
     /// The scheduler ended as requested, after the framework and all its tasks had ended.
     TornDown {
@@ -49,6 +59,7 @@ impl SchedulerEnd {
             SchedulerEnd::Standby { summary }
             | SchedulerEnd::NoFramework { summary }
             | SchedulerEnd::TasksLeft { summary, .. }
+            | SchedulerEnd::Removed { summary, .. }
             | SchedulerEnd::TornDown { summary }
             | SchedulerEnd::Failed { summary, .. } => summary,
         }
@@ -57,7 +68,7 @@ impl SchedulerEnd {
     /// The reason, if the scheduler failed.
     pub fn failure(&self) -> Option<&str> {
         match self {
-            SchedulerEnd::Failed { why, .. } => Some(why),
+            SchedulerEnd::Failed { why, .. } | SchedulerEnd::Removed { why, .. } => Some(why),
             _ => None,
         }
     }
@@ -67,8 +78,12 @@ impl SchedulerEnd {
     pub(crate) fn unrecorded(self, why: String) -> Self {
         match self {
             SchedulerEnd::Failed { .. } => self,
-            SchedulerEnd::TasksLeft { summary, tasks } => {
-                SchedulerEnd::Failed { summary, why: format!("{why}; {}", keep_mining(tasks)) }
+            SchedulerEnd::TasksLeft { summary, tasks, framework } => {
+                let left = format!("{}; {}", keep_mining(tasks), framework.how_long());
+                SchedulerEnd::Failed { summary, why: format!("{why}; {left}") }
+            }
+            SchedulerEnd::Removed { summary, why: removed } => {
+                SchedulerEnd::Failed { summary, why: format!("{removed}; {why}") }
             }
             SchedulerEnd::Standby { summary }
             | SchedulerEnd::NoFramework { summary }
@@ -90,7 +105,9 @@ impl SchedulerEnd {
             format!("single shares are complete in {folder} since {since}; totals count from the start")
         });
         let left = match self {
-            SchedulerEnd::TasksLeft { tasks, .. } => Some(how_to_go_on(*tasks, state_dir, zk)),
+            SchedulerEnd::TasksLeft { tasks, framework, .. } => {
+                Some(how_to_go_on(*tasks, framework, state_dir, zk))
+            }
             SchedulerEnd::TornDown { .. } => Some("the framework is torn down: no task is left".to_owned()),
             SchedulerEnd::NoFramework { .. } => {
                 Some("no framework was subscribed: no task was launched".to_owned())
@@ -99,7 +116,7 @@ impl SchedulerEnd {
                 Some("this scheduler was waiting: nothing was ended, and the leader continues".to_owned())
             }
             // The command prints the reason for the failure as its error.
-            SchedulerEnd::Failed { .. } => None,
+            SchedulerEnd::Failed { .. } | SchedulerEnd::Removed { .. } => None,
         };
         complete_since.into_iter().chain(left).collect()
     }
@@ -110,25 +127,30 @@ fn keep_mining(tasks: usize) -> String {
     format!("{} {verb} mining", pluralize(tasks, "task"))
 }
 
-fn how_to_go_on(tasks: usize, state_dir: &Path, zk: Option<&Ensemble>) -> String {
+fn how_to_go_on(tasks: usize, framework: &LeftFramework, state_dir: &Path, zk: Option<&Ensemble>) -> String {
     let which = match zk {
         None => format!("--state-dir {}", state_dir.display()),
         Some(zk) => format!("--zk {zk}"),
     };
     let others = if zk.is_some() { "a waiting scheduler takes them over; otherwise " } else { "" };
     format!(
-        "{} (figures as of their last reports); {others}start the scheduler again with {which} to continue, or also \
-         with --teardown-on-exit to end them with it",
+        "{} (figures as of their last reports); {}; {others}start the scheduler again with {which} to continue, or also \
+         with --teardown-on-exit to end them with it; without a scheduler: {}",
         keep_mining(tasks),
+        framework.how_long(),
+        framework.teardown,
     )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     fn left(tasks: usize) -> SchedulerEnd {
-        SchedulerEnd::TasksLeft { summary: Summary::default(), tasks }
+        let config = Config::new("m1".parse::<mesos::masters::Masters>().unwrap(), "/x");
+        let framework = LeftFramework::new(&config, "f");
+        SchedulerEnd::TasksLeft { summary: Summary::default(), tasks, framework }
     }
 
     fn last(end: &SchedulerEnd) -> String {
@@ -143,6 +165,9 @@ mod tests {
             text.starts_with("3 tasks keep mining") && text.contains("again with --state-dir dir"),
             "{text}"
         );
+        for part in ["keeps framework f and its tasks for 7d", "curl -d frameworkId=f http://m1:5050/"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
         assert!(last(&left(1)).starts_with("1 task keeps mining"));
         let gone = SchedulerEnd::TornDown { summary: summary() };
         assert_eq!(last(&gone), "the framework is torn down: no task is left");
@@ -160,9 +185,19 @@ mod tests {
     #[test]
     fn a_failure_to_record_does_not_hide_that_tasks_are_left_nor_an_earlier_failure() {
         let failed = left(2).unrecorded("the disk is full".into());
-        assert_eq!(failed.failure(), Some("the disk is full; 2 tasks keep mining"));
+        let why = failed.failure().unwrap().to_owned();
+        assert!(
+            why.starts_with("the disk is full; 2 tasks keep mining; the master keeps framework f"),
+            "{why}"
+        );
         let failed = failed.unrecorded("again".into());
-        assert_eq!(failed.failure(), Some("the disk is full; 2 tasks keep mining"));
+        assert_eq!(failed.failure(), Some(&*why));
         assert_eq!(last(&failed), "");
+        let removed = SchedulerEnd::Removed { summary: Summary::default(), why: "it is gone".into() };
+        assert_eq!(removed.failure(), Some("it is gone"), "exit status 1");
+        assert_eq!(
+            removed.unrecorded("the disk is full".into()).failure(),
+            Some("it is gone; the disk is full")
+        );
     }
 }

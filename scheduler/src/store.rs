@@ -32,7 +32,7 @@ pub use self::sqlite::{StoredShare, ledger_snapshot, rows_since, stored_shares};
 use self::zookeeper::{Leader, SharedTree};
 pub use self::zookeeper::{SharedError, shared_ledger_snapshot};
 use crate::election::Leadership;
-use crate::journal::{Change, ChangeId, Ledger, RecoveredState, TaskRecord};
+use crate::journal::{Change, ChangeId, FrameworkRecord, Ledger, RecoveredState, TaskRecord};
 
 /// The state folder.
 pub static STATE_FOLDER: FolderKind = FolderKind {
@@ -128,6 +128,30 @@ impl Store {
         let (folder, recovered) = StateFolder::open(folder)?;
         let (next, shared, handover) = Default::default();
         Ok((Store { folder, limits, notify: Arc::new(notify), next, shared, handover }, recovered))
+    }
+
+    /// The framework to continue with: the one that the schedulers share or, without them, `own` of this folder.
+    ///
+    /// # Errors
+    /// If ZooKeeper's record of it cannot be read.
+    pub(crate) async fn current_framework(
+        leadership: Option<&Leadership>,
+        own: &RecoveredState,
+    ) -> Result<Option<FrameworkRecord>, SharedError> {
+        let shared = match leadership {
+            Some(leadership) => zookeeper::shared_framework(leadership).await?,
+            None => None,
+        };
+        Ok(shared.unwrap_or_else(|| own.framework.clone()))
+    }
+
+    /// When the last launch or report of the framework was recorded before this run, milliseconds since the Unix epoch; `None` if
+    /// that is not known.
+    pub(crate) fn last_recorded_ms(&self) -> Option<u64> {
+        match &self.shared {
+            Some(shared) => shared.last_written_ms,
+            None => self.folder.last_recorded_ms(),
+        }
     }
 
     /// Takes over from the previous leader: reads the tree in ZooKeeper. `own` are the state folder's records, with which the

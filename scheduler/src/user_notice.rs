@@ -18,7 +18,7 @@ const NAMED: usize = 10;
 pub enum UserNotice {
     /// The master has accepted the subscription of this framework.
     Subscribed(String),
-    /// The master has removed this framework.
+    /// The master has removed this framework, and a new one begins.
     Removed(String),
     /// The number of tasks of an earlier run or of another scheduler that are still running.
     Resumed(usize),
@@ -172,7 +172,10 @@ impl fmt::Display for UserNotice {
         match self {
             UserNotice::Subscribed(framework) => write!(f, "subscribed as framework {framework}"),
             UserNotice::Removed(framework) => {
-                write!(f, "the master has removed framework {framework}; starting a new one")
+                write!(
+                    f,
+                    "the master has removed framework {framework}: beginning a new one; the ledger is kept"
+                )
             }
             UserNotice::Resumed(tasks) => {
                 write!(f, "resuming with {} still running from an earlier run", pluralize(*tasks, "task"))

@@ -144,8 +144,11 @@ async fn a_lost_stream_is_followed_by_a_subscription_with_the_same_id() {
     let call = master.call_of(Type::Reconcile).await;
     assert_eq!(call.reconcile.unwrap().tasks[0].task_id.value, server);
     run.stop.cancel();
-    let SchedulerEnd::TasksLeft { summary, tasks } = run.end().await.unwrap() else { panic!("none is left") };
+    let SchedulerEnd::TasksLeft { summary, tasks, framework } = run.end().await.unwrap() else {
+        panic!("none is left")
+    };
     assert_eq!((tasks, summary.tasks["TASK_RUNNING"]), (1, 1));
+    assert_eq!((&*framework.id, framework.failover_timeout.as_secs()), ("f", 604_800));
 }
 
 #[tokio::test]
@@ -176,10 +179,54 @@ async fn a_restart_with_the_same_folder_is_the_same_framework() {
     assert_eq!(second.end().await.unwrap().summary().blocks, 1);
 }
 
+/// The master may have removed the framework while a scheduler was connected, or while none was.
 #[tokio::test]
-async fn an_id_that_the_master_gave_up_is_followed_by_a_new_framework() {
+async fn a_removed_framework_ends_this_run_and_all_later_ones() {
+    for connected in [true, false] {
+        let mut master = TestMaster::start().await;
+        let address = master.address();
+        let folder = tempfile::tempdir().unwrap();
+        let start = |new_framework: bool| {
+            let folder = folder.path().to_owned();
+            Run::start(address, move |config| {
+                config.state_dir = folder;
+                (config.framework.teardown_on_exit, config.framework.new_framework) = (false, new_framework);
+            })
+        };
+        let mut run = start(false);
+        let (_, events) = master.subscribed("f").await;
+        master.server(&events).await;
+        if !connected {
+            run.stop.cancel();
+            run.end().await.unwrap();
+            run = start(false);
+        }
+        drop(events);
+        let (call, events) = master.subscription().await;
+        assert_eq!(call.framework_id.unwrap().value, "f");
+        events.send(Event::Error("Framework has been removed".into()));
+        let end = run.end().await.unwrap();
+        let SchedulerEnd::Removed { summary, why } = &end else { panic!("{end:?}") };
+        assert_eq!(summary.tasks, [("TASK_GONE".to_owned(), 1)].into());
+        assert!(why.contains("framework f") && why.contains("an operator tore it down"), "{why}");
+        assert_eq!(end.failure(), Some(&**why));
+        for _ in 0..3 {
+            let error = format!("{:#}", start(false).end().await.unwrap_err());
+            assert_eq!(&error, why, "the same words");
+        }
+        let run = start(true);
+        let (id, events) = master.subscribed("g").await;
+        assert_eq!(id, None, "the three schedulers did not even subscribe");
+        assert_eq!(master.server(&events).await, "miner-server-2");
+        run.stop.cancel();
+        run.end().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_id_that_the_master_gave_up_is_followed_by_a_new_framework_if_the_user_wants_it() {
     let mut master = TestMaster::start().await;
-    let run = Run::start(master.address(), |_| ());
+    let run = Run::start(master.address(), |config| config.framework.new_framework = true);
     let (_, events) = master.subscribed("f").await;
     master.server(&events).await;
     events.send(Event::Error("Framework has been removed".into()));

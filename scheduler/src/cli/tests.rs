@@ -226,9 +226,17 @@ fn schedulers_need_a_zookeeper_path_of_their_own() {
 }
 
 #[test]
-fn tasks_outlive_the_leader_of_several_schedulers() {
-    let config = |args: &[&str]| parse(args).unwrap().into_config(|| Ok("/x".into())).unwrap();
-    let alone = config(&["--teardown-on-exit"]);
-    let several = config(&["--teardown-on-exit", "--zk", "zk://z1/miner"]);
-    assert!(alone.failover_timeout() < several.failover_timeout());
+fn the_failover_timeout_does_not_depend_on_other_options() {
+    let config = |args: &[&str]| parse(args).unwrap().into_config(|| Ok("/x".into())).unwrap().framework;
+    let week = Duration::from_secs(7 * 24 * 3600);
+    for args in [&[][..], &["--teardown-on-exit"], &["--teardown-on-exit", "--zk", "zk://z1/miner"]] {
+        assert_eq!(config(args).failover_timeout, week, "{args:?}");
+    }
+    let given = config(&["--failover-timeout", "90s", "--teardown-on-exit"]);
+    assert_eq!(given.failover_timeout, Duration::from_secs(90));
+    for bad in ["0", "0s", "999ms", "-1s", "soon", "20000d"] {
+        let option = format!("--failover-timeout={bad}");
+        let error = parse(&[&option]).unwrap_err().to_string();
+        assert!(error.contains("--failover-timeout") && error.contains(bad), "{error}");
+    }
 }

@@ -8,13 +8,18 @@ use super::outbox::OnPersisted;
 use super::transition::{Transition, end_without_report};
 use crate::event::{Call, Event};
 use crate::fleet::{ServerState, Task};
-use crate::journal::{Change, ChangeId, Origin};
+use crate::journal::{Change, ChangeId, Origin, Removal};
+use crate::options::FrameworkOptions;
 use crate::policy::PolicyEvent;
 use crate::user_notice::UserNotice;
 
 impl Transition<'_> {
     /// Resumes with the tasks of an earlier run of the scheduler, which are already in the fleet.
     pub fn resume(&mut self) {
+        if self.history.framework.as_ref().is_some_and(|framework| framework.removal.is_some()) {
+            // The state machine is started with a removed framework only if the user has asked for a new one.
+            self.begin_anew();
+        }
         // A task that has sent reports is expected to send live messages, too, even if it fell silent before this run.
         let reports = |task: &str| self.history.ledger.workers_of(task).next().is_some();
         let tasks = self.fleet.all().map(|task| task.id().to_owned());
@@ -50,7 +55,7 @@ impl Transition<'_> {
                 // Without a subscription all offers are void, so the launches for which they are reserved are cancelled.
                 self.fleet.cancel_all_launches();
             }
-            Event::Removed => self.removed(),
+            Event::Removed { now_ms } => self.removed(now_ms),
             Event::Offers(offers) => self.raise(PolicyEvent::Offers(offers)),
             Event::Rescinded(offer) => self.rescinded(&offer),
             Event::Unavailabilities(agents) => self.raise(PolicyEvent::Unavailabilities(agents)),
@@ -75,8 +80,9 @@ impl Transition<'_> {
     }
 
     fn subscribed(&mut self, framework: String) {
-        if self.history.framework.as_ref().is_some_and(|known| *known != framework) {
-            self.removed();
+        if self.history.framework.as_ref().is_some_and(|known| known.id != framework) {
+            self.end_tasks();
+            self.begin_anew();
         }
         self.run.connected = true;
         self.fleet.agents.forget_windows();
@@ -90,19 +96,46 @@ impl Transition<'_> {
         self.raise(PolicyEvent::Subscribed);
     }
 
-    /// The master has removed the framework, and all its tasks with it. A new framework begins with an empty ledger.
-    fn removed(&mut self) {
+    /// The master has removed the framework, and all its tasks with it. The framework stays marked, and the scheduler ends, unless
+    /// the user has asked for a new framework in such a case. A shutdown that was to end the framework needs nothing more.
+    fn removed(&mut self, now_ms: u64) {
+        self.run.connected = false;
+        self.end_tasks();
+        let FrameworkOptions { new_framework, teardown_on_exit, .. } = self.settings.options;
+        match self.run.ending {
+            false if new_framework => self.begin_anew(),
+            true if teardown_on_exit => self.outbox.finish(),
+            _ => {
+                let silent_ms = self.run.silence(self.now).map(|silence| silence.as_millis() as u64);
+                let removal = Removal { removed_ms: now_ms, silent_ms };
+                self.change(Change::FrameworkRemoved(removal), OnPersisted::Nothing);
+                self.outbox.finish();
+            }
+        }
+    }
+
+    /// Records that no task is left, because the master has ended all of them.
+    fn end_tasks(&mut self) {
+        // What was to follow pending changes is void.
+        self.outbox.cancel_pending();
+        self.fleet.cancel_all_launches();
+        let unsent: Vec<String> = self.fleet.unsent().map(|task| task.id().to_owned()).collect();
+        for task in unsent {
+            self.change(Change::Forget(task), OnPersisted::Nothing);
+        }
         for (task, kind) in self.live_tasks() {
             let why = "the master has removed the framework";
             let status = end_without_report(task, kind, TaskState::TaskGone, why);
-            self.persist(Change::Status(status), OnPersisted::Nothing);
+            self.change(Change::Status(status), OnPersisted::Nothing);
         }
+    }
+
+    /// Ends the framework, which the master has removed. The next one begins with an empty ledger.
+    fn begin_anew(&mut self) {
         if let Some(framework) = self.history.framework.clone() {
-            self.notify(UserNotice::Removed(framework));
+            self.notify(UserNotice::Removed(framework.id));
             self.change(Change::FrameworkEnded, OnPersisted::Nothing);
         }
-        self.run.connected = false;
-        self.outbox.cancel_pending();
     }
 
     fn persisted(&mut self, change_id: ChangeId) {

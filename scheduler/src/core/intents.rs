@@ -7,7 +7,7 @@ use mesos::v1::{TaskInfo, TaskState};
 
 use super::outbox::OnPersisted;
 use super::transition::{Transition, end_without_report};
-use crate::event::{Call, Effect};
+use crate::event::Call;
 use crate::fleet::{Pause, PlannedLaunch, ServerState, Slot, Task};
 use crate::journal::{Assignment, Change, Origin, TaskRecord, UNTRACKED_MINERS};
 use crate::offers::{PlannedTask, UnusedAgent};
@@ -64,7 +64,7 @@ impl Transition<'_> {
             Intent::Retire(tasks) => self.retire(tasks),
             Intent::ExpireAgents => self.fleet.agents.expire(now),
             Intent::BeginShutdown => self.run.ending = true,
-            Intent::Finish => self.outbox.add(Effect::Finish),
+            Intent::Finish => self.outbox.finish(),
         }
     }
 

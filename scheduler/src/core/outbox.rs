@@ -41,11 +41,23 @@ pub(super) struct Outbox {
     last_ticket: ChangeId,
     pending: BTreeMap<ChangeId, OnPersisted>,
     peak_pending: bool,
+    finished: bool,
 }
 
 impl Outbox {
     pub fn add(&mut self, effect: Effect) {
         self.effects.push(effect);
+    }
+
+    /// Adds the last effect.
+    pub fn finish(&mut self) {
+        self.finished = true;
+        self.add(Effect::Finish);
+    }
+
+    /// Whether the last effect was added.
+    pub fn is_finished(&self) -> bool {
+        self.finished
     }
 
     pub fn take(&mut self) -> Vec<Effect> {

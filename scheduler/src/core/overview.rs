@@ -123,7 +123,7 @@ pub(super) fn overview(run: &RunState, fleet: &Fleet, history: &History, now: In
     let line = |task: &Task| line(task, &history.ledger, now);
     Overview {
         connected: run.connected,
-        framework: history.framework.clone(),
+        framework: history.framework.as_ref().map(|framework| framework.id.clone()),
         states: states(fleet, history),
         live_states: live_states(fleet),
         cpus_milli: fleet.count(TaskKind::Server).cpus_milli + fleet.count(TaskKind::Worker).cpus_milli,

@@ -18,6 +18,7 @@ mod overview;
 mod pool;
 mod reconnect;
 mod redirect;
+mod removal;
 mod retired;
 mod silence;
 mod versions;
@@ -118,6 +119,8 @@ pub(super) struct Script {
     pub notices: Vec<UserNotice>,
     pub finished: bool,
     settings: Settings,
+    /// The id with which [`Script::subscribe`] answers.
+    framework: String,
 }
 
 impl Script {
@@ -129,7 +132,7 @@ impl Script {
         let (now, disk) = (Instant::now(), Memory::new());
         let state = State::new(settings.clone(), disk.recover(), Duration::ZERO, now);
         let (queue, calls, notices) = (Vec::new(), Vec::new(), Vec::new());
-        Script { state, now, disk, queue, calls, notices, finished: false, settings }
+        Script { state, now, disk, queue, calls, notices, finished: false, settings, framework: "f".into() }
     }
 
     /// A script with a subscription, and with miner-server-1 running on agent `a`.
@@ -169,7 +172,7 @@ impl Script {
     }
 
     pub fn subscribe(&mut self) {
-        self.event(Event::Subscribed("f".into()));
+        self.event(Event::Subscribed(self.framework.clone()));
     }
 
     pub fn event(&mut self, event: Event) {

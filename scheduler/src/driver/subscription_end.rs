@@ -20,7 +20,7 @@ pub(super) enum SubscriptionEnd {
     Finished(Result<(), String>),
     /// The connection was lost, for this reason: subscribe again after a pause.
     Lost(String),
-    /// The master has removed the framework: subscribe a new one.
+    /// The master has removed the framework. The state machine decides whether a new one begins.
     Removed,
 }
 
@@ -93,11 +93,18 @@ impl Driver {
                  says: {message}); to run standby schedulers, start each with --zk"
             )));
         }
-        if message.contains("removed") && self.state.framework().is_some() {
+        if says_removed(message) && self.state.framework().is_some() {
             return Ok(SubscriptionEnd::Removed);
         }
         Err(RunError::Failed(anyhow!("the master refuses the framework: {message}")))
     }
+}
+
+/// Whether the master says in an ERROR event that it has removed the framework. The whole text is compared, because other errors
+/// contain words of the user, such as the name of a role.
+fn says_removed(message: &str) -> bool {
+    // The second text is that of masters before version 0.23.
+    ["Framework has been removed", "Completed framework attempted to re-register"].contains(&message.trim())
 }
 
 /// The command-line options that probably caused the error, for the message to the user.
@@ -106,5 +113,24 @@ pub(crate) fn hint(error: &CallError) -> &'static str {
         error if error.concerns_credentials() => " (--principal, --secret-file)",
         CallError::Refused { refusal: Refusal::Forbidden, .. } => " (--principal, --role)",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::says_removed;
+
+    #[test]
+    fn only_the_masters_own_words_mean_that_the_framework_is_removed() {
+        assert!(says_removed("Framework has been removed"));
+        assert!(says_removed("Completed framework attempted to re-register"));
+        for other in [
+            "Framework failed over",
+            "",
+            "'FrameworkInfo.roles' contains invalid role: Role 'Framework has been removed' contains a space",
+            "Framework at 127.0.0.1 is not authorized to subscribe with role 'removed'",
+        ] {
+            assert!(!says_removed(other), "{other}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use task::ShareRow;
 
 use super::change::{AvoidedAgent, Change, StatusRecord};
 use super::ledger::{Account, Entry, accounts};
+use super::recovered::Removal;
 use super::task_record::{Assignment, TaskRecord};
 use crate::task_id::{TaskKind, task_number};
 
@@ -23,6 +24,9 @@ pub trait Records {
     fn begin_framework(&mut self, id: &str, now_ms: u64) -> Result<(), Self::Error>;
     /// Ends the framework: its tasks and accounts are no longer current. The used task numbers and the avoided agents are kept.
     fn end_framework(&mut self, now_ms: u64) -> Result<(), Self::Error>;
+
+    /// Marks the framework as removed by the master.
+    fn mark_removed(&mut self, removal: Removal) -> Result<(), Self::Error>;
 
     /// The record of a task; `None` if there is no such task, or if it has retired.
     fn task(&self, id: &str) -> Result<Option<Cow<'_, TaskRecord>>, Self::Error>;
@@ -92,6 +96,7 @@ pub fn apply<R: Records>(records: &mut R, change: &Change, now_ms: u64) -> Resul
             Ok(())
         }
         Change::FrameworkEnded => records.end_framework(now_ms),
+        Change::FrameworkRemoved(removal) => records.mark_removed(*removal),
         Change::Task(task) => add_task(records, task),
         Change::Forget(task) => {
             records.remove_task(task)?;

@@ -4,6 +4,7 @@ use mesos::v1::TaskState;
 use serde::{Deserialize, Serialize};
 use task::Report;
 
+use super::recovered::Removal;
 use super::task_record::TaskRecord;
 use crate::task_id::TaskKind;
 
@@ -17,6 +18,8 @@ pub enum Change {
     Framework(String),
     /// The framework has ended.
     FrameworkEnded,
+    /// The master has removed the framework. Its records are kept with this mark.
+    FrameworkRemoved(Removal),
     /// A task is about to be launched, or was found without a record.
     Task(TaskRecord),
     /// A task was not launched after all.

@@ -93,8 +93,19 @@ pub struct FrameworkRecord {
     pub id: String,
     /// When the framework first subscribed, milliseconds since the Unix epoch.
     pub started_ms: u64,
-    /// When the scheduler learned that the master had removed the framework, milliseconds since the Unix epoch; `None` if the
-    /// master has not removed it.
+    /// The mark that the master has removed the framework; `None` if the master has not removed it. A framework that the
+    /// scheduler itself tore down has no record any more, and so no mark.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub removal: Option<Removal>,
+}
+
+/// The mark that the master has removed the framework, either because an operator tore it down, or because no scheduler was
+/// subscribed during the failover timeout. No scheduler begins another framework in its place unless it is asked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removal {
+    /// When the scheduler learned of the removal, milliseconds since the Unix epoch.
+    pub removed_ms: u64,
+    /// How long the master had not been heard by then, in milliseconds; `None` if that is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub removed_ms: Option<u64>,
+    pub silent_ms: Option<u64>,
 }

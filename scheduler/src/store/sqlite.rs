@@ -50,6 +50,8 @@ pub(super) struct StateFolder {
     thread: Option<(JoinHandle<usize>, FolderLock)>,
     folder: PathBuf,
     identity: FolderIdentity,
+    /// When the last launch or report was recorded, milliseconds since the Unix epoch; `None` if there was no framework.
+    last_recorded_ms: Option<u64>,
     closing: Arc<AtomicBool>,
 }
 
@@ -113,13 +115,15 @@ impl StateFolder {
     pub fn open(folder: &Path) -> Result<(Self, RecoveredState), StoreError> {
         let mut identity = FolderIdentity::random();
         let mut recovered = RecoveredState { next_number: 1, ..RecoveredState::default() };
-        let mut opened = None;
+        let (mut opened, mut last_recorded_ms) = (None, None);
         if folder.exists() {
             let open = OpenFolder::open(folder)?;
             let error = STATE_FOLDER.database_error(&STATE_FOLDER.database_path(folder));
             identity = identity.read_or_write(&open.connection).map_err(&error)?;
             recovered = read::recover(&open.connection).map_err(&error)?;
             recovered.aggregate_retired();
+            let last = recovered.framework.as_ref().map(|it| read::last_recorded_ms(&open.connection, it));
+            last_recorded_ms = last.transpose().map_err(&error)?;
             opened = Some(open);
         } else {
             check_creatable(folder)?;
@@ -127,12 +131,20 @@ impl StateFolder {
         recovered.specification_key = Some(identity.specification_key.clone());
         let (queue, receiver) = mpsc::channel();
         let (receiver, folder, closing) = (Some(receiver), folder.to_owned(), Arc::default());
-        Ok((Self { queue, receiver, opened, thread: None, folder, identity, closing }, recovered))
+        let thread = None;
+        let folder = Self { queue, receiver, opened, thread, folder, identity, last_recorded_ms, closing };
+        Ok((folder, recovered))
     }
 
     /// The name that distinguishes the folder from those of other schedulers.
     pub fn name(&self) -> &str {
         &self.identity.name
+    }
+
+    /// When the last launch or report of the framework was recorded before the folder was opened, milliseconds since the Unix
+    /// epoch; `None` if there was no framework.
+    pub fn last_recorded_ms(&self) -> Option<u64> {
+        self.last_recorded_ms
     }
 
     /// The folder's path.

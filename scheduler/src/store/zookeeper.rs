@@ -16,6 +16,7 @@ mod tree_state;
 mod writer;
 mod znode;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -25,14 +26,14 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use self::tree::{ReadError, ZooKeeperTree};
+use self::tree::{RETRY, ReadError, ZooKeeperTree};
 use self::tree_state::{TreeState, UnreadableNode};
 use self::writer::Writer;
 pub use self::znode::Leader;
 use super::sqlite::sync_folder::Handover;
 use super::{Batch, LedgerSnapshot, OnStoreEvent};
 use crate::election::{Leadership, RunError, ZkConfig};
-use crate::journal::RecoveredState;
+use crate::journal::{FrameworkRecord, RecoveredState};
 
 /// How long [`SharedTree::finish`] waits for ZooKeeper to accept the last writes.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
@@ -108,6 +109,9 @@ impl Leader {
 pub(super) struct SharedTree {
     task: JoinHandle<bool>,
     closing: Arc<AtomicBool>,
+    /// When the last task's node was written before this scheduler took over, milliseconds since the Unix epoch; `None` if
+    /// there is no task.
+    pub last_written_ms: Option<u64>,
 }
 
 impl Drop for SharedTree {
@@ -141,7 +145,8 @@ impl SharedTree {
             return Err(SharedError::LeadershipLost { why: leadership.lease().why() });
         }
         let (queue, receiver) = unbounded_channel();
-        Ok((SharedTree { task: tokio::spawn(writer.run(receiver)), closing }, queue, handover))
+        let task = tokio::spawn(writer.run(receiver));
+        Ok((SharedTree { task, closing, last_written_ms: content.last_written_ms }, queue, handover))
     }
 
     /// Waits for the last writes, after the queue of changes was closed.
@@ -155,6 +160,27 @@ impl SharedTree {
             _ => Err(SharedError::Unwritten),
         }
     }
+}
+
+/// Reads the framework that the schedulers share. The outer `None` means that no scheduler has ever led.
+///
+/// # Errors
+/// If the framework node cannot be read.
+pub(super) async fn shared_framework(
+    leadership: &Leadership,
+) -> Result<Option<Option<FrameworkRecord>>, SharedError> {
+    let failed = |error| SharedError::reading(leadership.ensemble().path(), error);
+    let path = leadership.ensemble().path();
+    let node = loop {
+        match tree::read_framework(leadership.lock().client(), path).await {
+            Err(zookeeper_client::Error::ConnectionLoss) => tokio::time::sleep(RETRY).await,
+            node => break node.map_err(|error| failed(error.into()))?,
+        }
+    };
+    Ok(node
+        .map(|node| TreeState::read(&node, &BTreeMap::new()))
+        .transpose()?
+        .map(|it| it.recovered().framework))
 }
 
 /// Reads the last framework's ledger from ZooKeeper, in any known format, without disturbing the leader.

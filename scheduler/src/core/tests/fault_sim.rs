@@ -1,5 +1,5 @@
 //! A simulated cluster with faults: agents that disconnect, return and get new ids, executors that crash or hang, offers that are
-//! rescinded, launches that are lost, a master and a scheduler that restart, a slow disk. When the faults are over, the whole
+//! rescinded, launches that are lost, a master and a scheduler that restart, a framework that is torn down, a slow disk. When the faults are over, the whole
 //! cluster mines without help: there is one server, no resources are idle, no offer is held, no task is forgotten, and workers
 //! send live messages at the right intervals.
 
@@ -39,6 +39,7 @@ impl Cluster {
             13 => self.mistake(&task, which),
             14 => self.fall_ill(&task, which.is_multiple_of(3)),
             15 => self.pass(Duration::from_secs(60 + which as u64 % 240)),
+            16 if which.is_multiple_of(3) => self.remove_framework(),
             _ => self.pass(Duration::from_secs(1 + which as u64 % 20)),
         }
     }
@@ -90,6 +91,7 @@ proptest! {
         let on_server_loss = if way == 1 { OnServerLoss::Repoint } else { OnServerLoss::Kill };
         let placement = Placement { limits, ..Placement::default() };
         let mut settings = Settings { placement, ..settings_where(|options| options.on_server_loss = on_server_loss) };
+        settings.options.new_framework = true;
         settings.template.pool = (way == 2).then(pool);
         // With so few messages allowed per second, the intervals change whenever a worker comes or goes.
         settings.template.options.live_interval = Duration::from_secs(1);

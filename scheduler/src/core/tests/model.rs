@@ -8,6 +8,7 @@ use ::task::{Instruction, Live, WorkerLive};
 use proptest::prelude::*;
 
 use super::*;
+use crate::journal::LedgerLine;
 
 const AGENTS: [(&str, u64); 2] = [("a", 2000), ("b", 1500)];
 
@@ -288,6 +289,59 @@ proptest! {
         model.script.disk.assert_agreement();
     }
 
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    /// Whenever the master removes the framework, the mark is written after everything else, and all sums are kept. A scheduler
+    /// that is to begin anew leaves nothing of it.
+    #[test]
+    fn a_removal_at_any_time_is_marked_and_keeps_the_sums(
+        actions in prop::collection::vec((0u8..22, any::<u16>()), 0..150),
+        connected in any::<bool>(),
+    ) {
+        let mut model = Model::new(OnServerLoss::Kill);
+        model.script.settings.options.teardown_on_exit = false;
+        model.script.restart();
+        model.script.subscribe();
+        model.carry_out();
+        for (action, which) in actions {
+            model.act(action, which.into());
+        }
+        if !connected {
+            model.event(Event::Disconnected);
+        }
+        let accepted = model.script.state.history.ledger.sum().0.worker.accepted;
+        model.event(Event::Removed { now_ms: 5 });
+        // The master ends all tasks, and forgets what it was asked.
+        model.tasks.values_mut().for_each(|task| task.state = TaskState::TaskKilled);
+        (model.offers, model.asked) = Default::default();
+        prop_assert!(model.script.finished);
+        prop_assert_eq!(model.script.state.live_tasks() + model.script.state.unsent_launches(), 0);
+        model.write(usize::MAX);
+        let disk = &model.script.disk;
+        for records in [disk.recover(), disk.shared()] {
+            prop_assert_eq!(records.live_tasks(), 0);
+            prop_assert_eq!(records.framework.unwrap().removal.unwrap().removed_ms, 5);
+            prop_assert!(records.ledger.sum().0.worker.accepted >= accepted);
+        }
+        disk.assert_agreement();
+        model.script.finished = false;
+        model.script.settings.options.new_framework = true;
+        model.script.restart();
+        model.event(Event::Subscribed("g".into()));
+        model.write(usize::MAX);
+        for records in [model.script.disk.recover(), model.script.disk.shared()] {
+            prop_assert_eq!(&records.framework.unwrap().id, "g");
+            prop_assert_eq!((records.tasks.len(), records.ledger.sum().0), (0, LedgerLine::default()));
+        }
+        // Ids are not used twice, which the model checks.
+        model.offer(0);
+        model.write(usize::MAX);
+        let server = |id: &String| id.contains("server");
+        prop_assert!(model.tasks.iter().any(|(id, task)| server(id) && !task.state.is_terminal()));
+    }
 }
 
 proptest! {

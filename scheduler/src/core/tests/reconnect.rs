@@ -147,9 +147,10 @@ fn offers_are_void_after_a_disconnection() {
 }
 
 #[test]
-fn a_new_framework_follows_a_removed_one() {
-    let mut script = Script::with_workers();
-    script.event(Event::Removed);
+fn a_new_framework_follows_a_removed_one_if_the_user_wants_it() {
+    let mut script = Script::workers_of(settings_where(|options| options.new_framework = true));
+    script.event(Event::Removed { now_ms: 1 });
+    assert!(!script.finished);
     assert_eq!(script.state.framework(), None);
     script.event(Event::Subscribed("g".into()));
     script.write();
@@ -163,7 +164,7 @@ fn a_new_framework_follows_a_removed_one() {
 
 #[test]
 fn nothing_of_a_removed_framework_counts_for_the_next_one() {
-    let mut script = Script::with_workers();
+    let mut script = Script::workers_of(settings_where(|options| options.new_framework = true));
     script.wait(Duration::from_secs(100));
     let last = |task: &str, n, accepted| TaskStatus {
         data: Some(report(task, n, accepted)),
@@ -173,7 +174,7 @@ fn nothing_of_a_removed_framework_counts_for_the_next_one() {
     script.write();
     script.update(last("miner-worker-2", 3, 9));
     script.clear();
-    script.event(Event::Removed);
+    script.event(Event::Removed { now_ms: 1 });
     assert!(matches!(&script.notices[..], [UserNotice::Removed(framework)] if framework == "f"));
     let gone = |change: &Change| match change {
         Change::Status(status) if status.state == Some(TaskState::TaskGone) => Some(status.task.clone()),

@@ -21,8 +21,9 @@ use crate::store::{STATE_FOLDER, StoreError};
 const FIRST: i64 = 1;
 
 /// The columns that were added after format 1: table, name, and SQL type.
-const NEW_COLUMNS: [(&str, &str, &str); 9] = [
+const NEW_COLUMNS: [(&str, &str, &str); 10] = [
     ("framework", "removed_ms", "INTEGER"),
+    ("framework", "silent_ms", "INTEGER"),
     ("task", "pool", "TEXT"),
     ("task", "origin", "TEXT NOT NULL DEFAULT 'launched'"),
     ("task", "agent_url", "TEXT"),
@@ -70,9 +71,11 @@ pub(in crate::store) fn prepare(connection: &mut Connection, path: &Path) -> Res
     connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES).map_err(&error)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     if format < FORMAT {
-        migrate(connection, path, format)?;
+        migrate(connection, path, format)
+    } else {
+        // Earlier versions with this format do not have all columns, and do not mind them.
+        connection.execute_batch(&missing_columns(connection).map_err(&error)?.join(";")).map_err(error)
     }
-    Ok(())
 }
 
 /// The format of the database, 0 if it is empty.
@@ -184,16 +187,22 @@ fn convert(
 
 /// The statements that convert the tables. Missing tables are created in the current format.
 fn conversion(connection: &Connection, found: i64) -> rusqlite::Result<Vec<String>> {
+    let mut statements = missing_columns(connection)?;
+    statements.push(TABLES.to_owned());
+    let conversions = CONVERSIONS.iter().filter(|(since, _)| found < *since);
+    statements.extend(conversions.map(|(_, statement)| (*statement).to_owned()));
+    statements.push(format!("PRAGMA user_version = {FORMAT}"));
+    Ok(statements)
+}
+
+/// The statements that add the columns that existing tables lack.
+fn missing_columns(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut statements = Vec::new();
     for (table, column, definition) in NEW_COLUMNS {
         if has_table(connection, table)? && !has_column(connection, table, column)? {
             statements.push(format!("ALTER TABLE {table} ADD COLUMN {column} {definition}"));
         }
     }
-    statements.push(TABLES.to_owned());
-    let conversions = CONVERSIONS.iter().filter(|(since, _)| found < *since);
-    statements.extend(conversions.map(|(_, statement)| (*statement).to_owned()));
-    statements.push(format!("PRAGMA user_version = {FORMAT}"));
     Ok(statements)
 }
 

@@ -11,7 +11,7 @@ use super::schema::{RETIRED_ELSEWHERE, has_table};
 use crate::attributes::Attributes;
 use crate::journal::{
     self, Assignment, AvoidedAgent, Entry, FrameworkRecord, Ledger, LedgerLine, Origin, RecoveredState,
-    RetiredTasks, SpecificationKey, TaskRecord,
+    Removal, RetiredTasks, SpecificationKey, TaskRecord,
 };
 use crate::store::FailedLaunches;
 use crate::store::totals_json::{RetiredJson, SumJson};
@@ -54,15 +54,28 @@ pub(in crate::store) fn recover(connection: &Connection) -> rusqlite::Result<Rec
 
 /// The framework that has not ended, and the highest number of workers that mined at the same time.
 pub(super) fn framework(connection: &Connection) -> rusqlite::Result<Option<(FrameworkRecord, u64)>> {
-    let sql = "SELECT id, started_ms, peak, removed_ms FROM framework WHERE ended_ms IS NULL
+    let sql = "SELECT id, started_ms, peak, removed_ms, silent_ms FROM framework WHERE ended_ms IS NULL
          ORDER BY started_ms DESC LIMIT 1";
     let record = |row: &Row<'_>| {
-        let removed_ms: Option<i64> = row.get(3)?;
-        let (id, started_ms) = (row.get(0)?, unsigned(row.get(1)?));
-        let framework = FrameworkRecord { id, started_ms, removed_ms: removed_ms.map(unsigned) };
+        let (removed_ms, silent_ms): (Option<i64>, Option<i64>) = (row.get(3)?, row.get(4)?);
+        let silent_ms = silent_ms.map(unsigned);
+        let removal = removed_ms.map(|ms| Removal { removed_ms: unsigned(ms), silent_ms });
+        let framework = FrameworkRecord { id: row.get(0)?, started_ms: unsigned(row.get(1)?), removal };
         Ok((framework, unsigned(row.get(2)?)))
     };
     connection.query_row(sql, [], record).optional()
+}
+
+/// When the last launch or report of a framework was recorded, milliseconds since the Unix epoch; when the framework began if
+/// there is none.
+pub(super) fn last_recorded_ms(
+    connection: &Connection,
+    framework: &FrameworkRecord,
+) -> rusqlite::Result<u64> {
+    let sql = "SELECT max(coalesce((SELECT max(updated_ms) FROM account WHERE framework = ?1), 0),
+        coalesce((SELECT max(created_ms) FROM task WHERE framework = ?1), 0))";
+    let last: i64 = connection.query_row(sql, [&framework.id], |row| row.get(0))?;
+    Ok(unsigned(last).max(framework.started_ms))
 }
 
 /// A task that has not retired, without its attributes.

@@ -10,7 +10,7 @@ use super::schema::RETIRED_HERE;
 use super::tables::Tables;
 use super::{failed_launches, read, share_columns};
 use crate::journal::{
-    self, Account, AvoidedAgent, Change, ChangeId, Entry, OTHERS, Records, StatusRecord, TaskRecord,
+    self, Account, AvoidedAgent, Change, ChangeId, Entry, OTHERS, Records, Removal, StatusRecord, TaskRecord,
     UNTRACKED_MINERS,
 };
 use crate::task_id::TaskKind;
@@ -43,7 +43,8 @@ impl Records for Tables<'_> {
     fn begin_framework(&mut self, id: &str, now_ms: u64) -> rusqlite::Result<()> {
         self.framework = Some(id.to_owned());
         self.run(
-            "INSERT INTO framework (id, started_ms) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET ended_ms = NULL",
+            "INSERT INTO framework (id, started_ms) VALUES (?1, ?2)
+             ON CONFLICT (id) DO UPDATE SET ended_ms = NULL, removed_ms = NULL, silent_ms = NULL",
             params![id, integer(now_ms)],
         )
     }
@@ -51,6 +52,13 @@ impl Records for Tables<'_> {
     fn end_framework(&mut self, now_ms: u64) -> rusqlite::Result<()> {
         let id = self.framework.take();
         self.run("UPDATE framework SET ended_ms = ?2 WHERE id = ?1", params![id, integer(now_ms)])
+    }
+
+    fn mark_removed(&mut self, removal: Removal) -> rusqlite::Result<()> {
+        self.run(
+            "UPDATE framework SET removed_ms = ?2, silent_ms = ?3 WHERE id = ?1",
+            params![self.framework, integer(removal.removed_ms), removal.silent_ms.map(integer)],
+        )
     }
 
     /// The task without its attributes. Writing the task back does not change the stored attributes.

@@ -7,7 +7,9 @@ use std::convert::Infallible;
 use proptest::prelude::*;
 
 use super::*;
-use crate::journal::{self, AvoidedAgent, Entry, FrameworkRecord, Records, RetiredTasks, TaskRecord};
+use crate::journal::{
+    self, AvoidedAgent, Entry, FrameworkRecord, Records, Removal, RetiredTasks, TaskRecord,
+};
 use crate::store::sqlite::{migration, read, records};
 use crate::store::zookeeper::fake::FakeTree;
 use crate::task_id::task_number;
@@ -25,6 +27,7 @@ const STATES: [TaskState; 6] = [
 #[derive(Default)]
 struct Plain {
     framework: Option<String>,
+    removal: Option<Removal>,
     tasks: BTreeMap<String, TaskRecord>,
     retired: RetiredTasks,
     ledger: Ledger,
@@ -46,6 +49,11 @@ impl Records for Plain {
 
     fn end_framework(&mut self, _now_ms: u64) -> Result<(), Infallible> {
         *self = Plain { avoided: std::mem::take(&mut self.avoided), ..Plain::default() };
+        Ok(())
+    }
+
+    fn mark_removed(&mut self, removal: Removal) -> Result<(), Infallible> {
+        self.removal = self.framework.is_some().then_some(removal);
         Ok(())
     }
 
@@ -187,6 +195,10 @@ impl Three {
                 self.ids.clear();
                 [vec![Change::FrameworkEnded], self.begin()].concat()
             }
+            (20, _) => {
+                let silent_ms = (!number.is_multiple_of(3)).then_some(number % 100);
+                vec![Change::FrameworkRemoved(Removal { removed_ms: number, silent_ms })]
+            }
             (19, _) => {
                 self.nodes.hand_over();
                 vec![]
@@ -249,6 +261,8 @@ impl Three {
         for recovered in [&disk, &nodes] {
             let id = |framework: &FrameworkRecord| framework.id.clone();
             assert_eq!(recovered.framework.as_ref().map(id), plain.framework);
+            let removal = recovered.framework.as_ref().and_then(|framework| framework.removal);
+            assert_eq!(removal, plain.removal);
             assert_eq!(recovered.tasks, tasks);
             assert_eq!(recovered.retired, plain.retired);
             assert_eq!((recovered.peak_workers, &recovered.avoided), (plain.peak_workers, &avoided));
@@ -267,7 +281,7 @@ proptest! {
 
     #[test]
     fn memory_sqlite_and_zookeeper_agree(
-        actions in prop::collection::vec((0u8..20, any::<u16>(), any::<u32>()), 0..120),
+        actions in prop::collection::vec((0u8..21, any::<u16>(), any::<u32>()), 0..120),
     ) {
         let mut three = Three::new();
         for (action, which, number) in actions {
@@ -282,7 +296,8 @@ proptest! {
 #[test]
 fn the_last_change_may_be_repeated() {
     let mut three = Three::new();
-    let kinds = [(0, 0), (0, 3), (4, 1), (10, 1), (13, 0), (14, 0), (4, 10), (11, 1), (15, 0), (3, 0)];
+    let kinds =
+        [(0, 0), (0, 3), (4, 1), (10, 1), (13, 0), (14, 0), (4, 10), (11, 1), (15, 0), (3, 0), (20, 0)];
     for (action, which) in kinds {
         let changes = three.change(action, which, 8);
         three.write(changes.clone());

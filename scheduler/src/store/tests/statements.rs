@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
 use super::*;
-use crate::journal::AvoidedAgent;
+use crate::journal::{AvoidedAgent, Removal};
 use crate::store::sqlite::{migration, records};
 
 /// SQLite's query plan for a statement.
@@ -52,6 +52,7 @@ fn every_change() -> Vec<Change> {
         status(&worker(5), TaskState::TaskFailed, None),
         Change::Retire(vec![worker(4).id, worker(5).id]),
         status(&worker(4), TaskState::TaskRunning, Some(report(9, 1))),
+        Change::FrameworkRemoved(Removal { removed_ms: 1, silent_ms: None }),
         Change::FrameworkEnded,
     ]
 }

@@ -16,7 +16,7 @@ const READS: usize = 1000;
 /// Maximum number of transactions in flight: ZooKeeper processes one while its disk writes another.
 const IN_FLIGHT: usize = 4;
 /// The pause after the connection was lost, before the tree is read again.
-const RETRY: Duration = Duration::from_millis(200);
+pub(super) const RETRY: Duration = Duration::from_millis(200);
 
 /// Why a write failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub(super) struct TreeContent {
     /// The names of the nodes in the shards that are not valid, because a leader was stopped during the conversion from format 1.
     /// They are to be deleted.
     pub unfinished: Vec<String>,
+    /// When the last node in a shard was written, milliseconds since the Unix epoch; `None` if there is no such node.
+    pub last_written_ms: Option<u64>,
 }
 
 /// Why the tree cannot be read.
@@ -181,11 +183,16 @@ impl Tree for ZooKeeperTree {
     }
 }
 
+/// Reads the framework node alone; `None` if there is none.
+pub(super) async fn read_framework(client: &Client, path: &str) -> Result<Option<Vec<u8>>, ZkError> {
+    Ok(get(client, &format!("{path}/{FRAMEWORK}")).await?.map(|(data, _)| data))
+}
+
 /// Reads the tree.
 pub(super) async fn read(client: &Client, path: &str) -> Result<TreeContent, ReadError> {
-    let framework = get(client, &format!("{path}/{FRAMEWORK}")).await?;
+    let framework = read_framework(client, path).await?;
     let format = framework.as_deref().map(tree_state::format).transpose()?;
-    let (mut nodes, mut unfinished) = (BTreeMap::new(), Vec::new());
+    let (mut nodes, mut unfinished, mut last_written_ms) = (BTreeMap::new(), Vec::new(), None);
     if format.is_none_or(|format| format == 1) {
         unfinished = names_in_shards(client, path).await?;
     }
@@ -193,14 +200,16 @@ pub(super) async fn read(client: &Client, path: &str) -> Result<TreeContent, Rea
         None => {}
         Some(1) => {
             let names = children(client, &format!("{path}/{TASKS_1}")).await?;
-            read_nodes(client, names, |name| format!("{path}/{TASKS_1}/{name}"), &mut nodes).await?;
+            last_written_ms =
+                read_nodes(client, names, |name| format!("{path}/{TASKS_1}/{name}"), &mut nodes).await?;
         }
         Some(_) => {
             let names = names_in_shards(client, path).await?;
-            read_nodes(client, names, |name| format!("{path}/{}", node_path(name)), &mut nodes).await?;
+            last_written_ms =
+                read_nodes(client, names, |name| format!("{path}/{}", node_path(name)), &mut nodes).await?;
         }
     }
-    Ok(TreeContent { framework, nodes, unfinished })
+    Ok(TreeContent { framework, nodes, unfinished, last_written_ms })
 }
 
 /// The names of all nodes in the shards. Nodes in the wrong shard were not written by this program and are ignored.
@@ -214,25 +223,30 @@ async fn names_in_shards(client: &Client, path: &str) -> Result<Vec<String>, ZkE
     Ok(names)
 }
 
+/// Reads nodes. Returns when the last of them was written, milliseconds since the Unix epoch.
 async fn read_nodes(
     client: &Client,
     names: Vec<String>,
     path_of: impl Fn(&str) -> String,
     nodes: &mut BTreeMap<String, Vec<u8>>,
-) -> Result<(), ZkError> {
+) -> Result<Option<u64>, ZkError> {
+    let mut last = None;
     for names in names.chunks(READS) {
         let paths: Vec<String> = names.iter().map(|name| path_of(name)).collect();
         let answers = join_all(paths.iter().map(|path| get(client, path))).await;
         for (name, answer) in names.iter().zip(answers) {
-            nodes.extend(answer?.map(|data| (name.clone(), data)));
+            let Some((data, written_ms)) = answer? else { continue };
+            nodes.insert(name.clone(), data);
+            last = last.max(Some(written_ms));
         }
     }
-    Ok(())
+    Ok(last)
 }
 
-async fn get(client: &Client, path: &str) -> Result<Option<Vec<u8>>, ZkError> {
+/// A node's content, and when it was written, in milliseconds since the Unix epoch; `None` if there is no such node.
+async fn get(client: &Client, path: &str) -> Result<Option<(Vec<u8>, u64)>, ZkError> {
     match client.get_data(path).await {
-        Ok((data, _)) => Ok(Some(data)),
+        Ok((data, stat)) => Ok(Some((data, u64::try_from(stat.mtime).unwrap_or(0)))),
         Err(ZkError::NoNode) => Ok(None),
         Err(error) => Err(error),
     }

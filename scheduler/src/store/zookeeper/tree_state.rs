@@ -18,7 +18,7 @@ pub(super) use self::read::{UnreadableNode, format};
 use super::znode::{AVOIDED, FORMAT, FrameworkNode, Leader, Node, avoided_name};
 use crate::journal::{
     self, Account, AggregatedWorker, AvoidedAgent, Change, Entry, FrameworkRecord, Ledger, LedgerLine,
-    Records, RecoveredState, RetiredTasks, SpecificationKey, TaskRecord,
+    Records, RecoveredState, Removal, RetiredTasks, SpecificationKey, TaskRecord,
 };
 use crate::task_id::{TaskKind, task_number};
 
@@ -129,9 +129,10 @@ impl TreeState {
     }
 
     /// Whether this change must be written after all earlier changes and before all later ones. This holds for changes that alter
-    /// the framework node in a way that makes other nodes invalid.
+    /// the framework node in a way that makes other nodes invalid, and for the mark that the master has removed the framework:
+    /// where it is found, the end of every task is recorded.
     pub fn must_be_written_alone(change: &Change) -> bool {
-        matches!(change, Change::Retire(_) | Change::FrameworkEnded)
+        matches!(change, Change::Retire(_) | Change::FrameworkEnded | Change::FrameworkRemoved(_))
     }
 
     /// The node that contains an account, if there is one.
@@ -213,7 +214,7 @@ impl Records for TreeState {
     }
 
     fn begin_framework(&mut self, id: &str, now_ms: u64) -> Result<(), Infallible> {
-        self.framework = Some(FrameworkRecord { id: id.to_owned(), started_ms: now_ms, removed_ms: None });
+        self.framework = Some(FrameworkRecord { id: id.to_owned(), started_ms: now_ms, removal: None });
         self.framework_changed = true;
         Ok(())
     }
@@ -233,6 +234,14 @@ impl Records for TreeState {
             ..TreeState::default()
         };
         self.dropped.extend(names);
+        Ok(())
+    }
+
+    fn mark_removed(&mut self, removal: Removal) -> Result<(), Infallible> {
+        if let Some(framework) = &mut self.framework {
+            framework.removal = Some(removal);
+            self.framework_changed = true;
+        }
         Ok(())
     }
 

@@ -9,10 +9,10 @@ use task::{Report, ShareRow, Verdict};
 use tempfile::TempDir;
 
 use super::*;
-use crate::journal::{Assignment, Change, Origin, RecoveredState, StatusRecord};
+use crate::journal::{Assignment, Change, Origin, RecoveredState, Removal, StatusRecord};
 use crate::store::LedgerSnapshot;
-use crate::store::sqlite::records;
 use crate::store::sqlite::{StateFolder, StoredShare, ledger_snapshot, stored_shares};
+use crate::store::sqlite::{read, records};
 use crate::task_id::TaskKind;
 
 /// The environment variable that makes a child process of this test abort. Its value is the path of the database, and the
@@ -237,7 +237,7 @@ fn migrate_until(folder: &TempDir, before: i64, stop: usize) -> bool {
 #[test]
 fn an_interrupted_migration_changes_nothing_and_the_next_one_starts_anew() {
     let all = NEW_COLUMNS.len() + CONVERSIONS.len();
-    for (before_format, statements) in [(1, all), (2, 2 + 4)] {
+    for (before_format, statements) in [(1, all), (2, 3 + 4)] {
         let reference = folder_of(before_format);
         let (before, expected) = (snapshot(&reference), open(&reference));
         let mut stop = 0;
@@ -257,6 +257,21 @@ fn an_interrupted_migration_changes_nothing_and_the_next_one_starts_anew() {
         }
         assert_eq!(stop, 2 + statements + 1 + 2, "all steps were tried");
     }
+}
+
+/// Earlier versions with this format did not record how long the master was silent before it removed the framework.
+#[test]
+fn a_folder_of_this_format_gets_the_columns_that_it_lacks() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    prepare(&mut connection, Path::new("memory")).unwrap();
+    connection.execute_batch("ALTER TABLE framework DROP COLUMN silent_ms").unwrap();
+    for _ in 0..2 {
+        prepare(&mut connection, Path::new("memory")).unwrap();
+    }
+    let removal = Removal { removed_ms: 1, silent_ms: Some(2) };
+    let changes = [Change::Framework("f".into()), Change::FrameworkRemoved(removal)];
+    records::write(&mut connection, &mut None, &changes.map(|change| (0, change))).unwrap();
+    assert_eq!(read::recover(&connection).unwrap().framework.unwrap().removal, Some(removal));
 }
 
 /// The child processes that this test starts die in the middle of the transaction.

@@ -5,7 +5,7 @@ use task::{Account as Reported, Report, ServerAddress, ShareRow, Verdict};
 
 use super::*;
 use crate::journal::{
-    Account, AvoidedAgent, Change, Entry, Origin, SpecificationKey, StatusRecord, TaskRecord,
+    Account, AvoidedAgent, Change, Entry, Origin, Removal, SpecificationKey, StatusRecord, TaskRecord,
 };
 use crate::store::sqlite::{migration, records};
 use crate::task_id::{TaskKind, task_id};
@@ -67,6 +67,8 @@ fn folder() -> Connection {
     connection
 }
 
+const REMOVAL: Removal = Removal { removed_ms: 7, silent_ms: Some(2) };
+
 /// The content of the tree in ZooKeeper when this scheduler begins to lead. Worker 6 is in the tree but not in the folder. Of
 /// workers 4, 5 and 7, the tree has only the sum.
 fn handover() -> Handover {
@@ -77,7 +79,7 @@ fn handover() -> Handover {
         TaskRecord { closed: true, ..worker(6, Some(TaskState::TaskKilled)) },
     ];
     let mut recovered = RecoveredState {
-        framework: Some(FrameworkRecord { id: "f".into(), started_ms: 1, removed_ms: Some(7) }),
+        framework: Some(FrameworkRecord { id: "f".into(), started_ms: 1, removal: Some(REMOVAL) }),
         tasks,
         next_number: 20,
         peak_workers: 7,
@@ -103,7 +105,7 @@ fn records_of_other_leaders_are_copied() {
         let found = read::recover(&connection).unwrap();
         assert_eq!(found.tasks, handover.recovered.tasks, "addresses, states and last updates too");
         assert_eq!((found.next_number, found.peak_workers), (20, 7));
-        assert_eq!(found.framework.unwrap().removed_ms, Some(7));
+        assert_eq!(found.framework.unwrap().removal, Some(REMOVAL));
         assert_eq!(found.avoided, handover.recovered.avoided);
         assert_eq!(found.specification_key, handover.recovered.specification_key);
         assert_eq!(found.retired, handover.recovered.retired);
@@ -136,7 +138,7 @@ fn tasks_that_were_never_launched_are_deleted_and_those_that_ended_elsewhere_are
 fn a_framework_that_other_leaders_replaced_has_ended() {
     let mut connection = folder();
     let mut handover = handover();
-    handover.recovered.framework = Some(FrameworkRecord { id: "g".into(), started_ms: 1, removed_ms: None });
+    handover.recovered.framework = Some(FrameworkRecord { id: "g".into(), started_ms: 1, removal: None });
     sync_folder(&mut connection, &handover).unwrap();
     assert_eq!(read::recover(&connection).unwrap().framework, handover.recovered.framework);
     handover.recovered = RecoveredState::default();

@@ -245,10 +245,18 @@ fn the_first_leaders_key_stays() {
 
 #[test]
 fn a_framework_that_the_master_removed_stays_marked() {
-    let framework = FrameworkRecord { id: "f".into(), started_ms: 1, removed_ms: Some(2) };
-    let recovered =
-        RecoveredState { framework: Some(framework.clone()), next_number: 1, ..RecoveredState::default() };
-    let mut written = Written { state: TreeState::of(recovered), ..Written::default() };
-    written.write(&[Change::Framework("f".into())]);
-    assert_eq!(read(&written.content).recovered().framework, Some(framework));
+    for silent_ms in [None, Some(5)] {
+        let removal = Removal { removed_ms: 2, silent_ms };
+        let framework = FrameworkRecord { id: "f".into(), started_ms: 1, removal: None };
+        let recovered = RecoveredState {
+            framework: Some(framework.clone()),
+            next_number: 1,
+            ..RecoveredState::default()
+        };
+        let mut written = Written { state: TreeState::of(recovered), ..Written::default() };
+        written.write(&[Change::FrameworkRemoved(removal)]);
+        written.write(&[Change::Framework("f".into())]);
+        let marked = FrameworkRecord { removal: Some(removal), ..framework };
+        assert_eq!(read(&written.content).recovered().framework, Some(marked));
+    }
 }

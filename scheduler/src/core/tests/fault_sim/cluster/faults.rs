@@ -11,6 +11,19 @@ impl Cluster {
         self.withdraw(&id);
     }
 
+    /// An operator tears the framework down, and the scheduler begins a new one.
+    pub fn remove_framework(&mut self) {
+        self.deaf = false;
+        self.tasks.clear();
+        self.history.clear();
+        self.unanswered.clear();
+        self.next += 1;
+        self.script.framework = format!("f{}", self.next);
+        self.event(Event::Disconnected);
+        self.event(Event::Removed { now_ms: 1 });
+        self.subscribed();
+    }
+
     pub fn come_back(&mut self, which: usize) {
         let count = self.agents.len();
         let agent = &mut self.agents[which % count];

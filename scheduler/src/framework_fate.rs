@@ -1,0 +1,148 @@
+//! What the user is told about a framework that stays registered without a scheduler, or that the master has removed.
+
+use std::time::Duration;
+
+use mesos::masters::Masters;
+
+use crate::config::Config;
+use crate::journal::{FrameworkRecord, Removal};
+use crate::unix_time::{date, span};
+
+/// A framework that stays registered at the master after this scheduler has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftFramework {
+    /// The framework's id.
+    pub id: String,
+    /// How long the master keeps the framework while no scheduler is connected.
+    pub failover_timeout: Duration,
+    /// The command with which an operator ends the framework without a scheduler.
+    pub teardown: String,
+}
+
+impl LeftFramework {
+    pub(crate) fn new(config: &Config, id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            failover_timeout: config.framework.failover_timeout,
+            teardown: teardown_command(&config.master, id),
+        }
+    }
+
+    /// For how long the framework stays registered, for people.
+    pub(crate) fn how_long(&self) -> String {
+        format!(
+            "the master keeps framework {} and its tasks for {} without a scheduler (--failover-timeout)",
+            self.id,
+            span(self.failover_timeout)
+        )
+    }
+}
+
+/// The command with which an operator ends a framework without a scheduler.
+fn teardown_command(masters: &Masters, framework: &str) -> String {
+    let master = match (masters.scheme(), masters.addresses()) {
+        (Some(scheme), [only]) => format!("{scheme}://{only}"),
+        _ => "LEADING-MASTER:5050".to_owned(),
+    };
+    format!("curl -d frameworkId={framework} {master}/master/teardown")
+}
+
+/// Why there is nothing to run: the master has removed the framework. Names the likelier cause and the way out.
+pub(crate) fn removed(config: &Config, framework: &str, removal: &Removal) -> String {
+    let way_out = if config.new_cluster {
+        "the next start begins a new framework"
+    } else {
+        "no other framework begins unless the scheduler is started with --new-framework; the ledger is kept in either case"
+    };
+    let (removed, cause) = (date(removal.removed_ms), cause(removal, config.framework.failover_timeout));
+    format!(
+        "the master has removed framework {framework} and ended its tasks (noticed on {removed}): {cause}; {way_out}"
+    )
+}
+
+/// What probably made the master remove the framework. The master does not say it, but only a framework whose scheduler was away
+/// for the failover timeout is removed without an operator.
+fn cause(removal: &Removal, failover_timeout: Duration) -> String {
+    let timeout = span(failover_timeout);
+    let Some(silence) = removal.silent_ms.map(Duration::from_millis) else {
+        return format!(
+            "either an operator tore it down (/master/teardown), or no scheduler was connected for the failover timeout of \
+             {timeout} (--failover-timeout)"
+        );
+    };
+    let times = format!(
+        "the last event of the master was {} before that, and --failover-timeout is {timeout}",
+        span(silence)
+    );
+    if silence >= failover_timeout {
+        format!("probably because no scheduler was connected for its failover timeout ({times})")
+    } else {
+        format!("probably because an operator tore it down with /master/teardown ({times})")
+    }
+}
+
+/// The error if this scheduler must not run, because the master has removed the framework and the user has not asked for a new
+/// one.
+pub(crate) fn refusal(config: &Config, framework: Option<&FrameworkRecord>) -> Option<anyhow::Error> {
+    let allowed = config.framework.new_framework || config.new_cluster;
+    let framework = framework.filter(|_| !allowed)?;
+    let removal = framework.removal.as_ref()?;
+    Some(anyhow::anyhow!(removed(config, &framework.id, removal)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(failover_timeout: u64) -> Config {
+        let mut config = Config::new("m1:5050".parse::<Masters>().unwrap(), "/x");
+        config.framework.failover_timeout = Duration::from_secs(failover_timeout);
+        config
+    }
+
+    fn removal(silent_ms: Option<u64>) -> Removal {
+        Removal { removed_ms: 1_500_000_000_000, silent_ms }
+    }
+
+    #[test]
+    fn the_likelier_cause_and_both_times_are_named() {
+        let week = config(7 * 24 * 3600);
+        let text = removed(&week, "f-1", &removal(Some(2500)));
+        for part in [
+            "framework f-1",
+            "Fri, 14 Jul 2017",
+            "probably because an operator",
+            "2.5s",
+            "7d",
+            "--new-framework",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let text = removed(&week, "f-1", &removal(Some(8 * 24 * 3_600_000)));
+        assert!(text.contains("probably because no scheduler") && text.contains("8d before"), "{text}");
+        let text = removed(&week, "f-1", &removal(None));
+        assert!(text.contains("either an operator") && text.contains("or no scheduler"), "{text}");
+    }
+
+    #[test]
+    fn a_removed_framework_is_refused_unless_a_new_one_is_wanted() {
+        let framework = |removal| FrameworkRecord { id: "f".into(), started_ms: 1, removal };
+        let (alive, gone) = (framework(None), framework(Some(removal(Some(1)))));
+        let mut config = config(60);
+        assert!(refusal(&config, None).is_none() && refusal(&config, Some(&alive)).is_none());
+        let text = refusal(&config, Some(&gone)).unwrap().to_string();
+        assert_eq!(text, removed(&config, "f", &removal(Some(1))), "the same words as when it was removed");
+        config.framework.new_framework = true;
+        assert!(refusal(&config, Some(&gone)).is_none());
+    }
+
+    #[test]
+    fn the_teardown_command_names_the_master_if_there_is_only_one() {
+        let command = |masters: &str| teardown_command(&masters.parse().unwrap(), "f");
+        assert_eq!(command("m1"), "curl -d frameworkId=f http://m1:5050/master/teardown");
+        assert_eq!(command("https://[::1]:1"), "curl -d frameworkId=f https://[::1]:1/master/teardown");
+        let elected = command("zk://miner:secret@z1/mesos");
+        assert_eq!(elected, "curl -d frameworkId=f LEADING-MASTER:5050/master/teardown");
+        assert_eq!(command("m1,m2"), elected);
+    }
+}
