@@ -50,14 +50,19 @@ impl FrameworkRun<'_> {
         let on_event = move |event| drop(sender.send(event));
         let (mut store, recovered) =
             Store::open(&config.state_dir, config.share_limits, on_event).map_err(anyhow::Error::from)?;
-        let framework = Store::current_framework(self.leadership.map(|it| &**it), &recovered).await?;
+        let leadership = self.leadership.map(|it| &**it);
+        let framework = tokio::select! {
+            biased;
+            why = lost(leadership) => return Err(RunError::LeadershipLost(why)),
+            framework = Store::current_framework(leadership, &recovered) => framework?,
+        };
         if let Some(error) = refusal(config, framework.as_ref()) {
             return Err(RunError::Failed(error));
         }
         let prepared = tokio::select! {
             prepared = prepare_delivery(config, client.detector(), self.display, self.stop) => prepared?,
             () = self.time.reached() => None,
-            why = lost(self.leadership.map(|it| &**it)) => return Err(RunError::LeadershipLost(why)),
+            why = lost(leadership) => return Err(RunError::LeadershipLost(why)),
         };
         let Some((delivery, artifact)) = prepared else {
             return Ok(end_before_subscription(config, &recovered, self.time.elapsed()));

@@ -30,6 +30,7 @@ mod single_shares;
 mod standalone;
 #[path = "support/support.rs"]
 mod support;
+mod teardown;
 mod third_party;
 mod upgrade;
 mod upstream;

@@ -31,10 +31,18 @@ pub fn get_json(address: SocketAddr, path: &str) -> Option<serde_json::Value> {
 
 /// Sends a POST request with JSON. Returns the status of the response.
 pub fn post_json(address: SocketAddr, path: &str, body: &serde_json::Value) -> std::io::Result<u16> {
+    post(address, path, "application/json", &body.to_string())
+}
+
+/// Sends a POST request with the fields of an HTML form, such as `a=1&b=2`. Returns the status of the response.
+pub fn post_form(address: SocketAddr, path: &str, fields: &str) -> std::io::Result<u16> {
+    post(address, path, "application/x-www-form-urlencoded", fields)
+}
+
+fn post(address: SocketAddr, path: &str, kind: &str, body: &str) -> std::io::Result<u16> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    let (body, kind) = (body.to_string(), "application/json");
-    let head = format!("POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: {kind}\r\nAccept: {kind}");
+    let head = format!("POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: {kind}\r\nAccept: */*");
     write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;

@@ -1,0 +1,167 @@
+//! On a real Mesos: what the master has removed is not begun anew, neither by this scheduler, nor by a restart, nor by another
+//! scheduler, unless the user wants it.
+
+use std::path::Path;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::mesos_box::MesosBox;
+use crate::support::process::{Ended, Process, mesos_miner};
+use crate::support::zookeeper::ZooKeeper;
+use crate::support::{DEADLINE, LONG_DEADLINE, http, peer, until};
+
+const WEEK: f64 = 7.0 * 24.0 * 3600.0;
+
+/// A scheduler of two tasks, which it leaves running at its end.
+fn scheduler(mesos: &MesosBox, state: &Path, more: &[&str]) -> Process {
+    let state = state.display().to_string();
+    let line = ["scheduler", "--master", &mesos.address, "--state-dir", &state, "--server-cpus=0.2"];
+    mesos_miner([&line, &["--max-workers=1", "--report-interval=1s"][..], more].concat())
+}
+
+/// A list of frameworks in the master's state.
+fn frameworks(mesos: &MesosBox, list: &str) -> Vec<Value> {
+    mesos.state()[list].as_array().cloned().unwrap_or_default()
+}
+
+fn id(framework: &Value) -> String {
+    framework["id"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Waits until a framework runs a server and a worker. Returns its entry in the master's state.
+fn until_it_runs(mesos: &MesosBox) -> Value {
+    until("the framework runs", LONG_DEADLINE, || {
+        let framework = frameworks(mesos, "frameworks").into_iter().find(|it| it["active"] == true)?;
+        let running = framework["tasks"].as_array()?.iter().filter(|task| task["state"] == "TASK_RUNNING");
+        (running.count() == 2).then_some(framework)
+    })
+}
+
+/// Tears the framework down, as an operator does.
+fn tear_down(mesos: &MesosBox, id: &str) {
+    let form = format!("frameworkId={id}");
+    let status = http::post_form(mesos.master, "/master/teardown", &form).expect("the master answers");
+    assert_eq!(status, 200);
+}
+
+/// Waits until the scheduler ends with status 1, and returns its last message, which tells of this framework's removal.
+fn refuses(mut process: Process, id: &str) -> String {
+    let ended = process.wait(LONG_DEADLINE);
+    assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
+    let last = ended.stderr.last().cloned().unwrap_or_default();
+    let said = last.contains(&format!("has removed framework {id}")) && last.contains("--new-framework");
+    assert!(said, "{ended:#?}");
+    last
+}
+
+fn stop(mut process: Process) -> Ended {
+    process.signal(Signal::TERM);
+    let ended = process.wait(LONG_DEADLINE);
+    assert!(ended.status.success(), "{ended:#?}");
+    ended
+}
+
+/// Checks that the master has no framework, and that only these were completed.
+fn nothing_was_begun(mesos: &MesosBox, completed: &[&str]) {
+    assert_eq!(frameworks(mesos, "frameworks"), Vec::<Value>::new());
+    let mut ids: Vec<String> = frameworks(mesos, "completed_frameworks").iter().map(id).collect();
+    ids.sort();
+    assert_eq!(ids, completed);
+}
+
+#[test]
+fn no_restart_undoes_a_teardown_unless_a_new_framework_is_wanted() {
+    let Some(command) = peer::mesos() else { return };
+    let mesos = MesosBox::with_options(&command, 1, &["--cpus=1"]);
+    let state = tempfile::tempdir().expect("a temporary folder");
+    let start = |more: &[&str]| scheduler(&mesos, state.path(), more);
+    let first = start(&[]);
+    let framework = until_it_runs(&mesos);
+    assert_eq!(framework["failover_timeout"], WEEK, "{framework:#}");
+    let first_id = id(&framework);
+    tear_down(&mesos, &first_id);
+    let last = refuses(first, &first_id);
+    assert!(last.contains("probably because an operator tore it down"), "{last}");
+    for _ in 0..3 {
+        assert_eq!(refuses(start(&[]), &first_id), last, "the same words");
+    }
+    nothing_was_begun(&mesos, &[&first_id]);
+
+    let second = start(&["--new-framework", "--failover-timeout=1h"]);
+    let framework = until_it_runs(&mesos);
+    let second_id = id(&framework);
+    assert_eq!(framework["failover_timeout"], 3600.0, "{framework:#}");
+    assert_ne!(second_id, first_id);
+    let last = stop(second).stdout.last().cloned().unwrap_or_default();
+    for part in
+        ["2 tasks keep mining", "for 1h without a scheduler", &format!("curl -d frameworkId={second_id}")]
+    {
+        assert!(last.contains(part), "{part}: {last}");
+    }
+
+    // A framework that lives is continued, with the failover timeout of the new scheduler.
+    let third = start(&["--new-framework", "--failover-timeout=90s"]);
+    let framework = until("it continues with the other failover timeout", LONG_DEADLINE, || {
+        Some(until_it_runs(&mesos)).filter(|framework| framework["failover_timeout"] == 90.0)
+    });
+    assert_eq!(id(&framework), second_id);
+    assert_eq!(framework["completed_tasks"], Value::Array(vec![]), "{framework:#}");
+    stop(third);
+    tear_down(&mesos, &second_id);
+    refuses(start(&[]), &second_id);
+    nothing_was_begun(&mesos, &[&first_id, &second_id]);
+}
+
+#[test]
+fn a_framework_whose_failover_timeout_was_over_is_not_begun_anew() {
+    let Some(command) = peer::mesos() else { return };
+    let mesos = MesosBox::with_options(&command, 1, &["--cpus=1"]);
+    let state = tempfile::tempdir().expect("a temporary folder");
+    let start = || scheduler(&mesos, state.path(), &["--failover-timeout=2s"]);
+    let mut first = start();
+    let first_id = id(&until_it_runs(&mesos));
+    first.signal(Signal::KILL);
+    first.wait(DEADLINE);
+    until("the master removes it", LONG_DEADLINE, || {
+        (frameworks(&mesos, "completed_frameworks").len() == 1).then_some(())
+    });
+    let last = refuses(start(), &first_id);
+    assert!(last.contains("probably because no scheduler was connected"), "{last}");
+    assert!(last.contains("--failover-timeout is 2s"), "{last}");
+    assert_eq!(refuses(start(), &first_id), last, "the same words");
+    nothing_was_begun(&mesos, &[&first_id]);
+}
+
+#[test]
+fn no_standby_undoes_a_teardown_unless_a_new_framework_is_wanted() {
+    let (Some(command), Some(())) = (peer::mesos(), peer::zookeeper()) else { return };
+    let zookeeper = ZooKeeper::start(&command);
+    let mesos = MesosBox::with_options(&command, 1, &["--cpus=1"]);
+    let zk = zookeeper.address("miner");
+    let folders = [(); 3].map(|()| tempfile::tempdir().expect("a temporary folder"));
+    let start = |which: usize, more: &[&str]| {
+        scheduler(&mesos, folders[which].path(), &[&["--zk", &zk], more].concat())
+    };
+    let leader = start(0, &[]);
+    let first_id = id(&until_it_runs(&mesos));
+    let mut standby = start(1, &[]);
+    standby.wait_for_error(LONG_DEADLINE, |line| line.contains("waiting for").then_some(()));
+    tear_down(&mesos, &first_id);
+    let last = refuses(leader, &first_id);
+    assert_eq!(refuses(standby, &first_id), last, "the same words");
+    for which in [0, 1, 2] {
+        assert_eq!(refuses(start(which, &[]), &first_id), last, "the same words");
+    }
+    nothing_was_begun(&mesos, &[&first_id]);
+
+    // The folder of the first leader has the mark of the first framework, but ZooKeeper has the second framework.
+    let new = start(1, &["--new-framework"]);
+    let second_id = id(&until_it_runs(&mesos));
+    assert_ne!(second_id, first_id);
+    stop(new);
+    let again = start(0, &[]);
+    assert_eq!(id(&until_it_runs(&mesos)), second_id);
+    stop(again);
+    tear_down(&mesos, &second_id);
+}
