@@ -91,6 +91,8 @@ impl Config {
         Settings {
             template: TaskTemplate {
                 name: self.name.clone(),
+                user: self.user.clone(),
+                role: self.role.clone(),
                 options: self.task.clone(),
                 programs: self.programs.clone(),
                 pool: self.pool.clone(),

@@ -217,6 +217,25 @@ pub fn all_allow(constraints: &[Constraint], here: &Place, placed: &TentativeOcc
     constraints.iter().enumerate().all(|(index, constraint)| constraint.allows(here, index, placed))
 }
 
+/// For each place of a running task, in this order: whether the constraints allow a task there in addition to those that they
+/// allow at the places before it. `GROUP_BY` is for launches only: a group that has become smaller than the others makes no
+/// running task wrong.
+pub fn allowed_in_turn(constraints: &[Constraint], places: impl IntoIterator<Item = Place>) -> Vec<bool> {
+    let nobody = Occupancy::new(constraints);
+    let mut placed = TentativeOccupancy::of(&nobody);
+    let mut allows = |place: Place| {
+        let mut each = constraints.iter().enumerate();
+        let allowed = each.all(|(index, constraint)| {
+            matches!(constraint.operator, Operator::GroupBy(_)) || constraint.allows(&place, index, &placed)
+        });
+        if allowed {
+            placed.add(constraints, &place);
+        }
+        allowed
+    };
+    places.into_iter().map(|place| allows(place)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -392,5 +411,24 @@ mod tests {
                 allows_beside(&constraint, &place("a"), &[place("a"), Place::default()]);
             }
         }
+    }
+
+    #[test]
+    fn of_running_tasks_the_first_ones_are_allowed() {
+        let allowed = |rules: &[&str], racks: &[&str]| {
+            let rules: Vec<Constraint> = rules.iter().map(|rule| rule.parse().unwrap()).collect();
+            allowed_in_turn(&rules, racks.iter().map(|rack| place(rack)))
+        };
+        assert_eq!(allowed(&[], &["a", "a"]), [true, true]);
+        assert_eq!(allowed(&["rack:UNIQUE"], &["a", "a", "b", "a"]), [true, false, true, false]);
+        assert_eq!(allowed(&["rack:MAX_PER:2"], &["a", "a", "a", "b"]), [true, true, false, true]);
+        assert_eq!(allowed(&["rack:CLUSTER"], &["b", "a", "b"]), [true, false, true]);
+        assert_eq!(allowed(&["rack:LIKE:[bc]"], &["a", "b"]), [false, true]);
+        // A place that one rule refuses takes no room in the others.
+        assert_eq!(
+            allowed(&["rack:UNIQUE", "hostname:UNLIKE:a.host"], &["a", "b", "b"]),
+            [false, true, false]
+        );
+        assert_eq!(allowed(&["rack:GROUP_BY"], &["a", "a", "a", "b"]), [true; 4], "it is for launches only");
     }
 }

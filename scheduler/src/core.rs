@@ -38,6 +38,7 @@ use crate::journal::{Change, RecoveredState, Removal};
 use crate::policy::{Policy, PolicyEvent, View, policies};
 use crate::run_state::RunState;
 use crate::settings::Settings;
+use crate::specification::Fingerprints;
 
 /// The time between two ticks. At each tick, the driver does periodic work and redraws the terminal.
 const TICK: Duration = Duration::from_millis(500);
@@ -49,6 +50,7 @@ const ROUNDS: usize = 100;
 #[derive(Debug)]
 pub struct State {
     settings: Settings,
+    fingerprints: Fingerprints,
     run: RunState,
     fleet: Fleet,
     history: History,
@@ -63,6 +65,7 @@ impl State {
     pub fn new(settings: Settings, mut recovered: RecoveredState, age: Duration, now: Instant) -> Self {
         let tasks = std::mem::take(&mut recovered.tasks);
         let mut state = Self {
+            fingerprints: Fingerprints::new(&settings, recovered.specification_key.as_ref()),
             run: RunState::new(now),
             fleet: Fleet::new(&settings.placement.workers),
             history: History::new(recovered, age, now),
@@ -159,6 +162,7 @@ impl State {
             for rule in 0..self.policies.len() {
                 let view = View {
                     settings: &self.settings,
+                    fingerprints: &self.fingerprints,
                     run: &self.run,
                     fleet: &self.fleet,
                     history: &self.history,
@@ -177,6 +181,7 @@ impl State {
     fn transition(&mut self, now: Instant) -> Transition<'_> {
         Transition {
             settings: &self.settings,
+            fingerprints: &self.fingerprints,
             run: &mut self.run,
             fleet: &mut self.fleet,
             history: &mut self.history,

@@ -91,7 +91,7 @@ impl Fleet {
 
     /// The tasks that have not ended, in the order of their launch. The list begins after the task with the id `after`, which
     /// need not exist any more. Tasks whose ids this program did not create have no number and come last.
-    pub fn in_launch_order(&self, after: Option<&str>) -> impl Iterator<Item = &Task> {
+    pub fn in_launch_order(&self, after: Option<&str>) -> impl DoubleEndedIterator<Item = &Task> {
         let position = |id: &str| (launch_number(id), Arc::from(id));
         let from = after.map_or(Unbounded, |after| Excluded(position(after)));
         self.index.in_launch_order.range((from, Unbounded)).filter_map(|(_, id)| self.get(id))
@@ -176,6 +176,11 @@ impl Fleet {
     pub fn kills_due(&self, now: Instant) -> impl Iterator<Item = &Task> {
         let due = self.index.kills.iter().take_while(move |(at, _)| *at <= now);
         due.filter_map(|(_, key)| self.tasks.get(*key))
+    }
+
+    /// The tasks that are to end and may still be on their agents.
+    pub fn ending(&self) -> impl Iterator<Item = &Task> {
+        self.index.kills.iter().filter_map(|(_, key)| self.tasks.get(*key))
     }
 
     /// The workers with a recent live message, by hashrate per CPU, the slowest first.

@@ -84,6 +84,8 @@ pub enum RemarkTopic {
     Server,
     /// Agents wait for their turn to fetch the executor.
     Fetching,
+    /// Workers are replaced because of other options, or replacing them is paused.
+    Replacing,
 }
 
 /// The last failures of tasks.

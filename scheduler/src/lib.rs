@@ -48,6 +48,7 @@ mod scheduler_end;
 pub mod server_address;
 pub mod server_capacity;
 pub mod settings;
+pub mod specification;
 pub mod store;
 pub mod task_id;
 pub mod task_info;

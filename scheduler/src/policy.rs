@@ -14,6 +14,7 @@
 mod acknowledge;
 mod admission;
 mod agent_pause;
+mod beyond_limits;
 mod common_failure;
 mod decline_groups;
 mod event;
@@ -27,7 +28,9 @@ mod maintenance;
 mod merge;
 mod reconcile;
 mod redirect;
+mod replacement;
 mod retire;
+mod server_drain;
 mod server_health;
 mod server_loss;
 mod server_preemption;
@@ -38,7 +41,6 @@ mod task_notices;
 #[cfg(test)]
 mod tests;
 mod unreachable;
-mod upgrade;
 mod view;
 
 use std::fmt;
@@ -89,7 +91,9 @@ pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
         Box::<merge::Merge>::default(),
         Box::<redirect::Redirects>::default(),
         Box::<server_preemption::ServerPreemption>::default(),
-        Box::<upgrade::Upgrade>::default(),
+        // Before `Replacement`, so that no worker is replaced that is beyond the limits.
+        Box::new(beyond_limits::BeyondLimits::Waiting),
+        Box::<replacement::Replacement>::default(),
         Box::<intervals::WorkerIntervals>::default(),
         // The policies from here on come last, since they depend on the decisions of the others: acknowledgements, KILLs,
         // launches, the shutdown.

@@ -147,6 +147,11 @@ impl Default for Programs {
 pub struct TaskTemplate {
     /// The framework's name, under which service discovery finds the server.
     pub name: String,
+    /// The Unix user of the executors. Each task names the user, since Mesos keeps the framework's first one whatever later
+    /// subscriptions say.
+    pub user: String,
+    /// The Mesos role whose resources the tasks get.
+    pub role: String,
     /// The options for each task.
     pub options: TaskOptions,
     /// The programs that tasks run.
@@ -186,7 +191,7 @@ impl TaskTemplate {
             all.extend(executor);
             return TaskInfo {
                 resources: all.into(),
-                ..image.task(info, record, &self.pool_urls(server).pool)
+                ..image.task(info, record, &self.user, &self.pool_urls(server).pool)
             };
         }
         TaskInfo {
@@ -218,7 +223,8 @@ impl TaskTemplate {
             ..ExecutorInfo::default()
         };
         info.set_type(executor_info::Type::Custom);
-        let mut command = CommandInfo { shell: Some(false), ..CommandInfo::default() };
+        let mut command =
+            CommandInfo { shell: Some(false), user: Some(self.user.clone()), ..CommandInfo::default() };
         let program = match &self.delivery {
             Delivery::Fetch { uri, cache } => {
                 command.uris.push(fetched(uri, *cache));

@@ -90,8 +90,20 @@ pub enum UserNotice {
     },
     /// A worker is ended to make room for a server.
     Preempted(String),
-    /// A worker is replaced because its executor has an earlier version.
-    Outdated(String),
+    /// Workers are replaced.
+    Replacing {
+        /// The ids of the workers.
+        workers: Vec<String>,
+        /// The reason, as a phrase about one worker.
+        why: &'static str,
+    },
+    /// Workers are ended since there are more than the limits allow.
+    BeyondLimits {
+        /// The ids of the workers.
+        workers: Vec<String>,
+        /// The limits, as options with their values.
+        limits: String,
+    },
     /// The scheduler gives up on a task.
     GivenUp {
         /// The task's id.
@@ -117,10 +129,12 @@ pub enum UserNotice {
         /// The number of tasks on the agent.
         tasks: usize,
     },
-    /// A server is ended because of maintenance, once its workers have ended.
+    /// A server is ended once its workers have ended, and another one is launched.
     ServerDrained {
         /// The task's id.
         task: String,
+        /// What happens to the server and why, as a phrase after the task's id.
+        why: &'static str,
         /// The number of workers that are ended first.
         workers: usize,
     },
@@ -208,8 +222,11 @@ impl fmt::Display for UserNotice {
             UserNotice::Preempted(task) => {
                 write!(f, "no offer is enough for a server: ending {task} to make room")
             }
-            UserNotice::Outdated(task) => {
-                write!(f, "{task} runs an earlier version: replacing it")
+            UserNotice::Replacing { workers, why } => {
+                write!(f, "replacing {} ({why})", list(workers))
+            }
+            UserNotice::BeyondLimits { workers, limits } => {
+                write!(f, "more workers run than {limits} allows: ending {}", list(workers))
             }
             UserNotice::GivenUp { task, why } => write!(f, "giving up on {task}: {why}"),
             UserNotice::Merging { host, workers, cpus_milli } => write!(
@@ -224,13 +241,9 @@ impl fmt::Display for UserNotice {
                 begins_in.as_secs_f64(),
                 pluralize(*tasks, "task")
             ),
-            UserNotice::ServerDrained { task, workers: 0 } => write!(f, "{task} makes way for maintenance"),
-            UserNotice::ServerDrained { task, workers } => {
-                write!(
-                    f,
-                    "{task} makes way for maintenance: ending its {} first",
-                    pluralize(*workers, "worker")
-                )
+            UserNotice::ServerDrained { task, why, workers: 0 } => write!(f, "{task} {why}"),
+            UserNotice::ServerDrained { task, why, workers } => {
+                write!(f, "{task} {why}: ending its {} first", pluralize(*workers, "worker"))
             }
             UserNotice::Paused { host, pause, failures, why } => write!(
                 f,
@@ -259,15 +272,18 @@ impl fmt::Display for UserNotice {
                 intervals.live().as_secs_f64(),
                 intervals.report().as_secs_f64()
             ),
-            UserNotice::Overdue(tasks) => {
-                let named = tasks.len().min(NAMED);
-                write!(f, "no longer waiting for {}", tasks[..named].join(", "))?;
-                match tasks.len() - named {
-                    0 => Ok(()),
-                    more => write!(f, " and {more} more"),
-                }
-            }
+            UserNotice::Overdue(tasks) => write!(f, "no longer waiting for {}", list(tasks)),
         }
+    }
+}
+
+/// The ids of tasks. Where there are many, the first ones are named and the others counted.
+fn list(tasks: &[String]) -> String {
+    let (named, others) = tasks.split_at(tasks.len().min(NAMED));
+    let named = named.join(", ");
+    match others.len() {
+        0 => named,
+        more => format!("{named} and {more} more"),
     }
 }
 

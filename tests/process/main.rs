@@ -7,6 +7,7 @@ mod any_agent;
 mod bad_input;
 mod binding;
 mod bitcoin_node;
+mod changed_options;
 mod common_failure;
 mod election;
 mod embedded;

@@ -93,6 +93,7 @@ impl Transition<'_> {
         let record = TaskRecord {
             attributes: place.attributes.clone(),
             agent_url: agent_url.clone(),
+            specification: self.fingerprints.of(kind).map(str::to_owned),
             assignment: if kind == TaskKind::Worker { self.assignment() } else { None },
             address: ports.map(|(http_port, stratum_port)| ServerAddress {
                 host: host(),

@@ -1,6 +1,7 @@
 //! Tests of the state machine, event by event, with a clock and a disk under the test's control.
 
 mod admission;
+mod changed_options;
 mod common_failure;
 mod duplicates;
 mod end;
@@ -51,6 +52,8 @@ pub(crate) fn settings() -> Settings {
     Settings {
         template: crate::task_info::TaskTemplate {
             name: "mesos-miner".into(),
+            user: "root".into(),
+            role: "*".into(),
             options: TaskOptions { report_interval: Duration::from_secs(1), ..TaskOptions::default() },
             programs: Programs::default(),
             pool: None,
@@ -241,6 +244,19 @@ impl Script {
             self.event(Event::CallsAnswered { decided_before: self.now });
         }
         self.event(Event::Tick);
+    }
+
+    /// Changes some of the options with which the next process starts.
+    pub fn change_options(&mut self, which: usize) {
+        let options = &mut self.settings.template.options;
+        match which % 8 {
+            1 => options.backend = (which % 16 == 1).then(|| "portable".to_owned()),
+            3 => options.share_interval = Duration::from_millis(1000 + 500 * (which as u64 / 8 % 2)),
+            5 => self.settings.placement.limits.max_workers = Some(1 + which as u64 % 3),
+            6 => self.settings.placement.limits.max_workers = None,
+            7 => self.settings.template.user = if which % 16 == 7 { "nobody" } else { "root" }.into(),
+            _ => {}
+        }
     }
 
     /// The scheduler's process dies, and the changes that are not on disk are lost. Another process starts.

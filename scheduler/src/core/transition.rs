@@ -13,12 +13,14 @@ use crate::journal::{self, Change, StatusRecord};
 use crate::policy::PolicyEvent;
 use crate::run_state::RunState;
 use crate::settings::Settings;
+use crate::specification::Fingerprints;
 use crate::task_id::TaskKind;
 use crate::user_notice::UserNotice;
 
 /// The parts of the state that an event or an intent may change.
 pub(super) struct Transition<'a> {
     pub settings: &'a Settings,
+    pub fingerprints: &'a Fingerprints,
     pub run: &'a mut RunState,
     pub fleet: &'a mut Fleet,
     pub history: &'a mut History,

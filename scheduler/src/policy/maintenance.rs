@@ -4,9 +4,10 @@
 //! Mesos announces maintenance in the agent's offers and, if the agent runs tasks, by inverse offers. See "Maintenance
 //! Primitives" in its documentation.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
+use super::server_drain::ServerDrain;
 use super::{Intent, Policy, PolicyEvent, View};
 use crate::event::{Call, InverseOffer, Unavailability};
 use crate::fleet::{DeadlineQueue, MaintenanceWindow, Task};
@@ -21,9 +22,6 @@ const NO_LAUNCH: Duration = Duration::from_secs(300);
 /// No server is launched on an agent whose machine becomes unavailable within this time. The time is longer than for workers,
 /// since all workers depend on the server.
 pub(super) const NO_SERVER: Duration = Duration::from_secs(3600);
-/// A server that is to leave its agent is ended after its workers, so that it counts their last shares. It waits for the workers
-/// for at most this long.
-const WORKERS_END: Duration = Duration::from_secs(15);
 
 /// No task of this kind is launched on an agent whose machine becomes unavailable within this time.
 pub(crate) fn notice(demand: Demand) -> Duration {
@@ -71,8 +69,7 @@ pub(super) struct Maintenance {
     drained: BTreeSet<String>,
     /// When to check agents that may have to be drained, or whose maintenance may be over.
     due: DeadlineQueue<String>,
-    /// The ids of the servers that wait for their workers to end before they are ended, each with the deadline for the workers.
-    draining: BTreeMap<String, Instant>,
+    drain: ServerDrain,
 }
 
 impl Policy for Maintenance {
@@ -100,7 +97,7 @@ impl Policy for Maintenance {
             },
             PolicyEvent::Settled if view.run.connected => {
                 let mut intents = self.drain(view, now);
-                intents.extend(self.end_drained_servers(view, now));
+                intents.extend(self.drain.end_drained(view, now));
                 intents
             }
             _ => Vec::new(),
@@ -192,38 +189,8 @@ impl Maintenance {
             view.fleet.on_agent(agent).partition(|task| task.is_worker());
         let mut intents: Vec<Intent> = workers.into_iter().map(Intent::end).collect();
         for server in servers.into_iter().filter(|server| view.fleet.servers.contains_key(server.id())) {
-            intents.extend(self.drain_server(view, server.id(), now));
+            intents.extend(self.drain.begin(view, server.id(), "makes way for maintenance", now));
         }
         intents
-    }
-
-    /// Ends a server, so that another one is launched elsewhere. Unless the workers are kept for the next server, they end
-    /// first, so that this server counts all their shares.
-    fn drain_server(&mut self, view: &View<'_>, server: &str, now: Instant) -> Vec<Intent> {
-        if self.draining.contains_key(server) || view.run.ending {
-            return Vec::new();
-        }
-        let server = server.to_owned();
-        if view.keeps_workers() {
-            // The workers continue at the next server.
-            let notice = UserNotice::ServerDrained { task: server.clone(), workers: 0 };
-            return vec![Intent::Notify(notice), Intent::End(server)];
-        }
-        let workers: Vec<String> =
-            view.fleet.workers_of(&server).map(|worker| worker.id().to_owned()).collect();
-        let notice = UserNotice::ServerDrained { task: server.clone(), workers: workers.len() };
-        self.draining.insert(server.clone(), now + WORKERS_END);
-        let ends = workers.into_iter().map(Intent::End);
-        [Intent::Notify(notice), Intent::DrainServer(server)].into_iter().chain(ends).collect()
-    }
-
-    /// Ends draining servers whose workers have ended or take too long.
-    fn end_drained_servers(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
-        self.draining.retain(|server, _| view.fleet.servers.contains_key(server));
-        let drained = self.draining.iter().filter(|(server, deadline)| {
-            let waits = view.fleet.get(server).is_some_and(|server| !server.is_to_end());
-            waits && (now >= **deadline || view.fleet.count_workers_of(server) == 0)
-        });
-        drained.map(|(server, _)| Intent::End(server.clone())).collect()
     }
 }

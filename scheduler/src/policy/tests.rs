@@ -9,10 +9,11 @@ use super::*;
 use crate::core::tests::{settings, settings_where};
 use crate::fleet::{Fleet, ServerState, Slot, StateChange, Task};
 use crate::history::History;
-use crate::journal::{Assignment, Origin, RecoveredState, TaskRecord};
+use crate::journal::{Assignment, Origin, RecoveredState, SpecificationKey, TaskRecord};
 use crate::offers::{DeclineReason, UnusedAgent, WorkerLimits};
 use crate::options::OnServerLoss;
 use crate::run_state::RunState;
+use crate::specification::Fingerprints;
 use crate::task_id::{TaskKind, task_id};
 use crate::task_info::ExternalPool;
 
@@ -22,6 +23,7 @@ const SERVER: &str = "miner-server-1";
 /// A fleet, and everything else that a policy can read.
 struct Stage {
     settings: Settings,
+    key: SpecificationKey,
     run: RunState,
     fleet: Fleet,
     history: History,
@@ -36,7 +38,7 @@ impl Stage {
         run.connected = true;
         let fleet = Fleet::new(&settings.placement.workers);
         let history = History::new(RecoveredState::default(), Duration::ZERO, now);
-        Self { settings, run, fleet, history, now }
+        Self { settings, key: SpecificationKey::random(), run, fleet, history, now }
     }
 
     /// A fleet with a running server in service, and a subscription.
@@ -82,6 +84,7 @@ impl Stage {
         self.run.hear_master(self.now);
         let view = View {
             settings: &self.settings,
+            fingerprints: &Fingerprints::new(&self.settings, Some(&self.key)),
             run: &self.run,
             fleet: &self.fleet,
             history: &self.history,

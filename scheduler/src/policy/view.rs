@@ -8,12 +8,15 @@ use crate::journal::Assignment;
 use crate::options::OnServerLoss;
 use crate::run_state::RunState;
 use crate::settings::Settings;
+use crate::specification::Fingerprints;
 
 /// The state that policies can read.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     /// The user's settings.
     pub settings: &'a Settings,
+    /// The fingerprints of tasks that are launched now.
+    pub fingerprints: &'a Fingerprints,
     /// The state of this run: its subscription, and whether it is shutting down.
     pub run: &'a RunState,
     /// Tasks and agents.

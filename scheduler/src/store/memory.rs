@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::sqlite::sync_folder::{Handover, sync_folder};
 use super::sqlite::{migration, read, records};
 use super::zookeeper::fake::FakeTree;
-use crate::journal::{Change, ChangeId, Ledger, RecoveredState};
+use crate::journal::{Change, ChangeId, Ledger, RecoveredState, SpecificationKey};
 
 /// A disk and a ZooKeeper tree in memory.
 pub(crate) struct Memory {
@@ -23,6 +23,12 @@ fn empty() -> Connection {
     connection
 }
 
+/// The records, with the key that all folders of a test share.
+fn with_key(recovered: RecoveredState) -> RecoveredState {
+    let key = SpecificationKey::from_hex(&"01".repeat(32));
+    RecoveredState { specification_key: recovered.specification_key.or(key), ..recovered }
+}
+
 impl Memory {
     pub fn new() -> Self {
         Memory { connection: empty(), framework: None, nodes: FakeTree::default() }
@@ -35,7 +41,7 @@ impl Memory {
 
     /// The records on disk.
     pub fn recover(&self) -> RecoveredState {
-        read::recover(&self.connection).unwrap()
+        with_key(read::recover(&self.connection).unwrap())
     }
 
     /// Lets another scheduler lead, either on a machine with an empty disk or on this machine. Returns the records that it
@@ -50,7 +56,7 @@ impl Memory {
         sync_folder(&mut self.connection, &handover).unwrap();
         self.framework = recovered.framework.as_ref().map(|framework| framework.id.clone());
         self.assert_agreement();
-        recovered
+        with_key(recovered)
     }
 
     /// Asserts that the sums on disk and in ZooKeeper are equal.

@@ -70,6 +70,17 @@ impl Arguments {
         }
     }
 
+    /// The words as they were written, with their placeholders in braces. Braces that are text are doubled.
+    pub(crate) fn canonical(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|word| {
+            let part = |part: &Part| match part {
+                Part::Text(text) => text.replace('{', "{{").replace('}', "}}"),
+                Part::Name(name) => format!("{{{name}}}"),
+            };
+            word.iter().map(part).collect()
+        })
+    }
+
     /// The words. Remaining placeholders become empty.
     fn words(&self) -> Vec<String> {
         let text = |part: &Part| match part {
@@ -98,8 +109,9 @@ fn parts(word: &str, known: &[&str]) -> Result<Vec<Part>, ArgumentsError> {
 }
 
 impl ImageTask {
-    /// Adds the image and its arguments to a `TaskInfo`. `pool` is the URL at which a worker mines.
-    pub(super) fn task(&self, info: TaskInfo, record: &TaskRecord, pool: &str) -> TaskInfo {
+    /// Adds the image and its arguments to a `TaskInfo`. `user` is the Unix user of the task, and `pool` the URL at which a
+    /// worker mines.
+    pub(super) fn task(&self, info: TaskInfo, record: &TaskRecord, user: &str, pool: &str) -> TaskInfo {
         let mut arguments = self.arguments.clone();
         arguments.fill("task_id", &record.id);
         match &record.address {
@@ -114,8 +126,12 @@ impl ImageTask {
                 arguments.fill("worker_port", port);
             }
         }
-        let command =
-            CommandInfo { shell: Some(false), arguments: arguments.words(), ..CommandInfo::default() };
+        let command = CommandInfo {
+            shell: Some(false),
+            user: Some(user.to_owned()),
+            arguments: arguments.words(),
+            ..CommandInfo::default()
+        };
         TaskInfo {
             name: format!("task-{}", record.id),
             command: Some(command),

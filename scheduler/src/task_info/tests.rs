@@ -6,6 +6,8 @@ use crate::journal::{Assignment, Origin};
 fn template(delivery: Delivery) -> TaskTemplate {
     TaskTemplate {
         name: "mesos-miner".into(),
+        user: "miner".into(),
+        role: "*".into(),
         options: TaskOptions::default(),
         programs: Programs::default(),
         pool: None,
@@ -177,8 +179,8 @@ fn an_image_brings_its_own_entry_point() {
 }
 
 /// Compares our `TaskInfo`s with those of the original system, field by field. The differences are the names of workers' tasks
-/// (ours do not depend on where a task runs), the ports (the original used ports without taking them from the offer), and
-/// DiscoveryInfo (the original had none).
+/// (ours do not depend on where a task runs), the ports (the original used ports without taking them from the offer),
+/// DiscoveryInfo (the original had none), and the user (the original left it to the framework).
 #[test]
 fn user_images_run_as_in_the_original_system() {
     let default = |option: &str| {
@@ -215,6 +217,7 @@ fn user_images_run_as_in_the_original_system() {
     resources.push(ranges("ports", [31000..=31001]));
     let command = |arguments: &[&str]| CommandInfo {
         shell: Some(false),
+        user: Some("miner".into()),
         arguments: arguments.iter().map(|word| (*word).to_owned()).collect(),
         ..CommandInfo::default()
     };
@@ -301,6 +304,7 @@ fn our_own_image_runs_the_executor_of_servers_and_workers() {
             container: Some(container.clone()),
             command: Some(CommandInfo {
                 shell: Some(false),
+                user: Some("miner".into()),
                 arguments: vec!["executor".into()],
                 ..CommandInfo::default()
             }),

@@ -31,7 +31,12 @@ impl Cluster {
             5 => self.hang(&task),
             6 => self.rescind(which),
             7 => self.reconnect(which.is_multiple_of(2)),
-            8 => self.restart(),
+            8 => {
+                if which.is_multiple_of(3) {
+                    self.script.change_options(which / 3);
+                }
+                self.restart();
+            }
             9 => self.slow_disk = !self.slow_disk,
             10 => self.fate = Some(Fate::ALL[which % Fate::ALL.len()]),
             11 => self.gone_by_operator(&task),

@@ -220,6 +220,7 @@ impl Model {
                 self.event(Event::Tick);
             }
             17 if which.is_multiple_of(4) => {
+                self.script.change_options(which / 4);
                 self.script.restart();
                 self.reconnect();
             }
@@ -229,6 +230,7 @@ impl Model {
             }
             19 => self.answer(),
             21 if which.is_multiple_of(4) => {
+                self.script.change_options(which / 4);
                 self.script.hand_over(which.is_multiple_of(8));
                 self.reconnect();
             }

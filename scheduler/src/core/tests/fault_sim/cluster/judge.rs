@@ -19,6 +19,10 @@ impl Cluster {
         if let Some((id, _)) = live().find(|(id, _)| !state.fleet.get(id).is_some_and(Task::is_running)) {
             return Some(format!("{id} lives unknown"));
         }
+        let differs = |task: &&Task| state.fingerprints.differ_from(&task.record);
+        if let Some(server) = state.fleet.servers_in_service().find(differs) {
+            return Some(format!("{} has other options", server.id()));
+        }
         let ghost = |task: &&Task| {
             let lives = self.tasks.get(task.id()).is_some_and(Real::lives);
             !task.has_ended() && task.state() != Some(TaskState::TaskUnreachable) && !lives

@@ -1,0 +1,292 @@
+//! Restarts of the scheduler with other options: what runs is replaced or ended.
+
+use ::task::WorkerLive;
+use mesos::v1::TaskInfo;
+
+use super::*;
+use crate::offers::WorkerLimits;
+use crate::server_address::stratum_url;
+use crate::store::memory::folder_of_format_1;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A script with a server on `a`, and this many workers on agents of their own: miner-worker-2 on `b2` and so on.
+fn fleet_of(mut settings: Settings, workers: u64) -> Script {
+    // The workers of this script send no live messages.
+    settings.options.silence_timeout = 1000 * MINUTE;
+    let mut script = Script::server_of(settings);
+    for number in 2..workers + 2 {
+        launch(&mut script, number);
+    }
+    script.clear();
+    script
+}
+
+/// Launches the worker with this number on an agent of its own.
+fn launch(script: &mut Script, number: u64) {
+    let (agent, task) = (format!("b{number}"), format!("miner-worker-{number}"));
+    script.event(Event::Offers(vec![offer(&format!("o{number}"), &agent, 1.0, 512)]));
+    script.write();
+    run(script, &task, &agent);
+}
+
+fn run(script: &mut Script, task: &str, agent: &str) {
+    let update = status(task, TaskState::TaskRunning, 1);
+    script.update(TaskStatus { agent_id: Some(agent.into()), data: Some(report(task, 1, 0)), ..update });
+    script.write();
+}
+
+/// The scheduler is started again with changed options. The master answers for all tasks.
+fn restart_with(script: &mut Script, change: impl FnOnce(&mut Settings)) {
+    change(&mut script.settings);
+    script.restart();
+    script.subscribe();
+    script.server_speaks(None);
+    script.clear();
+}
+
+/// The tasks that are told to end within the time, each once and in the order of their first KILL. They end immediately.
+fn killed_within(script: &mut Script, time: Duration) -> Vec<String> {
+    let end = script.now + time;
+    script.calls.retain(|call| !matches!(call, Call::Kill { .. }));
+    let mut killed: Vec<String> = Vec::new();
+    while script.now < end {
+        script.wait(Duration::from_millis(500));
+        for task in script.killed().into_iter().map(str::to_owned).collect::<Vec<_>>() {
+            if !killed.contains(&task) {
+                script.update(status(&task, TaskState::TaskKilled, 9));
+                killed.push(task);
+            }
+        }
+        script.write();
+    }
+    killed
+}
+
+fn workers(numbers: impl IntoIterator<Item = u64>) -> Vec<String> {
+    numbers.into_iter().map(|number| format!("miner-worker-{number}")).collect()
+}
+
+fn told(script: &Script) -> String {
+    script.notices.iter().map(|notice| format!("{notice}\n")).collect()
+}
+
+/// The tasks launched so far.
+fn task_infos(script: &Script) -> Vec<TaskInfo> {
+    let tasks = |call: &Call| match call {
+        Call::Accept { tasks, .. } => tasks.clone(),
+        _ => Vec::new(),
+    };
+    script.calls.iter().flat_map(tasks).collect()
+}
+
+fn user(task: &TaskInfo) -> Option<&str> {
+    let command =
+        task.executor.as_ref().and_then(|executor| executor.command.as_ref()).or(task.command.as_ref());
+    command.and_then(|command| command.user.as_deref())
+}
+
+#[test]
+fn the_same_options_replace_nothing() {
+    let mut script = fleet_of(settings(), 6);
+    restart_with(&mut script, |_| {});
+    assert_eq!(killed_within(&mut script, 60 * MINUTE), workers([]));
+    script.hand_over(true);
+    script.subscribe();
+    script.server_speaks(None);
+    assert_eq!(
+        killed_within(&mut script, 60 * MINUTE),
+        workers([]),
+        "another scheduler leads, with the same options"
+    );
+}
+
+#[test]
+fn workers_beyond_the_limit_end_the_youngest_first() {
+    let mut script = fleet_of(settings(), 6);
+    restart_with(&mut script, |settings| settings.placement.limits.max_workers = Some(1));
+    assert_eq!(killed_within(&mut script, MINUTE / 20), workers(3..8));
+    let told = told(&script);
+    assert!(
+        told.contains("more workers run than --max-workers 1 allows: ending miner-worker-7, miner-worker-6,"),
+        "{told}"
+    );
+    assert_eq!(killed_within(&mut script, 60 * MINUTE), workers([]));
+    assert_eq!(script.state.fleet.count_running_workers(), 1);
+}
+
+#[test]
+fn workers_beyond_the_cpu_end_the_youngest_first() {
+    let mut script = fleet_of(settings(), 6);
+    restart_with(&mut script, |settings| settings.placement.limits.max_cpus_milli = Some(4500));
+    assert_eq!(killed_within(&mut script, MINUTE), workers(5..8), "the server has one CPU");
+    let told = told(&script);
+    assert!(told.contains("--max-cpus 4.5"), "{told}");
+}
+
+#[test]
+fn workers_that_do_not_run_end_before_younger_ones_that_do() {
+    let mut script = fleet_of(settings(), 3);
+    script.update(TaskStatus { uuid: None, ..status("miner-worker-2", TaskState::TaskUnreachable, 0) });
+    script.write();
+    restart_with(&mut script, |settings| settings.placement.limits.max_workers = Some(2));
+    assert_eq!(killed_within(&mut script, MINUTE / 20), workers([2]));
+}
+
+#[test]
+fn workers_with_other_options_are_replaced_one_by_one() {
+    let mut script = fleet_of(settings(), 3);
+    restart_with(&mut script, |settings| settings.template.options.backend = Some("portable".into()));
+    for (old, new) in [(2, 5), (3, 6), (4, 7)] {
+        assert_eq!(killed_within(&mut script, MINUTE), workers([old]));
+        let told = told(&script);
+        assert!(
+            told.contains(&format!("replacing miner-worker-{old} (launched with other options)")),
+            "{told}"
+        );
+        assert_eq!(killed_within(&mut script, 5 * MINUTE), workers([]), "its successor does not mine yet");
+        script.clear();
+        launch(&mut script, new);
+        let TaskSpec { kind: ProgramSpec::Worker(spec), .. } =
+            TaskSpec::decode(task_infos(&script)[0].data()).unwrap()
+        else {
+            panic!("no worker")
+        };
+        assert_eq!(spec.backend.as_deref(), Some("portable"));
+        script.clear();
+    }
+    assert_eq!(killed_within(&mut script, 60 * MINUTE), workers([]));
+    restart_with(&mut script, |_| {});
+    assert_eq!(killed_within(&mut script, 60 * MINUTE), workers([]));
+}
+
+#[test]
+fn replacing_is_paused_while_it_fails_and_goes_on() {
+    let mut script = fleet_of(settings(), 4);
+    restart_with(&mut script, |settings| settings.template.options.backend = Some("none such".into()));
+    assert_eq!(killed_within(&mut script, 19 * MINUTE), workers([2]));
+    assert!(told(&script).contains("replacing workers is paused"), "{}", told(&script));
+    let overview = script.state.overview(script.now);
+    assert!(overview.unused.texts.iter().any(|text| text.contains("paused")), "{:?}", overview.unused);
+    assert_eq!(killed_within(&mut script, 2 * MINUTE), workers([3]), "one is tried");
+    assert_eq!(killed_within(&mut script, 25 * MINUTE), workers([]));
+    script.clear();
+    launch(&mut script, 6);
+    assert_eq!(killed_within(&mut script, MINUTE), workers([4]));
+    assert!(told(&script).contains("replacing 1 worker that"), "{}", told(&script));
+}
+
+#[test]
+fn a_server_with_other_options_is_replaced_once_with_its_workers() {
+    let mut script = fleet_of(settings(), 3);
+    restart_with(&mut script, |settings| {
+        settings.template.options.share_interval = Duration::from_millis(1500);
+        settings.template.options.backend = Some("portable".into());
+    });
+    let killed = killed_within(&mut script, MINUTE / 4);
+    assert_eq!(
+        killed,
+        [workers([2, 3, 4]), vec!["miner-server-1".into()]].concat(),
+        "it counts their last shares"
+    );
+    assert!(told(&script).contains(
+        "miner-server-1 was launched with other options: replacing it: ending its 3 workers first"
+    ));
+    script.clear();
+    script.event(Event::Offers(vec![offer("o", "a", 1.5, 1024)]));
+    script.write();
+    assert_eq!(script.launched(), ["miner-server-5"]);
+    run(&mut script, "miner-server-5", "a");
+    (6..9).for_each(|number| launch(&mut script, number));
+    assert_eq!(killed_within(&mut script, 60 * MINUTE), workers([]), "nothing is restarted twice");
+}
+
+#[test]
+fn workers_outlive_a_server_that_is_replaced_and_are_then_replaced_themselves() {
+    let repoint = settings_where(|options| options.on_server_loss = OnServerLoss::Repoint);
+    let mut script = fleet_of(repoint, 2);
+    restart_with(&mut script, |settings| {
+        settings.template.options.share_interval = Duration::from_millis(1500);
+        settings.template.options.backend = Some("portable".into());
+    });
+    assert_eq!(killed_within(&mut script, MINUTE / 6), ["miner-server-1"], "the server first");
+    script.event(Event::Offers(vec![offer("o", "a", 1.0, 1024)]));
+    script.write();
+    run(&mut script, "miner-server-4", "a");
+    let address = script.task("miner-server-4").record.address.clone().unwrap();
+    for worker in workers([2, 3]) {
+        let live =
+            WorkerLive { pool: stratum_url(&address.host, address.stratum_port), ..WorkerLive::default() };
+        script.event(Event::Message { executor: worker, data: Live::Worker(live).encode() });
+    }
+    assert_eq!(killed_within(&mut script, 3 * MINUTE / 2), workers([2]));
+}
+
+#[test]
+fn another_user_is_for_all_tasks() {
+    let mut script = fleet_of(settings(), 1);
+    restart_with(&mut script, |settings| settings.template.user = "nobody".into());
+    assert_eq!(killed_within(&mut script, MINUTE), ["miner-worker-2", "miner-server-1"]);
+    script.clear();
+    script.event(Event::Offers(vec![offer("o", "a", 1.0, 1024)]));
+    script.write();
+    run(&mut script, "miner-server-3", "a");
+    launch(&mut script, 4);
+    let tasks = task_infos(&script);
+    assert_eq!(tasks.iter().map(user).collect::<Vec<_>>(), [Some("nobody"), Some("nobody")]);
+}
+
+#[test]
+fn the_tasks_of_earlier_versions_are_not_replaced() {
+    let outcome = |change: fn(&mut Settings)| {
+        let recovered = folder_of_format_1();
+        assert!(
+            recovered.live_tasks() > 0 && recovered.tasks.iter().all(|task| task.specification.is_none())
+        );
+        let mut script = Script::new();
+        change(&mut script.settings);
+        script.state = State::new(script.settings.clone(), recovered, Duration::from_secs(5), script.now);
+        script.subscribe();
+        script.wait(MINUTE / 2);
+        (script.killed().into_iter().map(str::to_owned).collect::<Vec<_>>(), told(&script))
+    };
+    let changed = outcome(|settings| {
+        settings.template.options.backend = Some("portable".into());
+        settings.template.options.share_interval = Duration::from_secs(2);
+        settings.template.user = "nobody".into();
+    });
+    assert_eq!(changed, outcome(|_| {}));
+}
+
+#[test]
+fn workers_that_constraints_forbid_end_although_nothing_replaces_them() {
+    let mut script = fleet_of(settings(), 4);
+    restart_with(&mut script, |settings| {
+        settings.placement.workers = vec!["hostname:LIKE:b[45].host".parse().unwrap()];
+    });
+    assert_eq!(killed_within(&mut script, MINUTE), workers([2]));
+    assert!(told(&script).contains("replacing miner-worker-2 (the constraints do not allow it there)"));
+    assert_eq!(killed_within(&mut script, MINUTE), workers([3]));
+    assert_eq!(killed_within(&mut script, 60 * MINUTE), workers([]));
+}
+
+#[test]
+fn a_server_that_its_constraint_forbids_is_replaced() {
+    let mut script = fleet_of(settings(), 1);
+    restart_with(&mut script, |settings| {
+        settings.placement.server = vec!["hostname:UNLIKE:a.host".parse().unwrap()];
+    });
+    assert_eq!(killed_within(&mut script, MINUTE), ["miner-worker-2", "miner-server-1"]);
+}
+
+#[test]
+fn workers_of_a_wrong_size_are_replaced() {
+    for limits in [
+        WorkerLimits { worker_cpus_milli: Some(500), ..WorkerLimits::default() },
+        WorkerLimits { min_worker_cpus_milli: 2000, ..WorkerLimits::default() },
+    ] {
+        let mut script = fleet_of(settings(), 2);
+        restart_with(&mut script, |settings| settings.placement.limits = limits.clone());
+        assert_eq!(killed_within(&mut script, MINUTE), workers([2]), "{limits:?}");
+    }
+}

@@ -1,0 +1,80 @@
+//! Ends workers of an earlier run of the scheduler that are beyond the limits of today (`--max-workers`, `--max-cpus`).
+//!
+//! Later on, no worker is launched beyond a limit, so one check is enough: after the first subscription, when the master has had
+//! time to say which tasks are still there.
+
+use std::time::{Duration, Instant};
+
+use super::{Intent, Policy, PolicyEvent, View};
+use crate::fleet::Task;
+use crate::offers::WorkerLimits;
+use crate::user_notice::UserNotice;
+
+/// How long after the first subscription the limits are checked. A master answers RECONCILE within this time.
+pub(super) const SETTLED: Duration = Duration::from_secs(2);
+
+/// The policy.
+#[derive(Debug)]
+pub(super) enum BeyondLimits {
+    /// There was no subscription yet.
+    Waiting,
+    /// The limits are checked at this time.
+    Due(Instant),
+    /// The limits were checked.
+    Done,
+}
+
+impl Policy for BeyondLimits {
+    fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
+        match (&self, event) {
+            (BeyondLimits::Waiting, PolicyEvent::Subscribed) => *self = BeyondLimits::Due(now + SETTLED),
+            (BeyondLimits::Due(at), PolicyEvent::Tick)
+                if now >= *at && view.run.connected && !view.run.ending =>
+            {
+                *self = BeyondLimits::Done;
+                return end_surplus(view);
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+}
+
+/// Ends workers until those that are left are within the limits: first workers that do not run, then the youngest.
+fn end_surplus(view: &View<'_>) -> Vec<Intent> {
+    let limits = &view.settings.placement.limits;
+    if limits.max_workers.is_none() && limits.max_cpus_milli.is_none() {
+        return Vec::new();
+    }
+    let ending = view.fleet.ending().filter(|task| task.occupies_slot());
+    let (mut cpus, mut count) = view.fleet.placed();
+    for task in ending {
+        (cpus, count) = (cpus.saturating_sub(task.record.cpus_milli()), count.saturating_sub(1));
+    }
+    let mut cpus = cpus.saturating_add(view.server_cpus_milli());
+    let within = |cpus: u64, count: u64| {
+        limits.max_workers.is_none_or(|most| count <= most)
+            && limits.max_cpus_milli.is_none_or(|most| cpus <= most)
+    };
+    let wanted = |task: &&Task| task.occupies_slot() && !task.is_to_end();
+    let youngest = || view.fleet.in_launch_order(None).rev().filter(wanted);
+    let (idle, running) = (|task: &&Task| !task.is_running(), |task: &&Task| task.is_running());
+    let mut workers = Vec::new();
+    for task in youngest().filter(idle).chain(youngest().filter(running)) {
+        if within(cpus, count) {
+            break;
+        }
+        (cpus, count) = (cpus.saturating_sub(task.record.cpus_milli()), count - 1);
+        workers.push(task.id().to_owned());
+    }
+    let notice = UserNotice::BeyondLimits { workers: workers.clone(), limits: name(limits) };
+    let notice = (!workers.is_empty()).then_some(Intent::Notify(notice));
+    notice.into_iter().chain(workers.into_iter().map(Intent::End)).collect()
+}
+
+/// The limits as options with their values.
+fn name(limits: &WorkerLimits) -> String {
+    let workers = limits.max_workers.map(|most| format!("--max-workers {most}"));
+    let cpus = limits.max_cpus_milli.map(|most| format!("--max-cpus {}", most as f64 / 1e3));
+    workers.into_iter().chain(cpus).collect::<Vec<_>>().join(" with ")
+}

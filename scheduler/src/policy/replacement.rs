@@ -1,0 +1,255 @@
+//! Replaces tasks that the options of today would launch otherwise.
+//!
+//! - The server is replaced first and once. Its workers end with it, or are redirected to the next one.
+//! - Then workers are replaced, the oldest first, at a [`Pace`]: those with other options, those that the constraints or limits
+//!   of today do not allow, and those whose executor cannot be redirected.
+//!
+//! An old wire format alone is no reason to replace an executor: the scheduler reads each version since
+//! [`OLDEST_VERSION`](::task::OLDEST_VERSION). But with `--on-server-loss=repoint`, workers are to outlive their server. A
+//! worker can do so only if its executor can be redirected to the next server, so the other workers are replaced.
+
+mod pace;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use command_line::pluralize;
+use mesos::v1::TaskState;
+
+use self::pace::{Pace, Running};
+use super::beyond_limits::SETTLED;
+use super::redirect::REDIRECTED_SINCE;
+use super::server_drain::ServerDrain;
+use super::{Intent, Policy, PolicyEvent, View};
+use crate::constraints::{Occupancy, TentativeOccupancy, all_allow, allowed_in_turn};
+use crate::fleet::{ServerState, Task};
+use crate::history::RemarkTopic;
+use crate::task_id::task_number;
+use crate::user_notice::UserNotice;
+
+/// If none of the workers to replace runs, they are looked through again after this time.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// Why a worker is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Reason {
+    /// It was launched with other options.
+    Options,
+    /// It is larger than the limits allow.
+    TooLarge,
+    /// It is smaller than the limits allow.
+    TooSmall,
+    /// The constraints do not allow it on its agent.
+    Constraints,
+    /// Its executor cannot be redirected to another server.
+    Executor,
+}
+
+impl Reason {
+    /// The reason as a phrase about one worker.
+    fn text(self) -> &'static str {
+        match self {
+            Reason::Options => "launched with other options",
+            Reason::TooLarge => "larger than --cpus-per-worker",
+            Reason::TooSmall => "smaller than --min-worker-cpus",
+            Reason::Constraints => "the constraints do not allow it there",
+            Reason::Executor => "runs an earlier version",
+        }
+    }
+
+    /// Whether another worker is expected to run instead. There may be no place for a larger one, or none that constraints allow.
+    fn has_successor(self) -> bool {
+        !matches!(self, Reason::TooSmall | Reason::Constraints)
+    }
+}
+
+/// The position of a worker in the order of launches: its number, and its id.
+type LaunchPosition = (u64, String);
+
+fn position(id: &str) -> LaunchPosition {
+    (task_number(id).unwrap_or(u64::MAX), id.to_owned())
+}
+
+/// The policy.
+#[derive(Debug, Default)]
+pub(super) struct Replacement {
+    /// The workers to replace, the oldest first.
+    pending: BTreeMap<LaunchPosition, Reason>,
+    pace: Pace,
+    drain: ServerDrain,
+    /// When the first tasks may be replaced; `None` before the first subscription.
+    begin_at: Option<Instant>,
+    /// When `pending` is looked through again, after a time at which none of these workers ran.
+    look_again: Option<Instant>,
+    remark: Option<String>,
+    /// Whether the user was told that replacing is paused, and not yet that it goes on.
+    told_paused: bool,
+}
+
+impl Policy for Replacement {
+    fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
+        match event {
+            PolicyEvent::Started => self.find_workers(view),
+            PolicyEvent::Subscribed => {
+                // The limits are checked first, so that no worker is replaced that is beyond them.
+                self.begin_at.get_or_insert(now + SETTLED);
+                // A framework that the master has removed leaves no tasks.
+                self.pending.retain(|(_, id), _| view.fleet.get(id).is_some());
+            }
+            PolicyEvent::UpdateReceived(task) if view.keeps_workers() => {
+                if view.fleet.get(task).is_some_and(is_outdated) {
+                    self.pending.entry(position(task)).or_insert(Reason::Executor);
+                }
+            }
+            PolicyEvent::Ended(ended) => drop(self.pending.remove(&position(&ended.task))),
+            PolicyEvent::Settled if view.run.connected => return self.drain.end_drained(view, now),
+            PolicyEvent::Tick
+                if view.run.connected && !view.run.ending && self.begin_at.is_some_and(|at| now >= at) =>
+            {
+                let mut intents = self.replace_servers(view, now);
+                if intents.is_empty() && !self.pending.is_empty() {
+                    intents = self.replace_workers(view, now);
+                }
+                intents.extend(self.tell(view));
+                return intents;
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+}
+
+impl Replacement {
+    /// Looks through the workers of an earlier run of the scheduler.
+    fn find_workers(&mut self, view: &View<'_>) {
+        let placement = &view.settings.placement;
+        let kept = |task: &&Task| {
+            let away = task.state() == Some(TaskState::TaskUnreachable);
+            task.is_worker() && !task.is_to_end() && !away
+        };
+        let workers: Vec<&Task> = view.fleet.in_launch_order(None).filter(kept).collect();
+        let allowed = allowed_in_turn(&placement.workers, workers.iter().map(|task| task.place()));
+        for (task, allowed) in workers.into_iter().zip(allowed) {
+            let cpus = task.record.cpus_milli();
+            let reasons = [
+                (!allowed, Reason::Constraints),
+                (cpus < placement.limits.min_worker_cpus_milli, Reason::TooSmall),
+                (placement.limits.worker_cpus_milli.is_some_and(|most| cpus > most), Reason::TooLarge),
+                (view.fingerprints.differ_from(&task.record), Reason::Options),
+            ];
+            if let Some((_, reason)) = reasons.into_iter().find(|(applies, _)| *applies) {
+                self.pending.insert(position(task.id()), reason);
+            }
+        }
+    }
+
+    /// Replaces servers with other options than those of today.
+    fn replace_servers(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
+        let mut intents = Vec::new();
+        for (id, state) in &view.fleet.servers {
+            let Some(server) = view.fleet.get(id).filter(|server| server.may_live()) else { continue };
+            let away = server.state() == Some(TaskState::TaskUnreachable);
+            if *state == ServerState::Open
+                && !server.is_to_end()
+                && !away
+                && let Some(why) = why_replaced(view, server)
+            {
+                intents.extend(self.drain.begin(view, id, why, now));
+            }
+        }
+        intents
+    }
+
+    fn replace_workers(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
+        let serves = view.external_pool().is_some() || view.fleet.open_servers().next().is_some();
+        let is_early = self.look_again.is_some_and(|at| now < at);
+        if !serves || is_early || view.admission_is_unknown() || view.fleet.common_failure().is_some() {
+            return Vec::new();
+        }
+        let running = self.running(view);
+        let allowed = self.pace.allowed(running, now);
+        if allowed == 0 {
+            return Vec::new();
+        }
+        let is_replaceable = |(position, _): &(&LaunchPosition, &Reason)| {
+            view.fleet.get(&position.1).is_some_and(|task| task.is_running() && !task.is_to_end())
+        };
+        let chosen = self.pending.iter().filter(is_replaceable).take(allowed);
+        let mut by_reason: BTreeMap<Reason, Vec<String>> = BTreeMap::new();
+        for ((_, id), reason) in chosen {
+            by_reason.entry(*reason).or_default().push(id.clone());
+        }
+        if by_reason.is_empty() {
+            self.look_again = Some(now + LOOK_AGAIN);
+            return Vec::new();
+        }
+        let counts = by_reason.iter().map(|(reason, workers)| (reason.has_successor(), workers.len()));
+        let (with, without): (Vec<_>, Vec<_>) = counts.partition(|(has_successor, _)| *has_successor);
+        let sum = |counts: Vec<(bool, usize)>| counts.into_iter().map(|(_, count)| count).sum();
+        self.pace.begin(running, sum(with), sum(without), now);
+        let mut intents = Vec::new();
+        for (reason, workers) in by_reason {
+            let notice = UserNotice::Replacing { workers: workers.clone(), why: reason.text() };
+            intents.push(Intent::Notify(notice));
+            for id in workers {
+                self.pending.remove(&position(&id));
+                intents.push(Intent::End(id));
+            }
+        }
+        intents
+    }
+
+    /// The running workers, without those that are to end.
+    fn running(&self, view: &View<'_>) -> Running {
+        let ending = view.fleet.ending().filter(|task| task.is_worker() && task.is_running()).count();
+        let all = view.fleet.count_running_workers().saturating_sub(ending);
+        Running { all, current: all.saturating_sub(self.pending.len()) }
+    }
+
+    /// Updates the remark about replacements. The user is notified when they are paused, and when they go on.
+    fn tell(&mut self, view: &View<'_>) -> Vec<Intent> {
+        let left = self.pending.len();
+        let paused = left > 0 && self.pace.is_paused();
+        let workers = pluralize(left, "worker");
+        let text = match left {
+            0 => None,
+            _ if paused => Some(format!(
+                "replacing workers is paused, since the successors of the last ones do not mine; {workers} with other \
+                 options are left"
+            )),
+            _ if view.fleet.common_failure().is_some() => {
+                Some(format!("replacing {workers} waits until launches succeed again"))
+            }
+            _ => Some(format!("replacing {workers} that the options of today would launch otherwise")),
+        };
+        if text == self.remark {
+            return Vec::new();
+        }
+        self.remark.clone_from(&text);
+        let mut intents = vec![Intent::Remark { topic: RemarkTopic::Replacing, text: text.clone() }];
+        if paused != self.told_paused {
+            self.told_paused = paused;
+            let text = text.unwrap_or_else(|| "all workers have the options of today".to_owned());
+            intents.push(Intent::Notify(UserNotice::Remark(text)));
+        }
+        intents
+    }
+}
+
+/// Why a server is replaced, as a phrase after its id; `None` if it is what the options of today would launch.
+fn why_replaced(view: &View<'_>, server: &Task) -> Option<&'static str> {
+    if view.fingerprints.differ_from(&server.record) {
+        return Some("was launched with other options: replacing it");
+    }
+    let nobody = Occupancy::default();
+    let allowed =
+        all_allow(&view.settings.placement.server, &server.place(), &TentativeOccupancy::of(&nobody));
+    (!allowed).then_some("is where --server-constraint does not allow it: replacing it")
+}
+
+fn is_outdated(task: &Task) -> bool {
+    task.is_worker()
+        && !task.has_ended()
+        && !task.is_to_end()
+        && task.version.is_some_and(|version| version < REDIRECTED_SINCE)
+}

@@ -1,0 +1,155 @@
+//! How fast workers are replaced.
+//!
+//! Workers are replaced in batches of 1 % of the running workers, or of one, at most one batch a minute. The next batch begins
+//! when the successors of the last one run. If they do not, the cause may be the new options, and each further batch would cost
+//! more workers. Then only one worker is tried at a time, after pauses that double.
+
+use std::time::{Duration, Instant};
+
+/// Minimum time between two batches.
+const APART: Duration = Duration::from_secs(60);
+/// One worker of this many is replaced at a time, but always at least one.
+const SHARE: usize = 100;
+/// If the successors of a batch do not run after this time, replacing is paused.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// The first and the longest time for which replacing is paused before one worker is tried.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(6 * 3600));
+
+/// Numbers of running workers, without those that are told to end already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Running {
+    /// All of them.
+    pub all: usize,
+    /// Those that need not be replaced.
+    pub current: usize,
+}
+
+/// Workers that were told to end at the same time.
+#[derive(Clone, Copy, Debug)]
+struct Batch {
+    at: Instant,
+    /// The numbers of running workers just before.
+    before: Running,
+    /// The number of these workers for which others are to run.
+    successors: usize,
+    /// The number of these workers for which no others need run, since there may be no place for them.
+    without_successor: usize,
+}
+
+impl Batch {
+    /// Whether the successors run. One of ten may be missing, since some agents may have gone meanwhile.
+    fn is_replaced(&self, running: Running) -> bool {
+        running.all + self.without_successor >= self.before.all
+            || running.current >= self.before.current + self.successors - self.successors / 10
+    }
+}
+
+/// The pace of replacements.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    last: Option<Batch>,
+    /// The number of batches in a row whose successors did not run in time.
+    failures: u32,
+}
+
+impl Pace {
+    /// The number of workers that may be told to end now.
+    pub fn allowed(&mut self, running: Running, now: Instant) -> usize {
+        let share = (running.all / SHARE).max(1);
+        let Some(last) = self.last else { return share };
+        let age = now.duration_since(last.at);
+        if last.is_replaced(running) {
+            self.failures = 0;
+            return if age < APART { 0 } else { share };
+        }
+        if age >= PATIENCE && self.failures == 0 {
+            self.failures = 1;
+        }
+        usize::from(self.failures > 0 && age >= PATIENCE + self.pause())
+    }
+
+    /// Whether replacing is paused, since the successors of the last batch do not run.
+    pub fn is_paused(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// Records a batch.
+    pub fn begin(&mut self, running: Running, successors: usize, without_successor: usize, now: Instant) {
+        if self.failures > 0 {
+            // This batch is a try during a pause. If it fails, too, the next pause is longer.
+            self.failures += 1;
+        }
+        self.last = Some(Batch { at: now, before: running, successors, without_successor });
+    }
+
+    fn pause(&self) -> Duration {
+        let doublings = self.failures.saturating_sub(1).min(16);
+        (PAUSES.0 * 2_u32.pow(doublings)).min(PAUSES.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn running(all: usize, current: usize) -> Running {
+        Running { all, current }
+    }
+
+    #[test]
+    fn one_percent_or_one_a_minute_and_only_when_the_successors_run() {
+        for (fleet, batch) in [(1, 1), (6, 1), (199, 1), (200, 2), (50_000, 500)] {
+            let (mut pace, now) = (Pace::default(), Instant::now());
+            assert_eq!(pace.allowed(running(fleet, 0), now), batch, "{fleet} workers");
+            pace.begin(running(fleet, 0), batch, 0, now);
+            assert_eq!(pace.allowed(running(fleet - batch, 0), now + 2 * MINUTE), 0, "none runs yet");
+            assert_eq!(pace.allowed(running(fleet, batch), now + MINUTE / 2), 0, "too early");
+            assert_eq!(pace.allowed(running(fleet, batch), now + MINUTE), batch);
+        }
+    }
+
+    #[test]
+    fn agents_that_go_meanwhile_are_no_failure() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        pace.begin(running(1000, 0), 10, 0, now);
+        assert_eq!(pace.allowed(running(900, 9), now + MINUTE), 9);
+        assert_eq!(pace.allowed(running(900, 8), now + MINUTE), 0);
+    }
+
+    #[test]
+    fn what_needs_no_successor_is_not_waited_for() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        pace.begin(running(6, 3), 0, 1, now);
+        assert_eq!(pace.allowed(running(5, 3), now + MINUTE), 1);
+    }
+
+    #[test]
+    fn failures_pause_it_for_longer_and_longer_until_a_successor_runs() {
+        let (mut pace, start) = (Pace::default(), Instant::now());
+        let mut fleet = 1000;
+        pace.begin(running(fleet, 0), 10, 0, start);
+        fleet -= 10;
+        let mut tries = Vec::new();
+        for minute in 1..=24 * 60 {
+            let now = start + minute * MINUTE;
+            let allowed = pace.allowed(running(fleet, 0), now);
+            assert_eq!(pace.is_paused(), minute >= 10);
+            if allowed > 0 {
+                assert_eq!(allowed, 1, "one is tried");
+                pace.begin(running(fleet, 0), 1, 0, now);
+                fleet -= 1;
+                tries.push(minute);
+            }
+        }
+        assert_eq!(tries, [20, 50, 100, 190, 360, 690, 1060, 1430], "after 10, 20, 40 … 360 min");
+        let now = start + 24 * 60 * MINUTE;
+        assert_eq!(
+            pace.allowed(running(fleet, 1), now),
+            9,
+            "a successor mines, so it goes on at the old rate"
+        );
+        assert!(!pace.is_paused());
+    }
+}

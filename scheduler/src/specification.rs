@@ -1,0 +1,186 @@
+//! What the options decide about the tasks of a kind, in a canonical form, and the fingerprints of these forms.
+//!
+//! A task's record has the fingerprint of the form that applied when the task was launched. If another form applies after a
+//! restart of the scheduler, the task is replaced. So the form must not contain what depends on the task or the moment: ids and
+//! addresses, intervals that the scheduler tells running workers, or where this scheduler serves the executor. A new build of
+//! the program replaces no task.
+//!
+//! A new version of the program must give the same form for the same options, because a different form replaces all tasks. So
+//! today's fields stay as they are, and a new field is left out where it has the value that earlier versions imply. Tests have
+//! the forms and fingerprints that earlier versions gave.
+
+use std::time::Duration;
+
+use task::{BlockSourceSpec, NodeAccess, NodeSpec, PoolAccess, ProxyAccess, UpstreamSpec};
+
+use crate::journal::{SpecificationKey, TaskRecord};
+use crate::settings::Settings;
+use crate::task_id::TaskKind;
+use crate::task_info::{Containerizer, Delivery, ExternalPool, ImageTask, ServerProgram};
+
+/// The fingerprints that tasks have which are launched now. They are `None` without a key, in tests only.
+#[derive(Clone, Debug, Default)]
+pub struct Fingerprints {
+    server: Option<String>,
+    worker: Option<String>,
+}
+
+impl Fingerprints {
+    /// The fingerprints of these settings. `key` comes from the records.
+    pub fn new(settings: &Settings, key: Option<&SpecificationKey>) -> Self {
+        let of = |kind| key.map(|key| key.fingerprint(&form(settings, kind)));
+        Self { server: of(TaskKind::Server), worker: of(TaskKind::Worker) }
+    }
+
+    /// The fingerprint for tasks of this kind.
+    pub fn of(&self, kind: TaskKind) -> Option<&str> {
+        match kind {
+            TaskKind::Server => self.server.as_deref(),
+            TaskKind::Worker => self.worker.as_deref(),
+        }
+    }
+
+    /// Whether a task was launched with other options. A task without a fingerprint counts as equal.
+    pub fn differ_from(&self, record: &TaskRecord) -> bool {
+        match (&record.specification, self.of(record.kind)) {
+            (Some(recorded), Some(wanted)) => recorded != wanted,
+            _ => false,
+        }
+    }
+}
+
+/// The canonical form of what the options decide about the tasks of a kind.
+fn form(settings: &Settings, kind: TaskKind) -> Vec<u8> {
+    let mut form = Form::default();
+    let template = &settings.template;
+    form.field("user", &template.user);
+    form.field("role", &template.role);
+    match kind {
+        TaskKind::Server => server(&mut form, settings),
+        TaskKind::Worker => worker(&mut form, settings),
+    }
+    form.0
+}
+
+fn server(form: &mut Form, settings: &Settings) {
+    let (template, options) = (&settings.template, &settings.template.options);
+    form.field("kind", "server");
+    form.field("name", &template.name);
+    form.field("cpus", settings.server_cpus_milli().to_string());
+    form.field("mem", options.server_mem.to_string());
+    let source = match &template.programs.server {
+        ServerProgram::Image(task) => return image(form, task),
+        ServerProgram::Builtin(source) => source,
+    };
+    executor(form, &template.delivery);
+    form.field("updates", options.updates_per_task.to_string());
+    // A running server cannot be told other intervals.
+    form.time("live", options.live_interval);
+    form.time("report", options.report_interval);
+    form.time("share", options.share_interval);
+    form.optional("data", template.programs.data_dir.as_ref());
+    block_source(form, source);
+}
+
+fn worker(form: &mut Form, settings: &Settings) {
+    let (template, placement) = (&settings.template, &settings.placement);
+    form.field("kind", "worker");
+    // A worker takes all CPU that is free on its agent, except for what is reserved.
+    form.field("reserve", placement.limits.reserve_cpus_milli.to_string());
+    form.field("revocable", placement.revocable.to_string());
+    if let Some(ExternalPool { url, user, password, access: access_options }) = &template.pool {
+        form.field("pool", url);
+        form.optional("pool user", user.as_ref());
+        form.field("password", password);
+        access(form, access_options);
+    }
+    if let Some(task) = &template.programs.worker {
+        return image(form, task);
+    }
+    executor(form, &template.delivery);
+    form.field("updates", template.options.updates_per_task.to_string());
+    form.optional("backend", template.options.backend.as_ref());
+}
+
+fn image(form: &mut Form, ImageTask { image, arguments }: &ImageTask) {
+    form.field("image", image);
+    arguments.canonical().for_each(|argument| form.field("argument", argument));
+}
+
+fn executor(form: &mut Form, delivery: &Delivery) {
+    match delivery {
+        // The URI of what this scheduler serves changes with each build.
+        Delivery::Fetch { .. } if delivery.is_served_here() => form.field("executor", "served"),
+        Delivery::Fetch { uri, cache: _ } => form.field("executor uri", uri),
+        Delivery::Path(path) => form.field("executor path", path),
+        Delivery::Image { image, containerizer } => {
+            form.field("executor image", image);
+            let name = match containerizer {
+                Containerizer::Docker => "docker",
+                Containerizer::Mesos => "mesos",
+            };
+            form.field("containerizer", name);
+        }
+    }
+}
+
+fn block_source(form: &mut Form, source: &BlockSourceSpec) {
+    match source {
+        BlockSourceSpec::Builtin { block_interval } => form.time("block", *block_interval),
+        BlockSourceSpec::Node(NodeSpec { nodes, address, tag, early_min_difficulty }) => {
+            for NodeAccess { url, user, password } in nodes {
+                form.field("node", url);
+                form.optional("node user", user.as_ref());
+                form.optional("password", password.as_ref());
+            }
+            form.optional("address", address.as_ref());
+            form.field("tag", tag);
+            form.field("early", early_min_difficulty.to_string());
+        }
+        BlockSourceSpec::Upstream(UpstreamSpec { pools, user, password, access: options }) => {
+            pools.iter().for_each(|pool| form.field("upstream", pool));
+            form.field("upstream user", user);
+            form.field("password", password);
+            access(form, options);
+        }
+    }
+}
+
+fn access(form: &mut Form, PoolAccess { authorities, fingerprints, proxy }: &PoolAccess) {
+    form.optional("authorities", authorities.as_ref());
+    fingerprints.iter().for_each(|fingerprint| form.field("certificate", fingerprint));
+    if let Some(ProxyAccess { host, port, credentials }) = proxy {
+        form.field("proxy", host);
+        form.field("proxy port", port.to_string());
+        if let Some((user, password)) = credentials {
+            form.field("proxy user", user);
+            form.field("password", password);
+        }
+    }
+}
+
+/// The fields that were added so far. Each value has its length in front, so that no value can look like further fields.
+#[derive(Debug, Default)]
+struct Form(Vec<u8>);
+
+impl Form {
+    fn field(&mut self, name: &str, value: impl AsRef<[u8]>) {
+        let value = value.as_ref();
+        self.0.extend_from_slice(format!("{name} {}:", value.len()).as_bytes());
+        self.0.extend_from_slice(value);
+        self.0.push(b'\n');
+    }
+
+    fn optional(&mut self, name: &str, value: Option<impl AsRef<[u8]>>) {
+        if let Some(value) = value {
+            self.field(name, value);
+        }
+    }
+
+    fn time(&mut self, name: &str, time: Duration) {
+        self.field(name, time.as_nanos().to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests;

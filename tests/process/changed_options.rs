@@ -1,0 +1,183 @@
+//! A scheduler that is started again with other options, on a real Mesos: they apply to the tasks that run.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::mesos_box::MesosBox;
+use crate::support::process::{Process, mesos_miner};
+use crate::support::process_tree::executors;
+use crate::support::{DEADLINE, LONG_DEADLINE, http, peer, until};
+
+/// The user ids of `root` and of `daemon`, which every Linux has.
+const ROOT: u32 = 0;
+const DAEMON: u32 = 1;
+
+/// A framework that is run by one scheduler after another with the same state folder.
+struct Runs<'a> {
+    mesos: &'a MesosBox,
+    state_dir: TempDir,
+    /// Options that all schedulers have.
+    common: Vec<&'static str>,
+}
+
+impl Runs<'_> {
+    fn start(&self, options: &[&str]) -> Process {
+        let master = self.mesos.master.to_string();
+        let state_dir = self.state_dir.path().to_str().expect("UTF-8");
+        let first = ["scheduler", "--master", &master, "--state-dir", state_dir, "--http", "127.0.0.1:0"];
+        mesos_miner(first.into_iter().chain(self.common.iter().copied()).chain(options.iter().copied()))
+    }
+
+    /// Ends the scheduler. Its tasks go on.
+    fn stop(&self, mut scheduler: Process) {
+        scheduler.signal(Signal::TERM);
+        let ended = scheduler.wait(LONG_DEADLINE);
+        assert!(ended.status.success(), "{ended:#?}");
+    }
+
+    /// The ids of the running tasks with this prefix, the oldest first.
+    fn running(&self, prefix: &str) -> Vec<String> {
+        let state = self.mesos.state();
+        let tasks = state["frameworks"][0]["tasks"].as_array().cloned().unwrap_or_default();
+        let running = tasks.iter().filter(|task| task["state"] == "TASK_RUNNING");
+        let ids = running.filter_map(|task| task["id"].as_str());
+        let mut ids: Vec<String> = ids.filter(|id| id.starts_with(prefix)).map(str::to_owned).collect();
+        ids.sort_by_key(|id| id.rsplit('-').next().and_then(|number| number.parse::<u64>().ok()));
+        ids
+    }
+
+    /// Waits until this many workers run, and returns their ids.
+    fn workers(&self, count: usize) -> Vec<String> {
+        until(&format!("{count} workers run"), LONG_DEADLINE, || {
+            Some(self.running("miner-worker-")).filter(|workers| workers.len() == count)
+        })
+    }
+}
+
+/// Waits for a line of the scheduler's log.
+fn log(scheduler: &mut Process, text: &str) {
+    scheduler.wait_for_output(LONG_DEADLINE, |line| line.contains(text).then_some(()));
+}
+
+/// The hash backends of the workers, by task id, as the scheduler's HTTP API shows them.
+fn backends(scheduler: &mut Process) -> BTreeMap<String, String> {
+    let address = scheduler.wait_for_output(DEADLINE, |line| {
+        line.split_once("HTTP on http://").and_then(|(_, address)| address.trim().parse().ok())
+    });
+    let page = http::get_json(address, "/api/v1/tasks").unwrap_or_default();
+    let tasks = page["tasks"].as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    tasks.iter().filter_map(|task| text(&task["id"]).zip(text(&task["backend"]))).collect()
+}
+
+#[test]
+fn limits_backend_and_share_interval_apply_to_what_runs() {
+    let Some(command) = peer::mesos() else { return };
+    let mesos = MesosBox::start(&command, 2);
+    let executor = concat!("--executor-path=", env!("CARGO_BIN_EXE_mesos-miner"));
+    let common = vec!["--server-cpus=0.2", "--cpus-per-worker=0.3", executor];
+    let runs = Runs { mesos: &mesos, state_dir: tempfile::tempdir().expect("a folder"), common };
+
+    let scheduler = runs.start(&["--max-workers=6"]);
+    let six = runs.workers(6);
+    let server = runs.running("miner-server-");
+    runs.stop(scheduler);
+
+    let mut scheduler = runs.start(&["--max-workers=1"]);
+    log(&mut scheduler, "more workers run than --max-workers 1 allows");
+    assert_eq!(runs.workers(1), six[..1], "the oldest one stays");
+    assert_eq!(runs.running("miner-server-"), server);
+    runs.stop(scheduler);
+
+    let mut scheduler = runs.start(&["--max-workers=1", "--backend=portable"]);
+    log(&mut scheduler, &format!("replacing {} (launched with other options)", six[0]));
+    until("the new worker uses the backend", LONG_DEADLINE, || {
+        let backends = backends(&mut scheduler);
+        (backends.len() == 1 && backends.values().all(|name| name == "portable")).then_some(())
+    });
+    let worker = runs.workers(1);
+    assert_ne!(worker, six[..1]);
+    assert_eq!(runs.running("miner-server-"), server, "the backend is not for the server");
+    runs.stop(scheduler);
+
+    let options = ["--max-workers=1", "--backend=portable", "--share-interval=3s", "--teardown-on-exit"];
+    let mut scheduler = runs.start(&options);
+    log(&mut scheduler, &format!("{} was launched with other options: replacing it", server[0]));
+    until("a new server and its worker run", LONG_DEADLINE, || {
+        let (servers, workers) = (runs.running("miner-server-"), runs.running("miner-worker-"));
+        (servers.len() == 1 && servers != server && workers.len() == 1 && workers != worker).then_some(())
+    });
+    runs.stop(scheduler);
+}
+
+/// Today's version leaves records without fingerprints.
+#[test]
+fn an_upgrade_replaces_no_task() {
+    let Some(command) = peer::mesos() else { return };
+    let mesos = MesosBox::start(&command, 2);
+    let executor = concat!("--executor-path=", env!("CARGO_BIN_EXE_mesos-miner"));
+    let common = vec!["--server-cpus=0.2", "--max-workers=2", executor];
+    let runs = Runs { mesos: &mesos, state_dir: tempfile::tempdir().expect("a folder"), common };
+    let scheduler = runs.start(&[]);
+    let before = [runs.workers(2), runs.running("miner-server-")].concat();
+    runs.stop(scheduler);
+    let records = rusqlite::Connection::open(runs.state_dir.path().join("scheduler.sqlite"));
+    let changed = records.expect("the records").execute("UPDATE task SET specification = NULL", []);
+    assert_eq!(changed.expect("a column"), 3);
+
+    // The options that would replace the tasks of this version.
+    let mut scheduler =
+        runs.start(&["--backend=portable", "--share-interval=3s", "--user=daemon", "--duration=20s"]);
+    let ended = scheduler.wait(LONG_DEADLINE);
+    assert!(ended.status.success(), "{ended:#?}");
+    assert!(ended.stdout.iter().any(|line| line.contains("resuming with 3 tasks")), "{ended:#?}");
+    assert!(!ended.stdout.iter().any(|line| line.contains("replacing")), "{ended:#?}");
+    assert_eq!([runs.workers(2), runs.running("miner-server-")].concat(), before);
+    let scheduler = runs.start(&["--teardown-on-exit"]);
+    runs.workers(2);
+    runs.stop(scheduler);
+}
+
+/// The user ids of the executors below a folder.
+fn users(folder: &Path) -> Vec<u32> {
+    let owner = |pid: i32| Some(std::fs::metadata(format!("/proc/{pid}")).ok()?.uid());
+    let mut users: Vec<u32> =
+        executors(folder).into_iter().filter_map(|executor| owner(executor.process.pid)).collect();
+    users.sort_unstable();
+    users
+}
+
+/// Mesos keeps the user of a framework's first subscription, so each task must name its user itself. Without that, executors that
+/// should have lost root's rights would keep them.
+#[test]
+fn another_user_runs_all_executors_and_root_none() {
+    let Some(command) = peer::mesos() else { return };
+    let root = rustix::process::getuid().is_root().then_some(());
+    let Some(()) = peer::require("root (agents that run tasks as other users)", root) else { return };
+    let mesos = MesosBox::with_options(&command, 1, &["--agent-flag=switch_user=true"]);
+    let work = mesos.work_folder();
+    for folder in work.ancestors().take(2) {
+        // The other user must be allowed to reach the sandboxes.
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).expect("our own folder");
+    }
+    // The executor is fetched, so that this user must be allowed to run it in the sandbox.
+    let common = vec!["--server-cpus=0.2", "--max-workers=1"];
+    let runs = Runs { mesos: &mesos, state_dir: tempfile::tempdir().expect("a folder"), common };
+    let scheduler = runs.start(&["--user=root"]);
+    runs.workers(1);
+    assert_eq!(users(&work), [ROOT, ROOT]);
+    runs.stop(scheduler);
+
+    let mut scheduler = runs.start(&["--user=daemon", "--teardown-on-exit"]);
+    log(&mut scheduler, "was launched with other options: replacing it: ending its 1 worker first");
+    until("all executors run as the new user", LONG_DEADLINE, || {
+        (users(&work) == [DAEMON, DAEMON] && runs.running("miner-").len() == 2).then_some(())
+    });
+    assert_eq!(mesos.state()["frameworks"][0]["user"], "root", "Mesos keeps the first user");
+    runs.stop(scheduler);
+}
