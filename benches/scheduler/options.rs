@@ -120,9 +120,9 @@ pub enum Measurement {
     Updates,
     /// Half of the agents are lost and return.
     Agents,
-    /// Resident memory a minute after the burst, and its growth.
+    /// The scheduler's resident memory a minute after the burst of launches, and how it grows.
     Memory,
-    /// kill -9 and a restart.
+    /// The scheduler is killed with `kill -9` and started again.
     Restart,
     /// Launches that differ from the plain launch in the offers, the placement rules, or the distance to the master.
     Variants,

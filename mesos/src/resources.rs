@@ -113,7 +113,7 @@ impl Resources {
         self.named(name).map(amount).sum()
     }
 
-    /// The size of the ranges of a resource over all roles. Malformed ranges count as empty.
+    /// How many numbers the ranges of a resource contain, over all roles. Malformed ranges count as empty.
     pub fn count(&self, name: &str) -> u64 {
         self.named(name).map(values::count).fold(0, u64::saturating_add)
     }

@@ -52,7 +52,8 @@ enum Operator {
 pub struct Place {
     /// The agent's host name.
     pub host: String,
-    /// The agent's attributes, their values as text. If the agent has a fault domain, `@region` and `@zone` are among them.
+    /// The agent's attributes, with their values as text. If the agent has a fault domain, `@region` and `@zone` are among
+    /// them.
     pub attributes: Attributes,
 }
 

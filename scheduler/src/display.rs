@@ -26,7 +26,7 @@ const FRAME_EVERY: Duration = Duration::from_millis(400);
 /// The assumed size of a terminal whose size cannot be determined.
 const DEFAULT_SIZE: Size = Size { columns: 80, rows: 24 };
 
-/// A handle to the writing thread.
+/// A handle to the thread that writes to the terminal.
 #[derive(Debug)]
 pub(crate) struct Display {
     queue: SyncSender<Item>,

@@ -310,7 +310,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Passes events to the state machine and carries out its effects. Breaks when it has finished.
+    /// Passes events to the state machine and carries out its effects. Breaks when the state machine has finished.
     fn handle_all(&mut self, events: Vec<Event>, calls: Option<&CallQueue>) -> ControlFlow<()> {
         let mut queued = Queued::default();
         let flow = events.into_iter().try_for_each(|event| self.handle(event, calls, &mut queued));

@@ -302,7 +302,8 @@ async fn renew(lock: Arc<OwnedLockClient>, lease: Lease) {
     }
 }
 
-/// Asks until ZooKeeper answers or the lease has ended. Returns whether the lease is still valid.
+/// Asks ZooKeeper whether this scheduler's election node exists, until ZooKeeper answers or the lease has ended. Returns
+/// whether the lease is still valid.
 async fn ask_zookeeper(lock: &OwnedLockClient, lease: &Lease) -> bool {
     let asking = async {
         loop {

@@ -352,7 +352,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The first constraint that is not met by an agent.
+    /// The first constraint that an agent does not meet.
     fn unmet(&self, place: &Place) -> Option<&Constraint> {
         let constraints = self.constraints();
         if self.context.demand == Demand::Workers {

@@ -8,7 +8,7 @@ use mesos::zookeeper::Ensemble;
 use crate::framework_fate::LeftFramework;
 use crate::unix_time::date;
 
-/// How the scheduler ended, and what is left running. The summary has the figures of the framework's whole life, including
+/// How the scheduler ended, and whether tasks keep running. The summary has the figures of the framework's whole life, including
 /// earlier runs of the scheduler.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SchedulerEnd {
@@ -91,8 +91,9 @@ impl SchedulerEnd {
         }
     }
 
-    /// The last messages to the user: the time from which on this state folder has all single shares, and what is left running.
-    /// `shares_complete_since` is that time in milliseconds since the Unix epoch; `None` if no other scheduler has ever led.
+    /// The last messages to the user: the time since which this state folder has all single shares, and whether tasks keep
+    /// running. `shares_complete_since` is this time in milliseconds since the Unix epoch; `None` if no other scheduler has
+    /// ever led.
     pub fn exit_messages(
         &self,
         state_dir: &Path,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub enum TaskKind {
     /// The pool server; its reports fill the pool's column of the ledger.
     Server,
-    /// A miner; its reports fill the workers' column.
+    /// A miner; its reports fill the workers' column of the ledger.
     Worker,
 }
 

@@ -10,7 +10,7 @@ use crate::job::IssuedJob;
 /// How far ahead of our clock a header's time may be, in seconds (consensus).
 const MAX_AHEAD: u32 = 2 * 60 * 60;
 
-/// The connection's data and the time, as the check of a share needs them.
+/// What the check of a share needs to know about the connection, and the time.
 #[derive(Clone, Copy, Debug)]
 pub struct ShareContext<'a> {
     /// The connection's part of the coinbase.

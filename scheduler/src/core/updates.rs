@@ -41,7 +41,7 @@ impl Transition<'_> {
         self.persist(Change::Status(record), OnPersisted::Update(Box::new(update)));
     }
 
-    /// The record of an update. The caller marks it if the update is the last one of its task.
+    /// The record of an update. If the update is the last one of its task, the caller marks the record as the last.
     fn status_record(&mut self, status: &TaskStatus) -> StatusRecord {
         let task = status.task_id.value.clone();
         let kind = TaskKind::of_id(&task);
@@ -116,8 +116,8 @@ impl Transition<'_> {
         self.raise(PolicyEvent::UpdatePersisted { task, agent, uuid, still_alive: false });
     }
 
-    /// Handles an update of a task that has retired. The update is persisted, unless the task's last update is on disk
-    /// already, so that this one only repeats an earlier update. A task that is still alive is killed.
+    /// Handles an update of a task that has retired. If the task's last update is already on disk, this update only repeats an
+    /// earlier one and is not persisted. Otherwise it is persisted. A task that is still alive is killed.
     fn update_of_retired(&mut self, status: &TaskStatus) {
         let task = status.task_id.value.clone();
         let closed = self.history.retired.done.contains_task(&task);

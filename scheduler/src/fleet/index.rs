@@ -61,7 +61,7 @@ pub struct TaskCounts {
     pub tasks: usize,
     /// How many of these tasks are on unreachable agents.
     pub unreachable: usize,
-    /// The sum of the CPU of these tasks, in thousandths of a CPU.
+    /// The sum of the CPU of the tasks of this kind that have not ended, in thousandths of a CPU.
     pub cpus_milli: u64,
 }
 
@@ -70,7 +70,8 @@ pub struct TaskCounts {
 pub(super) struct OnAgent {
     /// The tasks in the order in which they were added; usually only one.
     pub tasks: Vec<TaskKey>,
-    /// The number of workers among the tasks. Each offer needs this number, so it is stored instead of being counted each time.
+    /// The number of workers among the tasks. The number is needed for every offer of the agent, so it is stored instead of
+    /// being counted each time.
     pub workers: usize,
 }
 

@@ -136,7 +136,7 @@ impl CommonFailures {
             return false;
         }
         match view.fleet.get(&id).filter(|task| !task.has_ended() && !task.is_to_end()) {
-            // The launch is also in the queue `running`, and is checked again at its time there.
+            // The task is also in the queue `running`, which says when to check whether it still runs.
             Some(task) if task.is_running() => false,
             Some(_) => {
                 self.launched.push_back((now + OUTCOME, id.clone()));

@@ -163,7 +163,7 @@ impl FetchPacing {
         Duration::from_secs(wait.as_secs() + 1)
     }
 
-    /// Queues an agent behind all others. Returns its turn.
+    /// Queues an agent behind all others. Returns the time of the agent's turn.
     fn queue(&mut self, agent: Agent, now: Instant) -> Instant {
         let last = self.turns.back().map_or(now, |(turn, _)| (*turn).max(now));
         let rate = if self.measured { self.rate } else { ASSUMED };

@@ -137,7 +137,7 @@ impl Merge {
         let cpus = |task: &&Task| task.record.cpus_milli();
         let Some(biggest) = workers.iter().map(cpus).max() else { return Vec::new() };
         if !workers.iter().all(is_settled) {
-            // One of the workers may never mine for long, so the agent is checked again later.
+            // A worker has not mined for long enough yet. No event tells when it has, so the agent is checked again later.
             if workers.len() > 1 {
                 self.due.add(now + SETTLED, agent.to_owned());
             }

@@ -1,5 +1,6 @@
-//! Retires tasks that ended long ago. Of a retired task, memory keeps only its number, and counts it in the number of tasks
-//! per state and in a sum of the ledger. The task's record stays on disk, unless the launch failed.
+//! Retires tasks that ended long ago. A retired task is no longer in the fleet. Only its number stays in memory; the task still
+//! counts in the number of tasks in its state, and its work in a sum of the ledger. The task's record stays on disk, unless the
+//! launch failed.
 
 use std::time::{Duration, Instant};
 

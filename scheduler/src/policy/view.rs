@@ -46,8 +46,8 @@ impl View<'_> {
         self.settings.template.pool.as_ref().map(|pool| pool.url.as_str())
     }
 
-    /// Whether a task is still wanted: a server in service, a worker of such a server or of the external pool, or a worker that
-    /// can be redirected.
+    /// Whether a task is still wanted: it is a server in service, a worker of such a server or of the external pool, or a
+    /// worker that can be redirected.
     pub fn belongs(&self, task: &Task) -> bool {
         if !task.is_worker() {
             return self.fleet.servers.contains_key(task.id());

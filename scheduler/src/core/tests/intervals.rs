@@ -68,7 +68,7 @@ impl Script {
     }
 }
 
-/// Two workers that use the interval of 2 s in their specifications.
+/// Two workers whose specifications contain intervals of 2 s, which the workers use.
 fn two_workers() -> Script {
     let mut script = Script::workers_of(slow());
     for worker in ["miner-worker-2", "miner-worker-3"] {

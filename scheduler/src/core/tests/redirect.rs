@@ -21,7 +21,7 @@ impl Script {
         self.wait(Duration::from_secs(1));
     }
 
-    /// The redirected workers and their new servers, since the last call of this function.
+    /// The workers that were redirected since the last call of this function, each with the pool at which it is to mine now.
     fn told(&mut self) -> Vec<(String, String)> {
         let told = self.calls.iter().filter_map(|call| match call {
             Call::Message { executor, data, .. } => match Instruction::decode(data).unwrap() {

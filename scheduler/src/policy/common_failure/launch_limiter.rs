@@ -48,8 +48,7 @@ type FailureSite = (String, Option<Instant>);
 #[derive(Debug)]
 struct FailureKind {
     failure: LaunchFailure,
-    /// The agents on which launches have failed in this way since the last success, or the calls that have failed because
-    /// their offers had been rescinded.
+    /// The sites at which launches have failed in this way since the last success.
     sites: BTreeSet<FailureSite>,
     /// The number of different agents in `sites`.
     agents: u64,

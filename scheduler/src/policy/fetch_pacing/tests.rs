@@ -101,7 +101,7 @@ fn agents_with_the_executor_in_their_cache_raise_the_rate() {
     (64..128).for_each(|n| pacing.started(&format!("agent{n}"), now + SECOND / 10));
     pacing.tick(now + SECOND);
     assert!(pacing.most() > 600, "{}", pacing.most());
-    // A single agent that already had the executor changes nothing.
+    // A single agent that already had the executor does not raise the number of agents that may fetch at the same time.
     let most = pacing.most();
     launch(&mut pacing, 128..200, now + SECOND);
     pacing.started("agent128", now + SECOND);

@@ -10,8 +10,8 @@ use super::tables::Tables;
 use crate::journal::TaskRecord;
 use crate::task_id::task_number;
 
-/// Moves a retiring task from its own row to a run of failed launches, if the task failed before it mined anything; returns
-/// whether it did. The cost does not depend on the number of tasks and accounts.
+/// If a retiring task failed before it mined anything, deletes the task's own row and adds the task to a run of consecutive
+/// failed launches. Returns whether this was done. The cost does not depend on the number of tasks and accounts.
 pub(super) fn replace_task(tables: &Tables<'_>, task: &TaskRecord) -> rusqlite::Result<bool> {
     let failed = [TaskState::TaskFailed, TaskState::TaskError, TaskState::TaskDropped];
     let Some(state) = task.state.filter(|state| failed.contains(state)) else { return Ok(false) };
@@ -87,7 +87,7 @@ fn find(tables: &Tables<'_>, number: u64) -> rusqlite::Result<Option<FailedRun>>
     query.query_row(params![framework, i64::try_from(number).unwrap_or(i64::MAX)], failed_run).optional()
 }
 
-/// Whether this task is in a run of failed launches.
+/// Whether a run of consecutive failed launches contains this task.
 pub(super) fn contain(tables: &Tables<'_>, id: &str) -> rusqlite::Result<bool> {
     let Some(number) = task_number(id) else { return Ok(false) };
     Ok(find(tables, number)?.is_some_and(|run| run.last >= number))

@@ -183,8 +183,8 @@ impl Records for Tables<'_> {
         if row.in_sum { Ok(()) } else { journal::record_accounts(self, status) }
     }
 
-    /// Replaces the accounts of untracked miners, except the largest, by their sum. Repeating this changes nothing, because only
-    /// the largest accounts are left.
+    /// Replaces the accounts of untracked miners, except the largest, by their sum. A repetition finds only the largest
+    /// accounts and changes nothing.
     fn aggregate_untracked_miners(&mut self, server: &str) -> rusqlite::Result<()> {
         let excess = read::accounts(
             self.transaction,

@@ -23,7 +23,7 @@ const BATCH: usize = 1000;
 /// some hundred updates per second had a transaction each, transactions would be most of the scheduler's work. It does no harm if
 /// an acknowledgement waits for this time.
 const INTERVAL: Duration = Duration::from_millis(20);
-/// How often the age of the single shares is checked while nothing is written.
+/// While nothing is written, the writer checks at this interval whether single shares have become too old.
 const IDLE: Duration = Duration::from_secs(60);
 /// The pause between two steps that remove shares while nothing is written.
 const PAUSE: Duration = Duration::from_millis(10);

@@ -25,7 +25,8 @@ pub(super) const FRAMEWORK: &str = "framework";
 pub(super) const SHARDS: &str = "shards";
 /// The number of shards over which nodes are distributed.
 pub(super) const SHARD_COUNT: u32 = 100;
-/// In format 1, all tasks were children of this node. They stay there as a backup.
+/// In format 1, the nodes of all tasks were children of this node. After the conversion to format 2, they stay there as a
+/// backup.
 pub(super) const TASKS_1: &str = "tasks";
 /// The name of the node that keeps a copy of format 1's framework node as a backup.
 pub(super) const FRAMEWORK_1: &str = "framework-format-1";
