@@ -14,6 +14,7 @@ use std::time::Duration;
 use task::{BlockSourceSpec, NodeAccess, NodeSpec, PoolAccess, ProxyAccess, UpstreamSpec};
 
 use crate::journal::{SpecificationKey, TaskRecord};
+use crate::server_address::PinnedAddress;
 use crate::settings::Settings;
 use crate::task_id::TaskKind;
 use crate::task_info::{Containerizer, Delivery, ExternalPool, ImageTask, ServerProgram};
@@ -93,6 +94,12 @@ fn worker(form: &mut Form, settings: &Settings) {
         form.optional("pool user", user.as_ref());
         form.field("password", password);
         access(form, access_options);
+    } else {
+        let pinned = template.options.server_address.map(|pinned| match pinned {
+            PinnedAddress::Hostname => "hostname",
+            PinnedAddress::Ip => "ip",
+        });
+        form.optional("server address", pinned);
     }
     if let Some(task) = &template.programs.worker {
         return image(form, task);

@@ -2,7 +2,7 @@ use std::num::NonZeroU64;
 
 use super::*;
 use crate::core::tests::settings;
-use crate::task_info::{Arguments, Programs};
+use crate::task_info::{Arguments, Programs, TaskTemplate};
 
 fn key() -> SpecificationKey {
     SpecificationKey::from_hex(&"01".repeat(32)).unwrap()
@@ -120,6 +120,11 @@ fn each_option_concerns_the_tasks_that_it_is_for() {
     assert_eq!(concerns(|it| it.template.options.backend = Some("avx2".into())), workers);
     assert_eq!(concerns(|it| it.placement.limits.reserve_cpus_milli = 500), workers);
     assert_eq!(concerns(|it| it.placement.revocable = true), workers);
+    assert_eq!(concerns(|it| it.template.options.server_address = Some(PinnedAddress::Ip)), workers);
+    let at_a_pool =
+        Settings { template: TaskTemplate { pool: Some(pool()), ..settings().template }, ..settings() };
+    let pin = |it: &mut Settings| it.template.options.server_address = Some(PinnedAddress::Hostname);
+    assert_eq!(concerns_from(at_a_pool, pin), none);
     // Limits are checked against what runs, and the fleet's options have policies of their own.
     assert_eq!(concerns(|it| it.placement.limits.max_workers = Some(1)), none);
     assert_eq!(concerns(|it| it.placement.workers = vec!["rack:UNIQUE".parse().unwrap()]), none);
