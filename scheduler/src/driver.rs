@@ -303,7 +303,8 @@ impl Driver {
 
     /// Makes sure that this scheduler may act on what the master has said of its framework, and starts the store.
     async fn confirm_and_start_store(&mut self) -> Result<(), RunError> {
-        // A scheduler that becomes leader after this check will also subscribe later, and its subscription will end this one.
+        // If another scheduler becomes the leader after this check, it subscribes after this scheduler, which ends the
+        // subscription of this scheduler.
         election::confirm(self.leadership.as_deref()).await?;
         // The store is started only now, because there is nothing to write before the master has spoken.
         self.store.start().map_err(anyhow::Error::from)?;

@@ -1,4 +1,4 @@
-//! The shares that wait for the pool's answer, without I/O.
+//! The shares that wait for the pool's answer. This module does no I/O.
 
 use std::collections::HashMap;
 use std::time::Duration;

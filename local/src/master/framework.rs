@@ -97,7 +97,7 @@ impl Framework {
         }
     }
 
-    /// How long the framework may be disconnected: at most ten years, so that the sum of a time and this cannot overflow.
+    /// How long the framework may be disconnected: at most ten years, so that adding this duration to a time cannot overflow.
     pub fn failover_timeout(&self) -> Duration {
         const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
         let seconds = self.info.failover_timeout.unwrap_or(0.0);

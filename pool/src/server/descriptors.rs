@@ -27,8 +27,8 @@ pub fn allow(connections: usize) -> usize {
     admitted
 }
 
-/// How many of these connections can be admitted with this number of file descriptors. Even if there are very few
-/// descriptors, at least a quarter of them is for miners.
+/// The number of connections that can be admitted with `descriptors` file descriptors, at most `connections`. Even if there are
+/// very few descriptors, at least a quarter of them is for miners.
 fn within(connections: usize, descriptors: u64) -> usize {
     let most = descriptors.saturating_sub(OTHERS).max(descriptors / 4).max(1);
     usize::try_from(most).map_or(connections, |most| connections.min(most))

@@ -138,7 +138,7 @@ impl ServerArgs {
         Ok(Programs { server, worker, data_dir: self.data_dir()? })
     }
 
-    /// The server's folder, which must not depend on the working directory of the task.
+    /// The folder of `--data-dir`. Its path must be absolute, since the working directory of the server task is not known.
     fn data_dir(&self) -> anyhow::Result<Option<String>> {
         let Some(folder) = &self.data_dir else { return Ok(None) };
         if self.server != ServerKind::Builtin {

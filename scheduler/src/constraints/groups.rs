@@ -135,7 +135,7 @@ impl<'a> TentativeGroups<'a> {
         Self { base, changed, before, now, total: base.total }
     }
 
-    /// The number of all tasks, including those without the field.
+    /// The number of all tasks, including the tasks on agents that do not have the field.
     pub fn total(&self) -> usize {
         self.total
     }

@@ -71,7 +71,8 @@ impl Agent {
     }
 }
 
-/// The host name, and the reason why its agents are unused. The reason is `None` for maintenance, at whatever time it begins.
+/// A host name, and the reason why agents on this host are unused. The reason `None` stands for maintenance, whenever the
+/// maintenance begins.
 type ReasonKey = (String, Option<DeclineReason>);
 
 /// A reason why agents are unused.

@@ -36,7 +36,7 @@ pub trait Records {
     fn remove_task(&mut self, id: &str) -> Result<(), Self::Error>;
     /// Whether a task has retired.
     fn has_retired(&self, id: &str) -> Result<bool, Self::Error>;
-    /// Moves a task to the retired tasks. The task has a number and a state.
+    /// Moves a task to the retired tasks. The task must have a number and a state.
     fn retire_task(&mut self, task: TaskRecord) -> Result<(), Self::Error>;
 
     /// One reporter's account of one worker.

@@ -57,7 +57,7 @@ fn accepted_shares_of_suspended_sessions_are_bounded() {
     harness.resume(Some(forgotten));
     assert!(harness.issued().is_empty());
 
-    // A session that is taken or removed makes room for the shares of others.
+    // When a session is taken or removed, there is room for the shares of other sessions.
     let (known, large) = take(1).unwrap();
     assert_eq!(known, MAX_DIGESTS);
     insert(2, 1);

@@ -339,8 +339,8 @@ fn a_killed_worker_is_not_a_failure() {
     assert_eq!((agents.told(), agents.running.len()), ((0, 0), 20));
 }
 
-/// The record of a failed launch is deleted when its task retires. Updates that are repeated afterwards change nothing, and
-/// the accounts in their reports are recorded only once.
+/// The record of a failed launch is deleted when its task retires. If Mesos repeats an update afterwards, the accounts in its
+/// report are not recorded a second time.
 #[test]
 fn a_retired_failed_launch_counts_once() {
     for (state, reported) in [(TaskState::TaskFailed, false), (TaskState::TaskDropped, true)] {
