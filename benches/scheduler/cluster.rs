@@ -76,8 +76,8 @@ pub struct Counters {
     /// Workers whose TASK_RUNNING is acknowledged.
     pub running: u64,
     pub messages: u64,
-    /// Bytes that were sent to the scheduler in messages, updates and offers, including the RecordIO framing. `call_bytes` are
-    /// the bytes of the scheduler's calls by type, without the HTTP heads.
+    /// Bytes that were sent to the scheduler in messages, updates and offers, including the RecordIO framing. `call_bytes` maps
+    /// each type of call to the bytes of the scheduler's calls of this type, without the HTTP heads.
     pub message_bytes: u64,
     pub update_bytes: u64,
     pub offer_bytes: u64,

@@ -18,7 +18,7 @@ const MINER_TIME: Duration = Duration::from_secs(3);
 
 /// The result of one run of the miner.
 struct Run {
-    /// Hashes per CPU second of the mining threads.
+    /// The number of hashes that the mining threads compute per second of their CPU time.
     rate: f64,
     /// The CPU time of the mining threads, divided by the CPU time that other processes did not use.
     share: f64,
@@ -52,7 +52,7 @@ fn list(values: &[f64]) -> String {
     values.iter().map(|value| format!("{value:.3}")).collect::<Vec<_>>().join(" ")
 }
 
-/// Hashes per CPU second of the bare search on all cores concurrently.
+/// Measures the number of hashes that the bare search, on all cores concurrently, computes per second of CPU time.
 fn bare() -> f64 {
     let on_one = || {
         let before = cpu_time();

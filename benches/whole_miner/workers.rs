@@ -35,7 +35,7 @@ pub fn measure() -> Vec<Figure> {
     ]
 }
 
-/// Hashes per second of this many workers together.
+/// Measures the number of hashes that `workers` workers together compute per second.
 fn mine(pool: &Pool, workers: usize) -> (f64, Load, String) {
     let miners: Vec<_> = (0..workers)
         .map(|_| {

@@ -81,7 +81,7 @@ impl OpenJobs {
     }
 }
 
-/// The unanswered shares of one connection, by request id.
+/// The unanswered shares of one connection: request id → share.
 #[derive(Debug, Default)]
 pub(crate) struct InFlightShares(BTreeMap<u64, InFlightShare>);
 

@@ -17,7 +17,7 @@ pub struct Summary {
     pub hashes: u128,
     /// `hashes / seconds`.
     pub hashrate: f64,
-    /// Shares by verdict, from the workers' accounts.
+    /// The number of shares with each verdict, from the workers' accounts.
     pub shares: ShareCounts,
     /// Blocks found; a block that both the pool and a worker report counts once.
     pub blocks: u64,
@@ -27,7 +27,7 @@ pub struct Summary {
     pub tasks: BTreeMap<String, u64>,
 }
 
-/// Numbers of shares by verdict. Each share counts once.
+/// The number of shares with each verdict. Each share counts once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ShareCounts {
     /// Accepted by the pool.

@@ -92,7 +92,7 @@ struct Agent {
 pub struct Master {
     config: Config,
     started: Now,
-    /// The agents as the master knows them, by their indexes.
+    /// The agents as the master knows them. An agent's position in this list is its index.
     agents: Vec<Agent>,
     frameworks: BTreeMap<FrameworkId, Framework>,
     completed: VecDeque<Framework>,

@@ -8,7 +8,7 @@ use crate::cluster::AgentSize;
 /// except the last one.
 const BLOCK: u16 = 100;
 
-/// Blocks that no other cluster offers until this value is dropped.
+/// Blocks of ports that belong to one cluster. No other cluster offers these ports until this value is dropped.
 pub(crate) struct PortClaims {
     /// Listeners on the last port of each block.
     _listeners: Vec<TcpListener>,

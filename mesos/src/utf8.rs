@@ -11,7 +11,7 @@ enum FieldKind {
     Message(usize),
 }
 
-/// The fields of a message that can contain text, by their numbers.
+/// For each field of a message that can contain text: the field's number and kind.
 type TextFields = &'static [(u32, FieldKind)];
 
 include!(concat!(env!("OUT_DIR"), "/text_fields.rs"));

@@ -132,8 +132,8 @@ fn judge(result: &Result<Option<String>, RpcError>) -> SubmitProgress {
     }
 }
 
-/// The verdict of a node that has accepted the block or, after the first try with every node, the best other verdict. `None`
-/// if there is no such verdict yet.
+/// The verdict of a node that has accepted the block. If no node has accepted it, and every node was tried once, the best other
+/// verdict. `None` if there is no such verdict yet.
 fn settled(nodes: &[SubmitProgress]) -> Option<BlockVerdict> {
     let verdicts = || {
         nodes.iter().filter_map(|node| match node {

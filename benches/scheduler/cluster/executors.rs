@@ -250,7 +250,7 @@ impl Cluster {
         format!("intervals {live:.0?} and {report:.0?} of {number} of {of} workers")
     }
 
-    /// Hashes a second of all running workers.
+    /// The number of hashes that all running workers together compute per second.
     pub fn hashrate(&self) -> f64 {
         let runs = |task: &&Task| task.is_worker() && task.state == TaskState::TaskRunning;
         self.tasks.iter().filter(runs).map(Task::hashrate).sum()

@@ -57,7 +57,7 @@ fn growth(run: &Run<'_>, minutes: u32) -> Row {
     Row::new(format!("growth over {minutes} min"), run.agents, text)
 }
 
-/// The slope of values at equal intervals, by least squares.
+/// The slope of the line that fits the values best (least squares). The values were measured at equal intervals.
 fn slope(values: &[f64]) -> f64 {
     let count = values.len() as f64;
     let (middle, mean) = ((count - 1.0) / 2.0, values.iter().sum::<f64>() / count);

@@ -19,7 +19,7 @@ use uuid::Uuid;
 /// The owner of master and agents. It does all their input and output.
 pub(super) struct Core {
     members: Members,
-    /// Each agent's cache of fetched files, by the agent's index.
+    /// The caches of fetched files, one for each agent, in the order of the agents' indexes.
     caches: Vec<Arc<FetchCache>>,
     streams: Streams,
     /// The running containers. Cancelling a token kills its container.

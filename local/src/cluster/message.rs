@@ -12,7 +12,7 @@ use uuid::Uuid;
 /// Master and agents.
 pub(super) struct Members {
     pub master: Master,
-    /// The agents, by their indexes.
+    /// The agents. An agent's position in this list is its index.
     pub agents: Vec<Agent>,
 }
 

@@ -36,7 +36,8 @@ const ARCHIVES: [(&str, &[&str]); 8] = [
 #[derive(Debug, Default)]
 pub struct FetchCache {
     folder: PathBuf,
-    /// The files by URI. Locked during a fetch, so that a file that two executors need is fetched only once.
+    /// URI → the path of the file in the cache. The map is locked during a fetch, so that a file that two executors need is
+    /// fetched only once.
     files: Mutex<HashMap<String, PathBuf>>,
 }
 

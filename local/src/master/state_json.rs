@@ -133,7 +133,7 @@ impl Master {
     }
 }
 
-/// The total amounts of resources by name.
+/// Name of a resource → the resource's total amount, as a JSON object.
 pub(super) fn totals(resources: &[Resource]) -> Value {
     let mut totals = json!({"cpus": 0.0, "mem": 0.0, "disk": 0.0, "gpus": 0.0});
     for resource in resources {

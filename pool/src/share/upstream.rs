@@ -56,7 +56,7 @@ pub fn answer_to_miner(outcome: Outcome) -> Result<(), Reason> {
     }
 }
 
-/// Counts of the shares for the upstream pool since the start, by outcome. Shares that are in `forwarded`, but have no
+/// How many shares for the upstream pool had which outcome since the start. Shares that are in `forwarded`, but have no
 /// outcome, still wait for an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamShareCounts {
@@ -80,6 +80,6 @@ pub struct UpstreamShareCounts {
 pub struct UpstreamSummary {
     /// Address of the pool that takes our shares; `None` while no pool does.
     pub pool: Option<String>,
-    /// Counts of the shares, by outcome.
+    /// How many shares had which outcome.
     pub counts: UpstreamShareCounts,
 }

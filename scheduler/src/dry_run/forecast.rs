@@ -17,7 +17,7 @@ use crate::task_id::TaskKind;
 /// What would be launched on the offers of all agents.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forecast {
-    /// The agents that offer resources, by id.
+    /// The agents that offer resources, sorted by their ids.
     pub agents: Vec<AgentForecast>,
     /// Whether no agent is enough for the server. Then nothing would be launched.
     pub server_missing: bool,
@@ -239,7 +239,7 @@ fn whole_seconds(reason: &DeclineReason) -> DeclineReason {
     }
 }
 
-/// The agents with what they offer, by id.
+/// Agent id → the agent with the resources that it offers.
 fn agents(offers: &[Offer]) -> BTreeMap<&str, AgentForecast> {
     let mut agents: BTreeMap<&str, AgentForecast> = BTreeMap::new();
     for offer in offers {

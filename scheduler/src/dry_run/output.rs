@@ -88,7 +88,7 @@ struct UnusedAgents {
     agents: usize,
 }
 
-/// The numbers of unused agents by kind of reason, most frequent first.
+/// For each kind of reason, the number of agents that are unused for it. The most frequent kind comes first.
 fn unused(forecast: &Forecast) -> Vec<UnusedAgents> {
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     for agent in forecast.agents.iter().filter(|agent| agent.tasks.is_empty()) {

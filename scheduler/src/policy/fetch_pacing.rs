@@ -34,8 +34,8 @@ const EARLY: f64 = 2.0;
 const LONGEST: Duration = Duration::from_secs(120);
 /// An agent no longer counts as waiting to fetch if its resources are not offered again within this time after its turn.
 const ABSENT: Duration = Duration::from_secs(300);
-/// The first and the longest time between two REVIVEs that ask for the offers of waiting agents. They are sent while agents
-/// wait, although far fewer agents fetch than the limit allows.
+/// The first and the longest time between two REVIVEs that ask for the offers of waiting agents. Such REVIVEs are sent only
+/// while agents wait and far fewer agents fetch than the limit allows.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 /// Minimum time between two measurements of how many agents start a task per second.
 const LOOK: Duration = Duration::from_secs(1);

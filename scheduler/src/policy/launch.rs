@@ -205,8 +205,8 @@ impl Launch {
         tasks.iter().map(|task| Intent::ForgetLaunch(task.id().to_owned())).collect()
     }
 
-    /// These tasks of one agent will not run. Unless another task there still needs the executor, the agent no longer counts as
-    /// fetching.
+    /// Handles the news that `tasks`, which are all on one agent, will not run. The agent no longer counts as fetching, unless
+    /// another task on it still needs the executor.
     fn fetch_ended(&mut self, view: &View<'_>, tasks: &[&Task]) {
         let Some(agent) = tasks.first().map(|task| task.agent()) else { return };
         let is_other = |other: &&Task| tasks.iter().all(|task| task.id() != other.id());

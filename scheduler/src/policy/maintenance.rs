@@ -75,7 +75,8 @@ pub(super) struct Maintenance {
 impl Policy for Maintenance {
     fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
         match event {
-            // The master repeats all maintenance plans after a subscription, so what is known from the last one is dropped.
+            // The master repeats all maintenance plans after a subscription, so the plans from the previous subscription are
+            // forgotten.
             PolicyEvent::Subscribed => {
                 self.inverse = LastInverseOffers::default();
                 self.drained.clear();

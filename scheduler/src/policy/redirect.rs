@@ -34,7 +34,7 @@ struct Redirect {
 /// The policy.
 #[derive(Debug, Default)]
 pub(super) struct Redirects {
-    /// The last redirect of each worker, by the worker's id.
+    /// Worker id → the last redirect of this worker.
     sent: HashMap<String, Redirect>,
 }
 

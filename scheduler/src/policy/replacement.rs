@@ -206,7 +206,7 @@ impl Replacement {
         Running { all, current: all.saturating_sub(self.pending.len()) }
     }
 
-    /// Updates the remark about replacements. The user is notified when they are paused, and when they go on.
+    /// Updates the remark about replacements. The user is notified when replacements are paused, and when they go on.
     fn tell(&mut self, view: &View<'_>) -> Vec<Intent> {
         let left = self.pending.len();
         let paused = left > 0 && self.pace.is_paused();

@@ -119,7 +119,7 @@ fn no_difficulty_is_above_the_upstream_s() {
 fn connections_survive_new_upstream_jobs_and_a_time_without_any() {
     let mut harness = proxied(1e-9, 8);
     let first = harness.issued()[0].id;
-    // Two further jobs: one for the same block, and one with a shorter extranonce2 that voids both earlier jobs.
+    // Two further jobs: the first is for the same block; the second has a shorter extranonce2 and voids both earlier jobs.
     let effects = harness.publish(upstream_job(1e-9, 8, 0));
     assert!(lines(&effects).last().unwrap().ends_with("false]}"), "{effects:?}");
     assert_eq!(harness.issued().len(), 2);

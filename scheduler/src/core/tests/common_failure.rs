@@ -212,7 +212,7 @@ fn slow_successful_launches_are_soon_made_on_all_agents() {
     }
 }
 
-/// The scheduler waits at most 90 s for the outcome of a launch. The launches fail before this time is over, or later.
+/// The scheduler waits at most 90 s for the outcome of a launch. In the three cases, the launches fail after 80, 100 or 200 s.
 #[test]
 fn the_failures_of_one_burst_make_one_pause() {
     for seconds in [80, 100, 200] {
