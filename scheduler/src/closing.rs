@@ -44,7 +44,7 @@ pub(crate) async fn close(config: &Config, driver: DriverExit) -> Result<Schedul
 /// Records the end of the framework, if it was torn down. `last_calls` is an error if the master did not accept all calls.
 fn end(config: &Config, mut state: State, last_calls: Result<(), String>, store: &Store) -> SchedulerEnd {
     if let (Some(framework), Some(removal)) = (state.framework(), state.removal()) {
-        let why = removed(config, framework, &removal);
+        let why = removed(config, framework, state.failover_timeout(), &removal);
         return SchedulerEnd::Removed { summary: state.summary(Instant::now()), why };
     }
     let teardown = config.framework.teardown_on_exit;

@@ -92,6 +92,11 @@ impl State {
         self.history.framework.as_ref()?.removal
     }
 
+    /// The failover timeout that the master knows; `None` if it is not recorded.
+    pub fn failover_timeout(&self) -> Option<Duration> {
+        self.history.framework.as_ref()?.failover_ms.map(Duration::from_millis)
+    }
+
     /// Whether the scheduler is shutting down.
     pub fn is_ending(&self) -> bool {
         self.run.ending

@@ -48,13 +48,20 @@ fn teardown_command(masters: &Masters, framework: &str) -> String {
 }
 
 /// Why there is nothing to run: the master has removed the framework. Names the likelier cause and the way out.
-pub(crate) fn removed(config: &Config, framework: &str, removal: &Removal) -> String {
+pub(crate) fn removed(
+    config: &Config,
+    framework: &str,
+    failover_timeout: Option<Duration>,
+    removal: &Removal,
+) -> String {
     let way_out = if config.new_cluster {
         "the next start begins a new framework"
     } else {
         "no other framework begins unless the scheduler is started with --new-framework; the ledger is kept in either case"
     };
-    let (removed, cause) = (date(removal.removed_ms), cause(removal, config.framework.failover_timeout));
+    // If an earlier version subscribed last, its failover timeout is not recorded.
+    let failover_timeout = failover_timeout.unwrap_or(config.framework.failover_timeout);
+    let (removed, cause) = (date(removal.removed_ms), cause(removal, failover_timeout));
     format!(
         "the master has removed framework {framework} and ended its tasks (noticed on {removed}): {cause}; {way_out}"
     )
@@ -71,11 +78,13 @@ fn cause(removal: &Removal, failover_timeout: Duration) -> String {
         );
     };
     let times = format!(
-        "the last event of the master was {} before that, and --failover-timeout is {timeout}",
+        "the last event of the master was {} before that, and the framework's failover timeout was {timeout}",
         span(silence)
     );
     if silence >= failover_timeout {
-        format!("probably because no scheduler was connected for its failover timeout ({times})")
+        format!(
+            "probably because no scheduler was connected for its failover timeout ({times}; see --failover-timeout)"
+        )
     } else {
         format!("probably because an operator tore it down with /master/teardown ({times})")
     }
@@ -87,7 +96,8 @@ pub(crate) fn refusal(config: &Config, framework: Option<&FrameworkRecord>) -> O
     let allowed = config.framework.new_framework || config.new_cluster;
     let framework = framework.filter(|_| !allowed)?;
     let removal = framework.removal.as_ref()?;
-    Some(anyhow::anyhow!(removed(config, &framework.id, removal)))
+    let failover_timeout = framework.failover_ms.map(Duration::from_millis);
+    Some(anyhow::anyhow!(removed(config, &framework.id, failover_timeout, removal)))
 }
 
 #[cfg(test)]
@@ -107,7 +117,7 @@ mod tests {
     #[test]
     fn the_likelier_cause_and_both_times_are_named() {
         let week = config(7 * 24 * 3600);
-        let text = removed(&week, "f-1", &removal(Some(2500)));
+        let text = removed(&week, "f-1", None, &removal(Some(2500)));
         for part in [
             "framework f-1",
             "Fri, 14 Jul 2017",
@@ -118,20 +128,26 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
-        let text = removed(&week, "f-1", &removal(Some(8 * 24 * 3_600_000)));
+        let text = removed(&week, "f-1", None, &removal(Some(8 * 24 * 3_600_000)));
         assert!(text.contains("probably because no scheduler") && text.contains("8d before"), "{text}");
-        let text = removed(&week, "f-1", &removal(None));
+        let known = Some(Duration::from_secs(2));
+        let text = removed(&week, "f-1", known, &removal(Some(2500)));
+        assert!(text.contains("probably because no scheduler") && text.contains("was 2s"), "{text}");
+        let text = removed(&week, "f-1", None, &removal(None));
         assert!(text.contains("either an operator") && text.contains("or no scheduler"), "{text}");
     }
 
     #[test]
     fn a_removed_framework_is_refused_unless_a_new_one_is_wanted() {
-        let framework = |removal| FrameworkRecord { id: "f".into(), started_ms: 1, removal };
+        let framework =
+            |removal| FrameworkRecord { id: "f".into(), started_ms: 1, failover_ms: Some(5000), removal };
         let (alive, gone) = (framework(None), framework(Some(removal(Some(1)))));
         let mut config = config(60);
         assert!(refusal(&config, None).is_none() && refusal(&config, Some(&alive)).is_none());
         let text = refusal(&config, Some(&gone)).unwrap().to_string();
-        assert_eq!(text, removed(&config, "f", &removal(Some(1))), "the same words as when it was removed");
+        let known = Some(Duration::from_secs(5));
+        let when_removed = removed(&config, "f", known, &removal(Some(1)));
+        assert_eq!(text, when_removed, "the same words, whatever the option is now");
         config.framework.new_framework = true;
         assert!(refusal(&config, Some(&gone)).is_none());
     }

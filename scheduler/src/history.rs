@@ -42,7 +42,11 @@ impl History {
     pub fn new(recovered: RecoveredState, age: Duration, now: Instant) -> Self {
         let avoided = recovered.avoided.into_iter().map(|agent| (agent.agent.clone(), agent));
         Self {
-            framework: recovered.framework.map(|it| Framework { id: it.id, removal: it.removal }),
+            framework: recovered.framework.map(|it| Framework {
+                id: it.id,
+                failover_ms: it.failover_ms,
+                removal: it.removal,
+            }),
             ledger: recovered.ledger,
             retired: recovered.retired,
             peak_workers: recovered.peak_workers,
@@ -73,6 +77,8 @@ impl History {
 pub struct Framework {
     /// The framework's id.
     pub id: String,
+    /// The failover timeout that the master knows, in milliseconds; `None` if it is not recorded.
+    pub failover_ms: Option<u64>,
     /// The mark that the master has removed the framework; `None` if the master has not removed it.
     pub removal: Option<Removal>,
 }
@@ -137,7 +143,7 @@ impl Records for InMemoryRecords<'_> {
     }
 
     fn begin_framework(&mut self, id: &str, _now_ms: u64) -> Result<(), Infallible> {
-        self.history.framework = Some(Framework { id: id.to_owned(), removal: None });
+        self.history.framework = Some(Framework { id: id.to_owned(), failover_ms: None, removal: None });
         Ok(())
     }
 
@@ -149,6 +155,13 @@ impl Records for InMemoryRecords<'_> {
             ..RecoveredState::default()
         };
         *self.history = History::new(recovered, Duration::ZERO, self.now);
+        Ok(())
+    }
+
+    fn set_failover_timeout(&mut self, ms: u64) -> Result<(), Infallible> {
+        if let Some(framework) = &mut self.history.framework {
+            framework.failover_ms = Some(ms);
+        }
         Ok(())
     }
 

@@ -118,8 +118,8 @@ fn a_framework_whose_failover_timeout_was_over_is_not_begun_anew() {
     let Some(command) = peer::mesos() else { return };
     let mesos = MesosBox::with_options(&command, 1, &["--cpus=1"]);
     let state = tempfile::tempdir().expect("a temporary folder");
-    let start = || scheduler(&mesos, state.path(), &["--failover-timeout=2s"]);
-    let mut first = start();
+    let start = || scheduler(&mesos, state.path(), &[]);
+    let mut first = scheduler(&mesos, state.path(), &["--failover-timeout=2s"]);
     let first_id = id(&until_it_runs(&mesos));
     first.signal(Signal::KILL);
     first.wait(DEADLINE);
@@ -128,7 +128,7 @@ fn a_framework_whose_failover_timeout_was_over_is_not_begun_anew() {
     });
     let last = refuses(start(), &first_id);
     assert!(last.contains("probably because no scheduler was connected"), "{last}");
-    assert!(last.contains("--failover-timeout is 2s"), "{last}");
+    assert!(last.contains("the framework's failover timeout was 2s"), "{last}");
     assert_eq!(refuses(start(), &first_id), last, "the same words");
     nothing_was_begun(&mesos, &[&first_id]);
 }

@@ -89,6 +89,10 @@ impl Transition<'_> {
         if self.history.framework.is_none() {
             self.change(Change::Framework(framework.clone()), OnPersisted::Nothing);
         }
+        let ms = self.settings.options.failover_timeout.as_millis() as u64;
+        if self.history.framework.as_ref().is_some_and(|known| known.failover_ms != Some(ms)) {
+            self.change(Change::FailoverTimeout { ms }, OnPersisted::Nothing);
+        }
         self.notify(UserNotice::Subscribed(framework));
         // Time without a subscription does not count towards the timeouts of tasks.
         self.fleet.restart_timers(false, self.now);

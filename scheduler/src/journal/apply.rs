@@ -25,6 +25,8 @@ pub trait Records {
     /// Ends the framework: its tasks and accounts are no longer current. The used task numbers and the avoided agents are kept.
     fn end_framework(&mut self, now_ms: u64) -> Result<(), Self::Error>;
 
+    /// Sets the failover timeout that the master knows, in milliseconds.
+    fn set_failover_timeout(&mut self, ms: u64) -> Result<(), Self::Error>;
     /// Marks the framework as removed by the master.
     fn mark_removed(&mut self, removal: Removal) -> Result<(), Self::Error>;
 
@@ -96,6 +98,7 @@ pub fn apply<R: Records>(records: &mut R, change: &Change, now_ms: u64) -> Resul
             Ok(())
         }
         Change::FrameworkEnded => records.end_framework(now_ms),
+        Change::FailoverTimeout { ms } => records.set_failover_timeout(*ms),
         Change::FrameworkRemoved(removal) => records.mark_removed(*removal),
         Change::Task(task) => add_task(records, task),
         Change::Forget(task) => {

@@ -18,6 +18,11 @@ pub enum Change {
     Framework(String),
     /// The framework has ended.
     FrameworkEnded,
+    /// The master has learned that this is the framework's failover timeout.
+    FailoverTimeout {
+        /// The failover timeout in milliseconds.
+        ms: u64,
+    },
     /// The master has removed the framework. Its records are kept with this mark.
     FrameworkRemoved(Removal),
     /// A task is about to be launched, or was found without a record.

@@ -93,6 +93,9 @@ pub struct FrameworkRecord {
     pub id: String,
     /// When the framework first subscribed, milliseconds since the Unix epoch.
     pub started_ms: u64,
+    /// The failover timeout that the master knows, in milliseconds; `None` if an earlier version subscribed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failover_ms: Option<u64>,
     /// The mark that the master has removed the framework; `None` if the master has not removed it. A framework that the
     /// scheduler itself tore down has no record any more, and so no mark.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]

@@ -43,7 +43,8 @@ fn a_removal_is_marked_and_ends_the_scheduler() {
     assert_eq!(script.state.removal(), Some(removal));
     assert_eq!(marks(&script), [Some(removal), Some(removal)]);
     assert_eq!(script.disk.recover().live_tasks(), 0);
-    assert_eq!(script.disk.recover().framework.unwrap().id, "f", "its ledger is kept");
+    let framework = script.disk.recover().framework.unwrap();
+    assert_eq!((&*framework.id, framework.failover_ms), ("f", Some(604_800_000)), "its ledger is kept");
 }
 
 /// After the last write, the next leader on any machine finds the mark.

@@ -44,7 +44,8 @@ impl Records for Tables<'_> {
         self.framework = Some(id.to_owned());
         self.run(
             "INSERT INTO framework (id, started_ms) VALUES (?1, ?2)
-             ON CONFLICT (id) DO UPDATE SET ended_ms = NULL, removed_ms = NULL, silent_ms = NULL",
+             ON CONFLICT (id) DO UPDATE SET ended_ms = NULL, removed_ms = NULL, silent_ms = NULL,
+                 failover_ms = NULL",
             params![id, integer(now_ms)],
         )
     }
@@ -52,6 +53,10 @@ impl Records for Tables<'_> {
     fn end_framework(&mut self, now_ms: u64) -> rusqlite::Result<()> {
         let id = self.framework.take();
         self.run("UPDATE framework SET ended_ms = ?2 WHERE id = ?1", params![id, integer(now_ms)])
+    }
+
+    fn set_failover_timeout(&mut self, ms: u64) -> rusqlite::Result<()> {
+        self.run("UPDATE framework SET failover_ms = ?2 WHERE id = ?1", params![self.framework, integer(ms)])
     }
 
     fn mark_removed(&mut self, removal: Removal) -> rusqlite::Result<()> {

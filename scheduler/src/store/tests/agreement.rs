@@ -1,15 +1,12 @@
 //! After any sequence of changes, the records in memory, in SQLite and in ZooKeeper are equal.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::convert::Infallible;
+mod plain;
 
 use proptest::prelude::*;
 
+use self::plain::Plain;
 use super::*;
-use crate::journal::{
-    self, AvoidedAgent, Entry, FrameworkRecord, Records, Removal, RetiredTasks, TaskRecord,
-};
+use crate::journal::{self, AvoidedAgent, FrameworkRecord, Removal, TaskRecord};
 use crate::store::sqlite::{migration, read, records};
 use crate::store::zookeeper::fake::FakeTree;
 use crate::task_id::task_number;
@@ -22,98 +19,6 @@ const STATES: [TaskState; 6] = [
     TaskState::TaskFailed,
     TaskState::TaskKilled,
 ];
-
-/// The simplest implementation of [`Records`], with which SQLite and ZooKeeper are compared.
-#[derive(Default)]
-struct Plain {
-    framework: Option<String>,
-    removal: Option<Removal>,
-    tasks: BTreeMap<String, TaskRecord>,
-    retired: RetiredTasks,
-    ledger: Ledger,
-    peak_workers: u64,
-    avoided: BTreeMap<String, AvoidedAgent>,
-}
-
-impl Records for Plain {
-    type Error = Infallible;
-
-    fn framework(&self) -> Result<Option<Cow<'_, str>>, Infallible> {
-        Ok(self.framework.as_deref().map(Cow::Borrowed))
-    }
-
-    fn begin_framework(&mut self, id: &str, _now_ms: u64) -> Result<(), Infallible> {
-        self.framework = Some(id.to_owned());
-        Ok(())
-    }
-
-    fn end_framework(&mut self, _now_ms: u64) -> Result<(), Infallible> {
-        *self = Plain { avoided: std::mem::take(&mut self.avoided), ..Plain::default() };
-        Ok(())
-    }
-
-    fn mark_removed(&mut self, removal: Removal) -> Result<(), Infallible> {
-        self.removal = self.framework.is_some().then_some(removal);
-        Ok(())
-    }
-
-    fn task(&self, id: &str) -> Result<Option<Cow<'_, TaskRecord>>, Infallible> {
-        Ok(self.tasks.get(id).map(Cow::Borrowed))
-    }
-
-    fn put_task(&mut self, task: TaskRecord) -> Result<(), Infallible> {
-        self.tasks.insert(task.id.clone(), task);
-        Ok(())
-    }
-
-    fn remove_task(&mut self, id: &str) -> Result<(), Infallible> {
-        self.tasks.remove(id);
-        Ok(())
-    }
-
-    fn has_retired(&self, id: &str) -> Result<bool, Infallible> {
-        Ok(self.retired.contains(id))
-    }
-
-    fn retire_task(&mut self, task: TaskRecord) -> Result<(), Infallible> {
-        self.tasks.remove(&task.id);
-        self.retired.insert(&task);
-        Ok(())
-    }
-
-    fn account(&self, reporter: &str, worker: &str) -> Result<Option<Entry>, Infallible> {
-        Ok(self.ledger.entry(reporter, worker).copied())
-    }
-
-    fn put_account(&mut self, account: journal::Account<'_>) -> Result<(), Infallible> {
-        self.ledger.put(account);
-        Ok(())
-    }
-
-    fn aggregate_accounts(&mut self, retired: &[String]) -> Result<(), Infallible> {
-        let _aggregated = self.ledger.aggregate(retired, |task| self.tasks.contains_key(task));
-        Ok(())
-    }
-
-    fn raise_next_number(&mut self, _at_least: u64) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    fn raise_peak_workers(&mut self, at_least: u64) -> Result<(), Infallible> {
-        self.peak_workers = self.peak_workers.max(at_least);
-        Ok(())
-    }
-
-    fn avoid_agent(&mut self, agent: &AvoidedAgent) -> Result<(), Infallible> {
-        self.avoided.insert(agent.agent.clone(), agent.clone());
-        Ok(())
-    }
-
-    fn allow_agent(&mut self, agent: &str) -> Result<(), Infallible> {
-        self.avoided.remove(agent);
-        Ok(())
-    }
-}
 
 /// All three implementations of [`Records`], and the ids and numbers from which valid changes are generated.
 struct Three {
@@ -199,6 +104,7 @@ impl Three {
                 let silent_ms = (!number.is_multiple_of(3)).then_some(number % 100);
                 vec![Change::FrameworkRemoved(Removal { removed_ms: number, silent_ms })]
             }
+            (21, _) => vec![Change::FailoverTimeout { ms: number }],
             (19, _) => {
                 self.nodes.hand_over();
                 vec![]
@@ -261,8 +167,9 @@ impl Three {
         for recovered in [&disk, &nodes] {
             let id = |framework: &FrameworkRecord| framework.id.clone();
             assert_eq!(recovered.framework.as_ref().map(id), plain.framework);
-            let removal = recovered.framework.as_ref().and_then(|framework| framework.removal);
-            assert_eq!(removal, plain.removal);
+            let marks = |framework: &FrameworkRecord| (framework.failover_ms, framework.removal);
+            let marks = recovered.framework.as_ref().map(marks);
+            assert_eq!(marks, plain.framework.is_some().then_some((plain.failover_ms, plain.removal)));
             assert_eq!(recovered.tasks, tasks);
             assert_eq!(recovered.retired, plain.retired);
             assert_eq!((recovered.peak_workers, &recovered.avoided), (plain.peak_workers, &avoided));
@@ -281,7 +188,7 @@ proptest! {
 
     #[test]
     fn memory_sqlite_and_zookeeper_agree(
-        actions in prop::collection::vec((0u8..21, any::<u16>(), any::<u32>()), 0..120),
+        actions in prop::collection::vec((0u8..22, any::<u16>(), any::<u32>()), 0..120),
     ) {
         let mut three = Three::new();
         for (action, which, number) in actions {
@@ -296,8 +203,20 @@ proptest! {
 #[test]
 fn the_last_change_may_be_repeated() {
     let mut three = Three::new();
-    let kinds =
-        [(0, 0), (0, 3), (4, 1), (10, 1), (13, 0), (14, 0), (4, 10), (11, 1), (15, 0), (3, 0), (20, 0)];
+    let kinds = [
+        (0, 0),
+        (0, 3),
+        (4, 1),
+        (10, 1),
+        (13, 0),
+        (14, 0),
+        (4, 10),
+        (11, 1),
+        (15, 0),
+        (3, 0),
+        (20, 0),
+        (21, 0),
+    ];
     for (action, which) in kinds {
         let changes = three.change(action, which, 8);
         three.write(changes.clone());

@@ -52,6 +52,7 @@ fn every_change() -> Vec<Change> {
         status(&worker(5), TaskState::TaskFailed, None),
         Change::Retire(vec![worker(4).id, worker(5).id]),
         status(&worker(4), TaskState::TaskRunning, Some(report(9, 1))),
+        Change::FailoverTimeout { ms: 1 },
         Change::FrameworkRemoved(Removal { removed_ms: 1, silent_ms: None }),
         Change::FrameworkEnded,
     ]

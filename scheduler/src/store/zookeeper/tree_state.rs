@@ -214,7 +214,8 @@ impl Records for TreeState {
     }
 
     fn begin_framework(&mut self, id: &str, now_ms: u64) -> Result<(), Infallible> {
-        self.framework = Some(FrameworkRecord { id: id.to_owned(), started_ms: now_ms, removal: None });
+        self.framework =
+            Some(FrameworkRecord { id: id.to_owned(), started_ms: now_ms, failover_ms: None, removal: None });
         self.framework_changed = true;
         Ok(())
     }
@@ -234,6 +235,14 @@ impl Records for TreeState {
             ..TreeState::default()
         };
         self.dropped.extend(names);
+        Ok(())
+    }
+
+    fn set_failover_timeout(&mut self, ms: u64) -> Result<(), Infallible> {
+        if let Some(framework) = &mut self.framework {
+            framework.failover_ms = Some(ms);
+            self.framework_changed = true;
+        }
         Ok(())
     }
 

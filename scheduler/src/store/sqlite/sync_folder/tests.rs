@@ -79,7 +79,12 @@ fn handover() -> Handover {
         TaskRecord { closed: true, ..worker(6, Some(TaskState::TaskKilled)) },
     ];
     let mut recovered = RecoveredState {
-        framework: Some(FrameworkRecord { id: "f".into(), started_ms: 1, removal: Some(REMOVAL) }),
+        framework: Some(FrameworkRecord {
+            id: "f".into(),
+            started_ms: 1,
+            failover_ms: Some(9),
+            removal: Some(REMOVAL),
+        }),
         tasks,
         next_number: 20,
         peak_workers: 7,
@@ -138,7 +143,8 @@ fn tasks_that_were_never_launched_are_deleted_and_those_that_ended_elsewhere_are
 fn a_framework_that_other_leaders_replaced_has_ended() {
     let mut connection = folder();
     let mut handover = handover();
-    handover.recovered.framework = Some(FrameworkRecord { id: "g".into(), started_ms: 1, removal: None });
+    handover.recovered.framework =
+        Some(FrameworkRecord { id: "g".into(), started_ms: 1, failover_ms: None, removal: None });
     sync_folder(&mut connection, &handover).unwrap();
     assert_eq!(read::recover(&connection).unwrap().framework, handover.recovered.framework);
     handover.recovered = RecoveredState::default();
