@@ -224,7 +224,7 @@ pub fn all_allow(constraints: &[Constraint], here: &Place, placed: &TentativeOcc
 pub fn allowed_in_turn(constraints: &[Constraint], places: impl IntoIterator<Item = Place>) -> Vec<bool> {
     let nobody = Occupancy::new(constraints);
     let mut placed = TentativeOccupancy::of(&nobody);
-    let mut allows = |place: Place| {
+    let allows = |place: Place| {
         let mut each = constraints.iter().enumerate();
         let allowed = each.all(|(index, constraint)| {
             matches!(constraint.operator, Operator::GroupBy(_)) || constraint.allows(&place, index, &placed)
@@ -234,7 +234,7 @@ pub fn allowed_in_turn(constraints: &[Constraint], places: impl IntoIterator<Ite
         }
         allowed
     };
-    places.into_iter().map(|place| allows(place)).collect()
+    places.into_iter().map(allows).collect()
 }
 
 #[cfg(test)]

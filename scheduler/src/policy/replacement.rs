@@ -96,10 +96,10 @@ impl Policy for Replacement {
                 // A framework that the master has removed leaves no tasks.
                 self.pending.retain(|(_, id), _| view.fleet.get(id).is_some());
             }
-            PolicyEvent::UpdateReceived(task) if view.keeps_workers() => {
-                if view.fleet.get(task).is_some_and(is_outdated) {
-                    self.pending.entry(position(task)).or_insert(Reason::Executor);
-                }
+            PolicyEvent::UpdateReceived(task)
+                if view.keeps_workers() && view.fleet.get(task).is_some_and(is_outdated) =>
+            {
+                self.pending.entry(position(task)).or_insert(Reason::Executor);
             }
             PolicyEvent::Ended(ended) => drop(self.pending.remove(&position(&ended.task))),
             PolicyEvent::Settled if view.run.connected => return self.drain.end_drained(view, now),
