@@ -61,18 +61,18 @@ impl Runs<'_> {
 
 /// Waits for a line of the scheduler's log.
 fn log(scheduler: &mut Process, text: &str) {
-    scheduler.wait_for_output(LONG_DEADLINE, |line| line.contains(text).then_some(()));
+    scheduler.wait_for_error(LONG_DEADLINE, |line| line.contains(text).then_some(()));
 }
 
 /// The hash backends of the workers, by task id, as the scheduler's HTTP API shows them.
 fn backends(scheduler: &mut Process) -> BTreeMap<String, String> {
-    let address = scheduler.wait_for_output(DEADLINE, |line| {
+    let address = scheduler.wait_for_error(DEADLINE, |line| {
         line.split_once("HTTP on http://").and_then(|(_, address)| address.trim().parse().ok())
     });
     let page = http::get_json(address, "/api/v1/tasks").unwrap_or_default();
     let tasks = page["tasks"].as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    tasks.iter().filter_map(|task| text(&task["id"]).zip(text(&task["backend"]))).collect()
+    tasks.iter().filter_map(|task| text(&task["id"]).zip(text(&task["live"]["backend"]))).collect()
 }
 
 #[test]
@@ -135,11 +135,11 @@ fn an_upgrade_replaces_no_task() {
         runs.start(&["--backend=portable", "--share-interval=3s", "--user=daemon", "--duration=20s"]);
     let ended = scheduler.wait(LONG_DEADLINE);
     assert!(ended.status.success(), "{ended:#?}");
-    assert!(ended.stdout.iter().any(|line| line.contains("resuming with 3 tasks")), "{ended:#?}");
-    assert!(!ended.stdout.iter().any(|line| line.contains("replacing")), "{ended:#?}");
+    assert!(ended.errors().contains("resuming with 3 tasks"), "{ended:#?}");
+    assert!(!ended.errors().contains("replacing"), "{ended:#?}");
     assert_eq!([runs.workers(2), runs.running("miner-server-")].concat(), before);
-    let scheduler = runs.start(&["--teardown-on-exit"]);
-    runs.workers(2);
+    let mut scheduler = runs.start(&["--teardown-on-exit"]);
+    log(&mut scheduler, "subscribed as framework");
     runs.stop(scheduler);
 }
 
