@@ -38,6 +38,9 @@ use crate::task_info::EXECUTABLE;
 /// task and a master that forwards nothing look the same.
 const SHORTEST_SILENCE: Duration = Duration::from_secs(30);
 
+/// The shortest allowed `--launch-timeout`. An agent needs some seconds to start even an executor that need not be fetched.
+const SHORTEST_LAUNCH: Duration = Duration::from_secs(10);
+
 /// What the program does instead of running the framework.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Action {
@@ -171,6 +174,12 @@ impl Args {
             silence >= SHORTEST_SILENCE.max(3 * live),
             "--silence-timeout {silence:?} is too short: give at least {SHORTEST_SILENCE:?}, because the master itself may \
              send nothing for half of that, and at least three times the --live-interval of {live:?}"
+        );
+        let launch = self.framework.launch_timeout;
+        ensure!(
+            launch >= SHORTEST_LAUNCH,
+            "--launch-timeout {launch:?} is too short: give at least {SHORTEST_LAUNCH:?}, because agents need some seconds \
+             to start a task"
         );
         ensure!(!self.name.trim().is_empty(), "--name must not be empty");
         let programs = self.server.check(&access, env)?;

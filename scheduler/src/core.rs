@@ -22,7 +22,7 @@ pub(crate) mod tests;
 mod transition;
 mod updates;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use command_line::Summary;
@@ -60,21 +60,33 @@ pub struct State {
     next_tick: Instant,
 }
 
+/// How much time has passed since events of earlier runs of the scheduler. The state machine itself has no wall clock.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ages {
+    /// The time since the framework first subscribed.
+    pub framework: Duration,
+    /// The time since the launches of tasks that may still start, by task id.
+    pub launches: HashMap<String, Duration>,
+}
+
 impl State {
-    /// Resumes where an earlier run of the scheduler stopped. `age` is the age of the framework.
-    pub fn new(settings: Settings, mut recovered: RecoveredState, age: Duration, now: Instant) -> Self {
+    /// Resumes where an earlier run of the scheduler stopped.
+    pub fn new(settings: Settings, mut recovered: RecoveredState, ages: &Ages, now: Instant) -> Self {
         let tasks = std::mem::take(&mut recovered.tasks);
         let mut state = Self {
             fingerprints: Fingerprints::new(&settings, recovered.specification_key.as_ref()),
             run: RunState::new(now),
             fleet: Fleet::new(&settings.placement.workers),
-            history: History::new(recovered, age, now),
+            history: History::new(recovered, ages.framework, now),
             policies: policies(&settings),
             outbox: Outbox::default(),
             next_tick: now,
             settings,
         };
-        tasks.into_iter().for_each(|record| state.fleet.insert(Task::recovered(record, now)));
+        for record in tasks {
+            let age = ages.launches.get(&record.id).copied().unwrap_or_default();
+            state.fleet.insert(Task::launched_before(record, age, now));
+        }
         let mut transition = state.transition(now);
         transition.resume();
         let policy_events = transition.policy_events;

@@ -43,6 +43,8 @@ pub enum Event {
     },
     /// An executor has terminated. An update of its task follows.
     ExecutorTerminated {
+        /// The agent's id, if the master gave it.
+        agent: Option<String>,
         /// The id of the executor and of its task.
         executor: String,
         /// The exit status, as wait(2) returns it.

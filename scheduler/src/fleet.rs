@@ -160,10 +160,12 @@ impl Fleet {
         self.servers.keys().filter_map(|id| self.get(id))
     }
 
-    /// The servers to which workers may be assigned: they run, their address is known, and they are not draining.
+    /// The servers to which workers may be assigned: they run, their address is known, they are not draining, and their end was
+    /// not received.
     pub fn open_servers(&self) -> impl Iterator<Item = (&Task, &ServerAddress)> {
         let open = self.servers.iter().filter(|(_, state)| **state == ServerState::Open);
-        let running = open.filter_map(|(id, _)| self.get(id)).filter(|server| server.is_running());
+        let runs = |server: &&Task| server.is_running() && !server.is_ending;
+        let running = open.filter_map(|(id, _)| self.get(id)).filter(runs);
         running.filter_map(|server| Some((server, server.record.address.as_ref()?)))
     }
 

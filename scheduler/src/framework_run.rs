@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::artifact::ArtifactServer;
 use crate::closing::{close, end_before_subscription};
 use crate::config::Config;
-use crate::core::State;
+use crate::core::{Ages, State};
 use crate::display::Display;
 use crate::driver::{Driver, InternalEvents, run_on_own_thread};
 use crate::election::{Leadership, RunError, lost};
@@ -74,10 +74,12 @@ impl FrameworkRun<'_> {
         // The age of a new framework is counted from the start of this scheduler. The time limit of --duration is counted from
         // there, too.
         let age = recovered.framework.as_ref().map_or(self.time.elapsed(), |it| elapsed_since(it.started_ms));
+        let launches = store.launch_times().iter().map(|(task, ms)| (task.clone(), elapsed_since(*ms)));
+        let ages = Ages { framework: age, launches: launches.collect() };
         let settings = config.framework_settings(delivery, self.time.remaining());
         let (queries, query_queue) = channel();
         self.phase.send_replace(SchedulerPhase::Leading(queries));
-        let mut state = State::new(settings, recovered, age, Instant::now());
+        let mut state = State::new(settings, recovered, &ages, Instant::now());
         if let Some(last) = store.last_recorded_ms() {
             state.heard_before(elapsed_since(last));
         }

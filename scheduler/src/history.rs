@@ -86,12 +86,16 @@ pub struct Framework {
 /// What a remark is about. Remarks are shown in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RemarkTopic {
+    /// The server has not started for a while.
+    ServerLaunch,
     /// The server has as many workers as it admits.
     Server,
     /// Agents wait for their turn to fetch the executor.
     Fetching,
     /// Workers are replaced because of other options, or replacing them is paused.
     Replacing,
+    /// Workers have not started for a while.
+    WorkerLaunches,
 }
 
 /// The last failures of tasks.

@@ -56,9 +56,11 @@ fn convert(event: scheduler::Event, unix: Duration) -> Option<Event> {
             Some(Event::Message { executor: message.executor_id.value, data: message.data })
         }
         scheduler::Event::Failure(failure) => match (failure.executor_id, failure.agent_id) {
-            (Some(executor), _) => {
-                Some(Event::ExecutorTerminated { executor: executor.value, status: failure.status })
-            }
+            (Some(executor), agent) => Some(Event::ExecutorTerminated {
+                agent: agent.map(|agent| agent.value),
+                executor: executor.value,
+                status: failure.status,
+            }),
             (None, agent) => agent.map(|agent| Event::AgentRemoved(agent.value)),
         },
         scheduler::Event::InverseOffers(offers) => {

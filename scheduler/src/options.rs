@@ -49,6 +49,10 @@ pub struct FrameworkOptions {
     /// 30 s, but Mesos agents may need 75 s to find a restarted master.
     #[arg(long, value_name = "TIME", env = "MINER_SILENCE_TIMEOUT", default_value = "120s", value_parser = duration)]
     pub silence_timeout: Duration,
+    /// Replace a task that does not run this long after its launch. Minimum 10 s. Give more than the agents'
+    /// --executor_registration_timeout, in which they fetch and start the executor.
+    #[arg(long, value_name = "TIME", env = "MINER_LAUNCH_TIMEOUT", default_value = "15m", value_parser = duration)]
+    pub launch_timeout: Duration,
 }
 
 impl Default for FrameworkOptions {
@@ -63,6 +67,7 @@ impl Default for FrameworkOptions {
             live_messages_per_second: NonZeroU32::new(500).expect("not zero"),
             reports_per_second: NonZeroU32::new(200).expect("not zero"),
             silence_timeout: Duration::from_secs(120),
+            launch_timeout: Duration::from_secs(15 * 60),
         }
     }
 }

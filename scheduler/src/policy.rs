@@ -30,6 +30,7 @@ mod reconcile;
 mod redirect;
 mod replacement;
 mod retire;
+mod sent_launches;
 mod server_drain;
 mod server_health;
 mod server_loss;
@@ -38,8 +39,10 @@ mod shutdown;
 mod silence;
 mod surplus;
 mod task_notices;
+mod terminated_executor;
 #[cfg(test)]
 mod tests;
+mod unanswered_launch;
 mod unreachable;
 mod view;
 
@@ -53,7 +56,7 @@ pub use self::event::PolicyEvent;
 pub use self::intent::Intent;
 pub(crate) use self::maintenance::{notice as maintenance_notice, window as maintenance_window};
 #[cfg(test)]
-pub use self::server_health::{ILL_SERVER, SERVER_START};
+pub use self::server_health::ILL_SERVER;
 pub use self::task_notices::TaskEnd;
 pub use self::view::View;
 
@@ -83,7 +86,9 @@ pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
         // This policy comes before the policies that give up tasks, so that the master is asked about a task first: the master
         // may still know the task.
         Box::new(reconcile::Reconcile::new(settings.seed)),
+        Box::<unanswered_launch::UnansweredLaunches>::default(),
         Box::<launch_timeout::LaunchTimeout>::default(),
+        Box::<terminated_executor::TerminatedExecutors>::default(),
         Box::<server_health::ServerHealth>::default(),
         Box::<unreachable::Unreachable>::default(),
         Box::<silence::Silence>::default(),

@@ -17,6 +17,9 @@ pub struct RunState {
     pub ending: bool,
     /// When this process began to run the framework.
     pub started: Instant,
+    /// Since when updates of tasks can be received without interruption: when this run began, the last subscription was
+    /// accepted, or the master or this process was last found to continue. Updates from before may still be on their way.
+    pub resumed: Instant,
     ticked: Instant,
     /// When the last event from the master was received, or when this run began.
     heard: Instant,
@@ -42,6 +45,7 @@ impl RunState {
             connected: false,
             ending: false,
             started: now,
+            resumed: now,
             ticked: now,
             heard: now,
             hearer: Hearer::Unknown,

@@ -17,6 +17,7 @@ pub(crate) mod memory;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -152,6 +153,12 @@ impl Store {
             Some(shared) => shared.last_written_ms,
             None => self.folder.last_recorded_ms(),
         }
+    }
+
+    /// When the tasks were launched that had not run yet when the state folder was opened, by task id, in milliseconds since the
+    /// Unix epoch. The folder does not know launches of other leaders.
+    pub(crate) fn launch_times(&self) -> &HashMap<String, u64> {
+        self.folder.launch_times()
     }
 
     /// Takes over from the previous leader: reads the tree in ZooKeeper. `own` are the state folder's records, with which the

@@ -1,5 +1,6 @@
 //! The notices of the state machine to the user.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -109,7 +110,7 @@ pub enum UserNotice {
         /// The task's id.
         task: String,
         /// The reason.
-        why: &'static str,
+        why: Cow<'static, str>,
     },
     /// The workers of an agent are replaced by a single worker with the CPU of all of them.
     Merging {

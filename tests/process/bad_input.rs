@@ -113,6 +113,7 @@ fn contradictory_options() {
         &["scheduler", "--silence-timeout", "1s"],
         &["--silence-timeout 1s", "30s", "--live-interval"],
     );
+    refused(USAGE, &["scheduler", "--launch-timeout", "9s"], &["--launch-timeout 9s", "10s"]);
     let cpus = ["scheduler", "--cpus-per-worker", "1", "--min-worker-cpus", "2"];
     refused(USAGE, &cpus, &["--cpus-per-worker 1", "--min-worker-cpus 2"]);
     refused(USAGE, &["scheduler", "--principal", "me", "--secret-file", "/no/file"], &["/no/file"]);

@@ -28,6 +28,7 @@ mod secure;
 mod secure_master;
 mod self_signed;
 mod single_shares;
+mod slow_launch;
 mod standalone;
 #[path = "support/support.rs"]
 mod support;

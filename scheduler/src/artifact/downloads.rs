@@ -31,6 +31,8 @@ pub struct DownloadStats {
     pub finished: u64,
     /// The number of aborted downloads since the start of the server.
     pub failed: u64,
+    /// The number of downloads in progress, without those that wait until others have finished.
+    pub running: usize,
 }
 
 /// All downloads.
@@ -70,7 +72,8 @@ impl Downloads {
             }
             let per_second = sent as f64 / length.max(1) as f64 / seconds;
             let (finished, failed) = (self.finished.load(Relaxed), self.failed.load(Relaxed));
-            publish.send_replace(DownloadStats { per_second, bytes, finished, failed });
+            let running = self.running.load(Relaxed);
+            publish.send_replace(DownloadStats { per_second, bytes, finished, failed, running });
         }
     }
 }

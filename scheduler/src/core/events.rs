@@ -44,7 +44,7 @@ impl Transition<'_> {
         if event.is_from_master() && self.run.hear_master(self.now) {
             // While the master was silent, messages from tasks were delayed, too. The timeouts of tasks start over, so that these
             // messages are read first.
-            self.fleet.restart_timers(true, self.now);
+            self.resume_timers();
         }
         self.fleet.expire_hashrates(self.now);
         match event {
@@ -63,8 +63,8 @@ impl Transition<'_> {
             Event::InverseRescinded(offer) => self.raise(PolicyEvent::InverseRescinded(offer)),
             Event::Update(status) => self.update(*status),
             Event::Message { executor, data } => self.message(executor, &data),
-            Event::ExecutorTerminated { executor, status } => {
-                self.raise(PolicyEvent::ExecutorTerminated { executor, status });
+            Event::ExecutorTerminated { agent, executor, status } => {
+                self.executor_terminated(agent.as_deref(), executor, status);
             }
             Event::AgentRemoved(agent) => self.raise(PolicyEvent::AgentRemoved(agent)),
             Event::Persisted(change_ids) => {
@@ -96,6 +96,7 @@ impl Transition<'_> {
         self.notify(UserNotice::Subscribed(framework));
         // Time without a subscription does not count towards the timeouts of tasks.
         self.fleet.restart_timers(false, self.now);
+        self.run.resumed = self.now;
         self.fleet.make_all_kills_due(self.now);
         self.raise(PolicyEvent::Subscribed);
     }
@@ -156,12 +157,29 @@ impl Transition<'_> {
         if self.run.tick(self.now) {
             // This process was stopped. Messages that tasks sent in the meantime are still to be read, so the tasks do not count
             // as silent.
-            self.fleet.restart_timers(true, self.now);
+            self.resume_timers();
         }
         if self.run.connected {
             self.fleet.expire_first_live(self.now);
         }
         self.raise(PolicyEvent::Tick);
+    }
+
+    /// Restarts the timeouts of tasks, because no updates could be received until now.
+    fn resume_timers(&mut self) {
+        self.fleet.restart_timers(true, self.now);
+        self.run.resumed = self.now;
+    }
+
+    /// An executor has terminated. An executor on another agent than its task's is not the one that this scheduler launched, so it
+    /// is ignored.
+    fn executor_terminated(&mut self, agent: Option<&str>, executor: String, status: Option<i32>) {
+        let known = self.fleet.get(&executor).map(Task::agent).filter(|known| !known.is_empty());
+        if known.zip(agent).is_some_and(|(known, agent)| known != agent) {
+            return;
+        }
+        self.fleet.set_ending(&executor);
+        self.raise(PolicyEvent::ExecutorTerminated { executor, status });
     }
 
     /// The master has rescinded an offer, so the launches that were to use it and are not sent yet are cancelled.

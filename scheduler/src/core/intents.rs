@@ -11,7 +11,7 @@ use crate::event::Call;
 use crate::fleet::{Pause, PlannedLaunch, ServerState, Slot, Task};
 use crate::journal::{Assignment, Change, Origin, TaskRecord, UNTRACKED_MINERS};
 use crate::offers::{PlannedTask, UnusedAgent};
-use crate::policy::{Intent, PolicyEvent};
+use crate::policy::{Intent, PolicyEvent, TaskEnd};
 use crate::server_address;
 use crate::task_id::TaskKind;
 use crate::user_notice::UserNotice;
@@ -37,6 +37,7 @@ impl Transition<'_> {
             Intent::EndExecutor(task) => self.fleet.want_end_of_executor(&task, now),
             Intent::SendKill(task) => self.send_kill(task),
             Intent::PresumeLost(task) => self.presume_lost(task),
+            Intent::GiveUpLaunch(end) => self.give_up_launch(end),
             Intent::GiveUpServer(server) => {
                 if self.fleet.servers.remove(&server).is_some() {
                     self.raise(PolicyEvent::ServerLost(server));
@@ -47,7 +48,7 @@ impl Transition<'_> {
                 self.change(Change::Assign { task: worker.clone(), server }, OnPersisted::Nothing);
                 self.raise(PolicyEvent::Assigned(worker));
             }
-            Intent::PauseAgent { task, why, common } => self.pause_agent(&task, why, common),
+            Intent::PauseAgent { task, why, common, least } => self.pause_agent(&task, why, common, least),
             Intent::LimitLaunches(limit) => self.fleet.launch_limit = limit.map(|limit| *limit),
             Intent::SetWindow { agent, window } => self.fleet.agents.set_window(&agent, window),
             Intent::HoldOffers { agent, held } => self.fleet.agents.hold_offers(&agent, held),
@@ -185,9 +186,21 @@ impl Transition<'_> {
         self.perform(Intent::GiveUpServer(id));
     }
 
-    fn pause_agent(&mut self, task: &str, why: String, common: bool) {
+    /// Ends a task that does not start, and lets another task take its place without waiting for its end.
+    fn give_up_launch(&mut self, end: TaskEnd) {
+        let task = end.task.clone();
+        self.fleet.want_end_of_executor(&task, self.now);
+        self.raise(PolicyEvent::LaunchGivenUp(end));
+        if self.fleet.get(&task).is_some_and(Task::is_worker) {
+            self.perform(Intent::ReleaseSlot(task));
+        } else {
+            self.perform(Intent::GiveUpServer(task));
+        }
+    }
+
+    fn pause_agent(&mut self, task: &str, why: String, common: bool, least: Duration) {
         let Some(host) = self.fleet.get(task).map(|task| task.host().to_owned()) else { return };
-        let pause = self.fleet.count_failure(task, common, self.now);
+        let pause = self.fleet.count_failure(task, common, least, self.now);
         self.history.failures.push(task, &host, &why, self.now);
         if let Some((Pause { failures, .. }, length)) = pause {
             self.notify(UserNotice::Paused { host, pause: length, failures, why });

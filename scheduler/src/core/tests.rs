@@ -22,6 +22,8 @@ mod redirect;
 mod removal;
 mod retired;
 mod silence;
+mod slow_launch;
+mod terminated_executor;
 mod versions;
 
 use std::num::NonZeroU32;
@@ -39,7 +41,7 @@ use crate::fleet::Slot;
 use crate::journal::ChangeId;
 use crate::offers::Placement;
 use crate::options::{FrameworkOptions, OnServerLoss, TaskOptions};
-use crate::policy::{ILL_SERVER, SERVER_START};
+use crate::policy::ILL_SERVER;
 use crate::store::memory::Memory;
 use crate::task_id::TaskKind;
 use crate::task_info::{Arguments, Delivery, ImageTask, Programs};
@@ -124,6 +126,8 @@ pub(super) struct Script {
     settings: Settings,
     /// The id with which [`Script::subscribe`] answers.
     framework: String,
+    /// When each task's launch was decided. A store knows this by the wall clock.
+    created: HashMap<String, Instant>,
 }
 
 impl Script {
@@ -133,9 +137,11 @@ impl Script {
 
     pub fn with(settings: Settings) -> Self {
         let (now, disk) = (Instant::now(), Memory::new());
-        let state = State::new(settings.clone(), disk.recover(), Duration::ZERO, now);
+        let state = State::new(settings.clone(), disk.recover(), &Ages::default(), now);
         let (queue, calls, notices) = (Vec::new(), Vec::new(), Vec::new());
-        Script { state, now, disk, queue, calls, notices, finished: false, settings, framework: "f".into() }
+        let created = HashMap::new();
+        let framework = "f".into();
+        Script { state, now, disk, queue, calls, notices, finished: false, settings, framework, created }
     }
 
     /// A script with a subscription, and with miner-server-1 running on agent `a`.
@@ -182,7 +188,12 @@ impl Script {
         for effect in self.state.on_event(event, self.now) {
             assert!(!self.finished, "{effect:?} after the end");
             match effect {
-                Effect::Persist(change_id, change) => self.queue.push((change_id, change)),
+                Effect::Persist(change_id, change) => {
+                    if let Change::Task(task) = &change {
+                        self.created.insert(task.id.clone(), self.now);
+                    }
+                    self.queue.push((change_id, change));
+                }
                 Effect::Call(call) => self.calls.push(call),
                 Effect::Notify(notice) => self.notices.push(notice),
                 Effect::Finish => self.finished = true,
@@ -262,8 +273,7 @@ impl Script {
     /// The scheduler's process dies, and the changes that are not on disk are lost. Another process starts.
     pub fn restart(&mut self) {
         self.queue.clear();
-        self.state = State::new(self.settings.clone(), self.disk.recover(), Duration::from_secs(5), self.now);
-        self.clear();
+        self.resume(self.disk.recover());
     }
 
     /// The scheduler's process dies, and the changes that are not on disk are lost. Another process starts on another machine.
@@ -271,7 +281,14 @@ impl Script {
     pub fn hand_over(&mut self, empty_disk: bool) {
         self.queue.clear();
         let recovered = self.disk.hand_over(empty_disk);
-        self.state = State::new(self.settings.clone(), recovered, Duration::from_secs(5), self.now);
+        self.resume(recovered);
+    }
+
+    fn resume(&mut self, recovered: RecoveredState) {
+        let age = |(task, created): (&String, &Instant)| (task.clone(), self.now.duration_since(*created));
+        let launches = self.created.iter().map(age).collect();
+        let ages = Ages { framework: Duration::from_secs(5), launches };
+        self.state = State::new(self.settings.clone(), recovered, &ages, self.now);
         self.clear();
     }
 

@@ -29,6 +29,9 @@ impl Transition<'_> {
             return;
         }
         let (kind, known_agent) = (task.record.kind, task.agent().to_owned());
+        if status.known_state().is_some_and(has_ended) {
+            self.fleet.set_ending(&id);
+        }
         let uuid = uuid(&status).map(<[u8]>::to_vec);
         if uuid.is_some() {
             self.fleet.set_pending(&id, uuid.clone());

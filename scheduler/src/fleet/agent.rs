@@ -63,6 +63,8 @@ pub(super) struct Failed {
     pub launched: Option<Instant>,
     /// How long this run of the scheduler saw the failed task running; `None` if it never did.
     pub ran: Option<Duration>,
+    /// The pause takes at least this long, but no longer than `LONGEST_PAUSE`.
+    pub least: Duration,
 }
 
 impl Agent {
@@ -131,7 +133,8 @@ impl Agents {
             if runs && failures >= before {
                 return None;
             }
-            let length = FIRST_PAUSE.saturating_mul(1 << (failures - 1).min(16)).min(LONGEST_PAUSE);
+            let length =
+                FIRST_PAUSE.saturating_mul(1 << (failures - 1).min(16)).max(task.least).min(LONGEST_PAUSE);
             let pause = Pause { failures, since: now, until: now + length };
             agent.pause = Some(pause);
             Some((pause, length))
@@ -229,7 +232,7 @@ mod tests {
     fn pauses_grow_up_to_a_bound_and_a_good_run_makes_up() {
         let mut agents = Agents::default();
         let now = Instant::now();
-        let mut fail = |ran| agents.fail("a", Failed { launched: None, ran }, now).unwrap();
+        let mut fail = |ran| agents.fail("a", Failed { ran, ..Failed::default() }, now).unwrap();
         let pauses: Vec<u64> = (0..12).map(|_| fail(None).1.as_secs()).collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
         assert_eq!(fail(None).0.until, now + LONGEST_PAUSE);
@@ -242,16 +245,16 @@ mod tests {
         let mut agents = Agents::default();
         let mut now = Instant::now();
         let launched = Some(now);
-        let old = Failed { launched, ran: None };
+        let old = Failed { launched, ..Failed::default() };
         now += Duration::from_secs(60);
         let begun = |result: Option<(Pause, Duration)>| result.map(|(_, length)| length.as_secs());
         let begins: Vec<_> = (0..9).map(|_| begun(agents.fail("a", old, now))).collect();
         assert_eq!((begins[0], begins.iter().flatten().count()), (Some(1), 1));
-        let new = Failed { launched: Some(now + FIRST_PAUSE), ran: None };
+        let new = Failed { launched: Some(now + FIRST_PAUSE), ..Failed::default() };
         now += FIRST_PAUSE * 2;
         assert_eq!(begun(agents.fail("a", new, now)), Some(2), "it was tried anew");
         assert_eq!(begun(agents.fail("a", old, now)), None);
-        let good = Failed { launched, ran: Some(GOOD_RUN) };
+        let good = Failed { launched, ran: Some(GOOD_RUN), ..Failed::default() };
         assert_eq!(begun(agents.fail("a", good, now)), Some(1), "it makes up for the others");
         assert_eq!(begun(agents.fail("a", good, now)), None);
         now += FIRST_PAUSE;
@@ -265,7 +268,7 @@ mod tests {
         for (seconds, failures) in [(0, 1), (0, 1), (5, 2), (3, 2), (0, 2)] {
             let launched = Some(now + Duration::from_secs(seconds));
             let at = now + Duration::from_secs(4 + seconds);
-            agents.count_failure("a", Failed { launched, ran: None }, at);
+            agents.count_failure("a", Failed { launched, ..Failed::default() }, at);
             let pause = agents.get("a").unwrap().pause.unwrap();
             assert_eq!((pause.failures, pause.until), (failures, at));
         }

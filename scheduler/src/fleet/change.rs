@@ -55,7 +55,7 @@ impl Fleet {
     /// unless the launch was cancelled.
     pub fn launch_sent(&mut self, id: &str, now: Instant) -> Option<PlannedTask> {
         self.get(id)?.planned_launch()?;
-        let launched = Lifecycle::Launched { at: now };
+        let launched = Lifecycle::Launched { at: now, unanswered_since: now };
         let before = self.change(id, |task| std::mem::replace(&mut task.lifecycle, launched))?;
         let Lifecycle::Persisting(launch) = before else { return None };
         self.index.release(&launch.planned.offers);
@@ -129,6 +129,14 @@ impl Fleet {
     /// Sets the health that a task reports.
     pub fn set_health(&mut self, id: &str, healthy: bool, now: Instant) {
         self.change(id, |task| task.health = Some(Health { healthy, since: now }));
+    }
+
+    /// Records that a task is known to end, before an update on disk says so.
+    pub fn set_ending(&mut self, id: &str) {
+        // No count or index depends on this.
+        if let Some(task) = self.tasks.key(id).and_then(|key| self.tasks.get_mut(key)) {
+            task.is_ending = true;
+        }
     }
 
     /// Sets the version of the wire format in which a task's last report was written.
@@ -233,19 +241,15 @@ impl Fleet {
     }
 
     /// Restarts the timeouts after which the scheduler gives up on tasks, because it could receive nothing from tasks until now.
-    /// The timeouts of states and of health are restarted only if `all` is true. After a new subscription, `all` is false,
-    /// because the master then reports the current states.
+    /// The timeouts of unreachable tasks and of health are restarted only if `all` is true. After a new subscription, `all` is
+    /// false, because the master then reports the current states.
     pub fn restart_timers(&mut self, all: bool, now: Instant) {
         self.tasks.for_each_mut(|task| {
             task.silent_since = task.silent_since.map(|_| now);
             task.first_live_due = task.first_live_due.map(|_| now + LIVE);
             match &mut task.lifecycle {
-                Lifecycle::Launched { at } => *at = now,
-                Lifecycle::Reported { state, since, launched } if all => match state {
-                    TaskState::TaskStaging | TaskState::TaskStarting => *launched = now,
-                    TaskState::TaskUnreachable => *since = now,
-                    _ => {}
-                },
+                Lifecycle::Launched { unanswered_since, .. } => *unanswered_since = now,
+                Lifecycle::Reported { state: TaskState::TaskUnreachable, since, .. } if all => *since = now,
                 _ => {}
             }
             if all && let Some(health) = &mut task.health {
@@ -270,11 +274,17 @@ impl Fleet {
     }
 
     /// Counts a failure of a task on its agent. A failure that several agents have in common causes no pause. Returns the new
-    /// pause, if any, and its length.
-    pub fn count_failure(&mut self, task: &str, common: bool, now: Instant) -> Option<(Pause, Duration)> {
+    /// pause, if any, and its length, which is at least `least`.
+    pub fn count_failure(
+        &mut self,
+        task: &str,
+        common: bool,
+        least: Duration,
+        now: Instant,
+    ) -> Option<(Pause, Duration)> {
         let task = self.get(task)?;
         let ran = task.running_since.map(|since| now.duration_since(since));
-        let failed = Failed { launched: task.was_launched(), ran };
+        let failed = Failed { launched: task.was_launched(), ran, least };
         let agent = task.agent().to_owned();
         if common {
             self.agents.count_failure(&agent, failed, now);

@@ -20,8 +20,10 @@ pub enum Lifecycle {
     },
     /// The task's launch was sent by this run of the scheduler or an earlier one. Mesos has sent no update of the task yet.
     Launched {
-        /// When the launch was sent; if an earlier run of the scheduler sent it, when this run began.
+        /// When the launch was sent; if an earlier run of the scheduler sent it and the time is not known, when this run began.
         at: Instant,
+        /// Since when an answer is expected: since the launch was sent, or since the scheduler could last receive none for a while.
+        unanswered_since: Instant,
     },
     /// According to Mesos, the task is on its agent, or the agent is unreachable.
     Reported {
@@ -29,7 +31,7 @@ pub enum Lifecycle {
         state: TaskState,
         /// When the task entered this state.
         since: Instant,
-        /// When the launch was sent; if an earlier run of the scheduler sent it, when this run began.
+        /// When the launch was sent; if an earlier run of the scheduler sent it and the time is not known, when this run began.
         launched: Instant,
     },
     /// According to Mesos, the task has ended. It may reappear unless the state is final.
@@ -38,8 +40,7 @@ pub enum Lifecycle {
         state: TaskState,
         /// When the task entered this state.
         since: Instant,
-        /// When the launch was sent. If an earlier run of the scheduler sent the launch, the time when the current run began;
-        /// `None` if the task had ended before the current run.
+        /// When the launch was sent, as far as it is known; `None` if the task had ended before this run.
         launched: Option<Instant>,
     },
 }

@@ -107,6 +107,9 @@ pub struct Task {
     pub first_live_due: Option<Instant>,
     /// The uuid of the task's update that is being persisted, if there is one.
     pub pending_uuid: Option<Vec<u8>>,
+    /// Whether the task is known to end, although no update that is on disk says so: such an update was received, or the task's
+    /// executor has terminated. No workers are launched for such a server.
+    pub is_ending: bool,
     /// The last live message, and when it was received.
     pub live: Option<(Instant, Live)>,
     pub(super) kill: Option<Kill>,
@@ -128,6 +131,7 @@ impl Task {
             slot: Slot::Held,
             first_live_due: None,
             pending_uuid: None,
+            is_ending: false,
             live: None,
             kill: None,
             rate: None,
@@ -139,13 +143,20 @@ impl Task {
         Self::new(record, Lifecycle::Persisting(Box::new(launch)))
     }
 
-    /// A task of an earlier run of the scheduler, or one that the master reported.
+    /// A task of an earlier run of the scheduler, or one that the master reported. When it was launched is not known.
     pub fn recovered(record: TaskRecord, now: Instant) -> Self {
+        Self::launched_before(record, Duration::ZERO, now)
+    }
+
+    /// A task that an earlier run of the scheduler launched, this long before now.
+    pub fn launched_before(record: TaskRecord, age: Duration, now: Instant) -> Self {
         let state = record.state;
+        // The monotonic clock may have begun after the launch, when the machine started.
+        let launched = now.checked_sub(age).unwrap_or(now);
         let lifecycle = match state {
-            None => Lifecycle::Launched { at: now },
+            None => Lifecycle::Launched { at: launched, unanswered_since: now },
             Some(state) if has_ended(state) => Lifecycle::Ended { state, since: now, launched: None },
-            Some(state) => Lifecycle::Reported { state, since: now, launched: now },
+            Some(state) => Lifecycle::Reported { state, since: now, launched },
         };
         let mut task = Self::new(record, lifecycle);
         task.first_live_due = (!task.is_worker()).then_some(now + LIVE);
@@ -158,6 +169,7 @@ impl Task {
 
     pub(super) fn set_state(&mut self, state: TaskState, now: Instant) {
         if self.state() != Some(state) {
+            self.is_ending = false;
             self.lifecycle = if has_ended(state) {
                 Lifecycle::Ended { state, since: now, launched: self.was_launched() }
             } else {
@@ -224,10 +236,10 @@ impl Task {
         self.state_since().filter(|(known, _)| *known == state).map(|(_, since)| since)
     }
 
-    /// When the launch was sent, or when this run of the scheduler began; `None` if it was not sent, or if the task has ended.
+    /// When the launch was sent, as far as it is known; `None` if it was not sent, or if the task has ended.
     pub fn launched(&self) -> Option<Instant> {
         match self.lifecycle {
-            Lifecycle::Launched { at } => Some(at),
+            Lifecycle::Launched { at, .. } => Some(at),
             Lifecycle::Reported { launched, .. } => Some(launched),
             Lifecycle::Persisting(_) | Lifecycle::Cancelled { .. } | Lifecycle::Ended { .. } => None,
         }
@@ -246,12 +258,25 @@ impl Task {
         matches!(self.lifecycle, Lifecycle::Persisting(_) | Lifecycle::Cancelled { .. })
     }
 
-    /// When the launch was sent; `None` if it was not sent, or if there is an update of the task.
+    /// Since when the first update of the task is expected; `None` if the launch was not sent, or if there is an update.
     pub fn unanswered_since(&self) -> Option<Instant> {
         match self.lifecycle {
-            Lifecycle::Launched { at } => Some(at),
+            Lifecycle::Launched { unanswered_since, .. } => Some(unanswered_since),
             _ => None,
         }
+    }
+
+    /// Whether the task was launched and is still to reach TASK_RUNNING. A task that is to end, or whose agent is unreachable, is
+    /// not waited for.
+    pub fn is_starting(&self) -> bool {
+        let early = match self.lifecycle {
+            Lifecycle::Launched { .. } => true,
+            Lifecycle::Reported { state, .. } => {
+                matches!(state, TaskState::TaskStaging | TaskState::TaskStarting)
+            }
+            _ => false,
+        };
+        early && !self.is_to_end()
     }
 
     /// The ids of the offers that are reserved for the task, neither accepted nor declined yet.

@@ -1,6 +1,6 @@
 //! Pauses agents on which tasks fail repeatedly, longer each time.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mesos::v1::{TaskState, task_status};
 
@@ -12,7 +12,15 @@ pub(super) struct AgentPause;
 
 impl Policy for AgentPause {
     fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, _now: Instant) -> Vec<Intent> {
-        let PolicyEvent::Ended(ended) = event else { return Vec::new() };
+        let ended = match event {
+            PolicyEvent::Ended(ended) => ended,
+            // An agent that kept a task waiting for long is avoided for as long, so that another agent gets its chance.
+            PolicyEvent::LaunchGivenUp(given_up) => {
+                let least = given_up.reason.map_or(view.settings.options.launch_timeout, |_| Duration::ZERO);
+                return vec![pause(view, given_up, least)];
+            }
+            _ => return Vec::new(),
+        };
         let Some(task) = view.fleet.get(&ended.task) else { return Vec::new() };
         // Our own program ends in TASK_FINISHED when it has sent its maximum number of updates, and may be launched again. A
         // user's image that finishes might finish again immediately, so its agent is paused.
@@ -21,11 +29,14 @@ impl Policy for AgentPause {
         if task.is_to_end() || renewed || !is_failure(ended) {
             return Vec::new();
         }
-        let why =
-            format!("{}{}{}", ended.state.as_str_name(), ended.why(), task_notices::advice(view, ended));
-        let common = task_notices::is_common(view, ended);
-        vec![Intent::PauseAgent { task: ended.task.clone(), why, common }]
+        vec![pause(view, ended, Duration::ZERO)]
     }
+}
+
+fn pause(view: &View<'_>, ended: &TaskEnd, least: Duration) -> Intent {
+    let why = format!("{}{}{}", ended.state.as_str_name(), ended.why(), task_notices::advice(view, ended));
+    let common = task_notices::is_common(view, ended);
+    Intent::PauseAgent { task: ended.task.clone(), why, common, least }
 }
 
 /// Whether the agent may have caused the failure, so that the next launch on it should wait.

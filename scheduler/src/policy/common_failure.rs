@@ -63,6 +63,7 @@ impl Policy for CommonFailures {
                 None
             }
             PolicyEvent::Ended(ended) => self.ended(view, ended, now),
+            PolicyEvent::LaunchGivenUp(given_up) => self.failed(view, given_up, now),
             PolicyEvent::Tick if view.hears_tasks(now) => return self.tick(view, now),
             _ => return Vec::new(),
         };
@@ -88,9 +89,18 @@ impl CommonFailures {
     }
 
     fn ended(&mut self, view: &View<'_>, ended: &TaskEnd, now: Instant) -> Option<UserNotice> {
+        if view.fleet.get(&ended.task).is_some_and(|task| has_failed(view, task, ended, now)) {
+            return self.failed(view, ended, now);
+        }
+        self.open.remove(&ended.task);
+        None
+    }
+
+    /// Counts a launch that has failed.
+    fn failed(&mut self, view: &View<'_>, ended: &TaskEnd, now: Instant) -> Option<UserNotice> {
         let open = self.open.remove(&ended.task);
         let (sent, status) = (open.as_ref().map(|open| open.sent), open.and_then(|open| open.status));
-        let task = view.fleet.get(&ended.task).filter(|task| has_failed(view, task, ended, now))?;
+        let task = view.fleet.get(&ended.task)?;
         let failure = LaunchFailure { state: ended.state, reason: ended.reason, status };
         let why = || {
             let message = ended.message.as_deref().filter(|message| !message.is_empty());

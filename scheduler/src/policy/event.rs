@@ -62,6 +62,8 @@ pub enum PolicyEvent {
     },
     /// An update that is on disk says that a task has ended.
     Ended(TaskEnd),
+    /// A task that does not start was given up, and is ended. Its state is the last one before TASK_RUNNING.
+    LaunchGivenUp(TaskEnd),
     /// An update is on disk and was applied.
     UpdatePersisted {
         /// The task's id.

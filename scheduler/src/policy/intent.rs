@@ -1,7 +1,9 @@
 //! What policies want done.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use super::TaskEnd;
 use crate::event::Call;
 use crate::fleet::{LaunchLimit, MaintenanceWindow, Task};
 use crate::history::RemarkTopic;
@@ -39,6 +41,8 @@ pub enum Intent {
     SendKill(String),
     /// Treat a task without any status update as lost.
     PresumeLost(String),
+    /// End a task that does not start, and let another take its place.
+    GiveUpLaunch(TaskEnd),
     /// Take a server out of service.
     GiveUpServer(String),
     /// Assign no more workers to a server.
@@ -59,6 +63,8 @@ pub enum Intent {
         /// Whether other agents have this failure in common. If so, the failure is only counted and the agent is not paused,
         /// since launches are limited already.
         common: bool,
+        /// The minimum length of the pause.
+        least: Duration,
     },
     /// Set or clear the limit on launches.
     LimitLaunches(Option<Box<LaunchLimit>>),
@@ -109,7 +115,7 @@ impl Intent {
     }
 
     /// Tells the user that a task is given up.
-    pub(super) fn notify_given_up(task: &str, why: &'static str) -> Self {
-        Intent::Notify(UserNotice::GivenUp { task: task.to_owned(), why })
+    pub(super) fn notify_given_up(task: &str, why: impl Into<Cow<'static, str>>) -> Self {
+        Intent::Notify(UserNotice::GivenUp { task: task.to_owned(), why: why.into() })
     }
 }

@@ -281,5 +281,7 @@ fn is_still_wanted(view: &View<'_>, task: &Task) -> bool {
         return view.fleet.servers.contains_key(task.id());
     }
     let server = task.record.server().and_then(|server| view.fleet.get(server));
-    view.belongs(task) && (view.external_pool().is_some() || server.is_some_and(Task::is_running))
+    view.belongs(task)
+        && (view.external_pool().is_some()
+            || server.is_some_and(|server| server.is_running() && !server.is_ending))
 }

@@ -1,43 +1,70 @@
-//! Gives up launches without any update: the master did not get the call, or the agent is gone.
+//! Gives up tasks that have not reached TASK_RUNNING in time after their launch (`--launch-timeout`), and tells the user what such
+//! tasks wait for. Mesos' own limit, the agents' `--executor_registration_timeout`, does not hold for all of them: an agent may
+//! drop a launch without a word, and an executor may register but never run its task.
 
-use std::collections::VecDeque;
+mod waiting_text;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Intent, Policy, PolicyEvent, View};
-use crate::fleet::DeadlineQueue;
+use mesos::v1::TaskState;
 
-/// If a task has no update this long after the master answered its launch, the launch is given up, and another task may take its
-/// place. An agent may need most of this time to find a restarted master.
-const LAUNCH_TIMEOUT: Duration = Duration::from_secs(120);
+use self::waiting_text::{Downloads, Waiting, in_words};
+use super::sent_launches::SentLaunches;
+use super::{Intent, Policy, PolicyEvent, TaskEnd, View};
+use crate::fleet::Task;
+use crate::history::RemarkTopic;
+use crate::user_notice::UserNotice;
+
+/// After an interruption, tasks are not given up for this long, because their updates may still be on their way: an agent may
+/// need most of this time to find a restarted master.
+const GRACE: Duration = Duration::from_secs(120);
+/// The user is told of a launch that takes at least this long, or half of the limit if that is shorter.
+const SLOW: Duration = Duration::from_secs(60);
+/// While launches are slow, the user is told again after these pauses, the last of which is repeated: after 1, 2, 5, 10, 20, …
+/// minutes.
+const TELL_AGAIN: [Duration; 4] =
+    [Duration::from_secs(60), Duration::from_secs(180), Duration::from_secs(300), Duration::from_secs(600)];
+/// The waiting launches are looked at this often.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The policy.
 #[derive(Debug, Default)]
 pub(super) struct LaunchTimeout {
-    /// Launches whose call the master may not have answered yet: for each, the time when the call was decided, and the task's
-    /// id. A slow master may take minutes to answer. These minutes do not count towards the timeout.
-    sent: VecDeque<(Instant, Arc<str>)>,
-    due: DeadlineQueue<Arc<str>>,
+    sent: SentLaunches,
+    /// The launches that the master has taken and whose tasks do not run yet, each with the time from which its limit counts.
+    waiting: BTreeMap<Arc<str>, Instant>,
+    looked: Option<Instant>,
+    downloads: Downloads,
+    server: Announcement,
+    workers: Announcement,
+}
+
+/// A remark about slow launches, and when it becomes a notice again.
+#[derive(Debug, Default)]
+struct Announcement {
+    text: Option<String>,
+    /// When the user is told next, and how often the user was told before.
+    next: Option<(Instant, usize)>,
 }
 
 impl Policy for LaunchTimeout {
     fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
+        for task in self.sent.on_event(view, event, now) {
+            self.wait_for(view.fleet.get(&task), Some(now));
+        }
         match event {
-            PolicyEvent::Started => {
-                let unanswered = view.fleet.active().filter(|task| task.unanswered_since().is_some());
-                unanswered.for_each(|task| self.due.add(now + LAUNCH_TIMEOUT, Arc::clone(task.shared_id())));
+            PolicyEvent::Started => view.fleet.active().for_each(|task| self.wait_for(Some(task), None)),
+            PolicyEvent::Alive { task, state: TaskState::TaskStaging | TaskState::TaskStarting, change } => {
+                // The first update says that the master has taken the launch. A task that has another state already was
+                // unreachable, or counted as lost, and has returned.
+                self.wait_for(view.fleet.get(task), change.before.is_none().then_some(now));
             }
-            PolicyEvent::Launched(task) => {
-                let task = view.fleet.get(task).map(|task| Arc::clone(task.shared_id()));
-                self.sent.extend(task.map(|task| (now, task)));
-            }
-            PolicyEvent::CallsAnswered { decided_before } => {
-                let answered = self.sent.partition_point(|(decided, _)| decided < decided_before);
-                self.count_from(now, answered);
-            }
-            // The calls of the previous subscription will no longer be answered, so the timeouts of their launches start now.
-            PolicyEvent::Subscribed => self.count_from(now, self.sent.len()),
-            PolicyEvent::Tick if view.hears_tasks(now) => return self.give_up(view, now),
+            PolicyEvent::Alive { task, .. } => drop(self.waiting.remove(task.as_str())),
+            PolicyEvent::Ended(ended) => drop(self.waiting.remove(ended.task.as_str())),
+            PolicyEvent::Fetching(stats) => self.downloads.measured(stats, now),
+            PolicyEvent::Tick if view.hears_tasks(now) => return self.look(view, now),
             _ => {}
         }
         Vec::new()
@@ -45,19 +72,84 @@ impl Policy for LaunchTimeout {
 }
 
 impl LaunchTimeout {
-    /// Starts the timeout of the first `launches` entries of `sent`.
-    fn count_from(&mut self, now: Instant, launches: usize) {
-        self.sent.drain(..launches).for_each(|(_, task)| self.due.add(now + LAUNCH_TIMEOUT, task));
-        if self.sent.is_empty() {
-            self.sent.shrink_to_fit();
+    /// Waits for a task that is to start, since `since`, or else since its launch.
+    fn wait_for(&mut self, task: Option<&Task>, since: Option<Instant>) {
+        let Some(task) = task.filter(|task| task.is_starting()) else { return };
+        if let Some(since) = since.or(task.launched()) {
+            self.waiting.entry(Arc::clone(task.shared_id())).or_insert(since);
         }
     }
 
+    fn look(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
+        if self.looked.is_some_and(|looked| now < looked + LOOK_EVERY) {
+            return Vec::new();
+        }
+        self.looked = Some(now);
+        self.waiting.retain(|id, _| view.fleet.get(id).is_some_and(Task::is_starting));
+        let mut intents = self.give_up(view, now);
+        intents.extend(self.tell(view, now));
+        intents
+    }
+
     fn give_up(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
-        let deadline = |id: &Arc<str>| Some(view.fleet.get(id)?.unanswered_since()? + LAUNCH_TIMEOUT);
-        let expired = self.due.take_expired(now, deadline);
-        let why = "its launch was never answered";
-        let give_up = |id: Arc<str>| [Intent::notify_given_up(&id, why), Intent::PresumeLost(id.to_string())];
-        expired.into_iter().flat_map(give_up).collect()
+        let limit = view.settings.options.launch_timeout;
+        if now < view.run.resumed + limit.min(GRACE) {
+            return Vec::new();
+        }
+        let overdue = self.waiting.iter().filter(|(_, since)| **since + limit <= now);
+        let ends = overdue.filter_map(|(id, _)| Some(given_up(view.fleet.get(id)?, limit)));
+        let intents = ends.map(Intent::GiveUpLaunch).collect();
+        self.waiting.retain(|_, since| *since + limit > now);
+        intents
+    }
+
+    /// Tells the user of slow launches: of the server in any case, of workers in one line.
+    fn tell(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
+        let slow = SLOW.min(view.settings.options.launch_timeout / 2);
+        let wait = |(id, since): (&Arc<str>, &Instant)| {
+            let (task, time) = (view.fleet.get(id)?, now.duration_since(*since));
+            (time >= slow && !view.run.ending).then_some(Waiting { task, time })
+        };
+        let (workers, servers): (Vec<_>, Vec<_>) =
+            self.waiting.iter().filter_map(wait).partition(|waiting| waiting.task.is_worker());
+        let fetching = self.downloads.fetch_all(self.waiting.len(), now);
+        let server = servers.first().map(|server| waiting_text::server(view, server, fetching));
+        let mut intents = self.server.tell(RemarkTopic::ServerLaunch, server, now);
+        let workers = waiting_text::workers(&workers);
+        intents.extend(self.workers.tell(RemarkTopic::WorkerLaunches, workers, now));
+        intents
+    }
+}
+
+/// The end of a task that does not start.
+fn given_up(task: &Task, limit: Duration) -> TaskEnd {
+    let state = task.state();
+    let still = match state {
+        Some(state) => format!("it was still in {}", state.as_str_name()),
+        None => "it had no state".to_owned(),
+    };
+    let message = Some(format!("{still} {} after its launch (--launch-timeout)", in_words(limit)));
+    let state = state.unwrap_or(TaskState::TaskStaging);
+    TaskEnd { task: task.id().to_owned(), state, reason: None, message }
+}
+
+impl Announcement {
+    /// Sets the remark, and tells the user when it is time again.
+    fn tell(&mut self, topic: RemarkTopic, text: Option<String>, now: Instant) -> Vec<Intent> {
+        let mut intents = Vec::new();
+        match &text {
+            None => self.next = None,
+            Some(text) if self.next.is_none_or(|(at, _)| at <= now) => {
+                let told = self.next.map_or(0, |(_, told)| told);
+                self.next = Some((now + TELL_AGAIN[told.min(TELL_AGAIN.len() - 1)], told + 1));
+                intents.push(Intent::Notify(UserNotice::Remark(text.clone())));
+            }
+            Some(_) => {}
+        }
+        if text != self.text {
+            self.text.clone_from(&text);
+            intents.push(Intent::Remark { topic, text });
+        }
+        intents
     }
 }

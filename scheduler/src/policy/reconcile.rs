@@ -22,6 +22,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_sec
 const IMPLICIT: Duration = Duration::from_secs(15 * 60);
 /// If a task has had no update this long after its launch, RECONCILE asks the master about it.
 const LAUNCH_DOUBT: Duration = Duration::from_secs(10);
+/// Updates of tasks follow the end of their executor or agent. If none has come this long after it, RECONCILE asks the master.
+pub(super) const UPDATE_FOLLOWS: Duration = Duration::from_secs(2);
 
 /// The policy.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub(super) struct Reconcile {
     implicit: Option<Instant>,
     /// Launched tasks, each with the time when RECONCILE asks about it if it has had no update by then.
     due: DeadlineQueue<Arc<str>>,
+    /// Tasks whose executor or agent is gone, each with the time when RECONCILE asks about it if it has not ended by then.
+    doubts: DeadlineQueue<Arc<str>>,
 }
 
 impl Reconcile {
@@ -47,6 +51,7 @@ impl Reconcile {
             next: None,
             implicit: None,
             due: DeadlineQueue::default(),
+            doubts: DeadlineQueue::default(),
         }
     }
 }
@@ -58,6 +63,8 @@ impl Policy for Reconcile {
                 let task = view.fleet.get(task).map(|task| Arc::clone(task.shared_id()));
                 task.into_iter().for_each(|task| self.due.add(now + LAUNCH_DOUBT, task));
             }
+            PolicyEvent::ExecutorTerminated { executor, .. } => self.doubt(view.fleet.get(executor), now),
+            PolicyEvent::AgentRemoved(agent) => self.doubt(view.fleet.on_agent(agent), now),
             PolicyEvent::UpdateReceived(task) => drop(self.waiting.remove(task)),
             PolicyEvent::Subscribed => return self.begin(view, now),
             PolicyEvent::Tick if view.run.connected => return self.go_on(view, now),
@@ -82,6 +89,7 @@ impl Reconcile {
         let all = self.implicit.is_none_or(|at| now >= at);
         let idle = self.waiting.is_empty();
         self.add_silent_launches(view, now);
+        self.add_doubtful(view, now);
         if all {
             // RECONCILE without tasks gets no answer for a task that the master has forgotten and whose agent has not
             // returned. So all live tasks are named in an explicit request, too.
@@ -94,6 +102,21 @@ impl Reconcile {
             intents.push(Intent::Call(Call::Reconcile(Vec::new())));
         }
         intents
+    }
+
+    /// Asks about these tasks soon, unless their end is reported before.
+    fn doubt<'a>(&mut self, tasks: impl IntoIterator<Item = &'a Task>, now: Instant) {
+        let live = tasks.into_iter().filter(|task| task.may_live());
+        live.for_each(|task| self.doubts.add(now + UPDATE_FOLLOWS, Arc::clone(task.shared_id())));
+    }
+
+    fn add_doubtful(&mut self, view: &View<'_>, now: Instant) {
+        // The end of a task may have been received and not be on disk yet.
+        let is_doubtful = |task: &&Task| {
+            task.may_live() && task.pending_uuid.is_none() && task.state() != Some(TaskState::TaskUnreachable)
+        };
+        let doubtful = self.doubts.take_all(now).into_iter().filter_map(|id| view.fleet.get(&id));
+        self.waiting.extend(doubtful.filter(is_doubtful).map(|task| task.id().to_owned()));
     }
 
     fn add_silent_launches(&mut self, view: &View<'_>, now: Instant) {

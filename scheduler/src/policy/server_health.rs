@@ -1,4 +1,4 @@
-//! Replaces a server that does not start, provides no work, or is on an unreachable agent.
+//! Replaces a server that provides no work, or is on an unreachable agent.
 
 use std::time::{Duration, Instant};
 
@@ -8,9 +8,6 @@ use super::unreachable::UNREACHABLE;
 use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::Task;
 
-/// A server is replaced if it does not run this long after its launch. The time must be long enough to fetch and start the
-/// executor.
-pub const SERVER_START: Duration = Duration::from_secs(180);
 /// A running server is replaced if it has been unhealthy for this long: an unhealthy server provides no work.
 pub const ILL_SERVER: Duration = Duration::from_secs(60);
 
@@ -28,7 +25,12 @@ impl Policy for ServerHealth {
         let give_up = |(task, why): (String, &'static str)| {
             [
                 Intent::notify_given_up(&task, why),
-                Intent::PauseAgent { task: task.clone(), why: why.to_owned(), common: false },
+                Intent::PauseAgent {
+                    task: task.clone(),
+                    why: why.to_owned(),
+                    common: false,
+                    least: Duration::ZERO,
+                },
                 Intent::GiveUpServer(task.clone()),
                 Intent::End(task),
             ]
@@ -43,9 +45,6 @@ fn why(server: &Task, now: Instant) -> Option<&'static str> {
     match server.state()? {
         TaskState::TaskUnreachable if long_ago(server.since(), UNREACHABLE) => {
             Some("its agent is unreachable")
-        }
-        TaskState::TaskStaging | TaskState::TaskStarting if long_ago(server.launched(), SERVER_START) => {
-            Some("it did not start in time")
         }
         TaskState::TaskRunning if long_ago(server.unhealthy_since(), ILL_SERVER) => Some("it sends no work"),
         _ => None,

@@ -1,6 +1,5 @@
-//! Replaces tasks that are in TASK_RUNNING but have stopped sending live messages, and workers that stay in TASK_STARTING. A
-//! stuck executor would keep its resources forever, and a stuck server would keep those of its workers, too. Mesos itself does
-//! not supervise executors.
+//! Replaces tasks that are in TASK_RUNNING but have stopped sending live messages. A stuck executor would keep its resources
+//! forever, and a stuck server would keep those of its workers, too. Mesos itself does not supervise executors.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,10 +8,6 @@ use mesos::v1::TaskState;
 
 use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::{DeadlineQueue, INTERVALS_WAITED, Task};
-
-/// A worker that is still in TASK_STARTING after this time is stuck, and is given up. Our own worker ends by itself sooner: when
-/// it has got no work for a minute.
-const WORKER_START: Duration = Duration::from_secs(120);
 
 /// The policy.
 #[derive(Debug, Default)]
@@ -39,24 +34,24 @@ impl Policy for Silence {
 
 impl Silence {
     fn expect(&mut self, view: &View<'_>, task: &Task) {
-        if let Some((at, _)) = deadline(view, task) {
+        if let Some(at) = deadline(view, task) {
             self.due.add(at, Arc::clone(task.shared_id()));
         }
     }
 
     fn give_up(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         let deadline = |id: &Arc<str>| view.fleet.get(id).and_then(|task| deadline(view, task));
-        let mut stuck = self.due.take_expired(now, |id| deadline(id).map(|(at, _)| at));
+        let mut stuck = self.due.take_expired(now, deadline);
         stuck.sort_unstable();
-        let stuck = stuck.into_iter().filter_map(|id| Some((deadline(&id)?.1, id)));
-        stuck.flat_map(|(why, task)| end(view, task.to_string(), why)).collect()
+        stuck.into_iter().flat_map(|task| end(view, task.to_string())).collect()
     }
 }
 
-fn end(view: &View<'_>, task: String, why: &'static str) -> Vec<Intent> {
+fn end(view: &View<'_>, task: String) -> Vec<Intent> {
+    let why = "it has stopped sending messages";
     let mut intents = vec![
         Intent::notify_given_up(&task, why),
-        Intent::PauseAgent { task: task.clone(), why: why.to_owned(), common: false },
+        Intent::PauseAgent { task: task.clone(), why: why.to_owned(), common: false, least: Duration::ZERO },
     ];
     if view.fleet.servers.contains_key(&task) {
         intents.push(Intent::GiveUpServer(task.clone()));
@@ -65,25 +60,13 @@ fn end(view: &View<'_>, task: String, why: &'static str) -> Vec<Intent> {
     intents
 }
 
-/// The time at which a task is given up unless it sends a message before, and the reason; `None` for a task that need not send
-/// messages.
-fn deadline(view: &View<'_>, task: &Task) -> Option<(Instant, &'static str)> {
+/// The time at which a task is given up unless it sends a message before; `None` for a task that need not send messages.
+fn deadline(view: &View<'_>, task: &Task) -> Option<Instant> {
     if task.is_to_end() {
         return None;
     }
-    match task.state()? {
-        TaskState::TaskRunning => {
-            let since = task.silent_since?.max(task.since()?);
-            Some((since + patience(view, task), "it has stopped sending messages"))
-        }
-        // Only our own program has this time limit: a user's image may take any time to start.
-        TaskState::TaskStarting
-            if task.is_worker() && view.settings.template.programs.is_ours(task.record.kind) =>
-        {
-            Some((task.launched()?.max(task.since()?) + WORKER_START, "it did not start in time"))
-        }
-        _ => None,
-    }
+    let since = task.since_in(TaskState::TaskRunning)?.max(task.silent_since?);
+    Some(since + patience(view, task))
 }
 
 /// How long a task may be silent: the silence timeout, or several of the task's live intervals if these are longer. A worker

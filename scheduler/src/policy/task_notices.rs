@@ -26,6 +26,7 @@ impl Policy for TaskNotices {
             PolicyEvent::Health { task, healthy, known, why } => (!healthy || *known)
                 .then(|| UserNotice::Health { task: task.clone(), healthy: *healthy, why: why.clone() }),
             PolicyEvent::Ended(ended) => self::ended(view, ended),
+            PolicyEvent::LaunchGivenUp(given_up) => self::given_up(view, given_up),
             _ => None,
         };
         notice.map(Intent::Notify).into_iter().collect()
@@ -85,6 +86,11 @@ fn ended(view: &View<'_>, ended: &TaskEnd) -> Option<UserNotice> {
         state: ended.state.as_str_name().to_owned(),
         why,
     })
+}
+
+fn given_up(view: &View<'_>, given_up: &TaskEnd) -> Option<UserNotice> {
+    let why = given_up.message.clone().unwrap_or_default().into();
+    (!is_common(view, given_up)).then(|| UserNotice::GivenUp { task: given_up.task.clone(), why })
 }
 
 /// Whether the task's failure is the common failure that the user was already told of.

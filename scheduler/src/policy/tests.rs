@@ -120,6 +120,7 @@ fn short(intent: &Intent) -> String {
         Intent::EndExecutor(task) => format!("end the executor of {task}"),
         Intent::GiveUpServer(server) => format!("give up {server}"),
         Intent::PauseAgent { task, why, .. } => format!("pause the agent of {task}: {why}"),
+        Intent::GiveUpLaunch(end) => format!("give up the launch of {}", end.task),
         Intent::PresumeLost(task) => format!("presume {task} lost"),
         Intent::ReleaseSlot(task) => format!("release the slot of {task}"),
         Intent::HoldSlot(task) => format!("hold the slot of {task}"),
@@ -173,7 +174,7 @@ fn an_agent_is_paused_for_its_own_failures_alone() {
 fn a_launch_without_an_answer_is_lost_after_two_minutes() {
     let mut stage = Stage::with_server(settings());
     stage.insert(TaskRecord { state: None, ..record(TaskKind::Worker, 2) });
-    let mut rule = launch_timeout::LaunchTimeout::default();
+    let mut rule = unanswered_launch::UnansweredLaunches::default();
     stage.on(&mut rule, &PolicyEvent::Started);
     assert!(stage.later(&mut rule, 119 * SECOND).is_empty());
     stage.fleet.restart_timers(false, stage.now);
@@ -187,7 +188,7 @@ fn a_launch_without_an_answer_is_lost_after_two_minutes() {
 fn the_time_until_the_master_takes_a_launch_does_not_count() {
     let mut stage = Stage::with_server(settings());
     stage.insert(TaskRecord { state: None, ..record(TaskKind::Worker, 2) });
-    let mut rule = launch_timeout::LaunchTimeout::default();
+    let mut rule = unanswered_launch::UnansweredLaunches::default();
     let decided = stage.now;
     stage.on(&mut rule, &PolicyEvent::Launched("miner-worker-2".into()));
     stage.on(&mut rule, &PolicyEvent::CallsAnswered { decided_before: decided });

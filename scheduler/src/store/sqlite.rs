@@ -16,6 +16,7 @@ pub(super) mod sync_folder;
 mod tables;
 mod writer;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -52,6 +53,7 @@ pub(super) struct StateFolder {
     identity: FolderIdentity,
     /// When the last launch or report was recorded, milliseconds since the Unix epoch; `None` if there was no framework.
     last_recorded_ms: Option<u64>,
+    launch_times: HashMap<String, u64>,
     closing: Arc<AtomicBool>,
 }
 
@@ -115,7 +117,7 @@ impl StateFolder {
     pub fn open(folder: &Path) -> Result<(Self, RecoveredState), StoreError> {
         let mut identity = FolderIdentity::random();
         let mut recovered = RecoveredState { next_number: 1, ..RecoveredState::default() };
-        let (mut opened, mut last_recorded_ms) = (None, None);
+        let (mut opened, mut launch_times, mut last_recorded_ms) = (None, HashMap::new(), None);
         if folder.exists() {
             let open = OpenFolder::open(folder)?;
             let error = STATE_FOLDER.database_error(&STATE_FOLDER.database_path(folder));
@@ -124,6 +126,7 @@ impl StateFolder {
             recovered.aggregate_retired();
             let last = recovered.framework.as_ref().map(|it| read::last_recorded_ms(&open.connection, it));
             last_recorded_ms = last.transpose().map_err(&error)?;
+            launch_times = read::launch_times(&open.connection).map_err(&error)?;
             opened = Some(open);
         } else {
             check_creatable(folder)?;
@@ -132,7 +135,17 @@ impl StateFolder {
         let (queue, receiver) = mpsc::channel();
         let (receiver, folder, closing) = (Some(receiver), folder.to_owned(), Arc::default());
         let thread = None;
-        let folder = Self { queue, receiver, opened, thread, folder, identity, last_recorded_ms, closing };
+        let folder = Self {
+            queue,
+            receiver,
+            opened,
+            thread,
+            folder,
+            identity,
+            launch_times,
+            last_recorded_ms,
+            closing,
+        };
         Ok((folder, recovered))
     }
 
@@ -145,6 +158,12 @@ impl StateFolder {
     /// epoch; `None` if there was no framework.
     pub fn last_recorded_ms(&self) -> Option<u64> {
         self.last_recorded_ms
+    }
+
+    /// When the tasks were launched that had not run yet when the folder was opened, by task id, in milliseconds since the Unix
+    /// epoch.
+    pub fn launch_times(&self) -> &HashMap<String, u64> {
+        &self.launch_times
     }
 
     /// The folder's path.

@@ -120,6 +120,26 @@ fn a_folder_is_created_when_there_is_something_to_write() {
     );
 }
 
+/// After a restart, the time of a launch that has not led to a running task still counts.
+#[test]
+fn the_times_of_launches_are_known_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, ..) = open(folder.path());
+    let before = database::now_ms();
+    store.persist(1, Change::Framework("f".into()));
+    for (number, state) in [(1, None), (2, Some(TaskState::TaskStaging)), (3, Some(TaskState::TaskRunning))] {
+        store.persist(number * 2, Change::Task(worker(number)));
+        let status = StatusRecord::new(worker(number).id, TaskKind::Worker, state);
+        store.persist(number * 2 + 1, Change::Status(status));
+    }
+    store.close().unwrap();
+    let (store, ..) = open(folder.path());
+    let times = store.launch_times();
+    let tasks: BTreeSet<&str> = times.keys().map(String::as_str).collect();
+    assert_eq!(tasks, ["miner-worker-1", "miner-worker-2"].into());
+    assert!(times.values().all(|at| (before..=database::now_ms()).contains(at)), "{times:?}");
+}
+
 #[test]
 fn all_records_are_recovered_after_reopening() {
     let folder = tempfile::tempdir().unwrap();

@@ -29,6 +29,10 @@ fn no_more_workers_are_launched_than_the_server_admits() {
     assert_eq!(script.launched().len(), 15, "two places are left free");
     assert_eq!(script.declined().len(), 5);
     assert!(script.calls.contains(&Call::Suppress));
+    for worker in script.launched() {
+        script.update(status(&worker, TaskState::TaskRunning, 1));
+    }
+    script.write();
     script.wait(Duration::from_secs(1));
     let said = remarks(&script);
     assert_eq!(said.len(), 1);
@@ -40,7 +44,7 @@ fn no_more_workers_are_launched_than_the_server_admits() {
     script.clear();
 
     // A worker ends, and another takes its place.
-    script.update(status("miner-worker-2", TaskState::TaskFinished, 1));
+    script.update(status("miner-worker-2", TaskState::TaskFinished, 2));
     script.write();
     assert!(script.calls.contains(&Call::Revive));
     script.wait(Duration::from_secs(1));

@@ -245,7 +245,7 @@ fn the_tasks_of_earlier_versions_are_not_replaced() {
         );
         let mut script = Script::new();
         change(&mut script.settings);
-        script.state = State::new(script.settings.clone(), recovered, Duration::from_secs(5), script.now);
+        script.state = State::new(script.settings.clone(), recovered, &Ages::default(), script.now);
         script.subscribe();
         script.wait(MINUTE / 2);
         (script.killed().into_iter().map(str::to_owned).collect::<Vec<_>>(), told(&script))

@@ -133,7 +133,8 @@ impl Agents {
                 self.update(&task, &agent, TaskState::TaskFailed, Some(Reason::ExecutorTerminated), 2);
             }
             Fate::Ends(state, reason) => {
-                let failure = Event::ExecutorTerminated { executor: task.clone(), status: Some(256) };
+                let failure =
+                    Event::ExecutorTerminated { agent: None, executor: task.clone(), status: Some(256) };
                 self.script.event(failure);
                 self.update(&task, &agent, state, reason, 1);
             }

@@ -8,7 +8,7 @@ use crate::store::memory::{folder_of_format_1, tree_of_format_1};
 /// Starts with the recovered state, subscribes, and gets the master's answers.
 fn go_on(recovered: RecoveredState) -> Script {
     let mut script = Script::new();
-    script.state = State::new(settings(), recovered, Duration::from_secs(60), script.now);
+    script.state = State::new(settings(), recovered, &Ages::default(), script.now);
     script.clear();
     script.subscribe();
     let live = |id: &str| match id {

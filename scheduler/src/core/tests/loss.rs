@@ -252,7 +252,8 @@ fn a_lost_worker_that_returns_to_another_server_is_killed() {
 #[test]
 fn the_user_is_told_of_terminated_executors_and_removed_agents() {
     let mut script = Script::with_workers();
-    let failure = |executor: &str, status| Event::ExecutorTerminated { executor: executor.into(), status };
+    let failure =
+        |executor: &str, status| Event::ExecutorTerminated { agent: None, executor: executor.into(), status };
     for event in [
         failure("miner-worker-3", Some(256)),
         failure("miner-worker-3", Some(9)),
@@ -273,6 +274,38 @@ fn the_user_is_told_of_terminated_executors_and_removed_agents() {
         "agent unknown is gone",
     ];
     assert_eq!(said, expected);
+}
+
+/// The server's end was received, and is still to be written, when the launch of a worker comes to disk. After a restart this
+/// happens when the master's answer comes together with the first offers that may be used.
+#[test]
+fn no_worker_is_launched_for_a_server_whose_end_was_received() {
+    for (restarts, image) in [(true, true), (true, false), (false, false), (false, true)] {
+        let mut settings = settings();
+        if image {
+            settings.template.programs.server =
+                crate::task_info::ServerProgram::Image(somebody_elses_worker());
+        }
+        let mut script = Script::server_of(settings);
+        if restarts {
+            script.restart();
+            script.subscribe();
+            // A server that sends no live message, as a user's image, is not waited for any longer.
+            script.wait(Duration::from_secs(25));
+        }
+        script.event(Event::Offers(vec![offer("o2", "b", 2.0, 1024)]));
+        let gone = TaskStatus { uuid: None, ..status("miner-server-1", TaskState::TaskGone, 2) };
+        script.update(gone);
+        // The launch is written first, and the server's end in the next transaction.
+        script.write_some(1);
+        assert!(script.launched().is_empty(), "{restarts} {image}");
+        script.event(Event::Offers(vec![offer("o3", "c", 2.0, 1024)]));
+        script.write();
+        assert!(script.launched().iter().all(|task| task.starts_with("miner-server")), "{restarts} {image}");
+        script.wait(Duration::from_secs(1));
+        assert!(script.calls.contains(&Call::Revive), "a server is wanted");
+        assert_eq!(script.state.unsent_launches(), 0);
+    }
 }
 
 /// A restarted scheduler learns the server's health from an answer to RECONCILE, not from an update.

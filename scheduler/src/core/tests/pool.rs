@@ -55,7 +55,7 @@ fn a_restart_adopts_the_workers_of_the_same_pool_and_ends_those_of_another() {
     assert!(script.killed().is_empty());
     for settings in [at("stratum+tcp://other:1"), settings()] {
         let pool = settings.template.pool.is_some();
-        script.state = State::new(settings, script.disk.recover(), Duration::ZERO, script.now);
+        script.state = State::new(settings, script.disk.recover(), &Ages::default(), script.now);
         script.clear();
         script.subscribe();
         assert_eq!(script.killed(), ["miner-worker-1", "miner-worker-2"]);
@@ -69,7 +69,8 @@ fn a_restart_adopts_the_workers_of_the_same_pool_and_ends_those_of_another() {
 #[test]
 fn a_server_from_earlier_is_ended_with_its_workers() {
     let mut script = Script::with_workers();
-    script.state = State::new(at("stratum+tcp://pool:1"), script.disk.recover(), Duration::ZERO, script.now);
+    script.state =
+        State::new(at("stratum+tcp://pool:1"), script.disk.recover(), &Ages::default(), script.now);
     script.subscribe();
     assert_eq!(script.killed(), ["miner-server-1", "miner-worker-2", "miner-worker-3"]);
 }

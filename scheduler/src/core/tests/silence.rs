@@ -135,40 +135,6 @@ fn the_silence_of_a_task_counts_anew_after_the_master_was_silent() {
     assert_eq!(script.killed().first(), Some(&"miner-worker-3"));
 }
 
-/// A script with a third worker, which is in TASK_STARTING, and that worker's id.
-fn beginning(settings: Settings) -> (Script, String) {
-    let mut script = Script::workers_of(settings);
-    script.event(Event::Offers(vec![offer("o4", "c", 2.0, 1024)]));
-    script.write();
-    let worker = script.launched().pop().expect("there is room");
-    script.update(status(&worker, TaskState::TaskStarting, 1));
-    script.write();
-    (script, worker)
-}
-
-/// An executor that stops responding in TASK_STARTING would keep its resources forever, so the scheduler kills it. A healthy
-/// executor that gets no work ends by itself before that.
-#[test]
-fn a_worker_that_stays_in_task_starting_is_given_up() {
-    let (mut script, worker) = beginning(settings());
-    script.wait(Duration::from_secs(119));
-    assert!(script.killed().is_empty(), "{:?}", script.notices);
-    script.wait(Duration::from_secs(2));
-    assert_eq!(script.killed(), [worker.as_str()]);
-    assert!(script.calls.contains(&Call::Shutdown { executor: worker.clone(), agent: "c".into() }));
-    let said: Vec<String> = script.notices.iter().map(ToString::to_string).collect();
-    assert!(said.contains(&format!("giving up on {worker}: it did not start in time")), "{said:?}");
-}
-
-#[test]
-fn a_users_image_may_take_any_time_to_start() {
-    let mut settings = settings();
-    settings.template.programs.worker = Some(somebody_elses_worker());
-    let (mut script, _) = beginning(settings);
-    script.wait(Duration::from_secs(1000));
-    assert!(script.killed().is_empty(), "{:?}", script.notices);
-}
-
 #[test]
 fn a_stopped_scheduler_does_not_give_a_launch_up() {
     for answered in [false, true] {

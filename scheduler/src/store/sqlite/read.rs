@@ -1,5 +1,7 @@
 //! Rows → the records of earlier runs of the scheduler.
 
+use std::collections::HashMap;
+
 use database::{sum, unsigned};
 use mesos::v1::TaskState;
 use rusqlite::types::Type;
@@ -81,6 +83,15 @@ pub(super) fn last_recorded_ms(
         coalesce((SELECT max(created_ms) FROM task WHERE framework = ?1), 0))";
     let last: i64 = connection.query_row(sql, [&framework.id], |row| row.get(0))?;
     Ok(unsigned(last).max(framework.started_ms))
+}
+
+/// When the tasks of all frameworks that have not reached TASK_RUNNING were launched, in milliseconds since the Unix epoch.
+pub(super) fn launch_times(connection: &Connection) -> rusqlite::Result<HashMap<String, u64>> {
+    let sql = "SELECT id, created_ms FROM task WHERE NOT retired
+         AND (state IS NULL OR state IN ('TASK_STAGING', 'TASK_STARTING'))";
+    let mut query = connection.prepare(sql)?;
+    let times = query.query_map([], |row| Ok((row.get(0)?, unsigned(row.get(1)?))))?;
+    times.collect()
 }
 
 /// A task that has not retired, without its attributes.

@@ -40,11 +40,19 @@ pub enum Fate {
     Lost,
     /// The task reaches its agent, but its executor does not start.
     NoExecutor,
+    /// The task reaches its agent, but its executor never registers and never ends.
+    Stuck,
 }
 
 impl Fate {
-    pub const ALL: [Fate; 5] =
-        [Fate::InvalidOffers, Fate::AgentDisconnected, Fate::Invalid, Fate::Lost, Fate::NoExecutor];
+    pub const ALL: [Fate; 6] = [
+        Fate::InvalidOffers,
+        Fate::AgentDisconnected,
+        Fate::Invalid,
+        Fate::Lost,
+        Fate::NoExecutor,
+        Fate::Stuck,
+    ];
 }
 
 #[derive(Debug)]

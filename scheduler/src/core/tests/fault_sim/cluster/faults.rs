@@ -71,15 +71,20 @@ impl Cluster {
     }
 
     pub fn crash(&mut self, task: &str) {
+        let agent =
+            self.tasks.get(task).filter(|task| task.lives() && !self.deaf).map(|task| task.agent.clone());
+        if let Some(agent) = agent.filter(|agent| self.here(agent)) {
+            let (agent, executor) = (Some(agent), task.to_owned());
+            self.event(Event::ExecutorTerminated { agent, executor, status: Some(9) });
+        }
         self.end(task, TaskState::TaskFailed);
     }
 
-    /// Makes a task hang, if it has sent live messages.
+    /// Makes a task hang, if it starts, or has sent live messages.
     pub fn hang(&mut self, task: &str) {
         let heard = self.script.state.fleet.get(task).is_some_and(|task| task.silent_since.is_some());
-        if let Some(task) =
-            self.tasks.get_mut(task).filter(|task| heard && task.state == TaskState::TaskRunning)
-        {
+        let hangs = |task: &&mut Real| task.lives() && (heard || task.state != TaskState::TaskRunning);
+        if let Some(task) = self.tasks.get_mut(task).filter(hangs) {
             task.hung = true;
         }
     }

@@ -87,7 +87,7 @@ impl Cluster {
             assert!(used <= cpus && used_mem <= mem, "{id} takes more than was offered");
             (cpus, mem) = (cpus - used, mem - used_mem);
         }
-        if matches!(fate, Some(Fate::NoExecutor) | None) {
+        if matches!(fate, Some(Fate::NoExecutor | Fate::Stuck) | None) {
             let until = self.script.now + refuse;
             self.filters.push(Filter { agent, cpus, mem, until });
         }
@@ -101,7 +101,7 @@ impl Cluster {
             Some(Fate::AgentDisconnected) => Some((TaskState::TaskDropped, Reason::AgentDisconnected)),
             Some(Fate::Invalid) => Some((TaskState::TaskError, Reason::TaskInvalid)),
             Some(Fate::Lost) => return None,
-            Some(Fate::NoExecutor) | None => None,
+            Some(Fate::NoExecutor | Fate::Stuck) | None => None,
         };
         if let Some((state, reason)) = failed {
             self.tell(&id, &agent, state, Some(reason));
@@ -121,14 +121,14 @@ impl Cluster {
             state: TaskState::TaskStaging,
             pool: String::new(),
             intervals: spec.intervals,
-            hung: false,
+            hung: matches!(fate, Some(Fate::Stuck)),
             next: now + Duration::from_secs(1),
             updates: vec![],
             sent: now,
             uuids: 0,
         };
         self.tasks.insert(id.clone(), real);
-        if fate.is_some() {
+        if matches!(fate, Some(Fate::NoExecutor)) {
             self.end(&id, TaskState::TaskFailed);
         }
         Some((cpus, mem))

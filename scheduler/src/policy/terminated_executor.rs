@@ -1,0 +1,83 @@
+//! Acts on executors that have terminated, although no end of their tasks follows: the update was lost, or the agent has dropped
+//! the launch without a word. Usually the update follows at once, and this policy does nothing; `reconcile` asks about the others.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mesos::v1::{TaskState, task_status};
+
+use super::reconcile::UPDATE_FOLLOWS;
+use super::{Intent, Policy, PolicyEvent, TaskEnd, View};
+use crate::fleet::{DeadlineQueue, Task};
+
+/// If the master still says this long after its executor's end that a task starts, the task is given up: it can never run. The
+/// time is long enough for several answers of the master.
+const GIVE_UP: Duration = Duration::from_secs(30);
+
+/// The policy.
+#[derive(Debug, Default)]
+pub(super) struct TerminatedExecutors {
+    /// Servers whose update is to follow.
+    servers: DeadlineQueue<Arc<str>>,
+    /// Tasks that are to end by then.
+    tasks: DeadlineQueue<Arc<str>>,
+}
+
+impl Policy for TerminatedExecutors {
+    fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
+        match event {
+            PolicyEvent::ExecutorTerminated { executor, .. } => {
+                let task = view.fleet.get(executor).filter(|task| may_run(task));
+                if let Some(task) = task {
+                    self.servers.add(now + UPDATE_FOLLOWS, Arc::clone(task.shared_id()));
+                    self.tasks.add(now + GIVE_UP, Arc::clone(task.shared_id()));
+                }
+                Vec::new()
+            }
+            PolicyEvent::Tick if view.hears_tasks(now) => self.tick(view, now),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl TerminatedExecutors {
+    fn tick(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
+        let known = |id: Arc<str>| view.fleet.get(&id).filter(|task| task.is_ending && may_run(task));
+        let servers = self.servers.take_all(now).into_iter().filter_map(known);
+        // Its workers need not wait for the update, nor does the next server.
+        let mut intents: Vec<Intent> = servers
+            .filter(|server| view.fleet.servers.contains_key(server.id()))
+            .map(|server| Intent::GiveUpServer(server.id().to_owned()))
+            .collect();
+        let overdue: BTreeSet<Arc<str>> = self.tasks.take_all(now).into_iter().collect();
+        intents.extend(overdue.into_iter().filter_map(known).flat_map(give_up));
+        intents
+    }
+}
+
+/// Whether the task may run or start as far as Mesos knows, and is not to end anyway.
+fn may_run(task: &Task) -> bool {
+    task.may_live() && !task.is_to_end() && task.state() != Some(TaskState::TaskUnreachable)
+}
+
+/// Gives up a task that does not run, or a server, which was taken out of service. If the master says that a worker runs, it
+/// does; `silence` watches it.
+fn give_up(task: &Task) -> Vec<Intent> {
+    let why = "its executor has terminated, but Mesos reports no end of the task";
+    if task.is_starting() {
+        return vec![Intent::GiveUpLaunch(TaskEnd {
+            task: task.id().to_owned(),
+            state: task.state().unwrap_or(TaskState::TaskStaging),
+            reason: Some(task_status::Reason::ExecutorTerminated),
+            message: Some(why.to_owned()),
+        })];
+    }
+    if task.is_worker() {
+        return Vec::new();
+    }
+    let id = task.id().to_owned();
+    let pause =
+        Intent::PauseAgent { task: id.clone(), why: why.to_owned(), common: false, least: Duration::ZERO };
+    vec![Intent::notify_given_up(&id, why), pause, Intent::EndExecutor(id)]
+}
