@@ -6,26 +6,25 @@
 #
 # --user names a user that exists on the agents and owns the sandboxes; the default would be this image's own user. The
 # image can be the executor's image as it is: the binary is the entry point, and the scheduler adds its arguments.
+#
+# The image holds the static build and the authorities' certificates, and no shell, library or package.
 
 FROM rust:1-bookworm AS build
 WORKDIR /src
 COPY . .
 # Do not compile for the build machine's CPU: the program chooses the fastest search for each machine at run time.
-RUN cargo build --release --locked --package mesos-miner --bin mesos-miner \
- && strip target/release/mesos-miner
+RUN scripts/static \
+ && install -D target/*/dist/mesos-miner /image/usr/local/bin/mesos-miner \
+ # For stratum+ssl:// pools and https:// masters.
+ && install -D -m 644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt \
+ && install -d -m 1777 /image/tmp \
+ && install -d -o 10001 -g 10001 /image/var/lib/mesos-miner
 
-FROM debian:bookworm-slim
-# The binary needs only the CA certificates, for stratum+ssl:// pools and https:// masters.
-RUN apt-get update \
- && apt-get install --yes --no-install-recommends ca-certificates \
- && rm -rf /var/lib/apt/lists/*
+FROM scratch
+COPY --from=build /image /
 # The user id is fixed so that volumes keep their owner.
-RUN groupadd --gid 10001 miner \
- && useradd --uid 10001 --gid miner --no-create-home --home-dir /var/lib/mesos-miner miner \
- && install -d -o miner -g miner /var/lib/mesos-miner
-COPY --from=build /src/target/release/mesos-miner /usr/local/bin/mesos-miner
 USER 10001:10001
 WORKDIR /var/lib/mesos-miner
 VOLUME /var/lib/mesos-miner
-ENTRYPOINT ["mesos-miner"]
+ENTRYPOINT ["/usr/local/bin/mesos-miner"]
 CMD ["--help"]

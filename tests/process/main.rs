@@ -5,6 +5,7 @@
 
 mod any_agent;
 mod bad_input;
+mod bare_machine;
 mod binding;
 mod bitcoin_node;
 mod changed_options;

@@ -24,13 +24,13 @@ fn tasks(state: &Value) -> BTreeMap<String, Vec<String>> {
         .collect()
 }
 
-fn running(state: &Value, prefix: &str) -> usize {
+pub fn running(state: &Value, prefix: &str) -> usize {
     let is_running = |statuses: &Vec<String>| statuses.last().is_some_and(|s| s == "TASK_RUNNING");
     tasks(state).iter().filter(|(id, statuses)| id.starts_with(prefix) && is_running(statuses)).count()
 }
 
 /// Waits until no executor and no framework is left and all resources are free again.
-fn assert_clean(mesos: &MesosBox) {
+pub fn assert_clean(mesos: &MesosBox) {
     until("no executor process remains", DEADLINE, || {
         executors(&mesos.work_folder()).is_empty().then_some(())
     });
@@ -103,7 +103,7 @@ fn shares_are_in_the_accounts() {
 }
 
 /// All files with this name below a folder.
-fn files(folder: &Path, name: &str) -> Vec<PathBuf> {
+pub fn files(folder: &Path, name: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     // The files of ending tasks may vanish.
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {

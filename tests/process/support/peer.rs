@@ -15,6 +15,14 @@ pub fn mesos() -> Option<PathBuf> {
     require("Mesos (tests/mesos-box)", installed.then_some(command))
 }
 
+/// The static build that `scripts/static` has made. `scripts/test` makes it anew; otherwise it may be older than the program
+/// under test.
+pub fn static_build() -> Option<PathBuf> {
+    let target = Path::new(env!("CARGO_BIN_EXE_mesos-miner")).ancestors().nth(2)?;
+    let program = target.join(format!("{}-unknown-linux-gnu/dist/mesos-miner", std::env::consts::ARCH));
+    require("a static build (scripts/static)", program.exists().then_some(program))
+}
+
 /// Checks that ZooKeeper is installed, which mesos-box needs for elections.
 pub fn zookeeper() -> Option<()> {
     let jar = Path::new("/usr/share/java/zookeeper.jar").exists();
