@@ -13,6 +13,7 @@ use command_line::{UsageError, duration, listen_address, pluralize, print_error_
 use scheduler::SchedulerEnd;
 use scheduler::config::ExecutorSource;
 use scheduler::options::{FrameworkOptions, TaskOptions};
+use scheduler::artifact::ArtifactAddress;
 use scheduler::task_info::Programs;
 use std::convert::Infallible;
 use std::io::Write;
@@ -172,7 +173,7 @@ fn scheduler_config(
     state_dir: PathBuf,
     executable: PathBuf,
 ) -> scheduler::Config {
-    let address = Some(master.ip().to_string());
+    let address = ArtifactAddress::at(master.ip());
     scheduler::Config {
         state_dir,
         quiet: args.json,

@@ -5,6 +5,7 @@
 //! plain `.gz` does not work, because a file unpacked from the cache gets the name of the cache's file and is not executable.
 //! Content-Encoding does not work either, because the fetcher does not decode it.
 
+mod address;
 mod downloads;
 mod files;
 mod serve;
@@ -12,14 +13,16 @@ mod serve;
 mod tests;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use net::{HostPort, HostPortError, ListenError, all_interfaces};
+use net::{HostPort, ListenError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use self::address::{AddressError, ArtifactAddress, ListenAt, ToldAddress, listen_at, told_address};
+use self::address::{Endpoints, is_loopback};
 pub use self::downloads::DownloadStats;
 use self::downloads::Downloads;
 use self::files::ArtifactFiles;
@@ -38,17 +41,18 @@ pub enum ArtifactError {
         #[source]
         source: io::Error,
     },
-    /// The address is neither HOST nor HOST:PORT.
-    #[error("{address:?} (--artifact-address): {error}")]
-    Address {
-        /// The given address.
-        address: String,
-        /// The error in the address.
-        error: HostPortError,
-    },
+    /// What is bound and what agents are told do not fit each other.
+    #[error(transparent)]
+    Address(#[from] AddressError),
     /// The port is in use, or the address is not one of this machine.
-    #[error("--artifact-address")]
-    Listen(#[from] ListenError),
+    #[error("{advice}")]
+    Listen {
+        /// Which option to change.
+        advice: &'static str,
+        /// The system's error.
+        #[source]
+        source: ListenError,
+    },
 }
 
 /// A running server. Dropping it ends the server.
@@ -56,6 +60,8 @@ pub enum ArtifactError {
 pub struct ArtifactServer {
     uri: String,
     for_other_machines: bool,
+    /// Whether the URI's host means each agent's own machine.
+    loopback: bool,
     stats: watch::Receiver<DownloadStats>,
     tasks: [JoinHandle<()>; 2],
 }
@@ -67,21 +73,18 @@ impl Drop for ArtifactServer {
 }
 
 impl ArtifactServer {
-    /// Reads the file once for its checksum, packs it into an unnamed file in `folder`, and listens. `address` is
-    /// `HOST[:PORT]` at which the agents reach this machine; without it, the server listens at `local` and any port.
+    /// Reads the file once for its checksum, packs it into an unnamed file in `folder`, and listens. `local` is this machine's
+    /// address on the route to the master.
     ///
     /// # Errors
     /// If the file cannot be read or packed, or the server cannot listen on the address.
     pub async fn start(
         executable: &Path,
         folder: &Path,
-        address: Option<&str>,
+        address: &ArtifactAddress,
         local: IpAddr,
     ) -> Result<Self, ArtifactError> {
-        let (host, bind) = match address {
-            Some(address) => parse(address)?,
-            None => (local.to_string(), vec![SocketAddr::new(local, 0)]),
-        };
+        let Endpoints { bind, host, port } = address.endpoints(local)?;
         // Agents on this machine need no network, so packing would only take time.
         let near = host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         let (path, folder) = (executable.to_owned(), (!near).then(|| folder.to_owned()));
@@ -89,11 +92,14 @@ impl ArtifactServer {
         let files = opened
             .unwrap_or_else(|panic| Err(io::Error::other(panic)))
             .map_err(|source| ArtifactError::File { path: executable.to_owned(), source })?;
-        let (listener, listening) = net::listen(&bind).await?;
-        let authority = HostPort { host, port: listening.port() };
+        let (listener, listening) = net::listen(&bind)
+            .await
+            .map_err(|source| ArtifactError::Listen { advice: address.advice(), source })?;
+        let loopback = is_loopback(&host);
+        let authority = HostPort { host, port: port.unwrap_or(listening.port()) };
         let served = files.for_agents();
         let (uri, length) = (format!("http://{authority}{}", served.path), served.length);
-        tracing::debug!(%uri, length, unpacked = files.plain.length, "serving the executor");
+        tracing::debug!(%uri, %listening, length, unpacked = files.plain.length, "serving the executor");
         let (files, downloads) = (Arc::new(files), Arc::new(Downloads::new()));
         let (publish, stats) = watch::channel(DownloadStats::default());
         let meter = downloads.clone();
@@ -101,7 +107,7 @@ impl ArtifactServer {
             tokio::spawn(serve(listener, files, downloads)),
             tokio::spawn(async move { meter.measure(length, publish).await }),
         ];
-        Ok(ArtifactServer { uri, for_other_machines: !near, stats, tasks })
+        Ok(ArtifactServer { uri, for_other_machines: !near, loopback, stats, tasks })
     }
 
     /// The URI at which agents fetch the executor.
@@ -114,34 +120,13 @@ impl ArtifactServer {
         self.for_other_machines
     }
 
+    /// Whether the URI's host means each agent's own machine, so that only agents on this machine reach the server.
+    pub fn is_loopback(&self) -> bool {
+        self.loopback
+    }
+
     /// The statistics of downloads, updated each second while there are any.
     pub fn downloads(&self) -> watch::Receiver<DownloadStats> {
         self.stats.clone()
     }
-}
-
-/// Checks `--artifact-address`.
-///
-/// # Errors
-/// If `text` is neither HOST nor HOST:PORT.
-pub fn checked_address(text: &str) -> Result<String, ArtifactError> {
-    parse(text).map(|_| text.to_owned())
-}
-
-/// Returns the host for the URI, and the candidates for the address to listen on; the server uses the first candidate that works.
-/// If the host is an IP address, it is the only candidate. If the host is a name, the candidates stand for all addresses of this
-/// machine.
-fn parse(address: &str) -> Result<(String, Vec<SocketAddr>), ArtifactError> {
-    let (host, port) = match HostPort::parse_host(address) {
-        Some(host) => (host, 0),
-        None => match address.parse() {
-            Ok(HostPort { host, port }) => (host, port),
-            Err(error) => return Err(ArtifactError::Address { address: address.to_owned(), error }),
-        },
-    };
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok((host, vec![SocketAddr::new(ip, port)]));
-    }
-    // A host name may have both IPv4 and IPv6 addresses.
-    Ok((host, all_interfaces(port).to_vec()))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mesos::masters::Masters;
 
+use crate::artifact::ArtifactAddress;
 pub use crate::election::ZkConfig;
 use crate::master_access::MasterAccess;
 use crate::offers::Placement;
@@ -81,7 +82,10 @@ impl Config {
             placement: Placement::default(),
             programs: Programs::default(),
             pool: None,
-            executor: ExecutorSource::Serve { executable: executable.into(), address: None },
+            executor: ExecutorSource::Serve {
+                executable: executable.into(),
+                address: ArtifactAddress::default(),
+            },
         }
     }
 
@@ -112,9 +116,8 @@ pub enum ExecutorSource {
     Serve {
         /// The file to serve.
         executable: PathBuf,
-        /// `HOST[:PORT]` at which the agents reach the scheduler; `None`: the local address of a connection to the master,
-        /// and any port.
-        address: Option<String>,
+        /// What is bound, and what agents are told.
+        address: ArtifactAddress,
     },
     /// The user provides the executor; agents get it in this way.
     Provided(Delivery),

@@ -29,10 +29,15 @@ pub(crate) async fn prepare_delivery(
         ExecutorSource::Provided(delivery) => Ok(Some((delivery.clone(), None))),
         ExecutorSource::Serve { executable, address } => {
             let Some(local) = local_address(config, detector, display, stop).await? else { return Ok(None) };
-            let server =
-                ArtifactServer::start(executable, &config.state_dir, address.as_deref(), local).await?;
+            let server = ArtifactServer::start(executable, &config.state_dir, address, local).await?;
             if server.is_for_other_machines() {
                 tell_what_agents_need(executable, display);
+            }
+            if server.is_loopback() && !local.is_loopback() {
+                let uri = server.uri();
+                display.log(format!(
+                    "agents on other machines than this one cannot fetch the executor from {uri}: give --artifact-address HOST"
+                ));
             }
             let delivery = Delivery::Fetch { uri: server.uri().to_owned(), cache: true };
             Ok(Some((delivery, Some(server))))

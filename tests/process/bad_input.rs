@@ -119,6 +119,12 @@ fn contradictory_options() {
     refused(USAGE, &["scheduler", "--principal", "me", "--secret-file", "/no/file"], &["/no/file"]);
     refused(USAGE, &["local", "--workers", "2", "--port", "65534"], &["--port 65534", "2 agents", "65533"]);
     refused(USAGE, &["scheduler", "--artifact-address", "host:port"], &["host:port", "--artifact-address"]);
+    for address in ["0.0.0.0:8080", "[::]", "224.0.0.1", "0"] {
+        let line = ["scheduler", "--artifact-address", address];
+        refused(USAGE, &line, &[address, "--artifact-address", "no agent can reach"]);
+    }
+    let line = ["scheduler", "--artifact-address", "nat.example:80", "--artifact-listen", "0.0.0.0:0"];
+    refused(USAGE, &line, &["--artifact-listen 0.0.0.0:0", "port 80"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! if `REQUIRE_PEERS=1` is set (see `scripts/test`).
 
 mod any_agent;
+mod artifact_address;
 mod bad_input;
 mod bare_machine;
 mod binding;

@@ -1,4 +1,4 @@
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -14,7 +14,9 @@ const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Starts a server of this file at this address.
 async fn start(file: &Path, address: Option<&str>) -> Result<ArtifactServer, ArtifactError> {
-    ArtifactServer::start(file, &std::env::temp_dir(), address, LOCAL).await
+    let told = address.map(|text| told_address(text).unwrap());
+    let address = ArtifactAddress::new(told, None).unwrap();
+    ArtifactServer::start(file, &std::env::temp_dir(), &address, LOCAL).await
 }
 
 fn authority(server: &ArtifactServer) -> &str {
@@ -100,23 +102,26 @@ async fn a_missing_file_and_a_port_in_use_are_told_apart() {
     let taken = TcpListener::bind((LOCAL, 0)).await.unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let error = start(file(b"x").path(), Some(&address)).await.unwrap_err();
-    assert!(matches!(error, ArtifactError::Listen(_)), "{error}");
+    assert!(matches!(error, ArtifactError::Listen { .. }), "{error}");
+    // An address of another machine (RFC 5737).
+    let error = start(file(b"x").path(), Some("192.0.2.1:80")).await.unwrap_err();
+    assert!(error.to_string().contains("--artifact-listen ADDRESS[:PORT]"), "{error}");
 }
 
-#[test]
-fn addresses_with_and_without_a_port() {
-    let joined =
-        |bind: Vec<SocketAddr>| bind.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
-    let parsed = |text: &str| parse(text).map(|(host, bind)| (host, joined(bind))).ok();
-    let some = |host: &str, bind: &str| Some((host.to_owned(), bind.to_owned()));
-    assert_eq!(parsed("10.0.0.1"), some("10.0.0.1", "10.0.0.1:0"));
-    assert_eq!(parsed("10.0.0.1:80"), some("10.0.0.1", "10.0.0.1:80"));
-    assert_eq!(parsed("::1"), some("::1", "[::1]:0"));
-    assert_eq!(parsed("[::1]:80"), some("::1", "[::1]:80"));
-    assert_eq!(parsed("miner.example:80"), some("miner.example", "[::]:80 or 0.0.0.0:80"));
-    for wrong in ["", ":80", "a:b", "a:99999", "a b", "http://a"] {
-        assert_eq!(parsed(wrong), None, "{wrong}");
-    }
+/// A forwarder, as of NAT or of a container's published port, stands between the agents and the server.
+#[tokio::test]
+async fn agents_are_told_another_address_than_the_one_that_is_bound() {
+    let file = file(b"content");
+    let told = Some(told_address("127.0.0.2:7").unwrap());
+    let address = ArtifactAddress::new(told, Some(listen_at("127.0.0.1:0").unwrap()));
+    assert!(address.is_err(), "nothing forwards port 7 to any port");
+    let free = TcpListener::bind((LOCAL, 0)).await.unwrap().local_addr().unwrap();
+    let told = Some(told_address("127.0.0.2:7").unwrap());
+    let address = ArtifactAddress::new(told, Some(listen_at(&free.to_string()).unwrap())).unwrap();
+    let server = ArtifactServer::start(file.path(), &std::env::temp_dir(), &address, LOCAL).await.unwrap();
+    assert_eq!(authority(&server), "127.0.0.2:7");
+    let answer = fetch(free, authority(&server), "GET", &path(&server)).await;
+    assert_eq!(body(&answer), b"content");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
-use crate::artifact::checked_address;
+use crate::artifact::{ArtifactAddress, ListenAt, ToldAddress, listen_at, told_address};
 use crate::config::ExecutorSource;
 use crate::task_info::{Containerizer, Delivery};
 
@@ -13,24 +13,28 @@ use crate::task_info::{Containerizer, Delivery};
 #[derive(Clone, Debug, Args)]
 pub struct ExecutorArgs {
     /// HOST or HOST:PORT at which agents fetch the executor from this scheduler [default: this machine's address on the route to
-    /// the master, any port].
-    #[arg(long, value_name = "ADDRESS", env = "MINER_ARTIFACT_ADDRESS", value_parser = checked_address)]
-    pub artifact_address: Option<String>,
+    /// the master, and the port of --artifact-listen].
+    #[arg(long, value_name = "HOST[:PORT]", env = "MINER_ARTIFACT_ADDRESS", value_parser = told_address)]
+    pub artifact_address: Option<ToldAddress>,
+    /// ADDRESS or ADDRESS:PORT of this machine to serve the executor on, where it differs from what agents are told: behind NAT,
+    /// or in a container whose port is published [default: what --artifact-address says, without a port any].
+    #[arg(long, value_name = "ADDRESS[:PORT]", env = "MINER_ARTIFACT_LISTEN", value_parser = listen_at)]
+    pub artifact_listen: Option<ListenAt>,
     /// Serve this file to agents as the executor, instead of this program: a build for their machines, or a stripped one.
     #[arg(long, value_name = "FILE", env = "MINER_EXECUTOR_FILE", group = "source")]
     pub executor_file: Option<PathBuf>,
     /// Have agents fetch the executor from this URI instead. An archive (.tar.gz, .tgz, .tar, .tar.bz2, .tar.xz or .zip) is
     /// unpacked and must have mesos-miner at its top.
     #[arg(long, value_name = "URI", env = "MINER_EXECUTOR_URI", hide_env_values = true, group = "source")]
-    #[arg(value_parser = NonEmptyStringValueParser::new(), conflicts_with = "artifact_address")]
+    #[arg(value_parser = NonEmptyStringValueParser::new(), conflicts_with_all = ["artifact_address", "artifact_listen"])]
     pub executor_uri: Option<String>,
     /// The executor's path on every agent; nothing is fetched.
     #[arg(long, value_name = "PATH", env = "MINER_EXECUTOR_PATH", group = "source")]
-    #[arg(value_parser = NonEmptyStringValueParser::new(), conflicts_with = "artifact_address")]
+    #[arg(value_parser = NonEmptyStringValueParser::new(), conflicts_with_all = ["artifact_address", "artifact_listen"])]
     pub executor_path: Option<String>,
     /// Container image with the executor as its entry point; nothing is fetched.
     #[arg(long, value_name = "IMAGE", env = "MINER_EXECUTOR_IMAGE", group = "source")]
-    #[arg(value_parser = NonEmptyStringValueParser::new(), conflicts_with = "artifact_address")]
+    #[arg(value_parser = NonEmptyStringValueParser::new(), conflicts_with_all = ["artifact_address", "artifact_listen"])]
     pub executor_image: Option<String>,
     /// The containerizer that runs --executor-image.
     #[arg(long, env = "MINER_CONTAINERIZER", value_enum, default_value = "docker")]
@@ -49,7 +53,8 @@ impl ExecutorArgs {
             (_, _, Some(image)) => Delivery::Image { image, containerizer: self.containerizer },
             _ => {
                 let executable = self.executor_file.map_or_else(this_program, Ok)?;
-                return Ok(ExecutorSource::Serve { executable, address: self.artifact_address });
+                let address = ArtifactAddress::new(self.artifact_address, self.artifact_listen)?;
+                return Ok(ExecutorSource::Serve { executable, address });
             }
         };
         Ok(ExecutorSource::Provided(delivery))

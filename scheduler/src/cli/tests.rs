@@ -138,6 +138,9 @@ fn bad_values_are_refused() {
         &["--secret-file", "x"],
         &["--executor-uri", "a", "--executor-path", "b"],
         &["--executor-uri", "a", "--artifact-address", "b"],
+        &["--executor-uri", "a", "--artifact-listen", "127.0.0.1:1"],
+        &["--artifact-address", "0.0.0.0:80"],
+        &["--artifact-listen", "localhost:80"],
         &["--executor-file", "a", "--executor-path", "b"],
         &["--no-such-flag"],
     ] {

@@ -1,0 +1,320 @@
+//! Where the executor is served: the address that agents are told, and the one that is bound. They differ behind NAT and for a
+//! container whose ports are published.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use net::{HostPort, HostPortError, all_interfaces};
+use thiserror::Error;
+
+/// An address that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// The address for agents is neither HOST nor HOST:PORT.
+    #[error("{address:?} (--artifact-address): {error}")]
+    Told {
+        /// The given address.
+        address: String,
+        /// The error in the address.
+        error: HostPortError,
+    },
+    /// No agent can connect to the address that agents are told.
+    #[error(
+        "{address:?} (--artifact-address) is {what}, which no agent can reach: give the name or address at which agents reach \
+         this machine{}",
+        listen_instead(*.bindable, address)
+    )]
+    Unreachable {
+        /// The given address.
+        address: String,
+        /// What kind of address it is.
+        what: &'static str,
+        /// Whether it may be bound.
+        bindable: bool,
+    },
+    /// The address to listen on is neither an IP address nor one with a port.
+    #[error(
+        "{0:?} (--artifact-listen) is not an address to listen on: write ADDRESS or ADDRESS:PORT, such as 0.0.0.0:8080 for all \
+         of this machine's IPv4 addresses, or [::]:8080"
+    )]
+    Listen(String),
+    /// Only IPv4 addresses are bound, but agents are told an IPv6 address.
+    #[error(
+        "--artifact-listen {listen} binds IPv4 addresses, but this machine's address on the route to the master is {local}: \
+         listen on [::], or say with --artifact-address what agents are told"
+    )]
+    OtherFamily {
+        /// The address to listen on.
+        listen: ListenAt,
+        /// The address that agents would be told.
+        local: IpAddr,
+    },
+    /// Agents are told a fixed port, but any port is bound.
+    #[error(
+        "--artifact-listen {listen} binds any free port, but --artifact-address tells agents port {told}: give the port to \
+         which that one is forwarded"
+    )]
+    AnyPort {
+        /// The address to listen on.
+        listen: ListenAt,
+        /// The port that agents are told.
+        told: u16,
+    },
+}
+
+fn listen_instead(bindable: bool, address: &str) -> String {
+    if bindable { format!(", and give {address} as --artifact-listen") } else { String::new() }
+}
+
+/// What agents are told: a host, and a port unless it is the one that is bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToldAddress {
+    host: String,
+    port: Option<u16>,
+}
+
+/// What is bound: an IP address of this machine, and a port, of which 0 means any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenAt {
+    ip: IpAddr,
+    port: Option<u16>,
+}
+
+impl fmt::Display for ListenAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => SocketAddr::new(self.ip, port).fmt(f),
+            None => self.ip.fmt(f),
+        }
+    }
+}
+
+/// Parses `--artifact-address`.
+///
+/// # Errors
+/// If the text is neither HOST nor HOST:PORT, or no agent can reach this host.
+pub fn told_address(text: &str) -> Result<ToldAddress, AddressError> {
+    let told = match HostPort::parse_host(text) {
+        Some(host) => ToldAddress { host, port: None },
+        None => match text.parse() {
+            Ok(HostPort { host, port }) => ToldAddress { host, port: Some(port) },
+            Err(error) => return Err(AddressError::Told { address: text.to_owned(), error }),
+        },
+    };
+    match unreachable(&told.host) {
+        None => Ok(told),
+        Some((what, bindable)) => Err(AddressError::Unreachable { address: text.to_owned(), what, bindable }),
+    }
+}
+
+/// Why no agent can connect to this host, and whether it can be bound; `None` if nothing speaks against it.
+fn unreachable(host: &str) -> Option<(&'static str, bool)> {
+    let Ok(ip) = host.parse::<IpAddr>() else {
+        // Programs take a name whose last part is a number for an IPv4 address, each in its own way: 0 means 0.0.0.0.
+        let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or(host);
+        let number = !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit());
+        return number.then_some(("neither a host name nor an IP address", false));
+    };
+    match ip.to_canonical() {
+        ip if ip.is_unspecified() => Some(("the address for all of a machine's addresses", true)),
+        IpAddr::V4(ip) if ip.octets()[0] == 0 => Some(("an address of no machine", false)),
+        ip if ip.is_multicast() => Some(("a multicast address", false)),
+        IpAddr::V4(Ipv4Addr::BROADCAST) => Some(("the broadcast address", false)),
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+            Some(("a link-local address, which means another machine on each network", false))
+        }
+        _ => None,
+    }
+}
+
+/// Parses `--artifact-listen`.
+///
+/// # Errors
+/// If the text is neither an IP address nor an IP address with a port.
+pub fn listen_at(text: &str) -> Result<ListenAt, AddressError> {
+    let ip = HostPort::parse_host(text).and_then(|host| host.parse().ok());
+    let alone = ip.map(|ip| ListenAt { ip, port: None });
+    let with_port =
+        || text.parse().ok().map(|at: SocketAddr| ListenAt { ip: at.ip(), port: Some(at.port()) });
+    alone.or_else(with_port).ok_or_else(|| AddressError::Listen(text.to_owned()))
+}
+
+/// The two addresses as the user chose them. By default, agents are told this machine's address on the route to the master.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ArtifactAddress {
+    told: Option<ToldAddress>,
+    listen: Option<ListenAt>,
+}
+
+/// What to bind, and what to tell agents.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Endpoints {
+    /// The candidates to bind; the first that works is bound.
+    pub bind: Vec<SocketAddr>,
+    /// The host that agents are told.
+    pub host: String,
+    /// The port that agents are told; `None`: the one that is bound.
+    pub port: Option<u16>,
+}
+
+impl ArtifactAddress {
+    /// Checks that the two fit each other.
+    ///
+    /// # Errors
+    /// If agents are told a port that is not bound.
+    pub fn new(told: Option<ToldAddress>, listen: Option<ListenAt>) -> Result<Self, AddressError> {
+        match (&told, &listen) {
+            (Some(ToldAddress { port: Some(told), .. }), Some(listen)) if listen.port == Some(0) => {
+                Err(AddressError::AnyPort { listen: listen.clone(), told: *told })
+            }
+            _ => Ok(Self { told, listen }),
+        }
+    }
+
+    /// Serves at this address and any port.
+    pub fn at(ip: IpAddr) -> Self {
+        Self { told: Some(ToldAddress { host: ip.to_string(), port: None }), listen: None }
+    }
+
+    /// The endpoints on a machine whose address on the route to the master is `local`.
+    ///
+    /// # Errors
+    /// If agents would be told `local`, at which nothing is bound.
+    pub(super) fn endpoints(&self, local: IpAddr) -> Result<Endpoints, AddressError> {
+        if let (None, Some(listen)) = (&self.told, &self.listen)
+            && listen.ip == IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+            && local.is_ipv6()
+        {
+            return Err(AddressError::OtherFamily { listen: listen.clone(), local });
+        }
+        let told_port = self.told.as_ref().and_then(|told| told.port);
+        let bind = match (&self.listen, &self.told) {
+            (Some(listen), _) => {
+                vec![SocketAddr::new(listen.ip, listen.port.or(told_port).unwrap_or(0))]
+            }
+            (None, Some(told)) => match told.host.parse() {
+                Ok(ip) => vec![SocketAddr::new(ip, told.port.unwrap_or(0))],
+                // A host name may have both IPv4 and IPv6 addresses.
+                Err(_) => all_interfaces(told.port.unwrap_or(0)).to_vec(),
+            },
+            (None, None) => vec![SocketAddr::new(local, 0)],
+        };
+        let host = match (&self.told, &self.listen) {
+            (Some(told), _) => told.host.clone(),
+            (None, Some(listen)) if !listen.ip.is_unspecified() => listen.ip.to_string(),
+            (None, _) => local.to_string(),
+        };
+        Ok(Endpoints { bind, host, port: told_port })
+    }
+
+    /// What helps if the system refuses to listen.
+    pub(super) fn advice(&self) -> &'static str {
+        match (&self.told, &self.listen) {
+            (_, Some(_)) => "--artifact-listen",
+            (Some(_), None) => {
+                "--artifact-address is bound, too, unless --artifact-listen ADDRESS[:PORT] says what to bind instead (behind \
+                 NAT, or in a container whose port is published)"
+            }
+            (None, None) => "cannot serve the executor; --artifact-listen says where to",
+        }
+    }
+}
+
+/// Whether agents on other machines cannot reach this host, because it means their own machine.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let name = host.trim_end_matches('.');
+    name.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9));
+
+    fn address(told: Option<&str>, listen: Option<&str>) -> Result<ArtifactAddress, AddressError> {
+        let (told, listen) = (told.map(told_address).transpose()?, listen.map(listen_at).transpose()?);
+        ArtifactAddress::new(told, listen)
+    }
+
+    /// `BOUND → TOLD`, where the port 0 means the one that is bound.
+    fn both(told: &str, listen: &str) -> String {
+        let given = |text: &str| if text.is_empty() { None } else { Some(text.to_owned()) };
+        let address = address(given(told).as_deref(), given(listen).as_deref()).unwrap();
+        let Endpoints { bind, host, port } = address.endpoints(LOCAL).unwrap();
+        let bind: Vec<_> = bind.iter().map(ToString::to_string).collect();
+        format!("{} → {}", bind.join(" or "), HostPort { host, port: port.unwrap_or(0) })
+    }
+
+    #[test]
+    fn what_is_bound_is_derived_from_what_agents_are_told_unless_it_is_given() {
+        for (told, listen, expected) in [
+            ("", "", "10.0.0.9:0 → 10.0.0.9:0"),
+            ("10.0.0.1", "", "10.0.0.1:0 → 10.0.0.1:0"),
+            ("10.0.0.1:80", "", "10.0.0.1:80 → 10.0.0.1:80"),
+            ("::1", "", "[::1]:0 → [::1]:0"),
+            ("[::1]:80", "", "[::1]:80 → [::1]:80"),
+            ("miner.example:80", "", "[::]:80 or 0.0.0.0:80 → miner.example:80"),
+            ("nat.example:80", "0.0.0.0:8080", "0.0.0.0:8080 → nat.example:80"),
+            ("nat.example:80", "10.0.0.9", "10.0.0.9:80 → nat.example:80"),
+            ("nat.example", "[::]:8080", "[::]:8080 → nat.example:0"),
+            ("192.0.2.1", "::", "[::]:0 → 192.0.2.1:0"),
+            ("[2001:db8::1]:80", "0.0.0.0:8080", "0.0.0.0:8080 → [2001:db8::1]:80"),
+            ("", "0.0.0.0:8080", "0.0.0.0:8080 → 10.0.0.9:0"),
+            ("", "10.0.0.7:8080", "10.0.0.7:8080 → 10.0.0.7:0"),
+            ("", "10.0.0.7:0", "10.0.0.7:0 → 10.0.0.7:0"),
+        ] {
+            assert_eq!(both(told, listen), expected, "{told:?} {listen:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_told_that_nobody_can_reach() {
+        for (told, what) in [
+            ("0.0.0.0:80", "--artifact-listen"),
+            ("0.0.0.0", "give 0.0.0.0 as --artifact-listen"),
+            ("::", "--artifact-listen"),
+            ("[::]:80", "give [::]:80 as --artifact-listen"),
+            ("::ffff:0.0.0.0", "all of a machine's addresses"),
+            ("0.1.2.3", "of no machine"),
+            ("224.0.0.1:80", "multicast"),
+            ("[ff02::1]:80", "multicast"),
+            ("255.255.255.255", "broadcast"),
+            ("fe80::1", "link-local"),
+            ("0", "neither a host name nor an IP address"),
+            ("127.1:80", "neither a host name nor an IP address"),
+            ("host:0", "bad port"),
+        ] {
+            let error = told_address(told).unwrap_err().to_string();
+            assert!(error.contains(what) && error.contains(&format!("{told:?}")), "{told}: {error}");
+        }
+        for wrong in ["", ":80", "a:b", "a:99999", "a b", "http://a"] {
+            assert!(matches!(told_address(wrong), Err(AddressError::Told { .. })), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_addresses_are_bound_and_a_told_port_needs_a_bound_one() {
+        for wrong in ["", "localhost:80", ":80", "80", "1.2.3.4:99999", "[::1", "x"] {
+            let error = listen_at(wrong).unwrap_err().to_string();
+            assert!(error.contains("--artifact-listen") && error.contains("0.0.0.0:8080"), "{error}");
+        }
+        let error = address(Some("nat.example:80"), Some("0.0.0.0:0")).unwrap_err().to_string();
+        assert!(error.contains("0.0.0.0:0") && error.contains("port 80"), "{error}");
+        let any = address(None, Some("0.0.0.0")).unwrap();
+        let error = any.endpoints("2001:db8::1".parse().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("2001:db8::1") && error.contains("[::]"), "{error}");
+    }
+
+    #[test]
+    fn loopback_is_known_by_name_and_by_address() {
+        for host in ["localhost", "LOCALHOST.", "127.0.0.2", "::1", "::ffff:127.0.0.1"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["localhost.example", "10.0.0.1", "fe80::1"] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}
