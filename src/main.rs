@@ -57,15 +57,15 @@ fn run(command: Command) -> ExitCode {
         Command::Bench(args) => command_line::exit(executor::run_bench(&args)),
         Command::Executor => command_line::exit(executor::run_executor(server_task::runner())),
         Command::Local(args) => {
-            logging::init("warn");
-            if let Err(error) = known_backend(args.backend.as_deref()) {
+            let checked = args.log.init("warn").map_err(Into::into);
+            if let Err(error) = checked.and_then(|()| known_backend(args.backend.as_deref())) {
                 return command_line::exit(Err(error));
             }
             local::cli::main(*args, executable)
         }
         Command::Scheduler(args) => {
-            logging::init("warn");
-            if let Err(error) = known_backend(args.task.backend.as_deref()) {
+            let checked = args.log.init("warn").map_err(Into::into);
+            if let Err(error) = checked.and_then(|()| known_backend(args.task.backend.as_deref())) {
                 return command_line::exit(Err(error));
             }
             scheduler::cli::main(*args, executable)
@@ -73,8 +73,8 @@ fn run(command: Command) -> ExitCode {
         Command::Ledger(args) => command_line::exit(scheduler::ledger_table::cli::run(args)),
         Command::Accounts(args) => command_line::exit(pool::cli::accounts::run(&args)),
         Command::Pool(args) => {
-            logging::init("info");
-            command_line::exit(pool::cli::run(*args))
+            let logging = args.log.init("info").map_err(Into::into);
+            command_line::exit(logging.and_then(|()| pool::cli::run(*args)))
         }
     }
 }

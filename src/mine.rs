@@ -34,7 +34,7 @@ pub struct Args {
 /// # Errors
 /// If no search backend works on this machine, or the pools or nodes cannot be used.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    logging::init(args.mine.log_filter());
+    args.mine.log.init(args.mine.log_filter())?;
     if args.node.bitcoind.is_empty() {
         if let Some(option) = args.node.given().or(args.data.given()) {
             return Err(

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use net::Dialer;
 use stratum::{Job, PoolUrl, Share};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
@@ -105,6 +106,14 @@ impl Client {
             return None;
         }
         timeout_at(deadline, self.next()).await.ok()?.ok()
+    }
+
+    /// Uses this dialer and this password at all pools for all further connections.
+    pub fn set_access(&mut self, dialer: Dialer, password: &str) {
+        self.config.dialer = dialer;
+        for pool in &mut self.config.pools {
+            password.clone_into(&mut pool.password);
+        }
     }
 
     /// Submits a share for a job that [`Event::Job`] delivered. Returns `None` if the share is too late, because a clean job has

@@ -8,7 +8,8 @@ use net::{DialOptions, Fingerprint, HostPort, Proxy, Trust};
 use task::{PoolAccess, ProxyAccess};
 
 use crate::exit::UsageError;
-use crate::values::{RedactedParser, first_given, password};
+use crate::hangup::Reread;
+use crate::values::{RedactedParser, first_given, password, read_password};
 
 /// The environment variable for the proxy's password.
 const PROXY_PASSWORD: &str = "MINER_PROXY_PASSWORD";
@@ -66,6 +67,33 @@ impl ConnectionArgs {
         };
         Ok(DialOptions { trust, proxy })
     }
+}
+
+impl ConnectionArgs {
+    /// Reads the files of the options again. What cannot be read stays as it was.
+    pub fn reread(&self, options: &mut DialOptions) -> Vec<Reread> {
+        let mut read = Vec::new();
+        if let Some(path) = &self.tls_ca {
+            let outcome = Trust::from_file(path).map_err(|error| format!("{:#}", anyhow::Error::new(error)));
+            let outcome = outcome.map(|trust| replace(&mut options.trust, trust));
+            read.push(Reread { what: format!("--tls-ca {}", path.display()), outcome });
+        }
+        if let (Some(path), Some(proxy)) = (&self.proxy_password_file, &self.proxy) {
+            let outcome = read_password("--proxy-password-file", path)
+                .and_then(|password| Ok(proxy.clone().with_password(password)?))
+                .map_err(|error| format!("{error:#}"))
+                .map(|proxy| replace(&mut options.proxy, Some(proxy)));
+            read.push(Reread { what: format!("--proxy-password-file {}", path.display()), outcome });
+        }
+        read
+    }
+}
+
+/// Replaces a value. Returns whether the new one differs.
+fn replace<T: PartialEq>(value: &mut T, new: T) -> bool {
+    let changed = *value != new;
+    *value = new;
+    changed
 }
 
 /// Converts connection options to the form in a task's specification.
@@ -128,6 +156,24 @@ mod tests {
         }
         let credentials = parse("-x socks5://me@h:1080").unwrap().proxy.and_then(|proxy| proxy.credentials);
         assert_eq!(credentials, Some(("me".into(), "late".into())));
+    }
+
+    #[test]
+    fn files_are_read_again_and_what_cannot_be_read_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("password");
+        std::fs::write(&file, "old\n").unwrap();
+        let line = format!("x -x socks5://me@h:1080 --proxy-password-file {}", file.display());
+        let args = Cli::try_parse_from(line.split_whitespace()).unwrap().connection;
+        let mut options = args.dial_options(|_| None).unwrap();
+        let password = |options: &DialOptions| options.proxy.clone().unwrap().credentials.unwrap().1;
+        assert_eq!(args.reread(&mut options)[0].outcome, Ok(false));
+        std::fs::write(&file, "new\n").unwrap();
+        assert_eq!(args.reread(&mut options)[0].outcome, Ok(true));
+        assert_eq!(password(&options), "new");
+        std::fs::write(&file, "").unwrap();
+        assert!(args.reread(&mut options)[0].outcome.is_err());
+        assert_eq!(password(&options), "new");
     }
 
     #[test]

@@ -6,6 +6,8 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::hangup::Hangup;
+
 /// Signals that follow the first one within this time are ignored as repetitions. `timeout` signals its child and then the whole
 /// process group, and Ctrl-C reaches both a program and a wrapper that forwards the signal to the program.
 const REPEATED_WITHIN: Duration = Duration::from_millis(300);
@@ -28,7 +30,8 @@ pub fn block_on<T>(threads: usize, main: impl Future<Output = anyhow::Result<T>>
     result
 }
 
-/// Returns a token that the first Ctrl-C, SIGTERM or SIGHUP cancels. The second signal ends the process immediately.
+/// Returns a token that the first Ctrl-C or SIGTERM cancels, or SIGHUP if it says that the terminal was closed. The second signal
+/// ends the process immediately.
 ///
 /// # Errors
 /// If the system refuses the signal handlers.
@@ -68,12 +71,13 @@ pub fn stop_token_and_second_signal() -> std::io::Result<(CancellationToken, imp
     Ok((token, second))
 }
 
-/// The signals that ask a process to end: Ctrl-C (SIGINT), SIGTERM and SIGHUP.
+/// The signals that ask a process to end: Ctrl-C (SIGINT), SIGTERM and, if the process has a terminal, SIGHUP.
 #[derive(Debug)]
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    hangup: Signal,
+    /// `None` if SIGHUP does not ask this process to end.
+    hangup: Option<Signal>,
 }
 
 impl Signals {
@@ -85,16 +89,27 @@ impl Signals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
+            hangup: match Hangup::of_this_process() {
+                Hangup::Ends => Some(signal(SignalKind::hangup())?),
+                Hangup::Ignored => None,
+                // The handler stays installed, so that the signal no longer ends the process, whoever acts on it.
+                Hangup::Rereads => signal(SignalKind::hangup()).map(|_| None)?,
+            },
         })
     }
 
     /// Waits for the next signal and returns its number. Safe to cancel: no signal is lost.
     pub async fn next(&mut self) -> i32 {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => SignalKind::interrupt().as_raw_value(),
             _ = self.terminate.recv() => SignalKind::terminate().as_raw_value(),
-            _ = self.hangup.recv() => SignalKind::hangup().as_raw_value(),
+            _ = hangup => SignalKind::hangup().as_raw_value(),
         }
     }
 }

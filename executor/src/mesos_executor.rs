@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use ::task::{Instruction, ProgramSpec, Report, TaskSpec};
 use anyhow::Context;
-use command_line::Signals;
+use command_line::{Hangups, Signals};
 use futures_util::FutureExt;
 use logging::error_chain;
 use mesos::env::ExecutorEnv;
@@ -85,6 +85,7 @@ struct Running {
 
 struct Executor {
     client: ExecutorClient,
+    env: ExecutorEnv,
     state: State,
     runners: Runners,
     link: Link,
@@ -98,6 +99,7 @@ impl Executor {
         Executor {
             calls: Calls::start(client.clone()),
             client,
+            env: env.clone(),
             state: State::new(env, Instant::now()),
             runners,
             link: Link::None,
@@ -107,6 +109,7 @@ impl Executor {
 
     async fn run(mut self) -> anyhow::Result<()> {
         let mut signals = Signals::new().context("cannot listen for signals")?;
+        self.reread_on_hangup().context("cannot listen for signals")?;
         self.subscribe(Duration::ZERO);
         loop {
             let event = self.next_event(&mut signals).await;
@@ -119,6 +122,30 @@ impl Executor {
                 self.carry_out(effect);
             }
         }
+    }
+
+    /// Reads the certificates for the agent again on SIGHUP.
+    fn reread_on_hangup(&self) -> std::io::Result<()> {
+        let Some(mut hangups) = Hangups::new()? else { return Ok(()) };
+        let (client, env) = (self.client.clone(), self.env.clone());
+        tokio::spawn(async move {
+            loop {
+                hangups.next().await;
+                match client.reread_certificates(&env) {
+                    Ok(true) => {
+                        info!("SIGHUP: read again: the certificates for the agent (LIBPROCESS_SSL_…)")
+                    }
+                    Ok(false) => info!("SIGHUP: there is nothing to read again: the agent has no TLS"),
+                    Err(error) => {
+                        let error = error_chain(&error);
+                        warn!(
+                            "SIGHUP: the certificates for the agent that were read before stay in use: {error}"
+                        );
+                    }
+                }
+            }
+        });
+        Ok(())
     }
 
     async fn next_event(&mut self, signals: &mut Signals) -> Event {

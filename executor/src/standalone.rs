@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use command_line::{Hashrate, Summary, pluralize, print_error_line};
-use net::Dialer;
+use command_line::{ConnectionArgs, Hashrate, Reread, Summary, pluralize, print_error_line};
+use net::{DialOptions, Dialer};
 use task::{Totals, Verdict};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -87,10 +87,30 @@ pub async fn mine(args: &MineArgs, stop: CancellationToken) -> anyhow::Result<Mi
         ..miner::Config::new(pools)
     };
     let (sender, events) = mpsc::channel(EVENTS);
-    let (_, configs) = watch::channel(config);
+    let (changes, configs) = watch::channel(config);
+    let (connection, mut options) = (args.connection.clone(), dial_options);
+    command_line::reread_on_hangup(move || reread(&connection, &mut options, &changes))
+        .context("cannot listen for signals")?;
     let mining = miner::run(configs, engine.engine, engine.found, sender, stop);
     let (mined, ()) = tokio::join!(mining, terminal.show(events));
     Ok(MiningResult { summary: terminal.summary(), ended: mined })
+}
+
+/// Reads the files of the connection options again. If any has changed, the miner connects again.
+fn reread(
+    connection: &ConnectionArgs,
+    options: &mut DialOptions,
+    changes: &watch::Sender<miner::Config>,
+) -> Vec<Reread> {
+    let mut read = connection.reread(options);
+    if read.iter().any(|file| file.outcome == Ok(true)) {
+        let secure = changes.borrow().pools.iter().any(|pool| pool.url.scheme.is_secure());
+        match Dialer::new(options, secure) {
+            Ok(dialer) => changes.send_modify(|config| config.dialer = dialer),
+            Err(error) => read.iter_mut().for_each(|file| file.outcome = Err(error.to_string())),
+        }
+    }
+    read
 }
 
 /// A token that is cancelled when the process receives a signal, or after `duration`.

@@ -9,11 +9,13 @@ use crate::{
 use anyhow::{Context, ensure};
 use clap::Parser;
 use clap::builder::BoolishValueParser;
-use command_line::{UsageError, duration, listen_address, pluralize, print_error_line, whole_number};
+use command_line::{
+    LogArgs, UsageError, duration, listen_address, pluralize, print_error_line, whole_number,
+};
 use scheduler::SchedulerEnd;
+use scheduler::artifact::ArtifactAddress;
 use scheduler::config::ExecutorSource;
 use scheduler::options::{FrameworkOptions, TaskOptions};
-use scheduler::artifact::ArtifactAddress;
 use scheduler::task_info::Programs;
 use std::convert::Infallible;
 use std::io::Write;
@@ -68,6 +70,9 @@ pub struct Args {
     /// Folder for sandboxes and the ledger; not removed at the end [default: a temporary folder, removed at the end].
     #[arg(long, value_name = "DIR", env = "MINER_WORK_DIR")]
     pub work_dir: Option<PathBuf>,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: LogArgs,
     /// Serve only the cluster, for any framework, until Ctrl-C or --duration.
     #[arg(long, env = "MINER_CLUSTER_ONLY", value_parser = BoolishValueParser::new())]
     #[arg(conflicts_with_all = ["blocks", "json", "http"])]
@@ -102,6 +107,7 @@ pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<Pat
     }
     let (stop, second_signal) =
         command_line::stop_token_and_second_signal().context("cannot wait for signals")?;
+    command_line::reread_on_hangup(Vec::new).context("cannot wait for signals")?;
     let work_dir = WorkDir::new(args.work_dir.as_deref())?;
     if args.cluster_only {
         return serve(&args, &work_dir, stop, second_signal).await;

@@ -1,42 +1,46 @@
 //! Logs. They go to stderr; a program's results go to stdout.
 
 mod bounded;
+mod filter;
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::sync::Mutex;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt};
 
 use self::bounded::BoundedWriter;
+pub use self::filter::{FilterError, reread_filter};
 
-/// Sends logs to stderr. `default` is a filter such as `info`; the environment variable `RUST_LOG` overrides it. Colours
-/// are used on a terminal, unless `NO_COLOR` is set.
-pub fn init(default: &str) {
+/// Sends logs to stderr. What is logged is in `file`, or in the environment variable `RUST_LOG`, or is `default`, a filter such as
+/// `info`; [`reread_filter`] reads the file again. Colours are used on a terminal, unless `NO_COLOR` is set.
+///
+/// # Errors
+/// If the file cannot be read, or contains no filter.
+pub fn init(default: &str, file: Option<&Path>) -> Result<(), FilterError> {
     // Warnings of the ZooKeeper client are hidden, because the scheduler itself reports problems with ZooKeeper.
     let default = format!("{default},zookeeper_client=error");
     let color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter(&default))
+    let lines = fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(color && std::io::stderr().is_terminal())
         .with_target(false)
-        .log_internal_errors(false)
-        .init();
+        .log_internal_errors(false);
+    tracing_subscriber::registry().with(filter::layer(&default, file)?).with(lines).init();
+    Ok(())
 }
 
 /// Like [`init`], but limits the rate and the total size of the logs, for a stderr file that is never rotated.
 pub fn init_bounded(default: &str) {
     tracing_subscriber::fmt()
-        .with_env_filter(filter(default))
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default)))
         .with_writer(Mutex::new(BoundedWriter::new(std::io::stderr())))
         .with_ansi(false)
         .with_target(false)
         .log_internal_errors(false)
         .init();
-}
-
-fn filter(default: &str) -> EnvFilter {
-    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default))
 }
 
 /// Formats an error and all its causes on one line: `no work: no node: connection refused`.

@@ -83,7 +83,7 @@ use crate::env::ExecutorEnv;
 use crate::error::CallError;
 use crate::http::Http;
 use crate::subscription::Subscription;
-use crate::tls::Tls;
+use crate::tls::{Tls, TlsError};
 use crate::v1::executor::Call;
 
 /// Talks to the agent. Clones share connections.
@@ -112,6 +112,17 @@ impl ExecutorClient {
             }
         }
         Self::with_config(env.endpoint.clone(), config)
+    }
+
+    /// Reads the certificates for an agent with TLS again, for all further connections. Returns whether there are any; if they
+    /// cannot be used, those that were read before stay in use.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or has the wrong content.
+    pub fn reread_certificates(&self, env: &ExecutorEnv) -> Result<bool, TlsError> {
+        let Some(tls) = &self.http.config.tls else { return Ok(false) };
+        tls.replace(&Tls::from_files(&env.tls_files)?);
+        Ok(true)
     }
 
     /// A client with other settings.

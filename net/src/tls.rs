@@ -6,7 +6,7 @@ mod verifier;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
@@ -103,11 +103,15 @@ pub enum TlsError {
     Library(#[source] rustls::Error),
 }
 
-/// Secures connections. The server's certificate must be for the host name, or the IP address, of the connection.
+/// Secures connections. The server's certificate must be for the host name, or the IP address, of the connection. Clones share
+/// their certificates.
 #[derive(Clone, derive_more::Debug)]
 pub struct Tls {
+    /// Changed only as a whole.
     #[debug(skip)]
-    config: Arc<ClientConfig>,
+    config: Arc<RwLock<Arc<ClientConfig>>>,
+    /// The application protocol to offer (ALPN), if any.
+    protocol: Option<&'static str>,
 }
 
 impl Tls {
@@ -126,7 +130,11 @@ impl Tls {
                 .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
                 .map_err(|source| TlsError::Unusable { path: certificate.clone(), source })?,
         };
-        Ok(Self { config: Arc::new(config) })
+        Ok(Self::of(config))
+    }
+
+    fn of(config: ClientConfig) -> Self {
+        Self { config: Arc::new(RwLock::new(Arc::new(config))), protocol: None }
     }
 
     /// TLS without a client certificate.
@@ -144,15 +152,23 @@ impl Tls {
                 builder.dangerous().with_custom_certificate_verifier(verifier)
             }
         };
-        Ok(Self { config: Arc::new(builder.with_no_client_auth()) })
+        Ok(Self::of(builder.with_no_client_auth()))
     }
 
     /// Returns a copy that offers this application protocol (ALPN), such as `http/1.1`.
     #[must_use]
-    pub fn for_protocol(&self, name: &str) -> Self {
-        let mut config = ClientConfig::clone(&self.config);
-        config.alpn_protocols = vec![name.as_bytes().to_vec()];
-        Self { config: Arc::new(config) }
+    pub fn for_protocol(&self, name: &'static str) -> Self {
+        Self { config: self.config.clone(), protocol: Some(name) }
+    }
+
+    /// Uses the certificates of `new` for all further connections, also those of clones.
+    pub fn replace(&self, new: &Tls) {
+        let new = new.current();
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = new;
+    }
+
+    fn current(&self) -> Arc<ClientConfig> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Secures a connection to `host`, which is a name, or an IP address without brackets.
@@ -166,7 +182,11 @@ impl Tls {
     ) -> io::Result<TlsStream<S>> {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        TlsConnector::from(self.config.clone()).connect(name, stream).await.map_err(explain::plain)
+        let mut config = self.current();
+        if let Some(protocol) = self.protocol {
+            Arc::make_mut(&mut config).alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        }
+        TlsConnector::from(config).connect(name, stream).await.map_err(explain::plain)
     }
 }
 

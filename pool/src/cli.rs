@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use command_line::{
-    BlockSourceChoice, ConnectionArgs, NodeArgs, UpstreamArgs, UsageError, duration, listen_address,
-    pool_access, print_line,
+    BlockSourceChoice, ConnectionArgs, LogArgs, NodeArgs, Reread, UpstreamArgs, UsageError, dial_options,
+    duration, listen_address, pool_access, print_line,
 };
-use task::BlockSourceSpec;
+use task::{BlockSourceSpec, UpstreamSpec};
+use tokio::sync::watch;
 
 pub use self::data::DataArgs;
 use crate::config::Config;
@@ -38,6 +39,9 @@ pub struct Args {
     /// Time between two blocks of the built-in chain, whose difficulty follows the miners' hashrate
     #[arg(long, value_name = "TIME", env = "MINER_BLOCK_INTERVAL", default_value = "20s", value_parser = duration)]
     pub block_interval: Duration,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: LogArgs,
     /// The pool's settings for its miners.
     #[command(flatten)]
     pub config: Config,
@@ -111,13 +115,38 @@ impl Args {
 /// If the server cannot listen on an address or get work, or if the system refuses threads or signal handlers.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let options = args.options().map_err(|error| UsageError(format!("{error:#}")))?;
-    command_line::block_on(2, serve(options)).map(|()| ExitCode::SUCCESS)
+    command_line::block_on(2, serve(options, args)).map(|()| ExitCode::SUCCESS)
 }
 
-async fn serve(options: ServerOptions) -> anyhow::Result<()> {
+/// Reads the files of the options again on SIGHUP. Returns the changes for the upstream pools, if there are any such pools.
+fn reread_on_hangup(
+    source: &BlockSourceSpec,
+    args: Args,
+) -> std::io::Result<Option<watch::Receiver<UpstreamSpec>>> {
+    let node = Reread::only_at_start("--rpc-password-file", args.node.rpc_password_file.as_ref());
+    let BlockSourceSpec::Upstream(spec) = source else {
+        command_line::reread_on_hangup(move || node.clone().into_iter().collect())?;
+        return Ok(None);
+    };
+    let (mut spec, mut options) = (spec.clone(), dial_options(&spec.access));
+    let (sender, changes) = watch::channel(spec.clone());
+    command_line::reread_on_hangup(move || {
+        let mut read = args.connection.reread(&mut options);
+        read.extend(args.upstream.reread(&mut spec));
+        if read.iter().any(|file| file.outcome == Ok(true)) {
+            spec.access = pool_access(&options);
+            sender.send_replace(spec.clone());
+        }
+        read
+    })?;
+    Ok(Some(changes))
+}
+
+async fn serve(options: ServerOptions, args: Args) -> anyhow::Result<()> {
     let stop = command_line::stop_token().context("cannot wait for signals")?;
+    let changes = reread_on_hangup(&options.source, args).context("cannot wait for signals")?;
     let server = tokio::select! {
-        server = Server::bind(options) => server?,
+        server = Server::bind_with(options, changes) => server?,
         // The pool is stopped while it waits for a node or an upstream pool.
         () = stop.cancelled() => return Ok(()),
     };

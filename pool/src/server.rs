@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use net::ListenError;
-use task::BlockSourceSpec;
+use task::{BlockSourceSpec, UpstreamSpec};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -81,10 +81,22 @@ impl Server {
     /// # Errors
     /// If the server cannot listen on an address, use its data folder, or get work from the nodes or pools.
     pub async fn bind(options: ServerOptions) -> Result<Self, ServerError> {
+        Self::bind_with(options, None).await
+    }
+
+    /// Like [`bind`](Self::bind). `changes` are other passwords and certificates for the upstream pools, for all further
+    /// connections.
+    ///
+    /// # Errors
+    /// As for [`bind`](Self::bind).
+    pub async fn bind_with(
+        options: ServerOptions,
+        changes: Option<watch::Receiver<UpstreamSpec>>,
+    ) -> Result<Self, ServerError> {
         let mut config = options.config;
         config.limits.connections = descriptors::allow(config.limits.connections);
         let data = options.data.as_ref().map(Store::open).transpose()?;
-        let mut source = BlockSource::connect(options.source, options.cookie_file).await?;
+        let mut source = BlockSource::connect(options.source, options.cookie_file, changes).await?;
         let (listener, address) = net::listen(&options.stratum).await?;
         let (mut state, found_blocks) = PoolState::new(config, source.pays_users(), source.forward());
         let store = data.map(|(store, recovered)| {

@@ -15,8 +15,8 @@ use client::ClientError;
 use command_line::TAG;
 use net::tls::TlsError;
 use stratum::PoolUrlError;
-use task::BlockSourceSpec;
-use tokio::sync::mpsc;
+use task::{BlockSourceSpec, UpstreamSpec};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::node::NodeSource;
@@ -74,13 +74,15 @@ pub enum BlockSourceError {
 
 impl BlockSource {
     /// Connects to a source, and waits for its first job without a time limit. Logs what it waits for. The cookie file is
-    /// for nodes for which no user is configured.
+    /// for nodes for which no user is configured; `changes` are passwords and certificates for upstream pools that were
+    /// replaced.
     ///
     /// # Errors
     /// If waiting will not help: see [`BlockSourceError`].
     pub async fn connect(
         spec: BlockSourceSpec,
         cookie_file: Option<PathBuf>,
+        changes: Option<watch::Receiver<UpstreamSpec>>,
     ) -> Result<Self, BlockSourceError> {
         Ok(match spec {
             BlockSourceSpec::Builtin { block_interval } => {
@@ -93,7 +95,7 @@ impl BlockSource {
                 BlockSource::Node(Box::new(NodeSource::connect(spec, cookie_file).await?))
             }
             BlockSourceSpec::Upstream(spec) => {
-                BlockSource::Upstream(Box::new(UpstreamSource::connect(spec).await?))
+                BlockSource::Upstream(Box::new(UpstreamSource::connect(spec, changes).await?))
             }
         })
     }

@@ -18,7 +18,8 @@ use anyhow::{Context, bail, ensure};
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use clap::{Parser, ValueEnum};
 use command_line::{
-    ConnectionArgs, UsageError, duration, listen_address, pool_access, print_error_line, print_line,
+    ConnectionArgs, LogArgs, Reread, UsageError, duration, listen_address, pool_access, print_error_line,
+    print_line,
 };
 use task::PoolAccess;
 
@@ -76,6 +77,9 @@ pub struct Args {
     /// The settings of the framework as a whole.
     #[command(flatten)]
     pub framework: FrameworkOptions,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: LogArgs,
     /// Print the summary as one line of JSON, and nothing else on standard output.
     #[arg(long, env = "MINER_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
@@ -128,10 +132,13 @@ pub fn main(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) ->
 /// # Errors
 /// The errors of [`run`](crate::run), and an error if the framework could not be ended as requested.
 pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> anyhow::Result<()> {
-    let json = args.json;
+    let (json, of_tasks) = (args.json, args.files_of_tasks());
     let config = args.into_config(executable).map_err(|error| UsageError(format!("{error:#}")))?;
     let (state_dir, zk) = (config.state_dir.clone(), config.zk.clone());
     let stop = command_line::stop_token().context("cannot wait for signals")?;
+    let access = config.master_access.clone();
+    command_line::reread_on_hangup(move || access.reread().into_iter().chain(of_tasks.clone()).collect())
+        .context("cannot wait for signals")?;
     let end = crate::run(config, stop).await?;
     end.summary().print(json)?;
     let shares_complete_since = store::rows_since(&state_dir);
@@ -209,6 +216,18 @@ impl Args {
             pool: self.pool.check(access)?,
             executor,
         })
+    }
+
+    /// The files whose content is part of what tasks are launched with.
+    fn files_of_tasks(&self) -> Vec<Reread> {
+        let files = [
+            ("--tls-ca", &self.connection.tls_ca),
+            ("--proxy-password-file", &self.connection.proxy_password_file),
+            ("--upstream-password-file", &self.server.upstream.upstream_password_file),
+            ("--pool-password-file", &self.pool.pool_password_file),
+            ("--rpc-password-file", &self.server.node.rpc_password_file),
+        ];
+        files.into_iter().filter_map(|(option, file)| Reread::only_at_start(option, file.as_ref())).collect()
     }
 
     /// How to connect to pools.

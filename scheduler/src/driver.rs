@@ -117,7 +117,7 @@ impl Driver {
         let call = scheduler::subscribe(mesos_api::framework_info(&self.config, self.state.framework()));
         // The credentials are read again, because the last subscription may have ended when the secret was replaced or a
         // certificate expired.
-        self.client = self.client.reconfigured(self.access.reload().clone());
+        self.client = self.client.reconfigured(self.access.reload());
         let (client, leadership) = (self.client.clone(), self.leadership.clone());
         let subscribing = async move {
             // SUBSCRIBE ends the subscription of any other scheduler of this framework, so it must not be sent unless this

@@ -44,8 +44,7 @@ impl FrameworkRun<'_> {
     pub async fn run(self) -> Result<SchedulerEnd, RunError> {
         let config = self.config;
         self.phase.send_replace(SchedulerPhase::Starting);
-        let client =
-            SchedulerClient::with_config(config.master.clone(), config.master_access.settings().clone());
+        let client = SchedulerClient::with_config(config.master.clone(), config.master_access.settings());
         let (sender, store_events) = mpsc::unbounded_channel();
         let on_event = move |event| drop(sender.send(event));
         let (mut store, recovered) =

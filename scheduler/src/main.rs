@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use scheduler::cli;
 
 fn main() -> ExitCode {
-    logging::init("warn");
-    match command_line::parse(std::env::args_os()) {
-        Ok(args) => cli::main(args, cli::sibling_executable),
+    match command_line::parse::<cli::Args>(std::env::args_os()) {
+        Ok(args) => match args.log.init("warn") {
+            Ok(()) => cli::main(args, cli::sibling_executable),
+            Err(error) => command_line::exit(Err(error.into())),
+        },
         Err(code) => code,
     }
 }

@@ -1,20 +1,30 @@
 //! The credentials for masters, and the trusted authorities of their certificates. Both are read from files, which may be
 //! replaced while the scheduler runs.
 
-use std::path::PathBuf;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
-use command_line::read_password;
+use command_line::{Reread, read_password};
 use mesos::auth::Auth;
 use mesos::tls::{Tls, TlsFiles};
 
-/// Principal, secret and certificates, as last read from their files. `Debug` shows no secret.
+/// Principal, secret and certificates, as last read from their files. Clones share them. `Debug` shows no secret.
 #[derive(Clone, Debug, Default)]
 pub struct MasterAccess {
     principal: Option<String>,
     secret_file: Option<PathBuf>,
     tls_files: Option<TlsFiles>,
+    last: Arc<Mutex<LastRead>>,
+}
+
+/// What was last read from the files.
+#[derive(Debug, Default)]
+struct LastRead {
     settings: mesos::Config,
+    /// The hash of the TLS files' bytes, 0 without such files, which shows whether they have changed.
+    tls_hash: u64,
 }
 
 impl MasterAccess {
@@ -28,10 +38,11 @@ impl MasterAccess {
         secret_file: Option<PathBuf>,
         tls_files: Option<TlsFiles>,
     ) -> anyhow::Result<Self> {
-        let mut access =
-            MasterAccess { principal, secret_file, tls_files, settings: mesos::Config::default() };
-        access.settings.auth = access.auth()?;
-        access.settings.tls = access.tls()?;
+        let access = MasterAccess { principal, secret_file, tls_files, last: Arc::default() };
+        let auth = access.auth()?;
+        let (tls, tls_hash) = access.tls()?;
+        let settings = mesos::Config { auth, tls, ..mesos::Config::default() };
+        *access.last() = LastRead { settings, tls_hash };
         Ok(access)
     }
 
@@ -40,26 +51,69 @@ impl MasterAccess {
         self.principal.as_deref()
     }
 
-    /// The settings for connections to masters, as last read.
-    pub fn settings(&self) -> &mesos::Config {
-        &self.settings
+    /// The file with the principal's secret.
+    pub fn secret_file(&self) -> Option<&Path> {
+        self.secret_file.as_deref()
     }
 
-    /// Reads the files again. If a file cannot be used, perhaps because it is being written, its previous content stays in use.
-    pub(crate) fn reload(&mut self) -> &mesos::Config {
-        match self.auth() {
-            Ok(auth) if auth != self.settings.auth => {
-                tracing::info!("the secret was replaced: using the new one");
-                self.settings.auth = auth;
+    /// The settings for connections to masters, as last read.
+    pub fn settings(&self) -> mesos::Config {
+        self.last().settings.clone()
+    }
+
+    /// Reads the files again, and returns the settings. If a file cannot be used, perhaps because it is being written, its
+    /// previous content stays in use.
+    pub(crate) fn reload(&self) -> mesos::Config {
+        for Reread { what, outcome } in self.reread() {
+            match outcome {
+                Ok(true) => tracing::info!("{what} was replaced: using the new one"),
+                Ok(false) => {}
+                Err(error) => tracing::warn!("using what was read before from {what}: {error}"),
             }
-            Ok(_) => {}
-            Err(error) => tracing::warn!("using the secret that was read before: {error:#}"),
         }
-        match self.tls() {
-            Ok(tls) => self.settings.tls = tls,
-            Err(error) => tracing::warn!("using the certificates that were read before: {error:#}"),
+        self.settings()
+    }
+
+    /// Reads the files again, for the next subscription. Returns what became of each.
+    pub(crate) fn reread(&self) -> Vec<Reread> {
+        let mut read = Vec::new();
+        let mut last = self.last();
+        if let Some(file) = self.secret_file.as_ref().filter(|_| self.principal.is_some()) {
+            let outcome = self.auth().map_err(|error| format!("{error:#}")).map(|auth| {
+                let changed = auth != last.settings.auth;
+                last.settings.auth = auth;
+                changed
+            });
+            read.push(Reread { what: format!("--secret-file {}", file.display()), outcome });
         }
-        &self.settings
+        let files = self.tls_paths();
+        if !files.is_empty() {
+            let outcome = self.tls().map_err(|error| format!("{error:#}")).map(|(tls, hash)| {
+                let changed = hash != last.tls_hash;
+                (last.settings.tls, last.tls_hash) = (tls, hash);
+                changed
+            });
+            let what: Vec<_> =
+                files.iter().map(|(option, file)| format!("{option} {}", file.display())).collect();
+            read.push(Reread { what: what.join(", "), outcome });
+        }
+        read
+    }
+
+    fn last(&self) -> MutexGuard<'_, LastRead> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The TLS files, with the options that give them.
+    fn tls_paths(&self) -> Vec<(&'static str, &Path)> {
+        let Some(files) = &self.tls_files else { return Vec::new() };
+        let client = files.client.as_ref();
+        let given = [
+            ("--ca-cert", files.ca_cert.as_deref()),
+            ("--client-cert", client.map(|(certificate, _)| certificate.as_path())),
+            ("--client-key", client.map(|(_, key)| key.as_path())),
+        ];
+        given.into_iter().filter_map(|(option, file)| Some((option, file?))).collect()
     }
 
     fn auth(&self) -> anyhow::Result<Auth> {
@@ -71,9 +125,16 @@ impl MasterAccess {
         }
     }
 
-    fn tls(&self) -> anyhow::Result<Option<Tls>> {
-        let files = self.tls_files.as_ref();
-        files.map(Tls::from_files).transpose().context("cannot set up TLS to the master")
+    /// TLS to the masters, and the hash of the files' bytes, 0 without files.
+    fn tls(&self) -> anyhow::Result<(Option<Tls>, u64)> {
+        let tls = self.tls_files.as_ref().map(Tls::from_files).transpose();
+        let tls = tls.context("cannot set up TLS to the master")?;
+        let mut hasher = DefaultHasher::new();
+        let paths = self.tls_paths();
+        for (_, file) in &paths {
+            std::fs::read(file).unwrap_or_default().hash(&mut hasher);
+        }
+        Ok((tls, if paths.is_empty() { 0 } else { hasher.finish() }))
     }
 }
 
@@ -89,14 +150,22 @@ mod tests {
         let path = folder.path().join("secret");
         let basic = |secret: &str| Auth::basic("miner", secret);
         fs::write(&path, "old\n").unwrap();
-        let mut access = MasterAccess::read(Some("miner".into()), Some(path.clone()), None).unwrap();
+        let access = MasterAccess::read(Some("miner".into()), Some(path.clone()), None).unwrap();
         assert_eq!(access.settings().auth, basic("old"));
         fs::remove_file(&path).unwrap();
         assert_eq!(access.reload().auth, basic("old"), "it is gone for a moment");
         fs::write(&path, "").unwrap();
         assert_eq!(access.reload().auth, basic("old"), "it is not yet written");
         fs::write(&path, "new\n").unwrap();
+        let shared = access.clone();
+        let read = shared.reread();
+        assert!(read[0].what.contains("--secret-file") && read[0].outcome == Ok(true), "{read:?}");
+        assert_eq!(access.settings().auth, basic("new"), "clones share what was read");
+        assert_eq!(shared.reread()[0].outcome, Ok(false));
         assert_eq!(access.reload().auth, basic("new"));
+        fs::remove_file(&path).unwrap();
+        assert!(access.reread()[0].outcome.is_err());
+        assert_eq!(access.settings().auth, basic("new"));
         assert!(!format!("{access:?}").contains("new"));
     }
 
@@ -107,8 +176,14 @@ mod tests {
         let authority = rcgen::generate_simple_self_signed(vec!["master".to_owned()]).unwrap().cert.pem();
         fs::write(&path, &authority).unwrap();
         let files = TlsFiles { ca_cert: Some(path.clone()), client: None };
-        let mut access = MasterAccess::read(None, None, Some(files)).unwrap();
+        let access = MasterAccess::read(None, None, Some(files)).unwrap();
         fs::write(&path, &authority[..40]).unwrap();
         assert!(access.tls().is_err() && access.reload().tls.is_some());
+        let other = rcgen::generate_simple_self_signed(vec!["master".to_owned()]).unwrap().cert.pem();
+        for (content, changed) in [(&authority, false), (&other, true), (&other, false)] {
+            fs::write(&path, content).unwrap();
+            assert_eq!(access.reread()[0].outcome, Ok(changed));
+        }
+        assert!(MasterAccess::read(None, None, None).unwrap().reread().is_empty());
     }
 }

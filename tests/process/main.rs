@@ -15,6 +15,7 @@ mod election;
 mod embedded;
 mod executor;
 mod faults;
+mod hangup;
 mod historical_block;
 mod intervals;
 mod ipv6;

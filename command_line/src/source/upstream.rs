@@ -7,7 +7,8 @@ use stratum::{PoolUrl, PoolUrlError};
 use task::{PoolAccess, UpstreamSpec};
 
 use crate::exit::UsageError;
-use crate::values::{RedactedParser, first_given, password};
+use crate::hangup::Reread;
+use crate::values::{RedactedParser, first_given, password, read_password};
 
 /// The environment variable for the password of `--upstream-user`.
 const PASSWORD: &str = "MINER_UPSTREAM_PASSWORD";
@@ -68,6 +69,20 @@ impl UpstreamArgs {
         let password = password.unwrap_or_else(|| NO_PASSWORD.to_owned());
         let pools = self.upstreams.iter().map(PoolUrl::to_string).collect();
         Ok(Some(UpstreamSpec { pools, user: user.clone(), password, access }))
+    }
+}
+
+impl UpstreamArgs {
+    /// Reads the password file again, if there is one. What cannot be read stays as it was.
+    pub fn reread(&self, spec: &mut UpstreamSpec) -> Option<Reread> {
+        let path = self.upstream_password_file.as_ref()?;
+        let password = read_password("--upstream-password-file", path).map_err(|error| format!("{error:#}"));
+        let outcome = password.map(|password| {
+            let changed = spec.password != password;
+            spec.password = password;
+            changed
+        });
+        Some(Reread { what: format!("--upstream-password-file {}", path.display()), outcome })
     }
 }
 

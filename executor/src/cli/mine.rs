@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{BoolishValueParser, TypedValueParser};
-use command_line::{ConnectionArgs, RedactedParser, UsageError, difficulty, duration, whole_number};
+use command_line::{ConnectionArgs, LogArgs, RedactedParser, UsageError, difficulty, duration, whole_number};
 
 use super::minerd::{IgnoredArgs, RefusedArgs};
 use super::values::{AUTO, Cores, PoolAddress, affinity, backend, pool_address, threads, userpass};
@@ -85,6 +85,9 @@ pub struct MineArgs {
     /// Log every line of the protocol except the one with the password
     #[arg(short = 'P', long, env = "MINER_PROTOCOL_DUMP", value_parser = BoolishValueParser::new())]
     pub protocol_dump: bool,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: LogArgs,
     /// Options of minerd that are accepted and ignored
     #[command(flatten)]
     pub ignored: IgnoredArgs,

@@ -14,7 +14,7 @@ use logging::error_chain;
 use net::Dialer;
 use stratum::PoolUrl;
 use task::UpstreamSpec;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +32,25 @@ const MAX_IN_FLIGHT: usize = 4_096;
 /// How long a stopping pool waits for the upstream pool's answers to the last shares.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
+/// Waits for other passwords or certificates; for ever, if there can be none.
+async fn changed(changes: &mut Option<watch::Receiver<UpstreamSpec>>) -> UpstreamSpec {
+    if let Some(receiver) = changes
+        && receiver.changed().await.is_ok()
+    {
+        return receiver.borrow_and_update().clone();
+    }
+    std::future::pending().await
+}
+
+/// Uses the passwords and certificates of `spec` for all further connections.
+fn set_access(client: &mut Client, spec: &UpstreamSpec) {
+    let secure = spec.pools.iter().any(|url| url.parse().is_ok_and(|url: PoolUrl| url.scheme.is_secure()));
+    match Dialer::new(&dial_options(&spec.access), secure) {
+        Ok(dialer) => client.set_access(dialer, &spec.password),
+        Err(error) => tracing::warn!(error = error_chain(&error), "the certificates stay as they were"),
+    }
+}
+
 /// Upstream pools, of which one has given a first job.
 #[derive(derive_more::Debug)]
 pub struct UpstreamSource {
@@ -42,14 +61,19 @@ pub struct UpstreamSource {
     sender: mpsc::Sender<ForwardRequest>,
     #[debug(skip)]
     shares: mpsc::Receiver<ForwardRequest>,
+    #[debug(skip)]
+    changes: Option<watch::Receiver<UpstreamSpec>>,
 }
 
 impl UpstreamSource {
-    /// Waits for a first job without a time limit, and logs what it waits for.
+    /// Waits for a first job without a time limit, and logs what it waits for. `changes` are other passwords and certificates.
     ///
     /// # Errors
     /// If waiting will not help: see [`BlockSourceError`].
-    pub async fn connect(spec: UpstreamSpec) -> Result<Self, BlockSourceError> {
+    pub async fn connect(
+        spec: UpstreamSpec,
+        mut changes: Option<watch::Receiver<UpstreamSpec>>,
+    ) -> Result<Self, BlockSourceError> {
         let UpstreamSpec { pools, user, password, access } = spec;
         let pool = |url: PoolUrl| Pool { url, user: user.clone(), password: password.clone() };
         let pools = pools.iter().map(|url| url.parse().map(pool)).collect::<Result<Vec<_>, _>>()?;
@@ -59,7 +83,13 @@ impl UpstreamSource {
         let mut client = Client::new(config);
         let mut state = UpstreamWorkState::default();
         'first_job: loop {
-            let event = client.next().await?;
+            let event = tokio::select! {
+                event = client.next() => event?,
+                spec = changed(&mut changes) => {
+                    set_access(&mut client, &spec);
+                    continue;
+                }
+            };
             log(&event);
             for effect in state.on_event(Event::Client(event), Instant::now().into_std()) {
                 match effect {
@@ -70,7 +100,7 @@ impl UpstreamSource {
             }
         }
         let (sender, shares) = mpsc::channel(FORWARD_QUEUE);
-        Ok(Self { client, state, sender, shares })
+        Ok(Self { client, state, sender, shares, changes })
     }
 
     /// The queue of shares for the upstream pool.
@@ -112,6 +142,10 @@ impl UpstreamSource {
                 }
                 () = sleep_until(deadline.map_or_else(Instant::now, Into::into)), if deadline.is_some() => {
                     Some(Event::Tick)
+                }
+                spec = changed(&mut self.changes) => {
+                    set_access(&mut self.client, &spec);
+                    None
                 }
                 () = stop.cancelled() => break,
             };

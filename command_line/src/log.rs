@@ -1,0 +1,27 @@
+//! The option for logs.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::exit::UsageError;
+
+/// What is logged.
+#[derive(Args, Clone, Debug, Default)]
+pub struct LogArgs {
+    /// File with what to log: a level (error, warn, info, debug or trace), or a filter such as warn,scheduler=debug. It overrides
+    /// RUST_LOG and is read again on SIGHUP [default: none]
+    #[arg(long, env = "MINER_LOG_FILTER_FILE", value_name = "FILE")]
+    pub log_filter_file: Option<PathBuf>,
+}
+
+impl LogArgs {
+    /// Sends logs to stderr. `default` is the filter without the file and without `RUST_LOG`.
+    ///
+    /// # Errors
+    /// [`UsageError`] if the file cannot be read, or contains no filter.
+    pub fn init(&self, default: &str) -> Result<(), UsageError> {
+        logging::init(default, self.log_filter_file.as_deref())
+            .map_err(|error| UsageError(format!("--log-filter-file {error}")))
+    }
+}

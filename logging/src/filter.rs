@@ -1,0 +1,115 @@
+//! What is logged: by a file that may change, by `RUST_LOG`, or by default.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use thiserror::Error;
+use tracing_subscriber::{EnvFilter, Registry, reload};
+
+/// The longest file with a filter, in bytes.
+const LONGEST: u64 = 4096;
+
+/// A file that contains no filter.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum FilterError {
+    /// The file cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The text is neither a level nor a filter.
+    #[error(
+        "{}: {text:?} is not what to log: write a level (error, warn, info, debug or trace), or a filter such as \
+         warn,scheduler=debug", path.display()
+    )]
+    Filter {
+        /// The file.
+        path: PathBuf,
+        /// The file's first line.
+        text: String,
+    },
+}
+
+/// The file in use, its text as last read, and where to set another filter.
+struct FilterFile {
+    path: PathBuf,
+    text: Mutex<String>,
+    handle: reload::Handle<EnvFilter, Registry>,
+}
+
+static FILE: OnceLock<FilterFile> = OnceLock::new();
+
+/// The filter of a program, which a file may replace later.
+pub(super) fn layer(
+    default: &str,
+    file: Option<&Path>,
+) -> Result<reload::Layer<EnvFilter, Registry>, FilterError> {
+    let Some(path) = file else {
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+        return Ok(reload::Layer::new(filter).0);
+    };
+    let (text, filter) = read(path)?;
+    let (layer, handle) = reload::Layer::new(filter);
+    // `init` is called once in a process.
+    let _ = FILE.set(FilterFile { path: path.to_owned(), text: Mutex::new(text), handle });
+    Ok(layer)
+}
+
+/// Reads the filter's file again, if there is one. Returns the file and whether its content has changed, or why the filter that
+/// was read before stays in use.
+pub fn reread_filter() -> Option<(PathBuf, Result<bool, String>)> {
+    let file = FILE.get()?;
+    let mut before = file.text.lock().unwrap_or_else(PoisonError::into_inner);
+    let outcome = read(&file.path).map_err(|error| error.to_string()).and_then(|(text, filter)| {
+        if *before == text {
+            return Ok(false);
+        }
+        file.handle.reload(filter).map_err(|error| error.to_string())?;
+        *before = text;
+        Ok(true)
+    });
+    Some((file.path.clone(), outcome))
+}
+
+fn read(path: &Path) -> Result<(String, EnvFilter), FilterError> {
+    let mut text = String::new();
+    let file = fs::File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
+    file.map_err(|source| FilterError::Read { path: path.to_owned(), source })?;
+    let text = text.trim();
+    let wrong = || FilterError::Filter {
+        path: path.to_owned(),
+        text: text.lines().next().unwrap_or_default().chars().take(80).collect(),
+    };
+    if text.is_empty() || text.contains('\n') {
+        return Err(wrong());
+    }
+    let filter = EnvFilter::try_new(text).map_err(|_| wrong())?;
+    Ok((text.to_owned(), filter))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_one_level_or_filter() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let of = |text: &str| {
+            fs::write(file.path(), text).unwrap();
+            read(file.path()).map(|(text, filter)| (text, filter.to_string()))
+        };
+        assert_eq!(of("debug\n").unwrap(), ("debug".to_owned(), "debug".to_owned()));
+        assert!(of("warn,scheduler=debug").unwrap().1.contains("scheduler=debug"));
+        for wrong in ["", "\n", "info\ndebug", "scheduler=loud", "a=b=c"] {
+            let error = of(wrong).unwrap_err().to_string();
+            assert!(error.contains("warn,scheduler=debug"), "{wrong:?}: {error}");
+        }
+        assert!(read(Path::new("/no/such/file")).unwrap_err().to_string().starts_with("/no/such/file: "));
+    }
+}
