@@ -4,6 +4,7 @@
 //! are handled in one way.
 
 mod call_queue;
+mod credentials;
 mod internal_events;
 mod launch_burst;
 mod offer_chunks;
@@ -55,6 +56,8 @@ pub(crate) struct Driver {
     pub state: State,
     pub store: Store,
     pub display: Arc<Display>,
+    /// Whether this run has said what to do about refused credentials, which it says once.
+    pub advised: bool,
     /// Decides when the terminal is redrawn.
     pub frames: FrameTimer,
     /// The leadership won in the election; `None` without an election, because this is the only scheduler.

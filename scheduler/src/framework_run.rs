@@ -89,6 +89,7 @@ impl FrameworkRun<'_> {
             state,
             store,
             display: Arc::clone(self.display),
+            advised: false,
             frames: self.display.frame_timer(),
             leadership: self.leadership.cloned(),
             queries: query_queue,

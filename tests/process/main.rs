@@ -25,6 +25,7 @@ mod mesos_on_node;
 mod page;
 mod plan;
 mod pool_data;
+mod principal;
 mod real_mesos;
 mod renewal;
 mod secure;

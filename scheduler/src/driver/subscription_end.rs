@@ -7,7 +7,7 @@ use logging::error_chain;
 use mesos::recordio::RecordError;
 use mesos::{CallError, Refusal, StreamError, Subscription, scheduler};
 
-use super::Driver;
+use super::{Driver, credentials};
 use crate::election::{self, RunError};
 
 /// After a failed call, the driver waits at most this long for the master's ERROR event, which says why the subscription has
@@ -27,20 +27,27 @@ pub(super) enum SubscriptionEnd {
 impl Driver {
     /// Decides how to continue after a failed SUBSCRIBE.
     pub(super) fn on_subscribe_error(
-        &self,
+        &mut self,
         error: CallError,
         ever: bool,
     ) -> Result<SubscriptionEnd, RunError> {
         let master = &self.config.master;
+        let advice = credentials::advice_on_call(&error, &self.config, self.state.framework());
         // If an earlier SUBSCRIBE succeeded, this is a Mesos master, so its failure is temporary.
         if !ever && !error.is_transient() {
             let hint = hint(&error);
             let what = format!("cannot run a framework on the master at {master}{hint}");
+            if let Some(advice) = advice {
+                return Err(RunError::Failed(anyhow!("{what}: {}; {advice}", error_chain(&error))));
+            }
             return Err(RunError::Failed(anyhow::Error::from(error).context(what)));
         }
         if !self.config.retry {
             let what = format!("giving up on master {master}, because --no-retry is set");
             return Err(RunError::Failed(anyhow::Error::from(error).context(what)));
+        }
+        if let Some(advice) = advice.filter(|_| !std::mem::replace(&mut self.advised, true)) {
+            self.display.log(advice);
         }
         Ok(SubscriptionEnd::Lost(error_chain(&error)))
     }
@@ -96,7 +103,9 @@ impl Driver {
         if says_removed(message) && self.state.framework().is_some() {
             return Ok(SubscriptionEnd::Removed);
         }
-        Err(RunError::Failed(anyhow!("the master refuses the framework: {message}")))
+        let advice = credentials::advice_on_error(message, &self.config, self.state.framework());
+        let advice = advice.map(|advice| format!(" ({advice})")).unwrap_or_default();
+        Err(RunError::Failed(anyhow!("the master refuses the framework: {message}{advice}")))
     }
 }
 
@@ -110,7 +119,6 @@ fn says_removed(message: &str) -> bool {
 /// The command-line options that probably caused the error, for the message to the user.
 pub(crate) fn hint(error: &CallError) -> &'static str {
     match error {
-        error if error.concerns_credentials() => " (--principal, --secret-file)",
         CallError::Refused { refusal: Refusal::Forbidden, .. } => " (--principal, --role)",
         _ => "",
     }
