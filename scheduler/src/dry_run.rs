@@ -60,7 +60,7 @@ pub async fn execute(
 /// # Errors
 /// If the master cannot be reached or refuses the framework, if the subscription is lost, or if `stop` is cancelled meanwhile.
 pub async fn run(config: &Config, stop: &CancellationToken) -> anyhow::Result<Forecast> {
-    let client = SchedulerClient::with_config(config.master.clone(), config.master_access.settings().clone());
+    let client = SchedulerClient::with_config(config.master.clone(), config.master_access.settings());
     let call = scheduler::subscribe(framework_info(config));
     let mut subscription = tokio::select! {
         subscribed = client.subscribe(&call) => subscribed.map_err(|error| not_subscribed(config, error))?,

@@ -120,6 +120,9 @@ fn says_removed(message: &str) -> bool {
 pub(crate) fn hint(error: &CallError) -> &'static str {
     match error {
         CallError::Refused { refusal: Refusal::Forbidden, .. } => " (--principal, --role)",
+        CallError::Refused { refusal: Refusal::CredentialsNeeded | Refusal::CredentialsWrong, .. } => {
+            " (--principal, --secret-file)"
+        }
         _ => "",
     }
 }
