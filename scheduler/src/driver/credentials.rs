@@ -8,6 +8,7 @@ use std::time::Duration;
 use mesos::{CallError, Refusal};
 
 use crate::config::Config;
+use crate::unix_time::span;
 
 /// Why the master refuses the framework.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,9 +97,7 @@ impl Refused<'_> {
     }
 
     fn nothing_is_lost(&self, framework: &str) -> String {
-        let kept = self.failover_timeout.as_secs();
-        let kept =
-            if kept.is_multiple_of(86400) { format!("{} d", kept / 86400) } else { format!("{kept} s") };
+        let kept = span(self.failover_timeout);
         // A framework without a principal cannot get one, so it cannot subscribe any more where one is required.
         let principal = match self.why {
             Why::WrongCredentials => String::new(),
@@ -148,7 +147,7 @@ mod tests {
         assert!(needed(&named, None).contains("--secret-file FILE with the secret of --principal miner"));
         let text = needed(&none, Some("F-1"));
         for part in
-            ["framework F-1 and its tasks stay", "7 d", "--authenticate_http_frameworks", "--new-framework"]
+            ["framework F-1 and its tasks stay", "7d", "--authenticate_http_frameworks", "--new-framework"]
         {
             assert!(text.contains(part), "{part}: {text}");
         }
