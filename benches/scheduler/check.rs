@@ -79,7 +79,7 @@ pub fn refuse(options: &Options) -> Option<String> {
     (!fits).then(|| format!("--check needs two numbers of --agents, {AT_ONCE} or more each"))
 }
 
-/// Measures all figures of a binary, with their bounds.
+/// Measures everything that `--check` compares with a bound. Each result has its bound.
 pub fn check(options: &Options, binary: &Binary) -> Vec<Figure> {
     let mut sizes = options.agents.clone();
     sizes.sort_unstable();

@@ -95,8 +95,8 @@ pub struct Placement {
     pub limits: WorkerLimits,
     /// Whether workers take only revocable CPU.
     pub revocable: bool,
-    /// Whether agents with GPUs are used, too. Masters offer them only to frameworks that ask for them
-    /// (`--filter_gpu_resources`).
+    /// Whether agents with GPUs are used, too. A master with `--filter_gpu_resources`, the default, offers them only to
+    /// frameworks that have the capability GPU_RESOURCES.
     pub gpu_agents: bool,
     /// Whether agents in other regions than the master's are used, too. Masters offer them only to frameworks that ask for them.
     pub remote_regions: bool,

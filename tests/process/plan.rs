@@ -90,7 +90,7 @@ fn what_would_be_launched_is_printed_and_not_launched() {
     assert!(launched.ends_with("with 1 CPU"), "{launched} {limited:#}");
     assert_eq!(agents[0]["tasks"][1]["cpus"], 1.0, "{limited:#}");
 
-    // The running framework holds one agent, and the rest of the other one.
+    // The running framework uses 2 of the 4 CPUs, so 2 are free.
     let beside = json(&plan(&mesos, &["--json"]), 0);
     assert_eq!(beside["cpus"], 2.0, "only what is free: {beside:#}");
     scheduler.signal(Signal::INT);

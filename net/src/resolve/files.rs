@@ -1,4 +1,4 @@
-//! Names from `/etc/hosts`, or from the name servers of `/etc/resolv.conf`, with the rules of the C library.
+//! Names from `/etc/hosts`, or from the name servers of `/etc/resolv.conf`. The C library reads the same files.
 
 use std::fs;
 use std::io;
@@ -77,8 +77,9 @@ impl ResolverFiles {
         for connection in config.name_servers.iter_mut().flat_map(|server| &mut server.connections) {
             connection.port = self.port;
         }
-        // One server after the other in the order of the file, as the C library asks them: an internal server often stands
-        // before a public one that does not know the internal names.
+        // The servers are asked in the order of the file, because an internal server often stands before a public one that does
+        // not know the internal names. The next one is asked only after an I/O error: a server that does not answer uses up
+        // the time limit of the whole lookup.
         options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
         options.num_concurrent_reqs = 1;
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;

@@ -15,7 +15,7 @@ const DEFAULT_FOLDER: &str = "mesos-miner-pool";
 #[derive(Clone, Debug, clap::Args)]
 pub struct DataArgs {
     /// Folder for the accounts and for found blocks that no node has judged yet. Default: ./mesos-miner-pool with nodes or
-    /// an upstream pool; none with the built-in chain, which ends with the pool
+    /// an upstream pool; no folder with the built-in chain, which exists only while the pool runs
     #[arg(long, value_name = "DIR", env = "MINER_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
     /// How long rows of individual shares are kept in the accounts; totals are kept forever

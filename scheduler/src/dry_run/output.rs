@@ -14,8 +14,7 @@ use crate::task_id::TaskKind;
 
 /// The table has at most this many rows. JSON has all agents.
 const ROWS: usize = 50;
-/// Agents that offer the same, and on which the same would be launched, are one row. It has at most this many
-/// host names.
+/// Agents that offer the same, and on which the same would be launched, are one row. A row has at most this many host names.
 const NAMED: usize = 3;
 /// The maximum number of characters of a host name in the table.
 const MAX_HOST: usize = 40;

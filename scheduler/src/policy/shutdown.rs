@@ -10,8 +10,8 @@ use crate::event::Call;
 use crate::task_id::TaskKind;
 use crate::user_notice::UserNotice;
 
-/// A shutdown ends all workers and then all servers. It waits at most this long for each of the two. Mesos' own grace period is
-/// shorter.
+/// A shutdown ends all workers and then all servers. It waits at most this long for each of the two. This is longer than the
+/// 12 s that a server may take after KILL.
 const STEP: Duration = Duration::from_secs(15);
 /// A shutdown that leaves the tasks running waits at most this long until all changes are on disk.
 const PERSIST: Duration = Duration::from_secs(5);

@@ -178,9 +178,9 @@ fn an_image_brings_its_own_entry_point() {
     }
 }
 
-/// Compares our `TaskInfo`s with those of the original system, field by field. The differences are the names of workers' tasks
-/// (ours do not depend on where a task runs), the ports (the original used ports without taking them from the offer),
-/// DiscoveryInfo (the original had none), and the user (the original left it to the framework).
+/// Compares our `TaskInfo`s with those of the original system, field by field. Four things differ: the names of workers' tasks
+/// (ours do not depend on where a task runs), the ports (the original did not take them from the offer), DiscoveryInfo, and the
+/// user in `CommandInfo` (the original set neither).
 #[test]
 fn user_images_run_as_in_the_original_system() {
     let default = |option: &str| {

@@ -221,8 +221,8 @@ pub(in crate::store) fn ledger(
 pub(super) struct OtherLeaders {
     /// Since when this folder has all single shares, milliseconds since the Unix epoch.
     pub rows_since_ms: u64,
-    /// The sum of the accounts that are not in this folder: the totals that workers counted and those that pool servers counted,
-    /// and the number of blocks.
+    /// The totals of the work that only other leaders recorded, as workers and as pool servers counted them, and the number of
+    /// its blocks.
     pub sum: (LedgerLine, u64),
     /// The tasks that had already retired when this scheduler began to lead.
     pub retired: RetiredTasks,

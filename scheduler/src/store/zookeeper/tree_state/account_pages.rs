@@ -72,8 +72,8 @@ impl AccountPages {
         Some(name(reporter, page))
     }
 
-    /// The reporting task of the page with this name, and the workers whose accounts are on the page; `None` if there is no such
-    /// page, or if it has no accounts.
+    /// The task that reports the accounts on the page with this name, and the workers of these accounts; `None` if there is no
+    /// such page, or if it has no accounts.
     pub fn workers<'a>(&'a self, name: &'a str) -> Option<(&'a str, &'a BTreeSet<String>)> {
         let (reporter, page) = parse(name)?;
         Some((reporter, self.by_reporter.get(reporter)?.workers.get(&page)?))
