@@ -18,13 +18,13 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName}
 use tokio_rustls::rustls::{self, ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 
 use self::explain::{file_problem, pem_problem};
-use self::verifier::ServerVerifier;
+use self::verifier::{ServerVerifier, Trusted};
 use crate::fingerprint::{Fingerprint, FingerprintVerifier};
 
 /// The PEM files of certificates and keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// Certificates of the authorities, or of servers, to trust, instead of the authorities that the system trusts.
+    /// Certificates of the authorities (`CA:TRUE`), or of servers, to trust, instead of the authorities that the system trusts.
     pub ca_cert: Option<PathBuf>,
     /// The client's certificate, followed by the intermediate ones, and its private key; for servers that require a
     /// client certificate.
@@ -37,7 +37,8 @@ pub enum Trust {
     /// Servers with a certificate from one of the system's authorities.
     #[default]
     System,
-    /// Servers with a certificate from one of these authorities, or with exactly one of these certificates; in PEM format.
+    /// Servers with exactly one of these certificates, or with one that an authority among them (`CA:TRUE`) has signed; in PEM
+    /// format.
     Authorities(String),
     /// Only servers whose certificate has one of these fingerprints. The certificate's names and dates are ignored.
     Pinned(Vec<Fingerprint>),
@@ -196,19 +197,12 @@ fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, TlsError> {
         .map_err(TlsError::Library)
 }
 
-/// The certificates to trust.
-struct Trusted {
-    authorities: RootCertStore,
-    /// Those that the user has given, which may also be the certificates of servers.
-    given: Vec<CertificateDer<'static>>,
-}
-
 fn trusting(
     builder: ConfigBuilder<ClientConfig, WantsVerifier>,
-    Trusted { authorities, given }: Trusted,
+    trusted: Trusted,
 ) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TlsError> {
     let provider = builder.crypto_provider().clone();
-    let verifier = ServerVerifier::new(given, authorities, provider).ok_or(TlsError::Authorities)?;
+    let verifier = ServerVerifier::new(trusted, provider).ok_or(TlsError::Authorities)?;
     Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)))
 }
 
@@ -226,18 +220,12 @@ fn system_authorities() -> Result<Trusted, TlsError> {
 }
 
 fn given_in(path: &Path) -> Result<Trusted, TlsError> {
-    given(certificates(path)?).map_err(|source| TlsError::Unusable { path: path.to_owned(), source })
+    Trusted::given(certificates(path)?).map_err(|source| TlsError::Unusable { path: path.to_owned(), source })
 }
 
 fn given_as(pem: &str) -> Result<Trusted, TlsError> {
     let certificates = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<_, _>>();
-    given(certificates.map_err(|_| TlsError::Authorities)?).map_err(|_| TlsError::Authorities)
-}
-
-fn given(given: Vec<CertificateDer<'static>>) -> Result<Trusted, rustls::Error> {
-    let mut authorities = RootCertStore::empty();
-    given.iter().try_for_each(|certificate| authorities.add(certificate.clone()))?;
-    Ok(Trusted { authorities, given })
+    Trusted::given(certificates.map_err(|_| TlsError::Authorities)?).map_err(|_| TlsError::Authorities)
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

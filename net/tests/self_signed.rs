@@ -8,7 +8,7 @@ use std::path::Path;
 
 use net::tls::Trust;
 use net::{DialOptions, Dialer, Fingerprint, Tls};
-use rcgen::date_time_ymd;
+use rcgen::{CertificateParams, IsCa, KeyUsagePurpose, date_time_ymd};
 use support::authority::{Authority, SelfSigned};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -69,6 +69,40 @@ async fn exactly_the_certificate_in_the_file_is_accepted_even_that_of_an_authori
     works(&folder.path().join("both.pem"), "localhost", port).await;
     let pinned = Trust::Pinned(vec![Fingerprint::of(server.der())]);
     assert!(dialer(pinned).connect("127.0.0.1", port, true).await.is_ok());
+}
+
+/// Whoever has the key of one server must not be able to pose as every other.
+#[tokio::test]
+async fn a_given_certificate_of_no_authority_is_not_trusted_for_what_its_key_has_signed() {
+    let no_ca = |params: &mut CertificateParams| params.is_ca = IsCa::ExplicitNoCa;
+    let no_signing =
+        |params: &mut CertificateParams| params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    let not_said = |params: &mut CertificateParams| params.is_ca = IsCa::NoCa;
+    let given = [
+        SelfSigned::with("master.example", &["127.0.0.1"], no_ca),
+        SelfSigned::with("master.example", &["127.0.0.1"], not_said),
+        SelfSigned::with("master.example", &["127.0.0.1"], no_signing),
+    ];
+    for server in given {
+        works(&server.file(), "127.0.0.1", serve(server.acceptor.clone()).await).await;
+        let text = refused(&server.file(), "localhost", serve(server.acceptor.clone()).await).await;
+        assert!(text.contains("is for 127.0.0.1, not for localhost"), "{text}");
+        for name in ["localhost", "127.0.0.1"] {
+            let text = refused(&server.file(), name, serve(server.signs_for(&[name])).await).await;
+            assert!(text.contains("CN=master.example") && text.contains("CA:TRUE"), "{text}");
+        }
+        // The same beside an authority.
+        let both =
+            [server.file(), Authority::new().file()].map(|file| std::fs::read_to_string(file).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("both.pem");
+        std::fs::write(&file, both.concat()).unwrap();
+        let text = refused(&file, "localhost", serve(server.signs_for(&["localhost"])).await).await;
+        assert!(text.contains("CA:TRUE"), "{text}");
+    }
+    // An authority's is.
+    let authority = SelfSigned::with("ca", &[], |_| {});
+    works(&authority.file(), "localhost", serve(authority.signs_for(&["localhost"])).await).await;
 }
 
 #[tokio::test]

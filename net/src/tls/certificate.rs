@@ -28,6 +28,9 @@ pub(super) struct Certificate {
     pub validity_text: (String, String),
     /// Whether it is the certificate of an authority (`CA:TRUE`).
     pub is_authority: bool,
+    /// Whether its key may sign other certificates: it is that of an authority, and its key usage, if it has this extension,
+    /// includes `keyCertSign` (RFC 5280, section 4.2.1.9).
+    pub may_sign: bool,
     /// Whether its version is 3, the only one that may have extensions.
     pub is_version_3: bool,
 }
@@ -38,6 +41,7 @@ impl Certificate {
         let (_, parsed) = X509Certificate::from_der(der).ok()?;
         let validity = parsed.validity();
         let names = parsed.subject_alternative_name().ok()?;
+        let usage = parsed.key_usage().ok()?;
         Some(Self {
             subject: name(parsed.subject()),
             issuer: name(parsed.issuer()),
@@ -51,6 +55,7 @@ impl Certificate {
             validity: (validity.not_before.timestamp(), validity.not_after.timestamp()),
             validity_text: (validity.not_before.to_string(), validity.not_after.to_string()),
             is_authority: parsed.is_ca(),
+            may_sign: parsed.is_ca() && usage.is_none_or(|usage| usage.value.key_cert_sign()),
             is_version_3: parsed.version() == X509Version::V3,
         })
     }

@@ -36,6 +36,17 @@ pub(super) fn untrusted(
     Untrusted(text).into_tls_error()
 }
 
+/// Explains why a certificate is not accepted that one of the user's certificates has signed.
+pub(super) fn signed_by_no_authority(server: &Certificate, issuer: &Certificate) -> rustls::Error {
+    Untrusted(format!(
+        "the CA file has the certificate ({}) that has signed the server's certificate ({}), but it is not that of an authority \
+         (CA:TRUE), so it is accepted only from the server that shows it itself; make the authority's certificate again with \
+         `-addext basicConstraints=critical,CA:TRUE`, or give the server's certificate as the CA file",
+        issuer.subject, server.subject
+    ))
+    .into_tls_error()
+}
+
 fn problem(error: &CertificateError, certificate: &Certificate, host: &ServerName<'_>) -> String {
     let Certificate { subject, issuer, .. } = certificate;
     let (not_before, not_after) = &certificate.validity_text;
@@ -83,7 +94,10 @@ fn problem(error: &CertificateError, certificate: &Certificate, host: &ServerNam
         ),
         other => format!(
             "the server's certificate ({subject}) is not acceptable ({}); {}",
-            words(other),
+            match other {
+                CertificateError::Other(OtherError(why)) => words(why),
+                other => words(other),
+            },
             make_another(host)
         ),
     }

@@ -5,13 +5,41 @@ use std::sync::Arc;
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::client::verify_server_name;
-use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio_rustls::rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::certificate::Certificate;
-use super::explain::untrusted;
+use super::explain::{signed_by_no_authority, untrusted};
+
+/// The certificates to trust.
+pub(super) struct Trusted {
+    /// Those that may have signed the certificates of servers.
+    pub authorities: RootCertStore,
+    /// Those that the user has given. A server that shows one of them is trusted.
+    pub given: Vec<CertificateDer<'static>>,
+}
+
+impl Trusted {
+    /// Trusts the certificates that the user has given. Only those of authorities (`CA:TRUE`) are trusted for what they have
+    /// signed: whoever has the key of another server's certificate could otherwise sign certificates for every name.
+    ///
+    /// # Errors
+    /// If a certificate is malformed.
+    pub fn given(given: Vec<CertificateDer<'static>>) -> Result<Self, Error> {
+        let mut authorities = RootCertStore::empty();
+        for der in &given {
+            let certificate = Certificate::parse(der).ok_or(CertificateError::BadEncoding)?;
+            if certificate.may_sign {
+                authorities.add(der.clone())?;
+            }
+        }
+        Ok(Self { authorities, given })
+    }
+}
 
 /// Accepts a server whose certificate is one of `given`, or comes from one of the authorities. Either way, the certificate must
 /// be valid now and for the host, and the server must have the certificate's key.
@@ -21,19 +49,44 @@ use super::explain::untrusted;
 #[derive(Debug)]
 pub(super) struct ServerVerifier {
     given: Vec<CertificateDer<'static>>,
-    authorities: Arc<WebPkiServerVerifier>,
+    /// `None` without an authority.
+    authorities: Option<Arc<WebPkiServerVerifier>>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl ServerVerifier {
-    /// A verifier that trusts these certificates: `authorities` as authorities, `given` also as servers. `None` if there is no
-    /// authority.
-    pub fn new(
-        given: Vec<CertificateDer<'static>>,
-        authorities: RootCertStore,
-        provider: Arc<CryptoProvider>,
-    ) -> Option<Self> {
-        let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(authorities), provider);
-        builder.build().ok().map(|authorities| Self { given, authorities })
+    /// A verifier that trusts these certificates; `None` if there is none, or the library refuses an authority.
+    pub fn new(Trusted { authorities, given }: Trusted, provider: Arc<CryptoProvider>) -> Option<Self> {
+        let algorithms = provider.signature_verification_algorithms;
+        let authorities = match authorities.is_empty() {
+            true if given.is_empty() => return None,
+            true => None,
+            false => {
+                let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(authorities), provider);
+                Some(builder.build().ok()?)
+            }
+        };
+        Some(Self { given, authorities, algorithms })
+    }
+
+    /// Explains why a certificate is not accepted for this host.
+    fn explained(&self, error: Error, der: &CertificateDer<'_>, host: &ServerName<'_>) -> Error {
+        match error {
+            // The second is the error where the server also shows the issuer's certificate.
+            Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::Other(_)) => {
+                self.signed_by_given(der)
+            }
+            _ => None,
+        }
+        .unwrap_or_else(|| untrusted(error, der, host))
+    }
+
+    /// The error of a certificate that names one of `given` as its issuer, which is no authority's.
+    fn signed_by_given(&self, der: &CertificateDer<'_>) -> Option<Error> {
+        let server = Certificate::parse(der).filter(|server| !server.is_self_signed())?;
+        let mut given = self.given.iter().filter_map(|der| Certificate::parse(der));
+        let issuer = given.find(|given| !given.may_sign && given.subject == server.issuer)?;
+        Some(signed_by_no_authority(&server, &issuer))
     }
 }
 
@@ -49,9 +102,14 @@ impl ServerCertVerifier for ServerVerifier {
         let verified = if self.given.contains(end_entity) {
             verify_given(end_entity, server_name, now)
         } else {
-            self.authorities.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            match &self.authorities {
+                None => Err(CertificateError::UnknownIssuer.into()),
+                Some(authorities) => {
+                    authorities.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+                }
+            }
         };
-        verified.map_err(|error| untrusted(error, end_entity, server_name))
+        verified.map_err(|error| self.explained(error, end_entity, server_name))
     }
 
     fn verify_tls12_signature(
@@ -60,7 +118,7 @@ impl ServerCertVerifier for ServerVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.authorities.verify_tls12_signature(message, certificate, signed)
+        verify_tls12_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -69,11 +127,11 @@ impl ServerCertVerifier for ServerVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.authorities.verify_tls13_signature(message, certificate, signed)
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.authorities.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 

@@ -80,7 +80,7 @@ impl Authority {
 /// A server whose certificate is signed by itself, and the file with that certificate.
 pub struct SelfSigned {
     pub acceptor: TlsAcceptor,
-    certificate: Certificate,
+    issuer: CertifiedIssuer<'static, KeyPair>,
     folder: tempfile::TempDir,
 }
 
@@ -95,13 +95,23 @@ impl SelfSigned {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         change(&mut params);
         let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap();
         let secret = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let issuer = CertifiedIssuer::self_signed(params, key).unwrap();
         let config = versions().with_no_client_auth();
-        let config = config.with_single_cert(vec![certificate.der().clone()], secret).unwrap();
+        let config = config.with_single_cert(vec![issuer.der().clone()], secret).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("cert.pem"), certificate.pem()).unwrap();
-        SelfSigned { acceptor: TlsAcceptor::from(Arc::new(config)), certificate, folder }
+        std::fs::write(folder.path().join("cert.pem"), issuer.pem()).unwrap();
+        SelfSigned { acceptor: TlsAcceptor::from(Arc::new(config)), issuer, folder }
+    }
+
+    /// A server with a certificate for these names, signed with the key of this certificate.
+    pub fn signs_for(&self, names: &[&str]) -> TlsAcceptor {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let secret = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let chain = vec![certificate.der().clone(), self.issuer.der().clone()];
+        TlsAcceptor::from(Arc::new(versions().with_no_client_auth().with_single_cert(chain, secret).unwrap()))
     }
 
     pub fn file(&self) -> PathBuf {
@@ -119,13 +129,13 @@ impl SelfSigned {
         }
         let secret = PrivatePkcs8KeyDer::from(KeyPair::generate().unwrap().serialize_der());
         let key = any_ecdsa_type(&PrivateKeyDer::Pkcs8(secret)).unwrap();
-        let shown = CertifiedKey::new(vec![self.certificate.der().clone()], key);
+        let shown = CertifiedKey::new(vec![self.issuer.der().clone()], key);
         let resolver = Arc::new(Always(Arc::new(shown)));
         TlsAcceptor::from(Arc::new(versions().with_no_client_auth().with_cert_resolver(resolver)))
     }
 
     pub fn der(&self) -> &[u8] {
-        self.certificate.der()
+        self.issuer.der()
     }
 }
 
