@@ -2,13 +2,15 @@
 //!
 //! - The server is replaced first and once. Its workers end with it, or are redirected to the next one.
 //! - Then workers are replaced, the oldest first, at a [`Pace`]: those with other options, those that the constraints or limits
-//!   of today do not allow, and those whose executor cannot be redirected.
+//!   of today do not allow, and those whose executor cannot be redirected. Workers that return later, from an unreachable agent
+//!   or after they were lost, are looked at when they return.
 //!
 //! An old wire format alone is no reason to replace an executor: the scheduler reads each version since
 //! [`OLDEST_VERSION`](::task::OLDEST_VERSION). But with `--on-server-loss=repoint`, workers are to outlive their server. A
 //! worker can do so only if its executor can be redirected to the next server, so the other workers are replaced.
 
 mod pace;
+mod probation;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,17 +18,20 @@ use std::time::{Duration, Instant};
 use command_line::pluralize;
 use mesos::v1::TaskState;
 
-use self::pace::{Pace, Running};
+use self::pace::{PATIENCE, Pace, Running};
+use self::probation::Probation;
 use super::beyond_limits::SETTLED;
 use super::redirect::REDIRECTED_SINCE;
 use super::server_drain::ServerDrain;
 use super::{Intent, Policy, PolicyEvent, View};
 use crate::constraints::{Occupancy, TentativeOccupancy, all_allow, allowed_in_turn};
-use crate::fleet::{ServerState, Task};
+use crate::fleet::{INTERVALS_WAITED, ServerState, StateChange, Task};
 use crate::history::RemarkTopic;
 use crate::task_id::task_number;
 use crate::user_notice::UserNotice;
 
+/// While no worker may be replaced yet, this is checked again after this time.
+const LOOK: Duration = Duration::from_secs(1);
 /// If none of the workers to replace runs, they are looked through again after this time.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
@@ -76,10 +81,12 @@ pub(super) struct Replacement {
     /// The workers to replace, the oldest first.
     pending: BTreeMap<LaunchPosition, Reason>,
     pace: Pace,
+    /// The workers that were launched while others were to be replaced, until they show that they mine.
+    probation: Probation,
     drain: ServerDrain,
     /// When the first tasks may be replaced; `None` before the first subscription.
     begin_at: Option<Instant>,
-    /// When `pending` is looked through again, after a time at which none of these workers ran.
+    /// When `pending` is looked through again, after a time at which no worker could be replaced.
     look_again: Option<Instant>,
     remark: Option<String>,
     /// Whether the user was told that replacing is paused, and not yet that it goes on.
@@ -100,6 +107,9 @@ impl Policy for Replacement {
                 if view.keeps_workers() && view.fleet.get(task).is_some_and(is_outdated) =>
             {
                 self.pending.entry(position(task)).or_insert(Reason::Executor);
+            }
+            PolicyEvent::Alive { task, state, change } if change.before != Some(*state) => {
+                self.alive(view, task, *state, *change);
             }
             PolicyEvent::Ended(ended) => drop(self.pending.remove(&position(&ended.task))),
             PolicyEvent::Settled if view.run.connected => return self.drain.end_drained(view, now),
@@ -130,16 +140,28 @@ impl Replacement {
         let workers: Vec<&Task> = view.fleet.in_launch_order(None).filter(kept).collect();
         let allowed = allowed_in_turn(&placement.workers, workers.iter().map(|task| task.place()));
         for (task, allowed) in workers.into_iter().zip(allowed) {
-            let cpus = task.record.cpus_milli();
-            let reasons = [
-                (!allowed, Reason::Constraints),
-                (cpus < placement.limits.min_worker_cpus_milli, Reason::TooSmall),
-                (placement.limits.worker_cpus_milli.is_some_and(|most| cpus > most), Reason::TooLarge),
-                (view.fingerprints.differ_from(&task.record), Reason::Options),
-            ];
-            if let Some((_, reason)) = reasons.into_iter().find(|(applies, _)| *applies) {
+            let reason = if allowed { why_worker_replaced(view, task) } else { Some(Reason::Constraints) };
+            if let Some(reason) = reason {
                 self.pending.insert(position(task.id()), reason);
             }
+        }
+    }
+
+    /// Looks at a worker that has changed its state: it may return with other options, or begin to run with those of today. Whether
+    /// the constraints allow a worker that returns is checked by the policy `surplus`.
+    fn alive(&mut self, view: &View<'_>, id: &str, state: TaskState, change: StateChange) {
+        let Some(task) = view.fleet.get(id).filter(|task| task.is_worker() && !task.is_to_end()) else {
+            return;
+        };
+        if state == TaskState::TaskUnreachable {
+            return;
+        }
+        if let Some(reason) = why_worker_replaced(view, task) {
+            self.pending.entry(position(id)).or_insert(reason);
+        }
+        let is_new = matches!(change.before, None | Some(TaskState::TaskStaging | TaskState::TaskStarting));
+        if is_new && state == TaskState::TaskRunning && !self.pending.is_empty() {
+            self.probation.begin(task);
         }
     }
 
@@ -166,9 +188,11 @@ impl Replacement {
         if !serves || is_early || view.admission_is_unknown() || view.fleet.common_failure().is_some() {
             return Vec::new();
         }
+        self.probation.look(view, now);
         let running = self.running(view);
-        let allowed = self.pace.allowed(running, now);
+        let allowed = self.pace.allowed(running, patience(view), now);
         if allowed == 0 {
+            self.look_again = Some(now + LOOK);
             return Vec::new();
         }
         let is_replaceable = |(position, _): &(&LaunchPosition, &Reason)| {
@@ -199,11 +223,14 @@ impl Replacement {
         intents
     }
 
-    /// The running workers, without those that are to end.
+    /// The running workers, without those that are to end, and those that have not shown yet that they mine.
     fn running(&self, view: &View<'_>) -> Running {
         let ending = view.fleet.ending().filter(|task| task.is_worker() && task.is_running()).count();
-        let all = view.fleet.count_running_workers().saturating_sub(ending);
-        Running { all, current: all.saturating_sub(self.pending.len()) }
+        let not_counted = ending + self.probation.count_running(view);
+        let all = view.fleet.count_running_workers().saturating_sub(not_counted);
+        let pending = self.pending.keys().filter_map(|(_, id)| view.fleet.get(id));
+        let pending = pending.filter(|task| task.is_running() && !task.is_to_end()).count();
+        Running { all, current: all.saturating_sub(pending) }
     }
 
     /// Updates the remark about replacements. The user is notified when replacements are paused, and when they go on.
@@ -234,6 +261,23 @@ impl Replacement {
         }
         intents
     }
+}
+
+/// Why a worker is replaced, whatever the constraints; `None` if it is what the options of today would launch.
+fn why_worker_replaced(view: &View<'_>, worker: &Task) -> Option<Reason> {
+    let (limits, cpus) = (&view.settings.placement.limits, worker.record.cpus_milli());
+    let reasons = [
+        (cpus < limits.min_worker_cpus_milli, Reason::TooSmall),
+        (limits.worker_cpus_milli.is_some_and(|most| cpus > most), Reason::TooLarge),
+        (view.fingerprints.differ_from(&worker.record), Reason::Options),
+    ];
+    reasons.into_iter().find_map(|(applies, reason)| applies.then_some(reason))
+}
+
+/// How long successors have time to show that they mine: at least until their first messages must have come.
+fn patience(view: &View<'_>) -> Duration {
+    let intervals = view.fleet.worker_intervals.unwrap_or(view.settings.template.intervals());
+    PATIENCE.max(INTERVALS_WAITED * intervals.live())
 }
 
 /// Why a server is replaced, as a phrase after its id; `None` if it is what the options of today would launch.

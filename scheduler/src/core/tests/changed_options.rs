@@ -22,17 +22,34 @@ fn fleet_of(mut settings: Settings, workers: u64) -> Script {
     script
 }
 
-/// Launches the worker with this number on an agent of its own.
+/// Launches the worker with this number on an agent of its own. It mines.
 fn launch(script: &mut Script, number: u64) {
-    let (agent, task) = (format!("b{number}"), format!("miner-worker-{number}"));
-    script.event(Event::Offers(vec![offer(&format!("o{number}"), &agent, 1.0, 512)]));
-    script.write();
-    run(script, &task, &agent);
+    offer_to(script, number);
+    run(script, &format!("miner-worker-{number}"), &format!("b{number}"));
 }
 
+/// Offers what the worker with this number needs, on an agent of its own.
+fn offer_to(script: &mut Script, number: u64) {
+    script.event(Event::Offers(vec![offer(&format!("o{number}"), &format!("b{number}"), 1.0, 512)]));
+    script.write();
+}
+
+/// A task runs. If it is a worker, it has mined.
 fn run(script: &mut Script, task: &str, agent: &str) {
+    run_with(script, task, agent, Some(report(task, 1, 1)));
+}
+
+fn run_with(script: &mut Script, task: &str, agent: &str, data: Option<Vec<u8>>) {
     let update = status(task, TaskState::TaskRunning, 1);
-    script.update(TaskStatus { agent_id: Some(agent.into()), data: Some(report(task, 1, 0)), ..update });
+    script.update(TaskStatus { agent_id: Some(agent.into()), data, ..update });
+    script.write();
+}
+
+/// The master answers RECONCILE about this worker, whose agent was unreachable or has returned.
+fn reachable(script: &mut Script, number: u64, state: TaskState) {
+    let agent_id = Some(format!("b{number}").as_str().into());
+    let update = status(&format!("miner-worker-{number}"), state, 0);
+    script.update(TaskStatus { uuid: None, agent_id, ..update });
     script.write();
 }
 
@@ -174,6 +191,79 @@ fn replacing_is_paused_while_it_fails_and_goes_on() {
     launch(&mut script, 6);
     assert_eq!(killed_within(&mut script, MINUTE), workers([4]));
     assert!(told(&script).contains("replacing 1 worker that"), "{}", told(&script));
+}
+
+/// A worker that was away when the options changed is what it was when it returns.
+#[test]
+fn a_worker_that_returns_later_is_replaced_too() {
+    for (before, after) in [
+        (TaskState::TaskUnreachable, TaskState::TaskRunning),
+        (TaskState::TaskUnreachable, TaskState::TaskStarting),
+        (TaskState::TaskLost, TaskState::TaskRunning),
+    ] {
+        let mut script = fleet_of(settings(), 1);
+        reachable(&mut script, 2, before);
+        restart_with(&mut script, |settings| settings.template.options.backend = Some("portable".into()));
+        assert_eq!(killed_within(&mut script, 5 * MINUTE), workers([]), "it cannot be reached");
+        reachable(&mut script, 2, after);
+        reachable(&mut script, 2, TaskState::TaskRunning);
+        assert_eq!(killed_within(&mut script, MINUTE), workers([2]), "{before:?}, {after:?}");
+        assert!(told(&script).contains("replacing miner-worker-2 (launched with other options)"));
+    }
+    let mut script = fleet_of(settings(), 1);
+    reachable(&mut script, 2, TaskState::TaskUnreachable);
+    restart_with(&mut script, |_| {});
+    killed_within(&mut script, 5 * MINUTE);
+    reachable(&mut script, 2, TaskState::TaskRunning);
+    assert_eq!(killed_within(&mut script, 60 * MINUTE), workers([]), "its options are those of today");
+}
+
+/// Options with which workers fail, or run without mining, cost one worker and not the fleet.
+#[test]
+fn successors_that_run_without_mining_do_not_count() {
+    for (fails, mined) in [(true, 0), (true, 1), (false, 0)] {
+        let mut script = fleet_of(settings(), 20);
+        restart_with(&mut script, |settings| settings.template.options.backend = Some("avx512".into()));
+        assert_eq!(killed_within(&mut script, MINUTE), workers([2]));
+        // From a third failure on, launches themselves are limited, so that only two are tried.
+        for number in 22..24 {
+            let (task, agent) = (format!("miner-worker-{number}"), format!("b{number}"));
+            offer_to(&mut script, number);
+            run_with(&mut script, &task, &agent, Some(report(&task, 1, mined)));
+            script.wait(MINUTE / 60);
+            if fails {
+                let agent_id = Some(agent.as_str().into());
+                let failed = status(&task, TaskState::TaskFailed, 2);
+                script.update(TaskStatus { agent_id, ..failed });
+                script.write();
+            }
+            assert_eq!(killed_within(&mut script, 4 * MINUTE), workers([]), "{fails} {mined} {number}");
+        }
+        assert_eq!(killed_within(&mut script, 3 * MINUTE), workers([]));
+        assert!(told(&script).contains("replacing workers is paused"), "{}", told(&script));
+    }
+}
+
+/// A live message says it earlier than a report, and a user's own image says nothing.
+#[test]
+fn a_live_message_or_a_users_image_that_runs_for_a_while_counts() {
+    let mut script = fleet_of(settings(), 2);
+    restart_with(&mut script, |settings| settings.template.options.backend = Some("portable".into()));
+    assert_eq!(killed_within(&mut script, 2 * MINUTE), workers([2]));
+    offer_to(&mut script, 4);
+    run_with(&mut script, "miner-worker-4", "b4", None);
+    script.wait(MINUTE);
+    let live = Live::Worker(WorkerLive { hashrate: 1e6, ..WorkerLive::default() });
+    script.event(Event::Message { executor: "miner-worker-4".into(), data: live.encode() });
+    assert_eq!(killed_within(&mut script, MINUTE / 20), workers([3]));
+
+    let mut script = fleet_of(settings(), 2);
+    restart_with(&mut script, |settings| settings.template.programs.worker = Some(somebody_elses_worker()));
+    assert_eq!(killed_within(&mut script, 2 * MINUTE), workers([2]));
+    offer_to(&mut script, 4);
+    run_with(&mut script, "miner-worker-4", "b4", None);
+    assert_eq!(killed_within(&mut script, 58 * MINUTE / 60), workers([]));
+    assert_eq!(killed_within(&mut script, MINUTE / 10), workers([3]));
 }
 
 #[test]

@@ -50,10 +50,10 @@ fn workers_that_cannot_be_redirected_are_replaced_one_by_one() {
     replace(&mut script, "miner-worker-2", "miner-worker-4", "a");
     script.wait(Duration::from_secs(100));
     assert!(script.killed().is_empty(), "its successor does not mine yet");
-    let data = Some(report("miner-worker-4", 1, 0));
+    let data = Some(report("miner-worker-4", 1, 1));
     script.update(TaskStatus { data, ..status("miner-worker-4", TaskState::TaskRunning, 1) });
     script.write();
-    script.wait(Duration::from_secs(2));
+    script.wait(Duration::from_secs(12));
     assert_eq!(script.killed(), ["miner-worker-3"]);
     script.clear();
     replace(&mut script, "miner-worker-3", "miner-worker-5", "b");

@@ -1,7 +1,7 @@
 //! How fast workers are replaced.
 //!
 //! Workers are replaced in batches of 1 % of the running workers, or of one, at most one batch a minute. The next batch begins
-//! when the successors of the last one run. If they do not, the cause may be the new options, and each further batch would cost
+//! when the successors of the last one mine. If they do not, the cause may be the new options, and each further batch would cost
 //! more workers. Then only one worker is tried at a time, after pauses that double.
 
 use std::time::{Duration, Instant};
@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 const APART: Duration = Duration::from_secs(60);
 /// One worker of this many is replaced at a time, but always at least one.
 const SHARE: usize = 100;
-/// If the successors of a batch do not run after this time, replacing is paused.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// If the successors of a batch do not mine after this time, or a longer one where messages are rare, replacing is paused.
+pub(super) const PATIENCE: Duration = Duration::from_secs(600);
 /// The first and the longest time for which replacing is paused before one worker is tried.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(6 * 3600));
 
-/// Numbers of running workers, without those that are told to end already.
+/// Numbers of workers that mine, without those that are told to end already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Running {
     /// All of them.
@@ -28,7 +28,7 @@ pub(super) struct Running {
 #[derive(Clone, Copy, Debug)]
 struct Batch {
     at: Instant,
-    /// The numbers of running workers just before.
+    /// The numbers of workers that mined just before.
     before: Running,
     /// The number of these workers for which others are to run.
     successors: usize,
@@ -37,7 +37,7 @@ struct Batch {
 }
 
 impl Batch {
-    /// Whether the successors run. One of ten may be missing, since some agents may have gone meanwhile.
+    /// Whether the successors mine. One of ten may be missing, since some agents may have gone meanwhile.
     fn is_replaced(&self, running: Running) -> bool {
         running.all + self.without_successor >= self.before.all
             || running.current >= self.before.current + self.successors - self.successors / 10
@@ -48,13 +48,13 @@ impl Batch {
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     last: Option<Batch>,
-    /// The number of batches in a row whose successors did not run in time.
+    /// The number of batches in a row whose successors did not mine in time.
     failures: u32,
 }
 
 impl Pace {
-    /// The number of workers that may be told to end now.
-    pub fn allowed(&mut self, running: Running, now: Instant) -> usize {
+    /// The number of workers that may be told to end now. `patience` is how long the successors of a batch have time.
+    pub fn allowed(&mut self, running: Running, patience: Duration, now: Instant) -> usize {
         let share = (running.all / SHARE).max(1);
         let Some(last) = self.last else { return share };
         let age = now.duration_since(last.at);
@@ -62,13 +62,13 @@ impl Pace {
             self.failures = 0;
             return if age < APART { 0 } else { share };
         }
-        if age >= PATIENCE && self.failures == 0 {
+        if age >= patience && self.failures == 0 {
             self.failures = 1;
         }
-        usize::from(self.failures > 0 && age >= PATIENCE + self.pause())
+        usize::from(self.failures > 0 && age >= patience + self.pause())
     }
 
-    /// Whether replacing is paused, since the successors of the last batch do not run.
+    /// Whether replacing is paused, since the successors of the last batch do not mine.
     pub fn is_paused(&self) -> bool {
         self.failures > 0
     }
@@ -102,11 +102,15 @@ mod tests {
     fn one_percent_or_one_a_minute_and_only_when_the_successors_run() {
         for (fleet, batch) in [(1, 1), (6, 1), (199, 1), (200, 2), (50_000, 500)] {
             let (mut pace, now) = (Pace::default(), Instant::now());
-            assert_eq!(pace.allowed(running(fleet, 0), now), batch, "{fleet} workers");
+            assert_eq!(pace.allowed(running(fleet, 0), PATIENCE, now), batch, "{fleet} workers");
             pace.begin(running(fleet, 0), batch, 0, now);
-            assert_eq!(pace.allowed(running(fleet - batch, 0), now + 2 * MINUTE), 0, "none runs yet");
-            assert_eq!(pace.allowed(running(fleet, batch), now + MINUTE / 2), 0, "too early");
-            assert_eq!(pace.allowed(running(fleet, batch), now + MINUTE), batch);
+            assert_eq!(
+                pace.allowed(running(fleet - batch, 0), PATIENCE, now + 2 * MINUTE),
+                0,
+                "none runs yet"
+            );
+            assert_eq!(pace.allowed(running(fleet, batch), PATIENCE, now + MINUTE / 2), 0, "too early");
+            assert_eq!(pace.allowed(running(fleet, batch), PATIENCE, now + MINUTE), batch);
         }
     }
 
@@ -114,15 +118,15 @@ mod tests {
     fn agents_that_go_meanwhile_are_no_failure() {
         let (mut pace, now) = (Pace::default(), Instant::now());
         pace.begin(running(1000, 0), 10, 0, now);
-        assert_eq!(pace.allowed(running(900, 9), now + MINUTE), 9);
-        assert_eq!(pace.allowed(running(900, 8), now + MINUTE), 0);
+        assert_eq!(pace.allowed(running(900, 9), PATIENCE, now + MINUTE), 9);
+        assert_eq!(pace.allowed(running(900, 8), PATIENCE, now + MINUTE), 0);
     }
 
     #[test]
     fn what_needs_no_successor_is_not_waited_for() {
         let (mut pace, now) = (Pace::default(), Instant::now());
         pace.begin(running(6, 3), 0, 1, now);
-        assert_eq!(pace.allowed(running(5, 3), now + MINUTE), 1);
+        assert_eq!(pace.allowed(running(5, 3), PATIENCE, now + MINUTE), 1);
     }
 
     #[test]
@@ -134,7 +138,7 @@ mod tests {
         let mut tries = Vec::new();
         for minute in 1..=24 * 60 {
             let now = start + minute * MINUTE;
-            let allowed = pace.allowed(running(fleet, 0), now);
+            let allowed = pace.allowed(running(fleet, 0), PATIENCE, now);
             assert_eq!(pace.is_paused(), minute >= 10);
             if allowed > 0 {
                 assert_eq!(allowed, 1, "one is tried");
@@ -146,7 +150,7 @@ mod tests {
         assert_eq!(tries, [20, 50, 100, 190, 360, 690, 1060, 1430], "after 10, 20, 40 … 360 min");
         let now = start + 24 * 60 * MINUTE;
         assert_eq!(
-            pace.allowed(running(fleet, 1), now),
+            pace.allowed(running(fleet, 1), PATIENCE, now),
             9,
             "a successor mines, so it goes on at the old rate"
         );

@@ -1,0 +1,49 @@
+//! Workers that run, but have not shown yet that they mine. Nothing is known of the options with which they were launched until
+//! they do: a program that cannot work with them may run for a second before it fails, or run without mining.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::View;
+use crate::fleet::Task;
+use crate::task_id::TaskKind;
+
+/// A worker must have run for this long before it counts as one that mines, whatever it has reported.
+const RUNS: Duration = Duration::from_secs(10);
+/// A user's own image reports nothing, so that it counts when it has run for this long.
+const IMAGE_RUNS: Duration = Duration::from_secs(60);
+
+/// The workers that have not shown yet that they mine.
+#[derive(Debug, Default)]
+pub(super) struct Probation(BTreeSet<Arc<str>>);
+
+impl Probation {
+    /// Adds a worker that has begun to run.
+    pub fn begin(&mut self, worker: &Task) {
+        self.0.insert(Arc::clone(worker.shared_id()));
+    }
+
+    /// Removes the workers that mine, and those that have ended.
+    pub fn look(&mut self, view: &View<'_>, now: Instant) {
+        self.0
+            .retain(|id| view.fleet.get(id).is_some_and(|task| !task.has_ended() && !mines(view, task, now)));
+    }
+
+    /// How many of these workers run and are not to end.
+    pub fn count_running(&self, view: &View<'_>) -> usize {
+        let tasks = self.0.iter().filter_map(|id| view.fleet.get(id));
+        tasks.filter(|task| task.is_running() && !task.is_to_end()).count()
+    }
+}
+
+/// Whether a worker mines: it has run for a while and has reported hashes.
+fn mines(view: &View<'_>, worker: &Task, now: Instant) -> bool {
+    let Some(ran) = worker.running_since.map(|since| now.duration_since(since)) else { return false };
+    if !view.settings.template.programs.is_ours(TaskKind::Worker) {
+        return ran >= IMAGE_RUNS;
+    }
+    let id = worker.id();
+    let reported = || view.history.ledger.entry(id, id).is_some_and(|entry| entry.totals.hashes > 0);
+    ran >= RUNS && (worker.hashrate_per_cpu() > 0.0 || reported())
+}
