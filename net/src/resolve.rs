@@ -7,24 +7,27 @@
 
 mod files;
 mod http;
+mod name_server;
+mod numeric;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use tokio::net::lookup_host;
 
 use self::files::ResolverFiles;
 pub use self::http::HttpResolver;
+use self::numeric::numeric;
 
-/// The addresses of a host, which is a name or an IP address (IPv6 without brackets), each with this port; at least one.
+/// The addresses of a host, each with this port; at least one. A host is a name or an IP address, which may be in any notation
+/// that the C library knows (`127.1`); IPv6 without brackets, perhaps with the network interface (`fe80::1%eth0`).
 ///
 /// # Errors
-/// If the name has no address, or nobody can be asked. The error names the host.
+/// If the name has no address, or nobody can be asked, or there is no such network interface. The error names the host.
 pub async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, port)]);
-    }
-    let found = if cfg!(target_feature = "crt-static") {
+    let found = if let Some(address) = numeric(host, port) {
+        address.map(|address| vec![address])
+    } else if cfg!(target_feature = "crt-static") {
         let addresses = ResolverFiles::system().addresses(host).await;
         addresses.map(|found| found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect::<Vec<_>>())
     } else {

@@ -2,16 +2,23 @@
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::path::PathBuf;
+use std::time::Duration;
 
-use hickory_resolver::Hosts;
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{LookupIpStrategy, ResolveHosts, ServerOrderingStrategy};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::op::Query;
-use hickory_resolver::proto::rr::{Name, RecordType};
-use hickory_resolver::system_conf::parse_resolv_conf;
+use hickory_resolver::proto::rr::Name;
+use resolv_conf::{Config, ScopedIp};
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::name_server::{self, Answer};
+use super::numeric::interface;
+
+/// How long a lookup may take. The shortest time limit of a connection in this program is 5 s, to a Mesos master; something of it
+/// must be left for the connection itself.
+const LIMIT: Duration = Duration::from_secs(4);
+/// How many name servers of the file are asked, as in the C library.
+const MOST_SERVERS: usize = 3;
 
 /// The files that say how names are resolved. They are read for each lookup, because they may change while a task runs for
 /// months.
@@ -21,6 +28,15 @@ pub(super) struct ResolverFiles {
     resolv_conf: PathBuf,
     /// The port of the name servers; 53, except in tests.
     port: u16,
+}
+
+/// A name server, and what was wrong with it during a lookup.
+#[derive(Debug)]
+struct Server {
+    name: String,
+    address: io::Result<SocketAddr>,
+    is_silent: bool,
+    failure: Option<String>,
 }
 
 impl ResolverFiles {
@@ -34,59 +50,149 @@ impl ResolverFiles {
     pub async fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>> {
         let name =
             Name::from_ascii(host).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        let listed = self.listed(&name);
+        let listed = listed(&self.read(&self.hosts), host);
         if !listed.is_empty() {
             return Ok(listed);
         }
         if is_localhost(host) {
             return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
         }
-        let found = self.resolver()?.lookup_ip(name).await.map_err(io::Error::other)?;
-        Ok(found.iter().collect())
+        let (config, errors) = Config::parse_with_errors(self.read(&self.resolv_conf).as_bytes());
+        if !errors.is_empty() {
+            debug!(file = %self.resolv_conf.display(), ?errors, "some lines are not used");
+        }
+        let mut servers = servers(&config, self.port);
+        let asked = timeout(LIMIT, ask_all(&candidates(&name, &config), &mut servers, &config)).await;
+        match asked {
+            Ok(Some(Answer::Addresses(addresses))) => Ok(addresses),
+            Ok(Some(_)) => {
+                Err(io::Error::new(io::ErrorKind::NotFound, "the name servers know no address of it"))
+            }
+            Ok(None) | Err(_) => Err(self.no_answer(&servers, &config)),
+        }
     }
 
-    /// The addresses in the file of hosts. A file that cannot be read has none.
-    fn listed(&self, name: &Name) -> Vec<IpAddr> {
-        let mut hosts = Hosts::default();
-        if let Err(error) = fs::File::open(&self.hosts).and_then(|file| hosts.read_hosts_conf(file)) {
-            tracing::debug!(file = %self.hosts.display(), %error, "the file of hosts is not used");
-        }
-        let addresses = |kind| {
-            let found = hosts.lookup_static_host(&Query::query(name.clone(), kind));
-            let records =
-                found.iter().flat_map(|found| found.answers()).filter_map(|record| record.data.ip_addr());
-            records.collect::<Vec<_>>()
-        };
-        let mut listed = addresses(RecordType::A);
-        listed.extend(addresses(RecordType::AAAA));
-        listed
+    /// The text of a file. A file that cannot be read is empty.
+    fn read(&self, path: &PathBuf) -> String {
+        let text = fs::read(path).inspect_err(|error| debug!(file = %path.display(), %error, "not used"));
+        String::from_utf8_lossy(&text.unwrap_or_default()).into_owned()
     }
 
-    /// A client of the name servers.
-    fn resolver(&self) -> io::Result<TokioResolver> {
-        let file = self.resolv_conf.display();
-        let missing = |error: &dyn std::fmt::Display| {
-            let hosts = self.hosts.display();
-            io::Error::new(
-                io::ErrorKind::NotFound,
-                format!("{hosts} does not list it, and no name server is known from {file} ({error})"),
-            )
+    fn no_answer(&self, servers: &[Server], config: &Config) -> io::Error {
+        let (hosts, resolv_conf) = (self.hosts.display(), self.resolv_conf.display());
+        let whose = if config.nameservers.is_empty() {
+            format!("{resolv_conf} has no `nameserver`, and the default one does not answer")
+        } else {
+            format!("no name server of {resolv_conf} answers")
         };
-        let text = fs::read(&self.resolv_conf).map_err(|error| missing(&error))?;
-        let (mut config, mut options) = parse_resolv_conf(text).map_err(|error| missing(&error))?;
-        for connection in config.name_servers.iter_mut().flat_map(|server| &mut server.connections) {
-            connection.port = self.port;
-        }
-        // The servers are asked in the order of the file, because an internal server often stands before a public one that does
-        // not know the internal names. The next one is asked only after an I/O error: a server that does not answer uses up
-        // the time limit of the whole lookup.
-        options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
-        options.num_concurrent_reqs = 1;
-        options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-        options.use_hosts_file = ResolveHosts::Never;
-        let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-        builder.with_options(options).build().map_err(io::Error::other)
+        let why = |server: &Server| {
+            let failure = server.failure.as_deref().unwrap_or("no answer in time");
+            format!("{}: {failure}", server.name)
+        };
+        let why: Vec<String> = servers.iter().map(why).collect();
+        let text = format!("{hosts} does not list it, and {whose} ({})", why.join("; "));
+        io::Error::new(io::ErrorKind::HostUnreachable, text)
     }
+}
+
+/// The addresses that the text of a file of hosts has for a name.
+fn listed(text: &str, host: &str) -> Vec<IpAddr> {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let address = |line: &str| {
+        let mut words = line.split('#').next()?.split_whitespace();
+        let address = words.next()?.parse().ok()?;
+        words.any(|name| name.eq_ignore_ascii_case(host)).then_some(address)
+    };
+    let mut found: Vec<IpAddr> = text.lines().filter_map(address).collect();
+    found.sort_by_key(IpAddr::is_ipv6);
+    found
+}
+
+/// The absolute names to ask for, in order, by the rules for search domains in resolv.conf(5).
+fn candidates(name: &Name, config: &Config) -> Vec<Name> {
+    let absolute = |mut name: Name| {
+        name.set_fqdn(true);
+        name
+    };
+    let itself = absolute(name.clone());
+    if name.is_fqdn() {
+        return vec![itself];
+    }
+    let mut domains: Vec<String> = config.get_last_search_or_domain().cloned().collect();
+    if config.get_search().is_none() && config.get_domain().is_none() {
+        domains.extend(config.get_system_domain());
+    }
+    // One bad domain does not matter to the others.
+    let mut names: Vec<Name> = domains
+        .iter()
+        .filter_map(|domain| name.clone().append_domain(&Name::from_ascii(domain).ok()?).ok())
+        .map(absolute)
+        .collect();
+    let dots = usize::from(name.num_labels()).saturating_sub(1);
+    let first = dots >= usize::try_from(config.ndots).unwrap_or(usize::MAX);
+    names.insert(if first { 0 } else { names.len() }, itself);
+    names
+}
+
+fn servers(config: &Config, port: u16) -> Vec<Server> {
+    let mut addresses = config.nameservers.clone();
+    if addresses.is_empty() {
+        addresses.push(Ipv4Addr::LOCALHOST.into());
+    }
+    let server = |ip: &ScopedIp| {
+        let address = match ip {
+            ScopedIp::V6(ip, Some(zone)) => {
+                interface(zone).map(|index| SocketAddrV6::new(*ip, port, 0, index).into())
+            }
+            ip => Ok(SocketAddr::new(ip.into(), port)),
+        };
+        Server { name: ip.to_string(), address, is_silent: false, failure: None }
+    };
+    addresses.iter().take(MOST_SERVERS).map(server).collect()
+}
+
+/// Asks for one name after the other. `None` if no name has an address, and there is one for which no server has an answer.
+async fn ask_all(names: &[Name], servers: &mut [Server], config: &Config) -> Option<Answer> {
+    let mut last = Some(Answer::None);
+    for name in names {
+        match ask_for(name, servers, config).await {
+            Some(Answer::Addresses(found)) => return Some(Answer::Addresses(found)),
+            Some(_) => {}
+            None => last = None,
+        }
+    }
+    last
+}
+
+/// Asks the servers in the order of the file, because an internal server often stands before a public one that does not know the
+/// internal names. Those that were silent before are asked last. `None` if none has an answer.
+async fn ask_for(name: &Name, servers: &mut [Server], config: &Config) -> Option<Answer> {
+    let limit = time_limit(config, servers.len());
+    for _ in 0..config.attempts.max(1) {
+        servers.sort_by_key(|server| server.is_silent);
+        for server in &mut *servers {
+            let answer = match &server.address {
+                Ok(address) => name_server::ask(*address, name.clone(), limit, config.edns0).await,
+                Err(error) => Answer::Failure(error.to_string()),
+            };
+            debug!(%name, server = server.name, ?answer, "asked a name server");
+            match answer {
+                answer @ (Answer::Addresses(_) | Answer::None) => return Some(answer),
+                Answer::Failure(failure) => server.failure = Some(failure),
+                Answer::Silence => {
+                    server.failure = Some(format!("no answer within {} ms", limit.as_millis()));
+                    server.is_silent = true;
+                }
+            }
+        }
+    }
+    None
+}
+
+/// How long to wait for one server: as long as the file says, but so that each server has its turn within [`LIMIT`].
+fn time_limit(config: &Config, servers: usize) -> Duration {
+    let share = LIMIT / u32::try_from(servers).unwrap_or(u32::MAX).max(1);
+    Duration::from_secs(config.timeout.max(1).into()).min(share.saturating_sub(name_server::MARGIN))
 }
 
 /// Whether a name stands for this machine by definition.
