@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use logging::FilterError;
 
 use crate::exit::UsageError;
 
@@ -19,9 +20,11 @@ impl LogArgs {
     /// Sends logs to stderr. `default` is the filter without the file and without `RUST_LOG`.
     ///
     /// # Errors
-    /// [`UsageError`] if the file cannot be read, or contains no filter.
+    /// [`UsageError`] if the file cannot be read, or contains no filter, or `RUST_LOG` is none.
     pub fn init(&self, default: &str) -> Result<(), UsageError> {
-        logging::init(default, self.log_filter_file.as_deref())
-            .map_err(|error| UsageError(format!("--log-filter-file {error}")))
+        logging::init(default, self.log_filter_file.as_deref()).map_err(|error| match error {
+            FilterError::Variable { .. } => UsageError(error.to_string()),
+            error => UsageError(format!("--log-filter-file {error}")),
+        })
     }
 }

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use thiserror::Error;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::{EnvFilter, Registry, reload};
 
 /// The longest file with a filter, in bytes.
 const LONGEST: u64 = 4096;
 
-/// A file that contains no filter.
+/// What is given says nothing about what to log.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FilterError {
@@ -31,7 +32,16 @@ pub enum FilterError {
     Filter {
         /// The file.
         path: PathBuf,
-        /// The file's first line.
+        /// The part that is wrong, or the file's first line.
+        text: String,
+    },
+    /// The text in the environment variable is neither a level nor a filter.
+    #[error(
+        "RUST_LOG: {text:?} is not what to log: write a level (error, warn, info, debug or trace), or a filter such as \
+         warn,scheduler=debug"
+    )]
+    Variable {
+        /// The part that is wrong.
         text: String,
     },
 }
@@ -51,14 +61,50 @@ pub(super) fn layer(
     file: Option<&Path>,
 ) -> Result<reload::Layer<EnvFilter, Registry>, FilterError> {
     let Some(path) = file else {
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-        return Ok(reload::Layer::new(filter).0);
+        let filter = from_variable().map_err(|text| FilterError::Variable { text })?;
+        return Ok(reload::Layer::new(filter.unwrap_or_else(|| by_default(default))).0);
     };
     let (text, filter) = read(path)?;
     let (layer, handle) = reload::Layer::new(filter);
     // `init` is called once in a process.
     let _ = FILE.set(FilterFile { path: path.to_owned(), text: Mutex::new(text), handle });
     Ok(layer)
+}
+
+/// The filter in `RUST_LOG`; `None` without this variable.
+///
+/// # Errors
+/// If it is no filter: the part that is wrong.
+pub(super) fn from_variable() -> Result<Option<EnvFilter>, String> {
+    match std::env::var_os(EnvFilter::DEFAULT_ENV) {
+        Some(text) if !text.is_empty() => parse(&text.to_string_lossy()).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// The default filter, without the warnings of libraries about what this program reports itself: ZooKeeper and name servers.
+pub(super) fn by_default(filter: &str) -> EnvFilter {
+    let quiet = ["zookeeper_client", "hickory_net", "hickory_proto", "hickory_resolver"];
+    EnvFilter::new(
+        quiet.iter().fold(filter.to_owned(), |filter, library| format!("{filter},{library}=error")),
+    )
+}
+
+/// Reads a filter. A word alone must be a level: the library would take any other word for the name of a crate, log everything of
+/// that crate, and nothing else.
+fn parse(text: &str) -> Result<EnvFilter, String> {
+    let is_word = |part: &&str| part.chars().all(|c| c.is_alphanumeric() || "_-: ".contains(c));
+    let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+    let mut words = text.split(',').map(str::trim).filter(is_word);
+    match words.find(|word| !word.is_empty() && !is_level(word)) {
+        Some(word) => Err(shown(word)),
+        None => EnvFilter::try_new(text).map_err(|_| shown(text)),
+    }
+}
+
+/// The beginning of a text, for an error.
+fn shown(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().take(80).collect()
 }
 
 /// Reads the filter's file again, if there is one. Returns the file and whether its content has changed, or why the filter that
@@ -82,20 +128,23 @@ fn read(path: &Path) -> Result<(String, EnvFilter), FilterError> {
     let file = fs::File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
     file.map_err(|source| FilterError::Read { path: path.to_owned(), source })?;
     let text = text.trim();
-    let wrong = || FilterError::Filter {
-        path: path.to_owned(),
-        text: text.lines().next().unwrap_or_default().chars().take(80).collect(),
-    };
+    let wrong = |text| FilterError::Filter { path: path.to_owned(), text };
     if text.is_empty() || text.contains('\n') {
-        return Err(wrong());
+        return Err(wrong(shown(text)));
     }
-    let filter = EnvFilter::try_new(text).map_err(|_| wrong())?;
+    let filter = parse(text).map_err(wrong)?;
     Ok((text.to_owned(), filter))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn libraries_are_quiet_by_default() {
+        let filter = by_default("info").to_string();
+        assert!(filter.contains("hickory_net=error") && filter.contains("info"), "{filter}");
+    }
 
     #[test]
     fn a_file_has_one_level_or_filter() {
@@ -106,9 +155,19 @@ mod tests {
         };
         assert_eq!(of("debug\n").unwrap(), ("debug".to_owned(), "debug".to_owned()));
         assert!(of("warn,scheduler=debug").unwrap().1.contains("scheduler=debug"));
-        for wrong in ["", "\n", "info\ndebug", "scheduler=loud", "a=b=c"] {
+        for wrong in
+            ["", "\n", "info\ndebug", "scheduler=loud", "a=b=c", "verbose", "info,verbose", "info, a::b"]
+        {
             let error = of(wrong).unwrap_err().to_string();
             assert!(error.contains("warn,scheduler=debug"), "{wrong:?}: {error}");
+        }
+        let error = of("info,verbose").unwrap_err().to_string();
+        assert!(
+            error.contains("\"verbose\"") && error.contains("error, warn, info, debug or trace"),
+            "{error}"
+        );
+        for right in ["INFO", "off", "3", "info,", "warn,a::b=debug", "a-b=info", "[span]=debug,warn"] {
+            assert!(of(right).is_ok(), "{right}");
         }
         assert!(read(Path::new("/no/such/file")).unwrap_err().to_string().starts_with("/no/such/file: "));
     }

@@ -7,9 +7,9 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Mutex;
 
+use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, fmt};
 
 use self::bounded::BoundedWriter;
 pub use self::filter::{FilterError, reread_filter};
@@ -18,24 +18,25 @@ pub use self::filter::{FilterError, reread_filter};
 /// `info`; [`reread_filter`] reads the file again. Colours are used on a terminal, unless `NO_COLOR` is set.
 ///
 /// # Errors
-/// If the file cannot be read, or contains no filter.
+/// If the file cannot be read, or contains no filter, or `RUST_LOG` is none.
 pub fn init(default: &str, file: Option<&Path>) -> Result<(), FilterError> {
-    // Warnings of the ZooKeeper client are hidden, because the scheduler itself reports problems with ZooKeeper.
-    let default = format!("{default},zookeeper_client=error");
     let color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let lines = fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(color && std::io::stderr().is_terminal())
         .with_target(false)
         .log_internal_errors(false);
-    tracing_subscriber::registry().with(filter::layer(&default, file)?).with(lines).init();
+    tracing_subscriber::registry().with(filter::layer(default, file)?).with(lines).init();
     Ok(())
 }
 
-/// Like [`init`], but limits the rate and the total size of the logs, for a stderr file that is never rotated.
+/// Like [`init`], but limits the rate and the total size of the logs, for a stderr file that is never rotated. A `RUST_LOG` that is
+/// no filter is not used, because whoever runs a task may not have chosen its environment.
 pub fn init_bounded(default: &str) {
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default)))
+        .with_env_filter(
+            filter::from_variable().ok().flatten().unwrap_or_else(|| filter::by_default(default)),
+        )
         .with_writer(Mutex::new(BoundedWriter::new(std::io::stderr())))
         .with_ansi(false)
         .with_target(false)
