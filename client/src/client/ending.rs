@@ -1,0 +1,106 @@
+//! The end of a connection: what becomes of its shares and its session, and when the client connects again.
+
+use std::time::Duration;
+
+use stratum::PoolUrl;
+use tokio::time::Instant;
+
+use super::Client;
+use crate::error::ClientError;
+use crate::event::Event;
+use crate::shares::{InFlightShare, ResumableSession};
+
+impl Client {
+    pub(super) fn on_lost(&mut self, error: ClientError) {
+        if let (Some(connection), Some(history)) = (&self.main, self.history.get_mut(self.failover.index())) {
+            let silent = error.is_hang_up() && connection.got_no_message();
+            history.skip_configure = silent && !history.skip_configure;
+        }
+        // If the pool refused the client, the connection counts as one without work, even if the pool sent jobs.
+        let worked = self.leave().filter(|_| !matches!(error, ClientError::Refused { .. }));
+        self.retry(error, worked);
+    }
+
+    /// Schedules the next attempt, perhaps to another pool, or stops trying.
+    fn retry(&mut self, error: ClientError, worked: Option<Duration>) {
+        let Some(retry_in) = self.failover.on_lost(worked) else {
+            return self.stop_trying(error);
+        };
+        self.probe.reset();
+        self.connect_after(retry_in);
+        self.events.push_back(Event::Lost { error, retry_in });
+    }
+
+    pub(super) fn on_redirect(&mut self, pool: PoolUrl, to: PoolUrl, wait: Duration) {
+        let worked = self.leave();
+        let error = ClientError::Redirected { pool, to: to.clone() };
+        let Some(retry_in) = self.failover.on_redirect(worked, wait) else {
+            return self.retry(error, None);
+        };
+        self.connect_after(retry_in);
+        self.redirect = Some(to);
+        self.events.push_back(Event::Lost { error, retry_in });
+    }
+
+    /// Takes the unanswered shares from the main connection before it is replaced. If their session can be resumed, the shares
+    /// wait for a connection that resumes it; otherwise the client gives them up. Returns how long the connection provided work,
+    /// or `None` if it never delivered a job.
+    fn leave(&mut self) -> Option<Duration> {
+        let connection = self.main.as_mut()?;
+        let worked = connection.worked_for();
+        let left = connection.in_flight.take_all();
+        let resume = connection.resume().cloned();
+        let resumable = worked.is_some() && resume.is_some();
+        // Stores the resume token again, because `mining.set_extranonce` may have changed the extranonce1 in it since the
+        // subscription.
+        if let (Some(resume), Some(history)) = (resume, self.history.get_mut(self.failover.index())) {
+            history.resume = Some(resume);
+        }
+        let jobs = std::mem::take(&mut connection.jobs);
+        if worked.is_some() {
+            self.give_up_resumable();
+        }
+        if resumable {
+            let until = Instant::now() + self.config.resume_timeout;
+            let pool = self.failover.index();
+            self.resumable = Some(ResumableSession { pool, until, jobs, shares: left, resumed: false });
+        } else {
+            self.give_up(left);
+        }
+        if let Some(session) = &mut self.resumable {
+            session.resumed = false;
+        }
+        worked
+    }
+
+    pub(super) fn give_up_draining(&mut self) {
+        if let Some((mut connection, _)) = self.draining.take() {
+            let left = connection.in_flight.take_all();
+            self.give_up(left);
+        }
+    }
+
+    pub(super) fn give_up_resumable(&mut self) {
+        if let Some(session) = self.resumable.take() {
+            self.give_up(session.shares);
+        }
+    }
+
+    pub(super) fn give_up(&mut self, left: Vec<InFlightShare>) {
+        let now = std::time::Instant::now();
+        self.events.extend(left.iter().map(|share| Event::Answer(share.give_up(now))));
+    }
+
+    /// Makes [`Client::next`] return this error.
+    pub(super) fn stop_trying(&mut self, error: ClientError) {
+        self.given_up = Some(error);
+        self.give_up_resumable();
+        // Without this pause, a caller that calls `next` again after each error would spin.
+        self.connect_after(self.config.retry_pause);
+    }
+
+    fn connect_after(&mut self, pause: Duration) {
+        (self.main, self.redirect) = (None, None);
+        self.connect_at = Instant::now() + pause;
+    }
+}
