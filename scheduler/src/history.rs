@@ -45,6 +45,7 @@ impl History {
             framework: recovered.framework.map(|it| Framework {
                 id: it.id,
                 failover_ms: it.failover_ms,
+                tearing_down: it.tearing_down,
                 removal: it.removal,
             }),
             ledger: recovered.ledger,
@@ -79,6 +80,8 @@ pub struct Framework {
     pub id: String,
     /// The failover timeout that the master knows, in milliseconds; `None` if it is not recorded.
     pub failover_ms: Option<u64>,
+    /// The mark that the scheduler is, or an earlier run was, about to send TEARDOWN.
+    pub tearing_down: bool,
     /// The mark that the master has removed the framework; `None` if the master has not removed it.
     pub removal: Option<Removal>,
 }
@@ -147,7 +150,8 @@ impl Records for InMemoryRecords<'_> {
     }
 
     fn begin_framework(&mut self, id: &str, _now_ms: u64) -> Result<(), Infallible> {
-        self.history.framework = Some(Framework { id: id.to_owned(), failover_ms: None, removal: None });
+        self.history.framework =
+            Some(Framework { id: id.to_owned(), failover_ms: None, tearing_down: false, removal: None });
         Ok(())
     }
 
@@ -165,6 +169,13 @@ impl Records for InMemoryRecords<'_> {
     fn set_failover_timeout(&mut self, ms: u64) -> Result<(), Infallible> {
         if let Some(framework) = &mut self.history.framework {
             framework.failover_ms = Some(ms);
+        }
+        Ok(())
+    }
+
+    fn set_tearing_down(&mut self, tearing_down: bool) -> Result<(), Infallible> {
+        if let Some(framework) = &mut self.history.framework {
+            framework.tearing_down = tearing_down;
         }
         Ok(())
     }

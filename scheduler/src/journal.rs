@@ -5,6 +5,7 @@
 
 mod apply;
 mod change;
+mod framework_record;
 mod ledger;
 mod recovered;
 mod specification_key;
@@ -14,8 +15,9 @@ mod task_record;
 
 pub use self::apply::{Records, apply, new_state, record_accounts};
 pub use self::change::{AvoidedAgent, Change, ChangeId, StatusRecord};
+pub use self::framework_record::{FrameworkRecord, Removal};
 pub use self::ledger::{Account, AggregatedWorker, Entry, Ledger, OTHERS, UNTRACKED_MINERS, accounts};
-pub use self::recovered::{FrameworkRecord, RecoveredState, Removal, RetiredTasks};
+pub use self::recovered::{RecoveredState, RetiredTasks};
 pub use self::specification_key::SpecificationKey;
 pub use self::sums::LedgerLine;
 pub use self::task_numbers::TaskNumberSet;

@@ -21,6 +21,8 @@ pub enum UserNotice {
     Subscribed(String),
     /// The master has removed this framework, and a new one begins.
     Removed(String),
+    /// An earlier run has torn this framework down, and a new one begins.
+    TornDown(String),
     /// The number of tasks of an earlier run or of another scheduler that are still running.
     Resumed(usize),
     /// A task is launched.
@@ -190,6 +192,12 @@ impl fmt::Display for UserNotice {
                 write!(
                     f,
                     "the master has removed framework {framework}: beginning a new one; the ledger is kept"
+                )
+            }
+            UserNotice::TornDown(framework) => {
+                write!(
+                    f,
+                    "an earlier run has torn down framework {framework}: beginning a new one; the ledger is kept"
                 )
             }
             UserNotice::Resumed(tasks) => {

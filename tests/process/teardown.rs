@@ -2,12 +2,16 @@
 //! scheduler, unless the user wants it.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use mesos::v1::scheduler::call::Type;
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::mesos_box::MesosBox;
 use crate::support::process::{Ended, Process, mesos_miner};
+use crate::support::proxy::{CallAction, Proxy};
 use crate::support::zookeeper::ZooKeeper;
 use crate::support::{DEADLINE, LONG_DEADLINE, http, peer, until};
 
@@ -15,8 +19,12 @@ const WEEK: f64 = 7.0 * 24.0 * 3600.0;
 
 /// A scheduler of two tasks, which it leaves running at its end.
 fn scheduler(mesos: &MesosBox, state: &Path, more: &[&str]) -> Process {
+    scheduler_at(&mesos.address, state, more)
+}
+
+fn scheduler_at(master: &str, state: &Path, more: &[&str]) -> Process {
     let state = state.display().to_string();
-    let line = ["scheduler", "--master", &mesos.address, "--state-dir", &state, "--server-cpus=0.2"];
+    let line = ["scheduler", "--master", master, "--state-dir", &state, "--server-cpus=0.2"];
     mesos_miner([&line, &["--max-workers=1", "--report-interval=1s"][..], more].concat())
 }
 
@@ -164,4 +172,81 @@ fn no_standby_undoes_a_teardown_unless_a_new_framework_is_wanted() {
     assert_eq!(id(&until_it_runs(&mesos)), second_id);
     stop(again);
     tear_down(&mesos, &second_id);
+}
+
+/// A scheduler with `--teardown-on-exit` that runs, and then is told to end. `fate` is what becomes of its TEARDOWN. Returns when
+/// TEARDOWN was sent and, if the master gets it, the framework is gone.
+fn ending(mesos: &MesosBox, state: &Path, fate: CallAction, more: &[&str]) -> (Process, Proxy, String) {
+    let sent = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&sent);
+    let proxy = Proxy::start(mesos.master, move |call| match call.r#type() {
+        Type::Teardown => {
+            seen.store(true, Ordering::Relaxed);
+            fate
+        }
+        _ => CallAction::Forward,
+    });
+    let options = [&["--teardown-on-exit"], more].concat();
+    let mut process = scheduler_at(&proxy.address.to_string(), state, &options);
+    let id = id(&until_it_runs(mesos));
+    process.signal(Signal::INT);
+    until("TEARDOWN is sent", LONG_DEADLINE, || {
+        assert!(process.is_running(), "{:#?}", process.stderr());
+        let gone = frameworks(mesos, "frameworks").is_empty();
+        (sent.load(Ordering::Relaxed) && (gone || fate == CallAction::Withhold)).then_some(())
+    });
+    (process, proxy, id)
+}
+
+/// The next start goes on, without a question: it begins a new framework if TEARDOWN has arrived, else it continues the old one.
+#[test]
+fn a_crash_between_teardown_and_its_record_is_not_an_operators_teardown() {
+    let Some(command) = peer::mesos() else { return };
+    for fate in [CallAction::LoseAnswer, CallAction::Withhold] {
+        let mesos = MesosBox::with_options(&command, 1, &["--cpus=1"]);
+        let state = tempfile::tempdir().expect("a temporary folder");
+        let (mut first, _proxy, first_id) = ending(&mesos, state.path(), fate, &[]);
+        first.signal(Signal::KILL);
+        first.wait(DEADLINE);
+        let next = scheduler(&mesos, state.path(), &[]);
+        let next_id = id(&until_it_runs(&mesos));
+        let said = next.stderr().iter().any(|line| line.contains("an earlier run has torn down framework"));
+        let begun_anew = fate == CallAction::LoseAnswer;
+        assert_eq!((next_id != first_id, said), (begun_anew, begun_anew), "{fate:?}: {:#?}", next.stderr());
+        stop(next);
+        // The operator's own teardown of the framework that went on is still respected.
+        tear_down(&mesos, &next_id);
+        refuses(scheduler(&mesos, state.path(), &[]), &next_id);
+    }
+}
+
+#[test]
+fn a_teardown_whose_answer_is_lost_is_not_an_operators_teardown() {
+    let Some(command) = peer::mesos() else { return };
+    let mesos = MesosBox::with_options(&command, 1, &["--cpus=1"]);
+    let state = tempfile::tempdir().expect("a temporary folder");
+    let (mut first, _proxy, first_id) = ending(&mesos, state.path(), CallAction::LoseAnswer, &[]);
+    let ended = first.wait(LONG_DEADLINE);
+    assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
+    let said = format!("not confirmed that framework {first_id} is torn down");
+    assert!(ended.errors().contains(&said), "{ended:#?}");
+    let next = scheduler(&mesos, state.path(), &[]);
+    assert_ne!(id(&until_it_runs(&mesos)), first_id);
+    stop(next);
+}
+
+#[test]
+fn a_standby_goes_on_after_a_crash_between_teardown_and_its_record() {
+    let (Some(command), Some(())) = (peer::mesos(), peer::zookeeper()) else { return };
+    let zookeeper = ZooKeeper::start(&command);
+    let mesos = MesosBox::with_options(&command, 1, &["--cpus=1"]);
+    let zk = zookeeper.address("miner");
+    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a temporary folder"));
+    let zk = ["--zk", &zk];
+    let (mut leader, _proxy, first_id) = ending(&mesos, folders[0].path(), CallAction::LoseAnswer, &zk);
+    let standby = scheduler(&mesos, folders[1].path(), &zk);
+    leader.signal(Signal::KILL);
+    leader.wait(DEADLINE);
+    assert_ne!(id(&until_it_runs(&mesos)), first_id);
+    stop(standby);
 }

@@ -80,10 +80,6 @@ impl Transition<'_> {
     }
 
     fn subscribed(&mut self, framework: String) {
-        if self.history.framework.as_ref().is_some_and(|known| known.id != framework) {
-            self.end_tasks();
-            self.begin_anew();
-        }
         self.run.connected = true;
         self.fleet.agents.forget_windows();
         if self.history.framework.is_none() {
@@ -92,6 +88,11 @@ impl Transition<'_> {
         let ms = self.settings.options.failover_timeout.as_millis() as u64;
         if self.history.framework.as_ref().is_some_and(|known| known.failover_ms != Some(ms)) {
             self.change(Change::FailoverTimeout { ms }, OnPersisted::Nothing);
+        }
+        // An earlier run was about to tear the framework down, but the master still knows it.
+        let tears_down = self.run.ending && self.settings.options.teardown_on_exit;
+        if !tears_down && self.history.framework.as_ref().is_some_and(|known| known.tearing_down) {
+            self.change(Change::TearingDown(false), OnPersisted::Nothing);
         }
         self.notify(UserNotice::Subscribed(framework));
         // Time without a subscription does not count towards the timeouts of tasks.
@@ -102,14 +103,20 @@ impl Transition<'_> {
     }
 
     /// The master has removed the framework, and all its tasks with it. The framework stays marked, and the scheduler ends, unless
-    /// the user has asked for a new framework in such a case. A shutdown that was to end the framework needs nothing more.
+    /// the user has asked for a new framework in such a case, or an earlier run itself sent TEARDOWN and did not hear the answer.
+    /// A shutdown that was to end the framework needs nothing more.
     fn removed(&mut self, now_ms: u64) {
         self.run.connected = false;
         self.end_tasks();
         let FrameworkOptions { new_framework, teardown_on_exit, .. } = self.settings.options;
+        let ours = self.history.framework.as_ref().is_some_and(|framework| framework.tearing_down);
         match self.run.ending {
-            false if new_framework => self.begin_anew(),
+            false if new_framework || ours => self.begin_anew(),
             true if teardown_on_exit => self.outbox.finish(),
+            true if ours => {
+                self.change(Change::FrameworkEnded, OnPersisted::Nothing);
+                self.outbox.finish();
+            }
             _ => {
                 let silent_ms = self.run.silence(self.now).map(|silence| silence.as_millis() as u64);
                 let removal = Removal { removed_ms: now_ms, silent_ms };
@@ -138,7 +145,11 @@ impl Transition<'_> {
     /// Ends the framework, which the master has removed. The next one begins with an empty ledger.
     fn begin_anew(&mut self) {
         if let Some(framework) = self.history.framework.clone() {
-            self.notify(UserNotice::Removed(framework.id));
+            self.notify(if framework.tearing_down {
+                UserNotice::TornDown(framework.id)
+            } else {
+                UserNotice::Removed(framework.id)
+            });
             self.change(Change::FrameworkEnded, OnPersisted::Nothing);
         }
     }

@@ -65,6 +65,7 @@ impl Transition<'_> {
             Intent::Retire(tasks) => self.retire(tasks),
             Intent::ExpireAgents => self.fleet.agents.expire(now),
             Intent::BeginShutdown => self.run.ending = true,
+            Intent::RecordTeardown => self.change(Change::TearingDown(true), OnPersisted::Nothing),
             Intent::Finish => self.outbox.finish(),
         }
     }

@@ -23,6 +23,7 @@ mod removal;
 mod retired;
 mod silence;
 mod slow_launch;
+mod teardown;
 mod terminated_executor;
 mod versions;
 

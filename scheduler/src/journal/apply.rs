@@ -7,8 +7,8 @@ use mesos::v1::TaskState;
 use task::ShareRow;
 
 use super::change::{AvoidedAgent, Change, StatusRecord};
+use super::framework_record::Removal;
 use super::ledger::{Account, Entry, accounts};
-use super::recovered::Removal;
 use super::task_record::{Assignment, TaskRecord};
 use crate::task_id::{TaskKind, task_number};
 
@@ -27,6 +27,8 @@ pub trait Records {
 
     /// Sets the failover timeout that the master knows, in milliseconds.
     fn set_failover_timeout(&mut self, ms: u64) -> Result<(), Self::Error>;
+    /// Sets whether the scheduler is about to send TEARDOWN.
+    fn set_tearing_down(&mut self, tearing_down: bool) -> Result<(), Self::Error>;
     /// Marks the framework as removed by the master.
     fn mark_removed(&mut self, removal: Removal) -> Result<(), Self::Error>;
 
@@ -99,6 +101,7 @@ pub fn apply<R: Records>(records: &mut R, change: &Change, now_ms: u64) -> Resul
         }
         Change::FrameworkEnded => records.end_framework(now_ms),
         Change::FailoverTimeout { ms } => records.set_failover_timeout(*ms),
+        Change::TearingDown(tearing_down) => records.set_tearing_down(*tearing_down),
         Change::FrameworkRemoved(removal) => records.mark_removed(*removal),
         Change::Task(task) => add_task(records, task),
         Change::Forget(task) => {

@@ -4,7 +4,7 @@ use mesos::v1::TaskState;
 use serde::{Deserialize, Serialize};
 use task::Report;
 
-use super::recovered::Removal;
+use super::framework_record::Removal;
 use super::task_record::TaskRecord;
 use crate::task_id::TaskKind;
 
@@ -23,6 +23,9 @@ pub enum Change {
         /// The failover timeout in milliseconds.
         ms: u64,
     },
+    /// Whether the scheduler is about to send TEARDOWN. It is persisted before TEARDOWN is sent, and taken back if the framework
+    /// goes on all the same.
+    TearingDown(bool),
     /// The master has removed the framework. Its records are kept with this mark.
     FrameworkRemoved(Removal),
     /// A task is about to be launched, or was found without a record.

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use mesos::v1::TaskState;
-use serde::{Deserialize, Serialize};
 
 use super::change::AvoidedAgent;
+use super::framework_record::FrameworkRecord;
 use super::ledger::Ledger;
 use super::specification_key::SpecificationKey;
 use super::task_numbers::TaskNumberSet;
@@ -84,31 +84,4 @@ impl RetiredTasks {
             *self.states.entry(state).or_default() += 1;
         }
     }
-}
-
-/// A framework, present or past. Its JSON is part of the format of the tree in ZooKeeper.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FrameworkRecord {
-    /// The framework's id.
-    pub id: String,
-    /// When the framework first subscribed, milliseconds since the Unix epoch.
-    pub started_ms: u64,
-    /// The failover timeout that the master knows, in milliseconds; `None` if an earlier version subscribed last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failover_ms: Option<u64>,
-    /// The mark that the master has removed the framework; `None` if the master has not removed it. A framework that the
-    /// scheduler itself tore down has no record any more, and so no mark.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub removal: Option<Removal>,
-}
-
-/// The mark that the master has removed the framework, either because an operator tore it down, or because no scheduler was
-/// subscribed during the failover timeout. No scheduler begins another framework in its place unless it is asked to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Removal {
-    /// When the scheduler learned of the removal, milliseconds since the Unix epoch.
-    pub removed_ms: u64,
-    /// How long the master had not been heard by then, in milliseconds; `None` if that is unknown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub silent_ms: Option<u64>,
 }

@@ -105,6 +105,8 @@ pub enum Intent {
     ExpireAgents,
     /// Begin the shutdown: nothing more is launched.
     BeginShutdown,
+    /// Record that TEARDOWN is about to be sent.
+    RecordTeardown,
     /// End the run: nothing is left to do.
     Finish,
 }

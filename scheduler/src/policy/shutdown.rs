@@ -1,5 +1,5 @@
-//! The shutdown: KILL the workers → persist and acknowledge their last reports → do the same with the servers → TEARDOWN. Each
-//! step has a deadline. Without teardown, the tasks keep running, and the shutdown only waits until all changes are on disk.
+//! The shutdown: KILL the workers → persist and acknowledge their last reports → do the same with the servers → persist that
+//! TEARDOWN follows → TEARDOWN. Each step has a deadline. Without teardown, the tasks keep running, and the shutdown only waits until all changes are on disk.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::user_notice::UserNotice;
 /// A shutdown ends all workers and then all servers. It waits at most this long for each of the two. This is longer than the
 /// 12 s that a server may take after KILL.
 const STEP: Duration = Duration::from_secs(15);
-/// A shutdown that leaves the tasks running waits at most this long until all changes are on disk.
+/// The last step of a shutdown waits at most this long until all changes are on disk.
 const PERSIST: Duration = Duration::from_secs(5);
 
 /// How far the shutdown has come.
@@ -26,6 +26,10 @@ pub(super) enum Shutdown {
     Leaving(Instant),
     /// The tasks of this kind were told to end. The shutdown waits for them until this deadline.
     Ending(TaskKind, Instant),
+    /// All tasks have ended, and TEARDOWN follows. If this process dies between TEARDOWN and its answer, only the record shows the
+    /// next scheduler that nobody else has torn the framework down. So the shutdown waits until this record is on disk, or until
+    /// this deadline.
+    Recording(Instant),
     /// Nothing is left to do.
     Done,
 }
@@ -79,6 +83,10 @@ impl Shutdown {
         let mut intents = Vec::new();
         while let Some(next) = self.next(view, now) {
             intents.extend(next);
+            if let Self::Recording(_) = self {
+                // The record is not part of `view` yet.
+                break;
+            }
         }
         intents
     }
@@ -87,8 +95,11 @@ impl Shutdown {
     fn next(&mut self, view: &View<'_>, now: Instant) -> Option<Vec<Intent>> {
         match *self {
             Self::No | Self::Done => None,
-            Self::Leaving(deadline) if view.unpersisted > 0 && now < deadline => None,
-            Self::Leaving(_) => Some(self.finish(view)),
+            Self::Leaving(deadline) | Self::Recording(deadline) if view.unpersisted > 0 && now < deadline => {
+                None
+            }
+            Self::Leaving(_) => Some(self.finish()),
+            Self::Recording(_) => Some([vec![Intent::Call(Call::Teardown)], self.finish()].concat()),
             Self::Ending(kind, deadline) => {
                 let waits = view.history.framework.is_some() && is_waited_for(view, kind);
                 if waits && now < deadline {
@@ -97,18 +108,25 @@ impl Shutdown {
                 let overdue = waits.then(|| overdue(view, kind)).flatten();
                 let next = match kind {
                     TaskKind::Worker => self.begin_step(view, TaskKind::Server, now),
-                    TaskKind::Server => self.finish(view),
+                    TaskKind::Server => self.begin_teardown(view, now),
                 };
                 Some(overdue.into_iter().chain(next).collect())
             }
         }
     }
 
-    fn finish(&mut self, view: &View<'_>) -> Vec<Intent> {
+    /// TEARDOWN cannot be sent without a subscription. Then nothing is recorded, because an operator may end the framework.
+    fn begin_teardown(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
+        if view.history.framework.is_none() || !view.run.connected {
+            return self.finish();
+        }
+        *self = Self::Recording(now + PERSIST);
+        vec![Intent::RecordTeardown]
+    }
+
+    fn finish(&mut self) -> Vec<Intent> {
         *self = Self::Done;
-        let teardown = view.settings.options.teardown_on_exit && view.history.framework.is_some();
-        let teardown = teardown.then_some(Intent::Call(Call::Teardown));
-        teardown.into_iter().chain([Intent::Finish]).collect()
+        vec![Intent::Finish]
     }
 }
 

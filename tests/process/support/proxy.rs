@@ -18,6 +18,10 @@ pub enum CallAction {
     Swallow,
     /// Responds with 503, like an overloaded server.
     Refuse,
+    /// Forwards the call to the master, and never responds.
+    LoseAnswer,
+    /// Neither forwards the call nor responds.
+    Withhold,
 }
 
 /// A proxy that runs until it is dropped.
@@ -65,8 +69,9 @@ fn serve(
     let mut requests = BufReader::new(client.try_clone()?);
     while let Some((head, body)) = message(&mut requests)? {
         let call = Call::decode(&*body).unwrap_or_default();
-        match decide(&call) {
-            CallAction::Forward => upstream.write_all(&[head, body].concat())?,
+        let action = decide(&call);
+        match action {
+            CallAction::Forward | CallAction::LoseAnswer => upstream.write_all(&[head, body].concat())?,
             CallAction::Swallow => {
                 client.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")?;
                 continue;
@@ -75,11 +80,20 @@ fn serve(
                 client.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy")?;
                 continue;
             }
+            CallAction::Withhold => {
+                // The scheduler closes the connection when it gives the call up.
+                std::io::copy(&mut requests, &mut std::io::sink())?;
+                break;
+            }
         }
         if call.r#type() == Type::Subscribe {
             return stream(client, &upstream, responses);
         }
         let Some((head, body)) = message(&mut responses)? else { break };
+        if action == CallAction::LoseAnswer {
+            std::io::copy(&mut requests, &mut std::io::sink())?;
+            break;
+        }
         client.write_all(&[head, body].concat())?;
     }
     upstream.shutdown(Shutdown::Both)

@@ -69,7 +69,12 @@ impl Model {
                 }
                 Call::Reconcile(tasks) => self.asked.extend(tasks.into_iter().map(|(task, _)| task)),
                 Call::Message { executor, data, .. } => self.instructed(&executor, &data),
-                Call::Suppress | Call::Revive | Call::Teardown | Call::Shutdown { .. } => {}
+                Call::Teardown => {
+                    for records in [self.script.disk.recover(), self.script.disk.shared()] {
+                        assert!(records.framework.unwrap().tearing_down, "TEARDOWN before its record");
+                    }
+                }
+                Call::Suppress | Call::Revive | Call::Shutdown { .. } => {}
                 Call::AcceptInverse(_) | Call::DeclineInverse(_) => {}
             }
         }

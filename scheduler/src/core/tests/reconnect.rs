@@ -194,18 +194,6 @@ fn nothing_of_a_removed_framework_counts_for_the_next_one() {
 }
 
 #[test]
-fn another_id_than_the_known_one_is_another_framework() {
-    let mut script = Script::with_workers();
-    script.event(Event::Subscribed("g".into()));
-    script.write();
-    assert_eq!(script.disk.recover().framework.unwrap().id, "g");
-    assert_eq!(script.state.live_tasks(), 0);
-    script.event(Event::Offers(vec![offer("o1", "a", 2.0, 1024)]));
-    script.write();
-    assert_eq!(script.launched(), ["miner-server-4"]);
-}
-
-#[test]
 fn offers_are_suppressed_again_after_a_new_subscription() {
     let mut script = Script::new();
     script.subscribe();

@@ -21,10 +21,11 @@ use crate::store::{STATE_FOLDER, StoreError};
 const FIRST: i64 = 1;
 
 /// The columns that were added after format 1: table, name, and SQL type.
-const NEW_COLUMNS: [(&str, &str, &str); 11] = [
+const NEW_COLUMNS: [(&str, &str, &str); 12] = [
     ("framework", "removed_ms", "INTEGER"),
     ("framework", "silent_ms", "INTEGER"),
     ("framework", "failover_ms", "INTEGER"),
+    ("framework", "tearing_down", "INTEGER NOT NULL DEFAULT 0"),
     ("task", "pool", "TEXT"),
     ("task", "origin", "TEXT NOT NULL DEFAULT 'launched'"),
     ("task", "agent_url", "TEXT"),

@@ -56,7 +56,8 @@ pub(in crate::store) fn recover(connection: &Connection) -> rusqlite::Result<Rec
 
 /// The framework that has not ended, and the highest number of workers that mined at the same time.
 pub(super) fn framework(connection: &Connection) -> rusqlite::Result<Option<(FrameworkRecord, u64)>> {
-    let sql = "SELECT id, started_ms, peak, removed_ms, silent_ms, failover_ms FROM framework WHERE ended_ms IS NULL
+    let sql = "SELECT id, started_ms, peak, removed_ms, silent_ms, failover_ms, tearing_down FROM framework
+         WHERE ended_ms IS NULL
          ORDER BY started_ms DESC LIMIT 1";
     let record = |row: &Row<'_>| {
         let (removed_ms, silent_ms): (Option<i64>, Option<i64>) = (row.get(3)?, row.get(4)?);
@@ -66,6 +67,7 @@ pub(super) fn framework(connection: &Connection) -> rusqlite::Result<Option<(Fra
             id: row.get(0)?,
             started_ms: unsigned(row.get(1)?),
             failover_ms: row.get::<_, Option<i64>>(5)?.map(unsigned),
+            tearing_down: row.get(6)?,
             removal,
         };
         Ok((framework, unsigned(row.get(2)?)))

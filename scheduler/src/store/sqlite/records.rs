@@ -45,7 +45,7 @@ impl Records for Tables<'_> {
         self.run(
             "INSERT INTO framework (id, started_ms) VALUES (?1, ?2)
              ON CONFLICT (id) DO UPDATE SET ended_ms = NULL, removed_ms = NULL, silent_ms = NULL,
-                 failover_ms = NULL",
+                 failover_ms = NULL, tearing_down = 0",
             params![id, integer(now_ms)],
         )
     }
@@ -57,6 +57,11 @@ impl Records for Tables<'_> {
 
     fn set_failover_timeout(&mut self, ms: u64) -> rusqlite::Result<()> {
         self.run("UPDATE framework SET failover_ms = ?2 WHERE id = ?1", params![self.framework, integer(ms)])
+    }
+
+    fn set_tearing_down(&mut self, tearing_down: bool) -> rusqlite::Result<()> {
+        let sql = "UPDATE framework SET tearing_down = ?2 WHERE id = ?1";
+        self.run(sql, params![self.framework, tearing_down])
     }
 
     fn mark_removed(&mut self, removal: Removal) -> rusqlite::Result<()> {

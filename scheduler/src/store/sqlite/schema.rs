@@ -19,8 +19,8 @@ pub(super) const RETIRED_ELSEWHERE: i64 = 2;
 /// of a framework under other leaders: the time from which this folder has all rows, the sum of the accounts that are not in this
 /// folder, and the tasks that had retired. `retired` is 0, [`RETIRED_HERE`] or [`RETIRED_ELSEWHERE`]. `attributes` are those of
 /// the task's agent, as a JSON object; NULL if there are none. `removed_ms` and `silent_ms` are the mark of a framework that the
-/// master has removed, and `failover_ms` is the failover timeout that the master knows. New columns come last, where ALTER TABLE
-/// adds them.
+/// master has removed, and `failover_ms` is the failover timeout that the master knows. `tearing_down` is 1 if the scheduler was
+/// about to send TEARDOWN. New columns come last, where ALTER TABLE adds them.
 ///
 /// A row of `reported_shares` has the shares of one worker in one report; the rows are in the order of their arrival. `worker` is
 /// NULL if it is the reporting task, and [`share_columns`](super::share_columns) encodes `shares`. `shares_sequence` is the
@@ -35,7 +35,8 @@ CREATE TABLE IF NOT EXISTS framework (
     peak       INTEGER NOT NULL DEFAULT 0,
     removed_ms INTEGER,
     silent_ms  INTEGER,
-    failover_ms INTEGER
+    failover_ms INTEGER,
+    tearing_down INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS task (

@@ -68,11 +68,11 @@ fn replace_avoided(tables: &Tables<'_>, recovered: &RecoveredState) -> rusqlite:
 
 fn set_framework(tables: &Tables<'_>, framework: &FrameworkRecord, peak: u64) -> rusqlite::Result<()> {
     tables.run(
-        "INSERT INTO framework (id, started_ms, peak, removed_ms, silent_ms, failover_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+        "INSERT INTO framework (id, started_ms, peak, removed_ms, silent_ms, failover_ms, tearing_down)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
          ON CONFLICT (id) DO UPDATE SET ended_ms = NULL, peak = max(peak, excluded.peak),
              removed_ms = excluded.removed_ms, silent_ms = excluded.silent_ms,
-             failover_ms = excluded.failover_ms",
+             failover_ms = excluded.failover_ms, tearing_down = excluded.tearing_down",
         params![
             framework.id,
             integer(framework.started_ms),
@@ -80,6 +80,7 @@ fn set_framework(tables: &Tables<'_>, framework: &FrameworkRecord, peak: u64) ->
             framework.removal.map(|removal| integer(removal.removed_ms)),
             framework.removal.and_then(|removal| removal.silent_ms).map(integer),
             framework.failover_ms.map(integer),
+            framework.tearing_down,
         ],
     )
 }

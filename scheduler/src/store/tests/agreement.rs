@@ -105,6 +105,7 @@ impl Three {
                 vec![Change::FrameworkRemoved(Removal { removed_ms: number, silent_ms })]
             }
             (21, _) => vec![Change::FailoverTimeout { ms: number }],
+            (22, _) => vec![Change::TearingDown(number.is_multiple_of(2))],
             (19, _) => {
                 self.nodes.hand_over();
                 vec![]
@@ -167,9 +168,12 @@ impl Three {
         for recovered in [&disk, &nodes] {
             let id = |framework: &FrameworkRecord| framework.id.clone();
             assert_eq!(recovered.framework.as_ref().map(id), plain.framework);
-            let marks = |framework: &FrameworkRecord| (framework.failover_ms, framework.removal);
+            let marks = |framework: &FrameworkRecord| {
+                (framework.failover_ms, framework.tearing_down, framework.removal)
+            };
             let marks = recovered.framework.as_ref().map(marks);
-            assert_eq!(marks, plain.framework.is_some().then_some((plain.failover_ms, plain.removal)));
+            let known = (plain.failover_ms, plain.tearing_down, plain.removal);
+            assert_eq!(marks, plain.framework.is_some().then_some(known));
             assert_eq!(recovered.tasks, tasks);
             assert_eq!(recovered.retired, plain.retired);
             assert_eq!((recovered.peak_workers, &recovered.avoided), (plain.peak_workers, &avoided));
@@ -188,7 +192,7 @@ proptest! {
 
     #[test]
     fn memory_sqlite_and_zookeeper_agree(
-        actions in prop::collection::vec((0u8..22, any::<u16>(), any::<u32>()), 0..120),
+        actions in prop::collection::vec((0u8..23, any::<u16>(), any::<u32>()), 0..120),
     ) {
         let mut three = Three::new();
         for (action, which, number) in actions {

@@ -215,7 +215,7 @@ impl Records for TreeState {
 
     fn begin_framework(&mut self, id: &str, now_ms: u64) -> Result<(), Infallible> {
         self.framework =
-            Some(FrameworkRecord { id: id.to_owned(), started_ms: now_ms, failover_ms: None, removal: None });
+            Some(FrameworkRecord { id: id.to_owned(), started_ms: now_ms, ..FrameworkRecord::default() });
         self.framework_changed = true;
         Ok(())
     }
@@ -241,6 +241,14 @@ impl Records for TreeState {
     fn set_failover_timeout(&mut self, ms: u64) -> Result<(), Infallible> {
         if let Some(framework) = &mut self.framework {
             framework.failover_ms = Some(ms);
+            self.framework_changed = true;
+        }
+        Ok(())
+    }
+
+    fn set_tearing_down(&mut self, tearing_down: bool) -> Result<(), Infallible> {
+        if let Some(framework) = &mut self.framework {
+            framework.tearing_down = tearing_down;
             self.framework_changed = true;
         }
         Ok(())

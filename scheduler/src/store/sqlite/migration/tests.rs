@@ -237,7 +237,7 @@ fn migrate_until(folder: &TempDir, before: i64, stop: usize) -> bool {
 #[test]
 fn an_interrupted_migration_changes_nothing_and_the_next_one_starts_anew() {
     let all = NEW_COLUMNS.len() + CONVERSIONS.len();
-    for (before_format, statements) in [(1, all), (2, 4 + 4)] {
+    for (before_format, statements) in [(1, all), (2, 5 + 4)] {
         let reference = folder_of(before_format);
         let (before, expected) = (snapshot(&reference), open(&reference));
         let mut stop = 0;
@@ -264,14 +264,17 @@ fn an_interrupted_migration_changes_nothing_and_the_next_one_starts_anew() {
 fn a_folder_of_this_format_gets_the_columns_that_it_lacks() {
     let mut connection = Connection::open_in_memory().unwrap();
     prepare(&mut connection, Path::new("memory")).unwrap();
-    connection.execute_batch("ALTER TABLE framework DROP COLUMN silent_ms").unwrap();
+    let drop = "ALTER TABLE framework DROP COLUMN";
+    connection.execute_batch(&format!("{drop} silent_ms; {drop} tearing_down")).unwrap();
     for _ in 0..2 {
         prepare(&mut connection, Path::new("memory")).unwrap();
     }
     let removal = Removal { removed_ms: 1, silent_ms: Some(2) };
-    let changes = [Change::Framework("f".into()), Change::FrameworkRemoved(removal)];
+    let changes =
+        [Change::Framework("f".into()), Change::TearingDown(true), Change::FrameworkRemoved(removal)];
     records::write(&mut connection, &mut None, &changes.map(|change| (0, change))).unwrap();
-    assert_eq!(read::recover(&connection).unwrap().framework.unwrap().removal, Some(removal));
+    let framework = read::recover(&connection).unwrap().framework.unwrap();
+    assert_eq!((framework.tearing_down, framework.removal), (true, Some(removal)));
 }
 
 /// The child processes that this test starts die in the middle of the transaction.

@@ -83,6 +83,7 @@ fn handover() -> Handover {
             id: "f".into(),
             started_ms: 1,
             failover_ms: Some(9),
+            tearing_down: true,
             removal: Some(REMOVAL),
         }),
         tasks,
@@ -110,7 +111,8 @@ fn records_of_other_leaders_are_copied() {
         let found = read::recover(&connection).unwrap();
         assert_eq!(found.tasks, handover.recovered.tasks, "addresses, states and last updates too");
         assert_eq!((found.next_number, found.peak_workers), (20, 7));
-        assert_eq!(found.framework.unwrap().removal, Some(REMOVAL));
+        let framework = found.framework.unwrap();
+        assert_eq!((framework.tearing_down, framework.removal), (true, Some(REMOVAL)));
         assert_eq!(found.avoided, handover.recovered.avoided);
         assert_eq!(found.specification_key, handover.recovered.specification_key);
         assert_eq!(found.retired, handover.recovered.retired);
@@ -144,7 +146,7 @@ fn a_framework_that_other_leaders_replaced_has_ended() {
     let mut connection = folder();
     let mut handover = handover();
     handover.recovered.framework =
-        Some(FrameworkRecord { id: "g".into(), started_ms: 1, failover_ms: None, removal: None });
+        Some(FrameworkRecord { id: "g".into(), started_ms: 1, ..FrameworkRecord::default() });
     sync_folder(&mut connection, &handover).unwrap();
     assert_eq!(read::recover(&connection).unwrap().framework, handover.recovered.framework);
     handover.recovered = RecoveredState::default();

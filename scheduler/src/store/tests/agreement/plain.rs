@@ -12,6 +12,7 @@ use crate::journal::{self, AvoidedAgent, Entry, Records, Removal, RetiredTasks, 
 pub(super) struct Plain {
     pub framework: Option<String>,
     pub failover_ms: Option<u64>,
+    pub tearing_down: bool,
     pub removal: Option<Removal>,
     pub tasks: BTreeMap<String, TaskRecord>,
     pub retired: RetiredTasks,
@@ -39,6 +40,11 @@ impl Records for Plain {
 
     fn set_failover_timeout(&mut self, ms: u64) -> Result<(), Infallible> {
         self.failover_ms = self.framework.is_some().then_some(ms);
+        Ok(())
+    }
+
+    fn set_tearing_down(&mut self, tearing_down: bool) -> Result<(), Infallible> {
+        self.tearing_down = tearing_down && self.framework.is_some();
         Ok(())
     }
 

@@ -248,7 +248,7 @@ fn a_framework_that_the_master_removed_stays_marked() {
     for silent_ms in [None, Some(5)] {
         let removal = Removal { removed_ms: 2, silent_ms };
         let framework =
-            FrameworkRecord { id: "f".into(), started_ms: 1, failover_ms: Some(9), removal: None };
+            FrameworkRecord { id: "f".into(), failover_ms: Some(9), ..FrameworkRecord::default() };
         let recovered = RecoveredState {
             framework: Some(framework.clone()),
             next_number: 1,
