@@ -57,14 +57,16 @@ fn end(config: &Config, mut state: State, last_calls: Result<(), String>, store:
     match (state.framework(), last_calls) {
         (None, _) => SchedulerEnd::NoFramework { summary },
         (Some(id), _) if !teardown => {
-            let framework = LeftFramework::new(config, id);
+            let framework = LeftFramework::new(config, id, state.failover_timeout());
             SchedulerEnd::TasksLeft { summary, tasks: state.live_tasks(), framework }
         }
         (Some(_), Ok(())) => {
             store.persist(0, Change::FrameworkEnded);
             SchedulerEnd::TornDown { summary }
         }
-        (Some(framework), Err(why)) => not_torn_down(config, framework, &why, summary),
+        (Some(id), Err(why)) => {
+            not_torn_down(LeftFramework::new(config, id, state.failover_timeout()), &why, summary)
+        }
     }
 }
 
@@ -75,24 +77,26 @@ pub(crate) fn end_before_subscription(
     elapsed: Duration,
 ) -> SchedulerEnd {
     let summary = Summary { seconds: elapsed.as_secs_f64(), ..Summary::default() };
+    let left = |framework: &FrameworkRecord| {
+        LeftFramework::new(config, &framework.id, framework.failover_ms.map(Duration::from_millis))
+    };
     match &recovered.framework {
         _ if config.zk.is_some() => SchedulerEnd::Standby { summary },
         None | Some(FrameworkRecord { removal: Some(_), .. }) => SchedulerEnd::NoFramework { summary },
         Some(framework) if config.framework.teardown_on_exit => {
-            not_torn_down(config, &framework.id, "there is no subscription", summary)
+            not_torn_down(left(framework), "there is no subscription", summary)
         }
         Some(framework) => {
-            let framework = LeftFramework::new(config, &framework.id);
-            SchedulerEnd::TasksLeft { summary, tasks: recovered.live_tasks(), framework }
+            SchedulerEnd::TasksLeft { summary, tasks: recovered.live_tasks(), framework: left(framework) }
         }
     }
 }
 
-fn not_torn_down(config: &Config, framework: &str, why: &str, summary: Summary) -> SchedulerEnd {
-    let left = LeftFramework::new(config, framework);
-    let (how_long, teardown) = (left.how_long(), &left.teardown);
+fn not_torn_down(left: LeftFramework, why: &str, summary: Summary) -> SchedulerEnd {
+    let (framework, how_long, teardown) = (&left.id, left.how_long(), &left.teardown);
     let why = format!(
-        "framework {framework} could not be torn down ({why}); {how_long}; to end it, start the scheduler again, or: {teardown}"
+        "the master has not confirmed that framework {framework} is torn down ({why}); unless it is, {how_long}; to end it, start \
+         the scheduler again, or: {teardown}"
     );
     SchedulerEnd::Failed { summary, why }
 }

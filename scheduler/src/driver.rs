@@ -26,8 +26,8 @@ use self::call_queue::{CallQueue, QueueEvent};
 pub(crate) use self::internal_events::InternalEvents;
 use self::launch_burst::LaunchBurst;
 use self::offer_chunks::OfferChunks;
-use self::subscription_end::SubscriptionEnd;
 pub(crate) use self::subscription_end::hint as credentials_hint;
+use self::subscription_end::{Loss, SubscriptionEnd};
 pub(crate) use self::thread::{DriverExit, run_on_own_thread};
 use crate::config::Config;
 use crate::constraints::Constraint;
@@ -96,14 +96,14 @@ impl Driver {
                         return Ok(Ok(()));
                     }
                 }
-                SubscriptionEnd::Lost(why) => {
+                SubscriptionEnd::Lost(loss) => {
                     if begun.elapsed() >= GOOD_SUBSCRIPTION {
                         backoff.reset();
                     }
                     let done = self.handle_all(vec![Event::Disconnected], None).is_break()
-                        || self.pause(&mut internal, &why, &mut backoff).await?.is_break();
+                        || self.pause(&mut internal, &loss, &mut backoff).await?.is_break();
                     if done {
-                        return Ok(Err(why));
+                        return Ok(Err(loss.why));
                     }
                 }
             }
@@ -156,12 +156,11 @@ impl Driver {
     async fn pause(
         &mut self,
         internal: &mut InternalEvents,
-        why: &str,
+        loss: &Loss,
         backoff: &mut Backoff,
     ) -> Result<ControlFlow<()>, RunError> {
         let pause = backoff.delay();
-        let (master, seconds) = (&self.config.master, pause.as_secs_f64());
-        self.display.log(format!("cannot reach master {master}, retrying in {seconds:.1} s ({why})"));
+        self.display.log(loss.text(&self.config.master, pause));
         let changed = self.client.detector().changed();
         let pause = async move {
             tokio::select! {
@@ -293,12 +292,15 @@ impl Driver {
                 return self.on_error_event(&message).await.map(Err);
             }
             Ok(Some(event)) => event,
-            Ok(None) => return Ok(Err(SubscriptionEnd::Lost("it ended the event stream".to_owned()))),
+            Ok(None) => return Ok(Err(SubscriptionEnd::ended("it closed the event stream".to_owned()))),
             Err(error) => return self.on_stream_error(error).map(Err),
         };
         if let scheduler::Event::Subscribed(subscribed) = &event {
             self.confirm_and_start_store().await?;
             *ever = true;
+            if self.state.framework().is_some_and(|known| known != subscribed.framework_id.value) {
+                return Ok(Err(self.on_other_framework(&subscribed.framework_id).await));
+            }
             calls.set_framework_id(&subscribed.framework_id);
         }
         Ok(Ok(event))

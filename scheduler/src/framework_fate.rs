@@ -20,10 +20,12 @@ pub struct LeftFramework {
 }
 
 impl LeftFramework {
-    pub(crate) fn new(config: &Config, id: &str) -> Self {
+    /// `failover_timeout` is the one that the master knows; `None` if it is not recorded.
+    pub(crate) fn new(config: &Config, id: &str, failover_timeout: Option<Duration>) -> Self {
         Self {
             id: id.to_owned(),
-            failover_timeout: config.framework.failover_timeout,
+            // If an earlier version subscribed last, its failover timeout is not recorded.
+            failover_timeout: failover_timeout.unwrap_or(config.framework.failover_timeout),
             teardown: teardown_command(&config.master, id),
         }
     }
@@ -78,7 +80,7 @@ fn cause(removal: &Removal, failover_timeout: Duration) -> String {
         );
     };
     let times = format!(
-        "the last event of the master was {} before that, and the framework's failover timeout was {timeout}",
+        "the last known contact with the master was {} before that, and the framework's failover timeout was {timeout}",
         span(silence)
     );
     if silence >= failover_timeout {
@@ -139,8 +141,12 @@ mod tests {
 
     #[test]
     fn a_removed_framework_is_refused_unless_a_new_one_is_wanted() {
-        let framework =
-            |removal| FrameworkRecord { id: "f".into(), started_ms: 1, failover_ms: Some(5000), removal };
+        let framework = |removal| FrameworkRecord {
+            id: "f".into(),
+            failover_ms: Some(5000),
+            removal,
+            ..FrameworkRecord::default()
+        };
         let (alive, gone) = (framework(None), framework(Some(removal(Some(1)))));
         let mut config = config(60);
         assert!(refusal(&config, None).is_none() && refusal(&config, Some(&alive)).is_none());

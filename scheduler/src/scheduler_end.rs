@@ -150,7 +150,7 @@ mod tests {
 
     fn left(tasks: usize) -> SchedulerEnd {
         let config = Config::new("m1".parse::<mesos::masters::Masters>().unwrap(), "/x");
-        let framework = LeftFramework::new(&config, "f");
+        let framework = LeftFramework::new(&config, "f", None);
         SchedulerEnd::TasksLeft { summary: Summary::default(), tasks, framework }
     }
 

@@ -236,6 +236,38 @@ async fn an_id_that_the_master_gave_up_is_followed_by_a_new_framework_if_the_use
     drop(run);
 }
 
+/// A master that gives another id than the one that was asked for has lost the framework. What it has begun instead is torn down.
+#[tokio::test]
+async fn another_id_than_the_one_asked_for_means_that_the_framework_is_removed() {
+    for new_framework in [false, true] {
+        let mut master = TestMaster::start().await;
+        let run = Run::start(master.address(), |config| {
+            (config.framework.teardown_on_exit, config.framework.new_framework) = (false, new_framework);
+        });
+        let (_, events) = master.subscribed("f").await;
+        master.server(&events).await;
+        drop(events);
+        let (id, _other) = master.subscribed("g").await;
+        assert_eq!(id.as_deref(), Some("f"));
+        let call = master.call_of(Type::Teardown).await;
+        assert_eq!(call.framework_id.unwrap().value, "g");
+        if new_framework {
+            let (id, events) = master.subscribed("h").await;
+            assert_eq!(id, None);
+            assert_eq!(master.server(&events).await, "miner-server-2");
+            drop(run);
+            continue;
+        }
+        let folder = run.folder.path().to_owned();
+        let Run { running, folder: _kept, .. } = run;
+        let end = in_time("the scheduler ends", running).await.expect("it does not panic").unwrap();
+        let SchedulerEnd::Removed { why, .. } = &end else { panic!("{end:?}") };
+        assert!(why.contains("removed framework f") && why.contains("--new-framework"), "{why}");
+        let again = Run::start(master.address(), |config| config.state_dir = folder);
+        assert_eq!(format!("{:#}", again.end().await.unwrap_err()), *why, "the same words");
+    }
+}
+
 #[tokio::test]
 async fn refusals_and_takeovers_end_the_scheduler_with_the_masters_words() {
     for (message, expected) in
@@ -262,7 +294,10 @@ async fn a_refused_teardown_is_a_failure_and_the_framework_is_gone_on_with() {
     let Run { running, folder: _kept, .. } = run;
     let end = in_time("the scheduler ends", running).await.expect("it does not panic").unwrap();
     let failure = end.failure().unwrap();
-    assert!(failure.contains("could not be torn down") && failure.contains("403"), "{failure}");
+    assert!(
+        failure.contains("not confirmed that framework f is torn down") && failure.contains("403"),
+        "{failure}"
+    );
     let again = Run::start(master.address(), |config| config.state_dir = folder);
     assert_eq!(master.subscribed("f").await.0.as_deref(), Some("f"));
     again.stop.cancel();

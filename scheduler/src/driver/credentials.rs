@@ -21,96 +21,122 @@ enum Why {
     OtherPrincipal,
 }
 
+/// The framework of an earlier subscription.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Registered<'a> {
+    /// The framework's id.
+    pub id: &'a str,
+    /// How long the master keeps the framework without a scheduler.
+    pub failover_timeout: Duration,
+}
+
 /// What the advice depends on.
 struct Refused<'a> {
     why: Why,
-    /// The framework of an earlier subscription.
-    framework: Option<&'a str>,
+    framework: Option<Registered<'a>>,
     principal: Option<&'a str>,
     /// The file with the secret.
     secret_file: Option<String>,
-    /// How long the master keeps the framework without a scheduler.
-    failover_timeout: Duration,
+    /// Whether the scheduler goes on trying.
+    retries: bool,
 }
 
-/// What to do about a failed call; `None` if it was not refused for its credentials.
-pub(super) fn advice_on_call(error: &CallError, config: &Config, framework: Option<&str>) -> Option<String> {
-    let why = match error {
-        CallError::Refused { refusal: Refusal::CredentialsNeeded, .. } => Why::NoCredentials,
-        CallError::Refused { refusal: Refusal::CredentialsWrong, .. } => Why::WrongCredentials,
+/// What to do about a failed call; `None` if it was not refused for its credentials. `retries` says whether the scheduler goes on
+/// trying; otherwise the advice is the last that it says.
+pub(super) fn advice_on_call(
+    error: &CallError,
+    config: &Config,
+    framework: Option<Registered<'_>>,
+    retries: bool,
+) -> Option<String> {
+    let CallError::Refused { refusal, status, .. } = error else { return None };
+    let why = match refusal {
+        Refusal::CredentialsNeeded => Why::NoCredentials,
+        Refusal::CredentialsWrong => Why::WrongCredentials,
         _ => return None,
     };
-    Some(refused(why, config, framework).advice())
+    Some(format!("HTTP {status}: {}", refused(why, config, framework, retries).advice()))
 }
 
 /// What to do about an ERROR event; `None` if it does not concern the principal. Mesos says "Changing framework's principal is not
 /// allowed."
-pub(super) fn advice_on_error(message: &str, config: &Config, framework: Option<&str>) -> Option<String> {
+pub(super) fn advice_on_error(
+    message: &str,
+    config: &Config,
+    framework: Option<Registered<'_>>,
+) -> Option<String> {
     let concerned = message.contains("principal") && message.contains("hanging");
-    concerned.then(|| refused(Why::OtherPrincipal, config, framework).advice())
+    concerned.then(|| refused(Why::OtherPrincipal, config, framework, false).advice())
 }
 
-fn refused<'a>(why: Why, config: &'a Config, framework: Option<&'a str>) -> Refused<'a> {
+fn refused<'a>(
+    why: Why,
+    config: &'a Config,
+    framework: Option<Registered<'a>>,
+    retries: bool,
+) -> Refused<'a> {
     Refused {
         why,
         framework,
         principal: config.master_access.principal(),
         secret_file: config.master_access.secret_file().map(|path| path.display().to_string()),
-        failover_timeout: config.framework.failover_timeout,
+        retries,
     }
 }
 
 impl Refused<'_> {
+    /// At most three short sentences: what is wrong and what to give, what stays, and what else may be the matter.
     fn advice(&self) -> String {
-        let Some(framework) = self.framework else { return self.what_to_give() };
-        format!("{}; {}", self.what_to_give(), self.nothing_is_lost(framework))
+        let Some(Registered { id, failover_timeout }) = self.framework else { return self.what_to_give() };
+        let kept = span(failover_timeout);
+        let mut text = format!(
+            "{}; framework {id} and its tasks stay until no scheduler was connected for {kept}",
+            self.what_to_give()
+        );
+        if self.may_have_no_principal() {
+            text.push_str(&format!(
+                ". If it never had a principal, run the master without --authenticate_http_frameworks, or give the framework up: \
+                 POST frameworkId={id} to /master/teardown, then start with --new-framework"
+            ));
+        }
+        text
     }
 
     fn what_to_give(&self) -> String {
         match (self.why, self.principal, &self.secret_file) {
             (Why::NoCredentials, None, _) => {
-                "the master requires authentication: give --principal NAME and --secret-file FILE, \
-                                              as its operator has them in the master's --credentials"
+                "the master requires authentication: give --principal NAME and --secret-file FILE from the master's --credentials"
                     .to_owned()
             }
-            (Why::NoCredentials, Some(principal), None) => {
-                format!(
-                    "the master requires authentication: give --secret-file FILE with the secret of --principal {principal}"
-                )
-            }
+            (Why::NoCredentials, Some(principal), None) => format!(
+                "the master requires authentication: give --secret-file FILE with the secret of --principal {principal}"
+            ),
             (Why::NoCredentials | Why::WrongCredentials, principal, file) => format!(
-                "the master knows no principal {:?} with the secret in {}: correct the one that is wrong, or have the master's \
-                 operator add it to its --credentials; the file is read again for each try",
+                "the master knows no principal {:?} with the secret in {}: correct one of them, or the master's --credentials{}",
                 principal.unwrap_or_default(),
                 file.as_deref().unwrap_or("--secret-file"),
+                if self.retries { "; the file is read again for each try" } else { "" },
             ),
             (Why::OtherPrincipal, Some(principal), _) => format!(
-                "the framework was first subscribed with another principal than {principal:?}, or with none, and Mesos never \
-                 changes it: give --principal with the first one, or leave it out"
+                "it first subscribed with another principal than {principal:?}, or with none, and Mesos never changes it: give \
+                 the first one with --principal, or leave it out"
             ),
             (Why::OtherPrincipal, None, _) => {
-                "the framework was first subscribed with a principal, and Mesos never changes it: \
-                                               give that one with --principal (and --secret-file)"
+                "it first subscribed with a principal, and Mesos never changes it: give that one with --principal (and \
+                 --secret-file)"
                     .to_owned()
             }
         }
     }
 
-    fn nothing_is_lost(&self, framework: &str) -> String {
-        let kept = span(self.failover_timeout);
-        // A framework without a principal cannot get one, so it cannot subscribe any more where one is required.
-        let principal = match self.why {
-            Why::WrongCredentials => String::new(),
-            Why::NoCredentials | Why::OtherPrincipal => format!(
-                ". If it never had a principal and the master now requires one, run the master without \
-                 --authenticate_http_frameworks to continue it, or end it (POST frameworkId={framework} to /master/teardown) and \
-                 start with --new-framework"
-            ),
-        };
-        format!(
-            "nothing is lost: framework {framework} and its tasks stay, and a start with the same state and the right principal \
-             continues them, until the master has missed its scheduler for {kept}{principal}"
-        )
+    /// Whether the framework may never have had a principal. Mesos gives it none later, so it cannot subscribe where one is
+    /// required.
+    fn may_have_no_principal(&self) -> bool {
+        match self.why {
+            Why::NoCredentials => self.principal.is_none(),
+            Why::WrongCredentials => false,
+            Why::OtherPrincipal => self.principal.is_some(),
+        }
     }
 }
 
@@ -140,30 +166,58 @@ mod tests {
         std::fs::write(secret.path(), "s3cret\n").unwrap();
         let (none, named) = (config(None, None), config(Some("miner"), None));
         let full = config(Some("miner"), Some(secret.path()));
-        let needed =
-            |config: &Config, id| advice_on_call(&call(Refusal::CredentialsNeeded), config, id).unwrap();
+        let framework = |id| Registered { id, failover_timeout: Duration::from_secs(90) };
+        let refusal = |refusal, config: &Config, id: Option<&'static str>, retries| {
+            advice_on_call(&call(refusal), config, id.map(framework), retries)
+        };
+        let needed = |config: &Config, id| refusal(Refusal::CredentialsNeeded, config, id, false).unwrap();
         assert!(needed(&none, None).contains("give --principal NAME and --secret-file FILE"));
-        assert!(!needed(&none, None).contains("nothing is lost"), "there is no framework yet");
+        assert!(!needed(&none, None).contains("tasks stay"), "there is no framework yet");
         assert!(needed(&named, None).contains("--secret-file FILE with the secret of --principal miner"));
         let text = needed(&none, Some("F-1"));
-        for part in
-            ["framework F-1 and its tasks stay", "7d", "--authenticate_http_frameworks", "--new-framework"]
-        {
+        for part in [
+            "framework F-1 and its tasks stay",
+            "for 1.5m",
+            "--authenticate_http_frameworks",
+            "--new-framework",
+        ] {
             assert!(text.contains(part), "{part}: {text}");
         }
-        let wrong = advice_on_call(&call(Refusal::CredentialsWrong), &full, Some("F-1")).unwrap();
+        let wrong = |retries| refusal(Refusal::CredentialsWrong, &full, Some("F-1"), retries).unwrap();
+        let again = "read again for each try";
+        assert!(wrong(true).contains(again) && !wrong(false).contains(again), "{}", wrong(false));
+        let wrong = wrong(true);
         let file = secret.path().display().to_string();
         assert!(wrong.contains("\"miner\"") && wrong.contains(&file) && !wrong.contains("s3cret"), "{wrong}");
-        assert_eq!(advice_on_call(&call(Refusal::Forbidden), &full, None), None);
+        assert_eq!(refusal(Refusal::Forbidden, &full, None, false), None);
+    }
+
+    #[test]
+    fn the_advice_is_short() {
+        let secret = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(secret.path(), "s3cret\n").unwrap();
+        let framework = Registered { id: "F-1", failover_timeout: Duration::from_secs(90) };
+        for config in
+            [config(None, None), config(Some("miner"), None), config(Some("miner"), Some(secret.path()))]
+        {
+            let said = "Changing framework's principal is not allowed.";
+            let texts = [Refusal::CredentialsNeeded, Refusal::CredentialsWrong]
+                .map(|refusal| advice_on_call(&call(refusal), &config, Some(framework), true));
+            for text in texts.into_iter().chain([advice_on_error(said, &config, Some(framework))]).flatten() {
+                let sentences = text.split(". ").flat_map(|part| part.split("; ")).count();
+                assert!(sentences <= 3 && text.len() <= 420, "{sentences}, {}: {text}", text.len());
+            }
+        }
     }
 
     #[test]
     fn a_changed_principal_is_told_by_the_masters_words() {
         let said = "Changing framework's principal is not allowed.";
-        let text = advice_on_error(said, &config(Some("miner"), None), Some("F-1")).unwrap();
+        let framework = Some(Registered { id: "F-1", failover_timeout: Duration::from_secs(90) });
+        let text = advice_on_error(said, &config(Some("miner"), None), framework).unwrap();
         assert!(text.contains("another principal than \"miner\"") && text.contains("F-1"), "{text}");
-        let text = advice_on_error(said, &config(None, None), Some("F-1")).unwrap();
+        let text = advice_on_error(said, &config(None, None), framework).unwrap();
         assert!(text.contains("give that one with --principal"), "{text}");
-        assert_eq!(advice_on_error("Framework has been removed", &config(None, None), Some("F-1")), None);
+        assert_eq!(advice_on_error("Framework has been removed", &config(None, None), framework), None);
     }
 }

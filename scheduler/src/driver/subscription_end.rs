@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use logging::error_chain;
+use mesos::masters::Masters;
 use mesos::recordio::RecordError;
+use mesos::v1::FrameworkId;
 use mesos::{CallError, Refusal, StreamError, Subscription, scheduler};
 
+use super::credentials::Registered;
 use super::{Driver, credentials};
 use crate::election::{self, RunError};
 
@@ -14,14 +17,60 @@ use crate::election::{self, RunError};
 /// ended.
 const ERROR_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long to wait for the answer to the TEARDOWN of a framework that nobody asked for.
+const TEARDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Why a subscription, or an attempt to subscribe, ended.
 pub(super) enum SubscriptionEnd {
     /// The state machine has finished. The result is an error if the master did not accept all calls.
     Finished(Result<(), String>),
-    /// The connection was lost, for this reason: subscribe again after a pause.
-    Lost(String),
+    /// There is no subscription any more, or none yet: subscribe again after a pause.
+    Lost(Loss),
     /// The master has removed the framework. The state machine decides whether a new one begins.
     Removed,
+}
+
+impl SubscriptionEnd {
+    /// The end of a subscription that the master had accepted.
+    pub fn ended(why: String) -> Self {
+        Self::Lost(Loss { what: LossKind::Ended, why })
+    }
+}
+
+/// Why there is no subscription.
+pub(super) struct Loss {
+    what: LossKind,
+    /// The cause, for people.
+    pub why: String,
+}
+
+/// What happened to a subscription.
+enum LossKind {
+    /// SUBSCRIBE did not reach a leading master.
+    Unreachable,
+    /// The master refused SUBSCRIBE.
+    Refused,
+    /// The subscription had begun, and has ended. The master may be gone, or it has removed the framework, or another scheduler
+    /// has subscribed; the next SUBSCRIBE shows which.
+    Ended,
+}
+
+impl Loss {
+    /// What happened, and when the scheduler subscribes again, for people.
+    pub fn text(&self, master: &Masters, pause: Duration) -> String {
+        let (why, seconds) = (&self.why, pause.as_secs_f64());
+        match self.what {
+            LossKind::Unreachable => {
+                format!("cannot reach master {master}, retrying in {seconds:.1} s ({why})")
+            }
+            LossKind::Refused => {
+                format!("master {master} refuses the subscription, retrying in {seconds:.1} s ({why})")
+            }
+            LossKind::Ended => format!(
+                "the subscription at master {master} has ended, subscribing again in {seconds:.1} s ({why})"
+            ),
+        }
+    }
 }
 
 impl Driver {
@@ -32,14 +81,16 @@ impl Driver {
         ever: bool,
     ) -> Result<SubscriptionEnd, RunError> {
         let master = &self.config.master;
-        let advice = credentials::advice_on_call(&error, &self.config, self.state.framework());
         // If an earlier SUBSCRIBE succeeded, this is a Mesos master, so its failure is temporary.
+        let fatal = !ever && !error.is_transient() || !self.config.retry;
+        let advice = credentials::advice_on_call(&error, &self.config, self.registered(), !fatal);
         if !ever && !error.is_transient() {
-            let hint = hint(&error);
-            let what = format!("cannot run a framework on the master at {master}{hint}");
             if let Some(advice) = advice {
-                return Err(RunError::Failed(anyhow!("{what}: {}; {advice}", error_chain(&error))));
+                return Err(RunError::Failed(anyhow!(
+                    "cannot run a framework on the master at {master}: {advice}"
+                )));
             }
+            let what = format!("cannot run a framework on the master at {master}{}", hint(&error));
             return Err(RunError::Failed(anyhow::Error::from(error).context(what)));
         }
         if !self.config.retry {
@@ -49,7 +100,38 @@ impl Driver {
         if let Some(advice) = advice.filter(|_| !std::mem::replace(&mut self.advised, true)) {
             self.display.log(advice);
         }
-        Ok(SubscriptionEnd::Lost(error_chain(&error)))
+        let what = if error.is_transient() { LossKind::Unreachable } else { LossKind::Refused };
+        Ok(SubscriptionEnd::Lost(Loss { what, why: error_chain(&error) }))
+    }
+
+    /// The framework of the records, for the advice on credentials.
+    fn registered(&self) -> Option<Registered<'_>> {
+        let id = self.state.framework()?;
+        // If an earlier version subscribed last, its failover timeout is not recorded.
+        let failover_timeout =
+            self.state.failover_timeout().unwrap_or(self.config.framework.failover_timeout);
+        Some(Registered { id, failover_timeout })
+    }
+
+    /// Handles SUBSCRIBED with another framework id than the one that was asked for: the master knows no framework with that id
+    /// any more, and has registered a new one. This means the same as "Framework has been removed". The new framework is torn
+    /// down, because nobody has asked for it.
+    pub(super) async fn on_other_framework(&mut self, other: &FrameworkId) -> SubscriptionEnd {
+        let call = scheduler::teardown(other);
+        let why = match tokio::time::timeout(TEARDOWN_TIMEOUT, self.client.call(&call)).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error_chain(&error)),
+            Err(_) => Some(format!("no answer within {TEARDOWN_TIMEOUT:?}")),
+        };
+        let known = self.state.framework().unwrap_or_default();
+        let mut text =
+            format!("the master does not continue framework {known}, but has begun {}", other.value);
+        match why {
+            None => text.push_str(", which is torn down"),
+            Some(why) => text.push_str(&format!(", which could not be torn down ({why})")),
+        }
+        self.display.log(text);
+        SubscriptionEnd::Removed
     }
 
     /// Decides how to continue after an error of the event stream.
@@ -59,7 +141,7 @@ impl Driver {
             let what = "the master sends an event that is too long for this program";
             return Err(RunError::Failed(anyhow::Error::from(error).context(what)));
         }
-        Ok(SubscriptionEnd::Lost(error_chain(&error)))
+        Ok(SubscriptionEnd::ended(error_chain(&error)))
     }
 
     /// Decides how to continue after a failed call. If the master has ended the subscription, perhaps because another scheduler
@@ -83,7 +165,7 @@ impl Driver {
         let error = tokio::time::timeout(ERROR_TIMEOUT, error).await;
         match error.ok().flatten() {
             Some(message) => self.on_error_event(&message).await,
-            None => Ok(SubscriptionEnd::Lost(why)),
+            None => Ok(SubscriptionEnd::ended(why)),
         }
     }
 
@@ -93,7 +175,7 @@ impl Driver {
             if self.leadership.is_some() {
                 election::confirm(self.leadership.as_deref()).await?;
                 let why = "a scheduler that does not lead has subscribed meanwhile";
-                return Ok(SubscriptionEnd::Lost(why.to_owned()));
+                return Ok(SubscriptionEnd::ended(why.to_owned()));
             }
             return Err(RunError::Failed(anyhow!(
                 "another scheduler has subscribed with this framework's id and continues its tasks (the master \
@@ -103,9 +185,10 @@ impl Driver {
         if says_removed(message) && self.state.framework().is_some() {
             return Ok(SubscriptionEnd::Removed);
         }
-        let advice = credentials::advice_on_error(message, &self.config, self.state.framework());
-        let advice = advice.map(|advice| format!(" ({advice})")).unwrap_or_default();
-        Err(RunError::Failed(anyhow!("the master refuses the framework: {message}{advice}")))
+        Err(RunError::Failed(match credentials::advice_on_error(message, &self.config, self.registered()) {
+            Some(advice) => anyhow!("the master refuses the framework: {advice}"),
+            None => anyhow!("the master refuses the framework: {message}"),
+        }))
     }
 }
 
