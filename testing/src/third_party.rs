@@ -21,12 +21,22 @@ pub fn folder(name: &str) -> Option<PathBuf> {
 /// # Panics
 /// When `found` is `None` and `REQUIRE_PEERS=1`.
 pub fn require<T>(name: &str, found: Option<T>) -> Option<T> {
-    if found.is_none() {
-        let required = std::env::var("REQUIRE_PEERS").is_ok_and(|value| value == "1");
-        assert!(!required, "REQUIRE_PEERS=1, but {name} is not installed; scripts/test installs it");
-        let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        // The test harness would hide the output of eprintln! when the test passes.
-        let _ = writeln!(std::io::stderr(), "skipped: {test}: {name} is not installed");
-    }
-    found
+    usable(found.ok_or_else(|| format!("{name} is not installed; scripts/test installs it")))
+}
+
+/// Returns what a test needs. If it cannot be used, prints why the test is skipped; the caller must then return.
+///
+/// # Panics
+/// On an error when `REQUIRE_PEERS=1`.
+pub fn usable<T>(needed: Result<T, String>) -> Option<T> {
+    let why = match needed {
+        Ok(needed) => return Some(needed),
+        Err(why) => why,
+    };
+    let required = std::env::var("REQUIRE_PEERS").is_ok_and(|value| value == "1");
+    assert!(!required, "REQUIRE_PEERS=1, but {why}");
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    // The test harness would hide the output of eprintln! when the test passes.
+    let _ = writeln!(std::io::stderr(), "skipped: {test}: {why}");
+    None
 }

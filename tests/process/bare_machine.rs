@@ -21,14 +21,10 @@ use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 const FETCHED: u64 = 8_000_000;
 const UNPACKED: u64 = 17_000_000;
 
-/// A folder that contains the static build as `mesos-miner`, and the devices for random numbers, which every container has: a
-/// static program reads them where the C library or the kernel has no getrandom.
+/// A folder that contains nothing but the static build, as `mesos-miner`.
 fn empty_root(program: &Path) -> TempDir {
     let root = tempfile::tempdir().expect("a temporary folder");
     fs::copy(program, root.path().join("mesos-miner")).expect("the static build");
-    for device in ["dev/urandom", "dev/random"] {
-        write(&root, device, &"random".repeat(1000));
-    }
     root
 }
 
@@ -39,15 +35,11 @@ fn write(root: &TempDir, path: &str, text: &str) {
     fs::write(path, text).expect("a file");
 }
 
-fn bare_machine() -> PathBuf {
-    peer::root().join("tests/bare-machine")
-}
-
 /// Starts the static build in `root`, on a machine with these further restrictions.
-fn start_in_root(root: &TempDir, restrictions: &[&str], arguments: &[&str]) -> Process {
+fn start_in_root(machine: &Path, root: &TempDir, restrictions: &[&str], arguments: &[&str]) -> Process {
     let root = root.path().to_str().expect("a plain path");
     let program = ["--root", root, "--", "/mesos-miner"];
-    start(bare_machine(), restrictions.iter().chain(&program).chain(arguments))
+    start(machine, restrictions.iter().chain(&program).chain(arguments))
 }
 
 /// Waits until the pool has accepted shares of this miner, and ends it.
@@ -64,42 +56,50 @@ fn assert_mines(mut miner: Process, pool: &Pool) {
     assert!(summary.shares.accepted > 0 && summary.shares.rejected == 0, "{summary:?}");
 }
 
-fn mine_at<'a>(pool: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    [&["mine", "-o", pool, "-u", "me", "-t", "1", "--json"], more].concat()
+fn mine_at(pool: &str) -> [&str; 8] {
+    ["mine", "-o", pool, "-u", "me", "-t", "1", "--json"]
 }
 
 #[test]
 fn mines_in_an_empty_root_on_an_old_kernel() {
-    let Some(program) = peer::static_build() else { return };
+    let (Some(machine), Some(program)) = (peer::bare_machine(), peer::static_build()) else { return };
     let pool = Pool::start();
     let port = pool.stratum.parse::<SocketAddr>().expect("an address").port();
     let root = empty_root(&program);
     let localhost = format!("localhost:{port}");
-    assert_mines(start_in_root(&root, &[], &mine_at(&localhost, &[])), &pool);
-    assert_mines(start_in_root(&root, &["--kernel-3.10"], &mine_at(&localhost, &[])), &pool);
+    let mines = |restrictions: &[&str], at: &str| {
+        assert_mines(start_in_root(&machine, &root, restrictions, &mine_at(at)), &pool);
+    };
+    mines(&[], &localhost);
+    mines(&["--kernel-3.10"], &localhost);
     write(&root, "etc/hosts", "127.0.0.1 pool.example\n");
-    let listed = format!("pool.example:{port}");
-    assert_mines(start_in_root(&root, &["--kernel-3.10"], &mine_at(&listed, &[])), &pool);
+    mines(&["--kernel-3.10"], &format!("pool.example:{port}"));
 }
 
 #[test]
 fn names_are_resolved_by_the_name_server_of_resolv_conf() {
-    let Some(program) = peer::static_build() else { return };
+    let (Some(machine), Some(program)) = (peer::bare_machine(), peer::static_build()) else { return };
     let root = empty_root(&program);
-    let mut miner = start_in_root(&root, &[], &mine_at("pool.example:1", &[]));
+    let mut miner = start_in_root(&machine, &root, &[], &mine_at("pool.example:1"));
     miner.wait_for_error(DEADLINE, |line| {
         (line.contains("pool.example") && line.contains("/etc/resolv.conf")).then_some(())
     });
     write(&root, "etc/resolv.conf", "nameserver 127.0.0.1\nsearch example\n");
     // The network of its own has no pool, so a refused connection shows that the name was resolved.
-    for name in ["pool.example:1", "pool:1"] {
+    for (name, answer) in [
+        ("pool.example:1", "refused"),
+        ("pool:1", "refused"),
+        ("unknown.example:1", "cannot resolve \"unknown.example\""),
+    ] {
         let alone = ["--name-server", "pool.example"];
-        let mut miner = start_in_root(&root, &alone, &mine_at(name, &[]));
-        miner.wait_for_error(DEADLINE, |line| line.to_lowercase().contains("refused").then_some(()));
+        let mut miner = start_in_root(&machine, &root, &alone, &mine_at(name));
+        miner.wait_for_error(DEADLINE, |line| line.to_lowercase().contains(answer).then_some(()));
+        let name_server = miner.family();
+        assert_eq!(name_server.len(), 1, "{name_server:?}");
+        miner.signal(Signal::KILL);
+        miner.wait(DEADLINE);
+        miner.assert_nothing_left(&name_server, DEADLINE);
     }
-    let mut miner =
-        start_in_root(&root, &["--name-server", "pool.example"], &mine_at("unknown.example:1", &[]));
-    miner.wait_for_error(DEADLINE, |line| line.contains("cannot resolve \"unknown.example\"").then_some(()));
 }
 
 /// A script that passes its arguments to a command.
@@ -126,10 +126,11 @@ fn assert_mines_on(mesos: &MesosBox, scheduler: &mut Process) {
 
 #[test]
 fn agents_with_an_old_kernel_fetch_a_small_executable_and_run_it() {
-    let (Some(mesos), Some(program)) = (peer::mesos(), peer::static_build()) else { return };
+    let (Some(mesos), Some(machine)) = (peer::mesos(), peer::bare_machine()) else { return };
+    let Some(program) = peer::static_build() else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
     // Agents, fetchers and executors inherit the filter of system calls.
-    let command = format!("'{}' --kernel-3.10 -- '{}'", bare_machine().display(), mesos.display());
+    let command = format!("'{}' --kernel-3.10 -- '{}'", machine.display(), mesos.display());
     let mesos = MesosBox::start(&wrapper(&folder, &command), 2);
     let master = mesos.master.to_string();
     let address = "--artifact-address=localhost";
@@ -143,6 +144,23 @@ fn agents_with_an_old_kernel_fetch_a_small_executable_and_run_it() {
     let fetched = fs::metadata(&archives[0]).expect("an archive").len();
     let unpacked = fs::metadata(&program).expect("the static build").len();
     assert!(fetched <= FETCHED && unpacked <= UNPACKED, "{fetched} bytes are fetched, {unpacked} unpacked");
+    assert_clean(&mesos);
+}
+
+#[test]
+fn tasks_run_in_an_empty_root_on_an_old_kernel() {
+    let (Some(mesos), Some(machine)) = (peer::mesos(), peer::bare_machine()) else { return };
+    let Some(program) = peer::static_build() else { return };
+    let mesos = MesosBox::start(&mesos, 2);
+    let root = empty_root(&program);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let root = root.path().display();
+    let command = format!("'{}' --kernel-3.10 --root '{root}' -- /mesos-miner", machine.display());
+    let path = wrapper(&folder, &command).display().to_string();
+    let master = mesos.master.to_string();
+    let arguments =
+        ["scheduler", "--master", &master, "--executor-path", &path, "--teardown-on-exit", "--json"];
+    assert_mines_on(&mesos, &mut mesos_miner(arguments));
     assert_clean(&mesos);
 }
 

@@ -1,9 +1,10 @@
 //! The real peers. A test whose peer is not installed prints that it is skipped.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use testing::third_party::folder;
+use testing::third_party::{folder, usable};
 pub use testing::third_party::{require, root};
 
 /// The command that runs a real Mesos. If the sources of mesos-box have changed, it is compiled again, which takes seconds, but
@@ -15,12 +16,42 @@ pub fn mesos() -> Option<PathBuf> {
     require("Mesos (tests/mesos-box)", installed.then_some(command))
 }
 
-/// The static build that `scripts/static` has made. `scripts/test` makes it anew; otherwise it may be older than the program
-/// under test.
+/// The static build that `scripts/static` has made of the present sources, as `scripts/test` does.
 pub fn static_build() -> Option<PathBuf> {
     let target = Path::new(env!("CARGO_BIN_EXE_mesos-miner")).ancestors().nth(2)?;
     let program = target.join(format!("{}-unknown-linux-gnu/dist/mesos-miner", std::env::consts::ARCH));
-    require("a static build (scripts/static)", program.exists().then_some(program))
+    let current = is_current(&program).map(|()| program);
+    usable(current.map_err(|why| format!("{why}: build what agents fetch with scripts/static")))
+}
+
+/// Checks that a program is not older than the sources that cargo lists beside it (`mesos-miner.d`).
+fn is_current(program: &Path) -> Result<(), String> {
+    let changed = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified());
+    let built = changed(program).map_err(|_| "there is no static build".to_owned())?;
+    let listed = fs::read_to_string(program.with_extension("d")).unwrap_or_default();
+    // `PROGRAM: SOURCE SOURCE`, where a space in a path is written as a backslash and a space.
+    let listed = listed.replace("\\ ", "\0");
+    let listed = listed.split_whitespace().skip(1).map(|path| PathBuf::from(path.replace('\0', " ")));
+    let (main, listed) = (root().join("src/main.rs").canonicalize(), listed.collect::<Vec<_>>());
+    if !main.is_ok_and(|main| listed.contains(&main)) {
+        return Err("the static build is of another checkout".to_owned());
+    }
+    let more = ["Cargo.toml", "Cargo.lock", "scripts/static"].map(|file| root().join(file));
+    match listed.iter().chain(&more).find(|path| changed(path).map_or(true, |time| time > built)) {
+        Some(newer) => Err(format!("the static build is older than {}", newer.display())),
+        None => Ok(()),
+    }
+}
+
+/// The command that runs a program with an empty root, with the system calls of Linux 3.10, or with a network of its own.
+pub fn bare_machine() -> Option<PathBuf> {
+    let command = root().join("tests/bare-machine");
+    let check = Command::new(&command).arg("--check").output();
+    let answer = check.map_err(|error| error.to_string()).and_then(|output| match output.status.success() {
+        true => Ok(command.clone()),
+        false => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+    });
+    usable(answer.map_err(|why| format!("{} --check: {why}", command.display())))
 }
 
 /// Checks that ZooKeeper is installed, which mesos-box needs for elections.
