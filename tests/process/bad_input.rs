@@ -123,6 +123,10 @@ fn contradictory_options() {
         let line = ["scheduler", "--artifact-address", address];
         refused(USAGE, &line, &[address, "--artifact-address", "no agent can reach"]);
     }
+    for listen in ["fe80::1", "224.0.0.1:80"] {
+        let line = ["scheduler", "--artifact-listen", listen];
+        refused(USAGE, &line, &["--artifact-listen", listen, "no agent can reach", "--artifact-address"]);
+    }
     let line = ["scheduler", "--artifact-address", "nat.example:80", "--artifact-listen", "0.0.0.0:0"];
     refused(USAGE, &line, &["--artifact-listen 0.0.0.0:0", "port 80"]);
 }

@@ -2,7 +2,7 @@
 //! container whose ports are published.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use net::{HostPort, HostPortError, all_interfaces};
 use thiserror::Error;
@@ -32,6 +32,27 @@ pub enum AddressError {
         what: &'static str,
         /// Whether it may be bound.
         bindable: bool,
+    },
+    /// Agents would be told the address to listen on, but none can connect to it.
+    #[error(
+        "--artifact-listen {listen} is {what}, which no agent can reach: say with --artifact-address what agents are told"
+    )]
+    ListenUnreachable {
+        /// The address to listen on.
+        listen: ListenAt,
+        /// What kind of address it is.
+        what: &'static str,
+    },
+    /// Agents would be told this machine's address on the route to the master, but none can connect to it.
+    #[error(
+        "this machine's address on the route to the master, {local}, is {what}, which no agent can reach: say with \
+         --artifact-address what agents are told"
+    )]
+    LocalUnreachable {
+        /// The address that agents would be told.
+        local: IpAddr,
+        /// What kind of address it is.
+        what: &'static str,
     },
     /// The address to listen on is neither an IP address nor one with a port.
     #[error(
@@ -116,12 +137,20 @@ fn unreachable(host: &str) -> Option<(&'static str, bool)> {
         let number = !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit());
         return number.then_some(("neither a host name nor an IP address", false));
     };
+    unreachable_ip(ip)
+}
+
+fn unreachable_ip(ip: IpAddr) -> Option<(&'static str, bool)> {
+    let link_local = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
     match ip.to_canonical() {
         ip if ip.is_unspecified() => Some(("the address for all of a machine's addresses", true)),
         IpAddr::V4(ip) if ip.octets()[0] == 0 => Some(("an address of no machine", false)),
         ip if ip.is_multicast() => Some(("a multicast address", false)),
         IpAddr::V4(Ipv4Addr::BROADCAST) => Some(("the broadcast address", false)),
-        IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+        ip if link_local(ip) => {
             Some(("a link-local address, which means another machine on each network", false))
         }
         _ => None,
@@ -133,10 +162,13 @@ fn unreachable(host: &str) -> Option<(&'static str, bool)> {
 /// # Errors
 /// If the text is neither an IP address nor an IP address with a port.
 pub fn listen_at(text: &str) -> Result<ListenAt, AddressError> {
-    let ip = HostPort::parse_host(text).and_then(|host| host.parse().ok());
-    let alone = ip.map(|ip| ListenAt { ip, port: None });
-    let with_port =
-        || text.parse().ok().map(|at: SocketAddr| ListenAt { ip: at.ip(), port: Some(at.port()) });
+    let ip = HostPort::parse_host(text).and_then(|host| host.parse::<IpAddr>().ok());
+    // ::ffff:0.0.0.0 is 0.0.0.0.
+    let alone = ip.map(|ip| ListenAt { ip: ip.to_canonical(), port: None });
+    let with_port = || {
+        let at: SocketAddr = text.parse().ok()?;
+        Some(ListenAt { ip: at.ip().to_canonical(), port: Some(at.port()) })
+    };
     alone.or_else(with_port).ok_or_else(|| AddressError::Listen(text.to_owned()))
 }
 
@@ -162,12 +194,16 @@ impl ArtifactAddress {
     /// Checks that the two fit each other.
     ///
     /// # Errors
-    /// If agents are told a port that is not bound.
+    /// If agents are told a port that is not bound, or an address that none can reach.
     pub fn new(told: Option<ToldAddress>, listen: Option<ListenAt>) -> Result<Self, AddressError> {
         match (&told, &listen) {
             (Some(ToldAddress { port: Some(told), .. }), Some(listen)) if listen.port == Some(0) => {
                 Err(AddressError::AnyPort { listen: listen.clone(), told: *told })
             }
+            (None, Some(listen)) if !listen.ip.is_unspecified() => match unreachable_ip(listen.ip) {
+                Some((what, _)) => Err(AddressError::ListenUnreachable { listen: listen.clone(), what }),
+                None => Ok(Self { told, listen: Some(listen.clone()) }),
+            },
             _ => Ok(Self { told, listen }),
         }
     }
@@ -180,7 +216,7 @@ impl ArtifactAddress {
     /// The endpoints on a machine whose address on the route to the master is `local`.
     ///
     /// # Errors
-    /// If agents would be told `local`, at which nothing is bound.
+    /// If agents would be told `local`, at which nothing is bound or which none can reach.
     pub(super) fn endpoints(&self, local: IpAddr) -> Result<Endpoints, AddressError> {
         if let (None, Some(listen)) = (&self.told, &self.listen)
             && listen.ip == IpAddr::V4(Ipv4Addr::UNSPECIFIED)
@@ -195,6 +231,11 @@ impl ArtifactAddress {
             }
             (None, Some(told)) => match told.host.parse() {
                 Ok(ip) => vec![SocketAddr::new(ip, told.port.unwrap_or(0))],
+                // Nobody else is told that this machine serves. An agent tries all addresses of the name.
+                Err(_) if is_loopback(&told.host) => {
+                    let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+                    loopback.map(|ip: IpAddr| SocketAddr::new(ip, told.port.unwrap_or(0))).to_vec()
+                }
                 // A host name may have both IPv4 and IPv6 addresses.
                 Err(_) => all_interfaces(told.port.unwrap_or(0)).to_vec(),
             },
@@ -203,7 +244,10 @@ impl ArtifactAddress {
         let host = match (&self.told, &self.listen) {
             (Some(told), _) => told.host.clone(),
             (None, Some(listen)) if !listen.ip.is_unspecified() => listen.ip.to_string(),
-            (None, _) => local.to_string(),
+            (None, _) => match unreachable_ip(local) {
+                Some((what, _)) => return Err(AddressError::LocalUnreachable { local, what }),
+                None => local.to_string(),
+            },
         };
         Ok(Endpoints { bind, host, port: told_port })
     }
@@ -256,6 +300,8 @@ mod tests {
             ("10.0.0.1:80", "", "10.0.0.1:80 → 10.0.0.1:80"),
             ("::1", "", "[::1]:0 → [::1]:0"),
             ("[::1]:80", "", "[::1]:80 → [::1]:80"),
+            ("localhost:80", "", "127.0.0.1:80 or [::1]:80 → localhost:80"),
+            ("localhost", "0.0.0.0:80", "0.0.0.0:80 → localhost:0"),
             ("miner.example:80", "", "[::]:80 or 0.0.0.0:80 → miner.example:80"),
             ("nat.example:80", "0.0.0.0:8080", "0.0.0.0:8080 → nat.example:80"),
             ("nat.example:80", "10.0.0.9", "10.0.0.9:80 → nat.example:80"),
@@ -263,6 +309,9 @@ mod tests {
             ("192.0.2.1", "::", "[::]:0 → 192.0.2.1:0"),
             ("[2001:db8::1]:80", "0.0.0.0:8080", "0.0.0.0:8080 → [2001:db8::1]:80"),
             ("", "0.0.0.0:8080", "0.0.0.0:8080 → 10.0.0.9:0"),
+            ("", "::ffff:0.0.0.0", "0.0.0.0:0 → 10.0.0.9:0"),
+            ("", "[::ffff:0.0.0.0]:80", "0.0.0.0:80 → 10.0.0.9:0"),
+            ("nat.example:80", "169.254.1.1", "169.254.1.1:80 → nat.example:80"),
             ("", "10.0.0.7:8080", "10.0.0.7:8080 → 10.0.0.7:0"),
             ("", "10.0.0.7:0", "10.0.0.7:0 → 10.0.0.7:0"),
         ] {
@@ -283,6 +332,7 @@ mod tests {
             ("[ff02::1]:80", "multicast"),
             ("255.255.255.255", "broadcast"),
             ("fe80::1", "link-local"),
+            ("169.254.1.1:80", "link-local"),
             ("0", "neither a host name nor an IP address"),
             ("127.1:80", "neither a host name nor an IP address"),
             ("host:0", "bad port"),
@@ -292,6 +342,31 @@ mod tests {
         }
         for wrong in ["", ":80", "a:b", "a:99999", "a b", "http://a"] {
             assert!(matches!(told_address(wrong), Err(AddressError::Told { .. })), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_nobody_can_reach_is_not_told_either_where_no_address_is_given() {
+        for (listen, what) in [
+            ("fe80::1", "link-local"),
+            ("[fe80::1]:80", "link-local"),
+            ("169.254.1.1", "link-local"),
+            ("::ffff:224.0.0.1", "multicast"),
+            ("ff02::1", "multicast"),
+            ("255.255.255.255:80", "broadcast"),
+            ("0.1.2.3", "of no machine"),
+        ] {
+            let error = address(None, Some(listen)).unwrap_err().to_string();
+            for part in ["--artifact-listen", what, "--artifact-address"] {
+                assert!(error.contains(part), "{listen}: {error}");
+            }
+        }
+        for (listen, local) in [(None, "fe80::1"), (Some("[::]:80"), "fe80::1"), (None, "169.254.1.1")] {
+            let address = address(None, listen).unwrap();
+            let error = address.endpoints(local.parse().unwrap()).unwrap_err().to_string();
+            for part in [local, "link-local", "--artifact-address"] {
+                assert!(error.contains(part), "{listen:?} {local}: {error}");
+            }
         }
     }
 

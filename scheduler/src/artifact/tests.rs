@@ -81,9 +81,9 @@ async fn serves_the_whole_file_under_its_checksum_and_nothing_else() {
 #[tokio::test]
 async fn a_name_is_served_over_both_kinds_of_addresses() {
     let file = file(b"x");
-    let server = start(file.path(), Some("localhost")).await.unwrap();
+    let server = start(file.path(), Some("miner.example")).await.unwrap();
     let (authority, path) = server.uri().strip_prefix("http://").unwrap().split_once('/').unwrap();
-    let port: u16 = authority.strip_prefix("localhost:").unwrap().parse().unwrap();
+    let port: u16 = authority.strip_prefix("miner.example:").unwrap().parse().unwrap();
     let mut kinds = vec![LOCAL];
     // Some machines have no IPv6 at all.
     kinds.extend(TcpListener::bind("[::1]:0").await.is_ok().then(|| IpAddr::from(Ipv6Addr::LOCALHOST)));
@@ -93,6 +93,17 @@ async fn a_name_is_served_over_both_kinds_of_addresses() {
     }
     let server = start(file.path(), Some("::1")).await;
     assert!(server.is_err() || server.is_ok_and(|server| server.uri().starts_with("http://[::1]:")));
+}
+
+/// All of 127.0.0.0/8 is this machine's, so a server on all addresses would answer at 127.0.0.2, too.
+#[tokio::test]
+async fn localhost_is_served_on_loopback_only() {
+    let server = start(file(b"x").path(), Some("localhost")).await.unwrap();
+    let port: u16 = authority(&server).strip_prefix("localhost:").unwrap().parse().unwrap();
+    let answer = get(&server, "GET", &path(&server)).await;
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
+    let elsewhere = TcpStream::connect(("127.0.0.2", port)).await;
+    assert_eq!(elsewhere.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
 }
 
 #[tokio::test]
