@@ -76,8 +76,8 @@ pub struct LedgerSnapshot {
     pub ledger: Ledger,
     /// When the oldest stored single share was received, milliseconds since the Unix epoch; `None` if no share is stored.
     pub shares_since_ms: Option<u64>,
-    /// Since when this folder has all single shares of the last framework, milliseconds since the Unix epoch; `None` if no other
-    /// scheduler has ever led.
+    /// The time from which on this folder has every share of the last framework, and not only totals, in milliseconds since the
+    /// Unix epoch. `None` if no other scheduler has ever led.
     pub rows_since_ms: Option<u64>,
     /// Launches that failed before they mined anything, and whose rows have been removed: the number for each state and reason.
     pub failed_launches: Vec<FailedLaunches>,
@@ -146,8 +146,8 @@ impl Store {
         Ok(shared.unwrap_or_else(|| own.framework.clone()))
     }
 
-    /// When the last launch or report of the framework was recorded before this run, milliseconds since the Unix epoch; `None` if
-    /// that is not known.
+    /// When an earlier run of a scheduler last recorded a launch or a report of the framework, in milliseconds since the Unix
+    /// epoch. `None` if that is not known.
     pub(crate) fn last_recorded_ms(&self) -> Option<u64> {
         match &self.shared {
             Some(shared) => shared.last_written_ms,
@@ -155,8 +155,8 @@ impl Store {
         }
     }
 
-    /// When the tasks were launched that had not run yet when the state folder was opened, by task id, in milliseconds since the
-    /// Unix epoch. The folder does not know launches of other leaders.
+    /// Task id → launch time in milliseconds since the Unix epoch, for each task that had not reached TASK_RUNNING when the state
+    /// folder was opened. The folder does not know launches of other leaders.
     pub(crate) fn launch_times(&self) -> &HashMap<String, u64> {
         self.folder.launch_times()
     }

@@ -29,8 +29,8 @@ pub const EXECUTABLE: &str = "mesos-miner";
 /// The argument with which this program runs as the executor.
 const SUBCOMMAND: &str = "executor";
 
-/// How long Mesos lets a server task end by itself after KILL, because the server's Bitcoin node may still have to accept or
-/// reject the last blocks.
+/// The time that a server task has, after KILL, to end by itself. In this time, its Bitcoin node may still accept or reject the
+/// last blocks.
 const SERVER_GRACE: Duration = Duration::from_secs(12);
 
 /// How an agent gets the executor.
@@ -147,8 +147,8 @@ impl Default for Programs {
 pub struct TaskTemplate {
     /// The framework's name, under which service discovery finds the server.
     pub name: String,
-    /// The Unix user of the executors. Each task names the user, since Mesos keeps the framework's first one whatever later
-    /// subscriptions say.
+    /// The Unix user of the executors. Each task names this user. Otherwise, Mesos would use the user of the framework's first
+    /// subscription, even if a later subscription named another one.
     pub user: String,
     /// The Mesos role whose resources the tasks get.
     pub role: String,

@@ -9,8 +9,8 @@ pub(crate) fn elapsed_since(ms: u64) -> Duration {
     Duration::from_millis(now_ms().saturating_sub(ms))
 }
 
-/// A span of time as the options are written, such as `7d`, `1.5h` or `250ms`: in the largest unit of which it has at least one,
-/// with at most one decimal.
+/// Formats a span of time as users write it in options, such as `7d`, `1.5h` or `250ms`. The unit is the largest one that is not
+/// longer than the span. There is at most one decimal.
 pub(crate) fn span(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     let units = [(86_400.0, "d"), (3600.0, "h"), (60.0, "m"), (1.0, "s")];

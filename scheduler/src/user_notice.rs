@@ -132,13 +132,13 @@ pub enum UserNotice {
         /// The number of tasks on the agent.
         tasks: usize,
     },
-    /// A server is ended once its workers have ended, and another one is launched.
+    /// A server is ended, and another one is launched in its place.
     ServerDrained {
         /// The task's id.
         task: String,
         /// What happens to the server and why, as a phrase after the task's id.
         why: &'static str,
-        /// The number of workers that are ended first.
+        /// The number of workers that are ended before the server is ended.
         workers: usize,
     },
     /// Nothing is launched on an agent for a while.

@@ -357,8 +357,8 @@ async fn while_the_master_is_away_it_can_be_stopped() {
     assert!(matches!(&end, SchedulerEnd::NoFramework { summary } if summary.tasks.is_empty()), "{end:?}");
 }
 
-/// Launches the images of the original system's server and worker. The status updates of these tasks come from Mesos' own
-/// executor, so the updates contain no reports.
+/// Launches the server image and the worker image of the older system that this project follows. The status updates of these
+/// tasks come from Mesos' own executor, so the updates contain no reports.
 #[tokio::test]
 async fn images_of_others_are_launched_as_the_original_s_were() {
     let mut master = TestMaster::start().await;

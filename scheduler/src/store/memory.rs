@@ -91,7 +91,7 @@ impl Memory {
     }
 }
 
-/// The records that a scheduler recovers from a folder that the last version of the program with format 1 wrote.
+/// The records that a scheduler recovers from a state folder of format 1. An old version of this program wrote the folder.
 pub(crate) fn folder_of_format_1() -> RecoveredState {
     let folder = tempfile::tempdir().unwrap();
     let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format-1/scheduler.sqlite");
@@ -101,7 +101,7 @@ pub(crate) fn folder_of_format_1() -> RecoveredState {
     recovered
 }
 
-/// The records that a scheduler recovers from a tree that the last version of the program with format 1 wrote.
+/// The records that a scheduler recovers from a ZooKeeper tree of format 1. An old version of this program wrote the tree.
 pub(crate) fn tree_of_format_1() -> RecoveredState {
     FakeTree::of_format_1(include_str!("../../tests/fixtures/format-1/tree.json")).read()
 }

@@ -154,14 +154,14 @@ impl StateFolder {
         &self.identity.name
     }
 
-    /// When the last launch or report of the framework was recorded before the folder was opened, milliseconds since the Unix
-    /// epoch; `None` if there was no framework.
+    /// When an earlier run of the scheduler last recorded a launch or a report of the framework, in milliseconds since the Unix
+    /// epoch. `None` if there was no framework.
     pub fn last_recorded_ms(&self) -> Option<u64> {
         self.last_recorded_ms
     }
 
-    /// When the tasks were launched that had not run yet when the folder was opened, by task id, in milliseconds since the Unix
-    /// epoch.
+    /// Task id → launch time in milliseconds since the Unix epoch, for each task that had not reached TASK_RUNNING when the
+    /// folder was opened.
     pub fn launch_times(&self) -> &HashMap<String, u64> {
         &self.launch_times
     }

@@ -314,7 +314,7 @@ fn the_excess_of_untracked_miners_becomes_one_account_and_the_sum_stays() {
         let after = open(folder.path()).1.ledger;
         assert_eq!(after.sum(), before.sum());
         assert_eq!(after.lines().len(), UNTRACKED_MINERS + 2);
-        // The seven smallest accounts have 10 to 16 shares.
+        // `OTHERS` had 5 shares. The seven accounts that were added to it had 10 to 16 shares, together 91.
         assert_eq!(after.line(OTHERS).unwrap().pool.accepted, 5 + 91);
         assert_eq!(after.line(&worker(2).id).unwrap().pool.accepted, 1);
     }

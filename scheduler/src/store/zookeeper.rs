@@ -109,8 +109,7 @@ impl Leader {
 pub(super) struct SharedTree {
     task: JoinHandle<bool>,
     closing: Arc<AtomicBool>,
-    /// When the last task's node was written before this scheduler took over, milliseconds since the Unix epoch; `None` if
-    /// there is no task.
+    /// When an earlier leader last wrote the node of any task, in milliseconds since the Unix epoch. `None` if there is no task.
     pub last_written_ms: Option<u64>,
 }
 

@@ -178,9 +178,10 @@ fn an_image_brings_its_own_entry_point() {
     }
 }
 
-/// Compares our `TaskInfo`s with those of the original system, field by field. Four things differ: the names of workers' tasks
-/// (ours do not depend on where a task runs), the ports (the original did not take them from the offer), DiscoveryInfo, and the
-/// user in `CommandInfo` (the original set neither).
+/// This project follows an older system, which launched images of a server and of workers on Mesos. The test compares our
+/// `TaskInfo`s with that system's, field by field. Four things differ: the names of workers' tasks (ours do not depend on where a
+/// task runs), the ports (the older system did not take them from the offer), DiscoveryInfo, and the user in `CommandInfo` (the
+/// older system set neither).
 #[test]
 fn user_images_run_as_in_the_original_system() {
     let default = |option: &str| {

@@ -79,7 +79,8 @@ fn delete(tables: &Tables<'_>, first: u64) -> rusqlite::Result<()> {
     )
 }
 
-/// The last run that begins at `number` or before. No other run can contain `number`.
+/// Each [`FailedRun`] covers the task numbers from `first` to `last`. Returns the last one that begins at or before `number`,
+/// because no other can contain `number`.
 fn find(tables: &Tables<'_>, number: u64) -> rusqlite::Result<Option<FailedRun>> {
     let sql = format!("{FAILED_LAUNCHES} AND first <= ?2 ORDER BY first DESC LIMIT 1");
     let framework = tables.framework.as_deref().unwrap_or_default();
@@ -93,7 +94,7 @@ pub(super) fn contain(tables: &Tables<'_>, id: &str) -> rusqlite::Result<bool> {
     Ok(find(tables, number)?.is_some_and(|run| run.last >= number))
 }
 
-/// Removes a task from its run of failed launches, because the task has not retired in ZooKeeper.
+/// Removes a task's number from the failed launches. The caller then stores the task's record from ZooKeeper instead.
 pub(super) fn remove_task(tables: &Tables<'_>, id: &str) -> rusqlite::Result<()> {
     let Some(number) = task_number(id) else { return Ok(()) };
     let Some(run) = find(tables, number)?.filter(|run| run.last >= number) else { return Ok(()) };

@@ -75,7 +75,8 @@ pub(in crate::store) fn prepare(connection: &mut Connection, path: &Path) -> Res
     if format < FORMAT {
         migrate(connection, path, format)
     } else {
-        // Earlier versions with this format do not have all columns, and do not mind them.
+        // A database in the current format may lack newer columns, because the format number stays the same when a column is
+        // added.
         connection.execute_batch(&missing_columns(connection).map_err(&error)?.join(";")).map_err(error)
     }
 }

@@ -87,7 +87,8 @@ pub(super) fn last_recorded_ms(
     Ok(unsigned(last).max(framework.started_ms))
 }
 
-/// When the tasks of all frameworks that have not reached TASK_RUNNING were launched, in milliseconds since the Unix epoch.
+/// Task id → launch time in milliseconds since the Unix epoch, for each task that has not reached TASK_RUNNING. Tasks of all
+/// frameworks are included.
 pub(super) fn launch_times(connection: &Connection) -> rusqlite::Result<HashMap<String, u64>> {
     let sql = "SELECT id, created_ms FROM task WHERE NOT retired
          AND (state IS NULL OR state IN ('TASK_STAGING', 'TASK_STARTING'))";
@@ -112,8 +113,8 @@ pub(super) fn task(
 pub(super) struct RetiredTask {
     /// The task's last known state; `None` if no state was recorded.
     pub state: Option<TaskState>,
-    /// Whether the task retired under another leader. Then its accounts are not changed any more, since the sum of other leaders'
-    /// work may include them.
+    /// Whether the task retired under another leader. If so, the sum of other leaders' work may already include this task's
+    /// accounts. These are not changed any more, so that nothing is counted twice.
     pub in_sum: bool,
 }
 
@@ -203,7 +204,8 @@ fn invalid(column: usize, what: &str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, what.into())
 }
 
-/// Adds the accounts of a framework to `ledger`, and the sum of the framework's accounts that are not in this folder.
+/// Adds the framework's accounts in this database to `ledger`. Accounts that only other schedulers' databases have are added as
+/// one sum.
 pub(in crate::store) fn ledger(
     connection: &Connection,
     framework: &str,
@@ -221,10 +223,9 @@ pub(in crate::store) fn ledger(
 
 /// A row of the table `earlier`: the work of a framework under other leaders, for which this folder has no rows.
 pub(super) struct OtherLeaders {
-    /// Since when this folder has all single shares, milliseconds since the Unix epoch.
+    /// The time from which on this folder has every share, and not only totals, in milliseconds since the Unix epoch.
     pub rows_since_ms: u64,
-    /// The totals of the work that only other leaders recorded, as workers and as pool servers counted them, and the number of
-    /// its blocks.
+    /// The totals of the work that only other leaders recorded, and the number of blocks that were found.
     pub sum: (LedgerLine, u64),
     /// The tasks that had already retired when this scheduler began to lead.
     pub retired: RetiredTasks,
@@ -279,7 +280,7 @@ impl FailedRun {
     }
 }
 
-/// Converts a row of the query [`FAILED_LAUNCHES`] to a run.
+/// `row` is a result row of the query [`FAILED_LAUNCHES`].
 pub(super) fn failed_run(row: &Row<'_>) -> rusqlite::Result<FailedRun> {
     Ok(FailedRun {
         first: unsigned(row.get(0)?),
@@ -290,7 +291,7 @@ pub(super) fn failed_run(row: &Row<'_>) -> rusqlite::Result<FailedRun> {
     })
 }
 
-/// All runs of failed launches of a framework, in the order of their numbers.
+/// All rows of the table `failed_launches` for a framework, in the order of the task numbers.
 fn failed_runs(connection: &Connection, framework: &str) -> rusqlite::Result<Vec<FailedRun>> {
     connection
         .prepare(&format!("{FAILED_LAUNCHES} ORDER BY first"))?
@@ -326,7 +327,7 @@ fn avoided(connection: &Connection) -> rusqlite::Result<Vec<AvoidedAgent>> {
     query.query_map([], agent)?.collect()
 }
 
-/// The key of the specifications' fingerprints.
+/// The secret key with which fingerprints of task specifications are computed. `None` if the database has no key yet.
 pub(super) fn specification_key(connection: &Connection) -> rusqlite::Result<Option<SpecificationKey>> {
     let sql = "SELECT specification_key FROM folder WHERE specification_key IS NOT NULL";
     let text: Option<String> = connection.query_row(sql, [], |row| row.get(0)).optional()?;

@@ -193,8 +193,8 @@ impl Records for Tables<'_> {
         if row.in_sum { Ok(()) } else { journal::record_accounts(self, status) }
     }
 
-    /// Replaces the accounts of untracked miners, except the largest, by their sum. A repetition finds only the largest
-    /// accounts and changes nothing.
+    /// Replaces the accounts of untracked miners by their sum, except for the [`UNTRACKED_MINERS`] largest accounts. A second
+    /// call finds only these, and changes nothing.
     fn aggregate_untracked_miners(&mut self, server: &str) -> rusqlite::Result<()> {
         let excess = read::accounts(
             self.transaction,

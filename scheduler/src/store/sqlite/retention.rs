@@ -18,8 +18,8 @@ use crate::unix_time::date;
 const REPORTS: usize = 200;
 /// A step removes at most this number of shares of format 2, in which each share has its own row.
 const ROWS_2: usize = 200;
-/// For each change that was just written, a step may remove this number of shares of format 2 in addition to [`ROWS_2`], so that
-/// it frees the space that a new report's shares take.
+/// For each change that was just written, a step may remove this number of shares of format 2 in addition to [`ROWS_2`]. This
+/// frees the space that the shares of a new report take.
 const ROWS_2_PER_CHANGE: usize = 20;
 /// Maximum number of pages that a step gives back to the system. For each page, SQLite searches its list of free pages, which
 /// takes longer if the list is longer.
@@ -80,8 +80,8 @@ impl DatabasePages {
         limit.is_some_and(|limit| self.all.saturating_sub(self.free).saturating_mul(self.size) > limit)
     }
 
-    /// The number of free pages to give back to the system. It is the larger of two numbers: how many pages are beyond the limit,
-    /// and how many more pages are free than used (or than [`SPARE_PAGES`], if fewer are used).
+    /// The number of free pages to give back to the system: enough to bring the file within `limit`, and enough to leave no more
+    /// free pages than used ones. If the limit allows, [`SPARE_PAGES`] free pages are left even if fewer pages are used.
     fn surplus(&self, limit: Option<u64>) -> u64 {
         let used = self.all.saturating_sub(self.free);
         let beyond = limit.map_or(0, |limit| self.all.saturating_sub(limit / self.size.max(1)));
@@ -130,8 +130,8 @@ impl ShareRetention {
             }
             self.format_2 = !drop_if_empty(connection)?;
             if self.format_2 {
-                // All remaining shares of format 2 were received at or after `before`, and those of format 3 later still. So there is
-                // nothing to remove.
+                // No remaining share of format 2 was received before the time `before`. Shares of format 3 are newer than these,
+                // so none of them is to be removed either.
                 return Ok(None);
             }
         }

@@ -22,8 +22,8 @@ pub fn ledger_snapshot(folder: &Path, all: bool) -> Result<LedgerSnapshot, Store
     read_all(&transaction, all).map_err(&error)
 }
 
-/// Reads single shares until `each` breaks: first those of earlier formats, then the others, the oldest first. This function
-/// neither locks nor writes anything.
+/// Calls `each` with one stored share after another, the oldest first, until `each` breaks. This function neither locks nor
+/// writes anything.
 ///
 /// # Errors
 /// Under the same conditions as [`ledger_snapshot`].

@@ -1,8 +1,9 @@
 //! Brings the state folder of a new leader up to date with the tree in ZooKeeper, which other leaders may have written since
 //! this folder's scheduler led.
 //!
-//! Each account in the tree is copied. The tree's sum covers some accounts that the folder still has from the time when its own
-//! scheduler led; the rest of the tree's sum is stored as a sum in the folder, too.
+//! The tree has the accounts of current tasks, and one sum of all accounts of retired tasks. The accounts are copied to the
+//! folder. The folder may still have some of the accounts that the sum includes. So only the rest of the sum is stored in the
+//! folder.
 
 use std::collections::BTreeSet;
 
@@ -85,8 +86,8 @@ fn set_framework(tables: &Tables<'_>, framework: &FrameworkRecord, peak: u64) ->
     )
 }
 
-/// Tasks that retired under other leaders retire in the folder, too; if the folder does not record how they ended, their state
-/// becomes unknown. A task that is not in the tree, and whose end is not recorded in the folder, was never launched and is
+/// Marks the rows of tasks that retired under other leaders as retired. If the folder does not record how such a task ended, its
+/// state becomes unknown. A task that is not in the tree, and whose end is not recorded in the folder, was never launched and is
 /// deleted.
 fn retire_or_delete_tasks(
     tables: &Tables<'_>,
@@ -115,9 +116,9 @@ fn retire_or_delete_tasks(
     Ok(())
 }
 
-/// Replaces the accounts by those in the tree. A report that reached only the folder was never acknowledged and will be repeated.
-/// The shares of such a report are already stored. `shares_sequence` is kept, so that the repeated report does not store them
-/// again.
+/// Replaces the folder's accounts by those in the tree. The folder may have stored a report that never reached the tree. The
+/// status update with this report was not acknowledged, so Mesos will send it again. `shares_sequence` is kept, so that the
+/// shares in this report are not stored a second time.
 fn replace_accounts(
     tables: &Tables<'_>,
     framework: &str,

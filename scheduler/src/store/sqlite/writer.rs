@@ -48,7 +48,7 @@ pub(super) struct Writer<N> {
     /// Whether there are more shares to remove. If so, the next step of the removal follows after [`PAUSE`] instead of [`IDLE`].
     more: bool,
     warned: Option<Instant>,
-    /// When the last transaction started. The next one starts after [`INTERVAL`] or when it is full.
+    /// When the last transaction started. The next one starts [`INTERVAL`] later, or as soon as [`BATCH`] changes are waiting.
     started: Option<Instant>,
     notify: N,
     closing: Arc<AtomicBool>,

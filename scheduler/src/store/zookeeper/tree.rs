@@ -13,7 +13,8 @@ use crate::election::{Leadership, Lease, persistent};
 
 /// Maximum number of nodes that a new leader requests from ZooKeeper at the same time.
 const READS: usize = 1000;
-/// Maximum number of transactions in flight: ZooKeeper processes one while its disk writes another.
+/// Maximum number of transactions that are sent to ZooKeeper at once. This is faster than one at a time, because ZooKeeper
+/// processes some while its disk writes others.
 const IN_FLIGHT: usize = 4;
 /// The pause after the connection was lost, before the tree is read again.
 pub(super) const RETRY: Duration = Duration::from_millis(200);
@@ -44,10 +45,11 @@ pub(super) struct TreeContent {
     /// Name of a node → its content, for all other valid nodes. Their content has the format whose number is in the framework
     /// node.
     pub nodes: BTreeMap<String, Vec<u8>>,
-    /// The names of the nodes in the shards that are not valid, because a leader was stopped during the conversion from format 1.
-    /// They are to be deleted.
+    /// The names of nodes that a leader wrote to the shards before it was stopped during the conversion from format 1. These
+    /// nodes are not valid and must be deleted.
     pub unfinished: Vec<String>,
-    /// When the last node in a shard was written, milliseconds since the Unix epoch; `None` if there is no such node.
+    /// The latest time at which a node in a shard was written, in milliseconds since the Unix epoch. `None` if there is no such
+    /// node.
     pub last_written_ms: Option<u64>,
 }
 

@@ -47,14 +47,14 @@ pub(super) struct TreeState {
     framework_changed: bool,
     /// The names of the other nodes that have changed and are to be written or deleted.
     changed: BTreeSet<String>,
-    /// Name of a node from which accounts moved to the sum in the framework node → the totals and the number of blocks that
-    /// moved. Each of these nodes is written in one transaction with the framework node.
+    /// The nodes from which accounts have moved to the sum in the framework node, by name. The value is what has moved: the
+    /// totals and the number of blocks. Each of these nodes is written in one transaction with the framework node.
     moved: BTreeMap<String, (LedgerLine, u64)>,
     /// The names of nodes whose task has retired or whose framework has ended. Such a node is written again without the task, or
     /// deleted if nothing else is in it. The framework node, which records the retirement or the end, is written first.
     dropped: BTreeSet<String>,
-    /// The sum of retired accounts as the framework node contains it. Accounts in `moved` are not included until their nodes are
-    /// written.
+    /// The sum of retired accounts that was last written to the framework node. It does not include what `moved` contains,
+    /// because that has not been written yet.
     written_sum: (LedgerLine, u64),
     /// The content of the framework node of format 1, if the tree has yet to be converted. It is written to a backup node
     /// together with the new framework node.
@@ -128,9 +128,9 @@ impl TreeState {
         let Ok(()) = journal::apply(self, change, now);
     }
 
-    /// Whether this change must be written after all earlier changes and before all later ones. This holds for changes that alter
-    /// the framework node in a way that makes other nodes invalid, and for the mark that the master has removed the framework:
-    /// where it is found, the end of every task is recorded.
+    /// Whether this change must be written after all earlier changes and before all later ones. This holds for changes that make
+    /// other nodes invalid, and for the mark that the master has removed the framework. A scheduler that finds this mark expects
+    /// that the end of every task is recorded, so these ends are written before the mark.
     pub fn must_be_written_alone(change: &Change) -> bool {
         matches!(change, Change::Retire(_) | Change::FrameworkEnded | Change::FrameworkRemoved(_))
     }
@@ -191,7 +191,7 @@ impl TreeState {
         self.avoided.get(&String::from_utf8(agent).ok()?)
     }
 
-    /// The framework node, with the sum that has been written so far.
+    /// The content of the framework node, with `written_sum` as the sum of retired accounts.
     fn framework_node(&self) -> FrameworkNode {
         FrameworkNode {
             format: FORMAT,

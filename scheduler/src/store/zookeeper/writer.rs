@@ -15,7 +15,7 @@ use crate::store::{OnStoreEvent, StoreEvent};
 
 /// When a batch has at least this number of changes, further changes wait for the next batch.
 const BATCH: usize = 1000;
-/// Maximum number of nodes of an interrupted conversion from format 1 that are deleted in one transaction.
+/// Maximum number of nodes that one transaction deletes after an interrupted conversion from format 1.
 const DELETIONS: usize = 1000;
 /// The pause after a failed write, before the write is repeated.
 const RETRY: Duration = Duration::from_millis(500);

@@ -55,17 +55,17 @@ pub(super) fn avoided_name(agent: &str) -> String {
     format!("{AVOIDED}{}", hex::encode(agent))
 }
 
-/// The prefix of the names of avoided agents' nodes.
+/// Each avoided agent has a ZooKeeper node. The node's name begins with this prefix.
 pub(super) const AVOIDED: &str = "avoided+";
 
-/// The format number alone, which the framework node has in every format.
+/// The number of the storage format. In every format, the framework node's content has this field.
 #[derive(Deserialize)]
 pub(super) struct FormatNode {
     pub format: u32,
 }
 
-/// The node `framework`: all state except tasks, accounts and avoided agents. In format 1, the fields `retired` and `sum` have
-/// other names, and the first versions with format 1 do not write them.
+/// The node `framework`: all state except tasks, accounts and avoided agents. In storage format 1, the fields `retired` and `sum`
+/// have other names. They may be missing there, because the oldest versions of this program did not write them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct FrameworkNode {
     pub format: u32,
@@ -77,7 +77,7 @@ pub(super) struct FrameworkNode {
     pub peak_workers: u64,
     #[serde(default, alias = "past")]
     pub retired: RetiredJson,
-    /// The sum of the accounts that have been removed from their nodes, because the tasks that reported them have retired.
+    /// The sum of all accounts that retired tasks reported. These accounts are no longer in other ZooKeeper nodes.
     #[serde(default, alias = "folded")]
     pub sum: SumJson,
     #[serde(default)]
@@ -87,8 +87,8 @@ pub(super) struct FrameworkNode {
 /// The scheduler that leads, or that led last.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leader {
-    /// The random name of this scheduler's state folder. The single shares that arrive while this scheduler leads are only in
-    /// that folder.
+    /// The random name of this scheduler's state folder. While this scheduler leads, each share is stored only in that folder;
+    /// ZooKeeper has only totals.
     pub folder: String,
     /// The host name of the scheduler's machine.
     pub host: String,

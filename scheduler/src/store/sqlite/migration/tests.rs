@@ -15,17 +15,17 @@ use crate::store::sqlite::{StateFolder, StoredShare, ledger_snapshot, stored_sha
 use crate::store::sqlite::{read, records};
 use crate::task_id::TaskKind;
 
-/// The environment variable that makes a child process of this test abort. Its value is the path of the database, and the
-/// beginning of the statement before which the child process aborts.
+/// The environment variable that makes a child process of this test abort. Its value is `PATH=STATEMENT`: the child converts the
+/// database at PATH, and aborts before the first SQL statement that begins with STATEMENT.
 const DIE_AT: &str = "MINER_TEST_DIE_AT";
 
-/// The database that the last version of the program with this format wrote; the fixture's README describes it.
+/// The path of a database of this format, which an old version of this program wrote. The fixture's README describes it.
 fn fixture(format: i64) -> PathBuf {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     fixtures.join(format!("format-{format}")).join(STATE_FOLDER.database)
 }
 
-/// A folder that the last version of the program with this format wrote.
+/// A state folder of this format, written by an old version of this program.
 fn folder_of(format: i64) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::copy(fixture(format), folder.path().join(STATE_FOLDER.database)).unwrap();
@@ -132,7 +132,7 @@ fn single_shares_of_format_2_are_read_as_they_were_written() {
     }
 }
 
-/// A report is repeated after an earlier version has stored its shares.
+/// An old version of this program has stored the shares of report 4. Then the current version receives report 4 again.
 #[test]
 fn shares_of_a_repeated_report_are_not_stored_twice() {
     let folder = folder_of(2);

@@ -10,8 +10,8 @@ use crate::store::tests::shares;
 use crate::task_id::TaskKind;
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
-/// The number of bytes by which a file may exceed its limit in these tests. A batch of a test and the pages that are only partly
-/// free take less than this.
+/// The number of bytes by which a file may exceed its limit in these tests. This leaves room for one batch of changes, and for
+/// database pages that are only partly used.
 const SLACK: u64 = 300_000;
 
 /// A folder with a framework and a worker, as the writing thread uses it.

@@ -69,8 +69,8 @@ fn folder() -> Connection {
 
 const REMOVAL: Removal = Removal { removed_ms: 7, silent_ms: Some(2) };
 
-/// The content of the tree in ZooKeeper when this scheduler begins to lead. Worker 6 is in the tree but not in the folder. Of
-/// workers 4, 5 and 7, the tree has only the sum.
+/// The content of the tree in ZooKeeper when this scheduler begins to lead. Worker 6 is in the tree but not in the folder.
+/// Workers 4, 5 and 7 have retired, so the tree has only one sum of their accounts.
 fn handover() -> Handover {
     let address = Some(ServerAddress { host: "new".into(), stratum_port: 3, http_port: 4 });
     let tasks = vec![
@@ -175,7 +175,7 @@ fn a_late_report_of_a_task_that_is_in_the_sum_of_others_is_not_counted_again() {
     let state = "SELECT state FROM task WHERE id = 'miner-worker-4'";
     let state: Option<String> = connection.query_row(state, [], |row| row.get(0)).unwrap();
     assert_eq!(state.as_deref(), Some("TASK_RUNNING"));
-    // All accounts of a task that retired under this leader are in the folder, so the task's late report is counted.
+    // Worker 5 retired while this scheduler led, so the folder has all its accounts. The worker's late report is therefore counted.
     write(&mut connection, status(&worker(5, None), TaskState::TaskRunning, 9, 7));
     assert_eq!(accepted(&connection), before - 3 + 7);
     sync_folder(&mut connection, &handover).unwrap();

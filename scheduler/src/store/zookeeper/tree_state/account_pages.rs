@@ -27,7 +27,8 @@ struct ReporterPages {
 }
 
 impl AccountPages {
-    /// The page of an account. A new account is assigned to the last page or, if that page is full, to a new one.
+    /// The name of the page that contains an account; a page is a ZooKeeper node with several accounts. A new account is assigned
+    /// to the last page or, if that page is full, to a new one.
     pub fn page_for(&mut self, reporter: &str, worker: &str) -> String {
         if let Some(page) = self.find(reporter, worker) {
             return page;

@@ -1,5 +1,5 @@
-//! Changed nodes → transactions of bounded size. Their order allows the leader to stop after any of them: the next leader can
-//! always continue with what has been written.
+//! Divides the changed nodes into transactions of bounded size. The transactions are ordered so that the leader may stop after
+//! any of them: the next leader can then continue from what has been written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -12,7 +12,7 @@ use crate::store::zookeeper::znode::{FRAMEWORK, FRAMEWORK_1};
 pub(super) const MAX_BYTES: usize = 500_000;
 /// Maximum number of nodes in one transaction. Small transactions overlap: ZooKeeper processes one while its disk writes another.
 pub(super) const MAX_NODES: usize = 250;
-/// The bytes that a write is assumed to take in a request in addition to its name and its content.
+/// The number of bytes that a request is assumed to need for each node, in addition to the node's name and content.
 const OVERHEAD: usize = 100;
 
 /// Writes that are committed together.
@@ -62,15 +62,14 @@ impl TreeState {
         transactions
     }
 
-    /// The transactions that convert a tree of format 1. The framework node comes last, with the whole sum: its format number
-    /// decides whether the nodes of format 1 or those in the shards are valid. If the leader stops before it has written the
-    /// framework node, the next leader converts the tree again.
+    /// The transactions that convert a tree of format 1. The framework node comes last, because its format number decides whether
+    /// the nodes of format 1 or those in the shards are valid. If the leader stops before it has written the framework node, the
+    /// next leader converts the tree again.
     fn take_conversion(&mut self) -> Vec<Vec<NodeWrite>> {
         let mut names = mem::take(&mut self.changed);
         names.extend(mem::take(&mut self.moved).into_keys());
         names.extend(mem::take(&mut self.dropped));
-        // A node that would be empty is not written to the shards. The tree of format 1 may still have it, and keeps it as a
-        // backup.
+        // A node that would be empty is not written to the shards.
         names.retain(|name| self.node(name).is_some());
         let mut transactions = self.in_portions(names.iter());
         self.framework_changed = false;

@@ -151,8 +151,9 @@ fn a_leader_that_stops_at_any_write_does_no_harm() {
     }
 }
 
-/// A tree of format 1 with more nodes than fit into a transaction. Its leader was stopped while a server retired, so that the
-/// accounts of `moved` workers are not in the sum yet. Another server still has accounts of `kept` retired workers.
+/// A tree of format 1 with more nodes than fit into a transaction. Server 1 has retired, but the leader was stopped before it
+/// added this server's accounts to the sum. `moved` workers have an account only at server 1. `kept` workers also have one at
+/// server 2, which still runs.
 fn large(moved: u64, kept: u64) -> Tree {
     let account = |server: &str, worker: &str| {
         serde_json::json!({"by": server, "kind": "server", "worker": worker, "sequence": 1, "hashes": "7",
