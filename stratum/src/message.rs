@@ -164,7 +164,7 @@ impl Message {
     pub fn from_line(line: &str) -> Result<Self, MessageError> {
         let envelope: Envelope<'_> = serde_json::from_str(line)
             .map_err(|source| MessageError::Json { line: printable(line), source })?;
-        // An array is no message, but serde would also read the envelope from an array of its members' values.
+        // Serde reads a struct also from a JSON array of its fields' values, but a Stratum message is never an array.
         if !line.trim_start().starts_with('{') {
             return Err(MessageError::Shapeless { line: printable(line) });
         }

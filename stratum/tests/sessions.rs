@@ -121,7 +121,7 @@ impl Player {
     fn expect_sent(&mut self, line: &str) {
         self.session();
         let sent = self.sent.pop_front();
-        // The id must be spelled the same; the order of the members does not matter.
+        // The sent id must be the same text as the expected one. The order of the other JSON members does not matter.
         let id = |line: &str| line.split(',').next().map(str::to_owned);
         assert_eq!(sent.as_deref().and_then(id), id(line), "{}", self.place);
         let parse =
@@ -163,7 +163,7 @@ fn describe(event: &Event) -> String {
 }
 
 fn describe_job(job: &Job) -> String {
-    // Finds the difficulty of the target among the difficulties that the files use.
+    // A job has a target but no difficulty. So look for the difficulty among those that occur in the session files.
     let difficulties = [1.4e-8, 1.0, 2.0, 42.0, 512.0, 1024.0, 1e15];
     let difficulty = difficulties
         .into_iter()

@@ -20,8 +20,8 @@ pub enum Instruction {
     SetIntervals(Intervals),
 }
 
-/// How often a task sends [`Live`](crate::Live) messages and [`Report`](crate::Report)s: whole milliseconds, from one to
-/// 49 days. The type is small because the scheduler stores one for each task.
+/// How often a task sends [`Live`](crate::Live) messages and [`Report`](crate::Report)s. Each interval is a whole number of
+/// milliseconds, at least 1 ms and at most 49 days. The type is small because the scheduler stores one for each task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Intervals {
     live_ms: NonZeroU32,

@@ -27,8 +27,8 @@ pub struct Account {
     pub totals: Totals,
     /// Shares since the last report, oldest first; the sender limits their number.
     pub rows: Vec<ShareRow>,
-    /// The number of shares since the start of the task that `totals` counts but no report listed in `rows`, because the number
-    /// of rows is limited.
+    /// The number of shares that `totals` counts but that no report of this task contained in its `rows`, because the number of
+    /// rows is limited.
     pub rows_omitted: u64,
 }
 

@@ -32,7 +32,8 @@ pub struct NodeSpec {
     /// Bytes to append to the script of each coinbase.
     #[prost(bytes = "vec", tag = "3")]
     pub tag: Vec<u8>,
-    /// On testnets: whether to make blocks of minimum difficulty as soon as nodes accept them.
+    /// Testnets allow a block of minimum difficulty if its time is more than 20 minutes after its parent's. If this flag is set,
+    /// such blocks are made early: their time is in the future, but nodes accept it.
     #[prost(bool, tag = "4")]
     pub early_min_difficulty: bool,
 }

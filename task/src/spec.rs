@@ -30,7 +30,7 @@ pub enum ProgramSpec {
 /// The specification of a server task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerSpec {
-    /// The host that workers connect to, by preference: the offer's `hostname`, or the agent's IP address.
+    /// The host to which workers try to connect first. It is the offer's `hostname` or the agent's IP address.
     pub host: String,
     /// Stratum port, taken from the offer.
     pub stratum_port: u16,
@@ -61,7 +61,8 @@ pub struct WorkerSpec {
     pub password: String,
     /// How to connect to the pool.
     pub access: PoolAccess,
-    /// The CPUs of task and executor together. They determine the number of threads and the fraction of time that they work.
+    /// The CPUs of task and executor together. This number determines how many threads hash, and for which fraction of the time
+    /// each thread works.
     pub cpus: f64,
     /// The name of the hash backend, or `None` for the fastest.
     pub backend: Option<String>,

@@ -170,7 +170,7 @@ fn version_3_is_written_and_read() {
     assert_eq!(versions, [Some(2), Some(2), Some(3)]);
 }
 
-/// Later programs of version 3 write alternatives, too. Readers that do not know the field skip it.
+/// The field `alternatives` was added without a new version number, because readers that do not know the field skip it.
 #[test]
 fn alternatives_are_written_as_fields_that_may_be_skipped() {
     let alternatives = ["stratum+tcp://10.0.0.1:3333", "stratum+tcp://[fd00::1]:3333"].map(str::to_owned);

@@ -61,7 +61,8 @@ fn session(subscriptions: &Value) -> Option<String> {
         },
         _ => return None,
     };
-    // The next connection sends this id to the pool, so an id that is too long is dropped.
+    // The next connection sends this id to the pool, to resume the session. An id that would make this request very long is
+    // dropped.
     (!id.is_empty() && id.len() <= 256).then(|| id.clone())
 }
 

@@ -69,7 +69,7 @@ impl Instruction {
 }
 
 impl IntervalsMessage {
-    /// Reads the intervals. Returns `None` if one of them is missing, which reads as 0.
+    /// Reads the intervals. Returns `None` if one of them is 0, because protobuf reads a missing number as 0.
     pub fn read(self) -> Option<Intervals> {
         let [live, report] = [self.live_ms, self.report_ms].map(|ms| Duration::from_millis(ms.into()));
         (!live.is_zero() && !report.is_zero()).then(|| Intervals::new(live, report))

@@ -26,8 +26,8 @@ struct SpecMessage {
     max_updates: u64,
 }
 
-/// Exactly one of fields 5 to 7 is set. An older reader that does not know the set field reports that the block source is
-/// missing.
+/// Exactly one of the fields with the tags 5 to 7 is present: the block source. A program that is too old to know that field
+/// reports that the block source is missing.
 #[derive(Clone, PartialEq, Message)]
 struct ServerMessage {
     #[prost(string, tag = "1")]
