@@ -89,7 +89,7 @@ fn workers_reach_a_server_whose_agents_name_cannot_be_resolved() {
     let Some(mut mining) = Mining::start(&[&agent], &["--on-server-loss=repoint"]) else { return };
     let server = mining.until_mining("miner-server-1");
     assert_eq!(label(&server, "addresses"), Some(format!("{name},127.0.0.1").as_str()));
-    // A worker that is told of another server gets both of its addresses, too.
+    // Kill the server. The worker must then get both addresses of the new server: the host name and the IP address.
     let executors = executors(&mining.mesos.work_folder());
     let server = executors.iter().find(|executor| executor.id == "miner-server-1").expect("it runs");
     kill_process(Pid::from_raw(server.process.pid).expect("not 0"), Signal::KILL).expect("it runs");

@@ -85,7 +85,7 @@ fn names_are_resolved_by_the_name_server_of_resolv_conf() {
         (line.contains("pool.example") && line.contains("/etc/resolv.conf")).then_some(())
     });
     write(&root, "etc/resolv.conf", "nameserver 127.0.0.1\nsearch example\n");
-    // The network of its own has no pool, so a refused connection shows that the name was resolved.
+    // The miner runs in a network namespace without a pool, so a refused connection shows that the name was resolved.
     for (name, answer) in [
         ("pool.example:1", "refused"),
         ("pool:1", "refused"),

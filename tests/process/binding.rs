@@ -59,7 +59,7 @@ fn reserved(offered: &[Resource]) -> Vec<Resource> {
     cpus.map(|it| Resource { role: None, reservations: vec![info.clone()], ..it }).collect()
 }
 
-/// Sends all calls that have an effect without a task. A master checks the form of a call before it responds.
+/// Sends every kind of call that a framework without tasks can send. A master checks the form of a call before it responds.
 #[tokio::test]
 async fn a_real_master_accepts_every_call_and_reports_operations() {
     let Some(command) = peer::mesos() else { return };
@@ -73,7 +73,8 @@ async fn a_real_master_accepts_every_call_and_reports_operations() {
         while finished.len() < 2 {
             match events.next().await.expect("a stream").expect("more events") {
                 Event::Subscribed(subscribed) => id = Some(subscribed.framework_id),
-                // Accept only the first offer. Mesos may offer its remaining resources before the operation is done.
+                // Accept only the first offer. Mesos may make another one, with the remaining resources, before the operation is
+                // done.
                 Event::Offers(offers) if !accepted => {
                     accepted = true;
                     let (framework, offer) = (id.as_ref().expect("SUBSCRIBED is first"), &offers[0]);

@@ -1,4 +1,4 @@
-//! A scheduler that is started again with other options, on a real Mesos: they apply to the tasks that run.
+//! A scheduler on a real Mesos is started again with other options. The new options then apply to the tasks that already run.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -115,7 +115,8 @@ fn limits_backend_and_share_interval_apply_to_what_runs() {
     runs.stop(scheduler);
 }
 
-/// Today's version leaves records without fingerprints.
+/// Old versions of this program recorded no fingerprints of task specifications. The test deletes the fingerprints, as if an old
+/// version had launched the tasks.
 #[test]
 fn an_upgrade_replaces_no_task() {
     let Some(command) = peer::mesos() else { return };
@@ -130,7 +131,7 @@ fn an_upgrade_replaces_no_task() {
     let changed = records.expect("the records").execute("UPDATE task SET specification = NULL", []);
     assert_eq!(changed.expect("a column"), 3);
 
-    // The options that would replace the tasks of this version.
+    // If the records had fingerprints, these options would make the scheduler replace the tasks.
     let mut scheduler =
         runs.start(&["--backend=portable", "--share-interval=3s", "--user=daemon", "--duration=20s"]);
     let ended = scheduler.wait(LONG_DEADLINE);
@@ -165,7 +166,7 @@ fn another_user_runs_all_executors_and_root_none() {
         // The other user must be allowed to reach the sandboxes.
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).expect("our own folder");
     }
-    // The executor is fetched, so that this user must be allowed to run it in the sandbox.
+    // Without `--executor-path`, agents fetch the executor into the sandbox. There, the user `daemon` must be allowed to run it.
     let common = vec!["--server-cpus=0.2", "--max-workers=1"];
     let runs = Runs { mesos: &mesos, state_dir: tempfile::tempdir().expect("a folder"), common };
     let scheduler = runs.start(&["--user=root"]);

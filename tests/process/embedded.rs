@@ -31,7 +31,8 @@ fn check(python: &Path, master: &str, has_operator_api: bool) {
     // `--no-operator-api` leaves out five of the checks.
     let (option, left_out) = if has_operator_api { ("", 0) } else { ("--no-operator-api", 5) };
     let script = format!(
-        // `ln -s` puts Python's protobuf into $protos, because agents do not pass PYTHONPATH on to the check's executor.
+        // The check's executor finds Python's protobuf through a link in $protos, because agents do not pass PYTHONPATH on to
+        // executors.
         "set -e; export PYTHONPATH={python}; protos=$TMPDIR/protos; mkdir $protos; ln -s {python}/google $protos/; \
          python3 {root}/tests/generate_protos.py $protos {root}/mesos/proto; \
          exec python3 {root}/tests/mesos-box/check/run.py --master {master} --wire protobuf --protos $protos {option}",

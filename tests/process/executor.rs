@@ -152,7 +152,8 @@ fn a_grace_period_is_a_limit_and_not_a_wait() {
         let nanoseconds = seconds * 1_000_000_000;
         Some(KillPolicy { grace_period: Some(DurationInfo { nanoseconds }) })
     };
-    // The grace period is a day. An executor that always waited for its end would exceed the test's deadline.
+    // The grace period is a day. If the executor always waited until the grace period is over, the test would exceed its
+    // deadline.
     harness.kill("t", policy(24 * 3600));
     assert!(hashes(&harness.framework.until("t", TaskState::TaskKilled)) > 0);
     harness.ends();
@@ -181,7 +182,7 @@ fn a_specification_of_a_later_version_fails_with_a_reason() {
     let Some(mut harness) = Harness::new() else { return };
     harness.framework.accept(|offer| {
         let mut task = worker(offer, "t", "127.0.0.1:1");
-        // The version is the first field of the encoded specification, so byte 1 is its value.
+        // The version is the first field of the encoded specification: byte 0 is the field's tag, and byte 1 is its value.
         task.data.as_mut().expect("it has data")[1] = 99;
         operation::launch(vec![TaskInfo { executor: Some(executor(offer, "t")), ..task }])
     });

@@ -7,8 +7,9 @@
 //! cargo test -p mesos-miner --test process -- faults --test-threads=1 2>&1 | grep 'mines again'
 //! ```
 
-/// Makes tests from functions that take a [`MiningHarness`](mining::MiningHarness). The tests run on both clusters, or only
-/// on the real Mesos if the embedded cluster cannot have the fault.
+/// Makes tests from functions that take a [`MiningHarness`](mining::MiningHarness). Tests under `both` run on the embedded
+/// cluster and on a real Mesos. Tests under `real` run only on a real Mesos, because the embedded cluster cannot produce their
+/// faults.
 macro_rules! faults {
     (both: $($both:ident)*) => {
         mod on_the_embedded_cluster {

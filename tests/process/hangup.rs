@@ -1,4 +1,5 @@
-//! SIGHUP: ignored under `nohup` by every subcommand; it ends a program that has a terminal; otherwise files are read again.
+//! The effect of SIGHUP. Under `nohup`, every subcommand ignores it. A program that has a terminal ends. Any other program reads
+//! some files again, such as those with secrets.
 
 use std::fs;
 use std::io::Write;
@@ -17,7 +18,7 @@ use crate::support::mesos_box::{Member, MesosBox};
 use crate::support::process::{Process, mesos_miner, start};
 use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
-/// The text of a file of a program's options.
+/// Writes a file that only its owner may read.
 fn write(path: &Path, text: &str) {
     let file = fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes())).expect("written");
@@ -53,7 +54,7 @@ fn outlives_a_hangup(line: &[&str], ready: impl FnOnce(&mut Process)) {
     ready(&mut process);
     assert!(ignores_hangup(&process), "{line:?}");
     process.signal(Signal::HUP);
-    // The signals arrive in their order, so a program that ends on SIGHUP would have another exit status or summary.
+    // If SIGHUP, which was sent first, ended the program, the exit status or the summary would be different.
     process.signal(Signal::TERM);
     let ended = process.wait(LONG_DEADLINE);
     assert!(!ended.errors().contains("SIGHUP"), "{ended:#?}");
@@ -121,7 +122,7 @@ fn a_program_ends_when_its_terminal_is_closed() {
     });
     let miners = script.family();
     let mut script = script;
-    // The end of the terminal's other side closes the terminal.
+    // Killing `script` closes the terminal on which the miner runs.
     script.signal(Signal::KILL);
     script.wait(DEADLINE);
     let out = script.folder().join("out");
@@ -131,7 +132,8 @@ fn a_program_ends_when_its_terminal_is_closed() {
     script.assert_nothing_left(&miners, DEADLINE);
 }
 
-/// The scheduler uses a secret that SIGHUP made it read, although the file is gone when it needs the secret.
+/// On SIGHUP, the scheduler reads its secret again. Later it needs the new secret, and uses it although the file has been
+/// deleted.
 #[test]
 fn a_scheduler_reads_its_secret_and_log_filter_again_on_a_real_mesos() {
     let Some(command) = peer::mesos() else { return };

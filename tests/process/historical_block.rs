@@ -31,7 +31,7 @@ fn mine_finds_block_100000_again() {
     let address = pool.address.to_string();
     let mut miner = mesos_miner(["mine", "-o", &address, "-u", "satoshi", "-p", "x", "-t", "1"]);
     let limit = std::time::Instant::now() + LONG_DEADLINE;
-    // At difficulty 1, other shares may come first. A search that starts at nonce 0 finds the block within 2^28.03 hashes.
+    // At difficulty 1, other shares may come first. The search starts at nonce 0, and the block's nonce is 274,148,111.
     loop {
         let left = limit.saturating_duration_since(std::time::Instant::now());
         let submit = pool.submits.recv_timeout(left).unwrap_or_else(|e| panic!("{e}: {:?}", miner.stderr()));

@@ -183,7 +183,6 @@ fn private(path: &Path) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("our own file");
 }
 
-/// The master is embedded: a real one without agents takes as long.
 #[test]
 fn a_plan_without_offers_ends_after_5_s() {
     let cluster = EmbeddedCluster::start(0, 1.0, |_| ());

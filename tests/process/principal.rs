@@ -1,5 +1,6 @@
-//! A framework on a real Mesos whose principal is refused: another one than at its first subscription, an unknown one, or none
-//! where authentication was turned on later. The message says what to do, and the same framework and tasks go on.
+//! A real Mesos refuses a scheduler because of its principal. The principal is unknown, or is not the one of the framework's
+//! first subscription, or there is none although authentication was turned on. The scheduler's message says what to do. When the
+//! user has done this, the same framework and tasks continue.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -49,7 +50,8 @@ impl Strict {
         Some(Strict { mesos, folder })
     }
 
-    /// Restarts the master, which from now on requires credentials or not. Waits until it knows the agent and its tasks.
+    /// Restarts the master. From now on, the master requires credentials if `required` is true. Waits until it knows the agent
+    /// and its tasks.
     fn require(&mut self, required: bool) {
         self.mesos.kill(Member::Master);
         fs::write(self.folder.path().join("required"), required.to_string()).expect("written");
@@ -71,7 +73,7 @@ impl Strict {
         mesos_miner(fixed.iter().chain(who))
     }
 
-    /// The text of the scheduler that the master refuses.
+    /// Starts a scheduler that the master refuses, and returns what the scheduler wrote to standard error.
     fn refused(&self, who: &[&str]) -> String {
         let ended = self.scheduler(who).wait(DEADLINE);
         assert_eq!(ended.status.code(), Some(1), "{who:?}: {ended:#?}");
@@ -90,14 +92,14 @@ impl Strict {
         })
     }
 
-    /// Ends the scheduler without its tasks.
+    /// Ends the scheduler. Its tasks continue unless it has the option `--teardown-on-exit`.
     fn leave(&self, mut scheduler: Process) {
         scheduler.signal(Signal::TERM);
         let ended = scheduler.wait(LONG_DEADLINE);
         assert!(ended.status.success(), "{ended:#?}");
     }
 
-    /// The right scheduler continues the same framework with the same tasks, and then ends them.
+    /// Starts a scheduler with the options `who`. It must continue the framework and the tasks in `before`. Then it ends them.
     fn continues(&self, who: &[&str], before: &(String, BTreeSet<String>)) {
         let mut scheduler = self.scheduler(&[who, &["--teardown-on-exit"]].concat());
         assert_eq!(&self.until_it_runs(&mut scheduler), before);
@@ -155,7 +157,8 @@ fn authentication_turned_on_later_wants_the_secret_of_the_first_principal() {
     strict.continues(&["--principal", "a", "--secret-file", &a], &before);
 }
 
-/// Mesos gives a framework no principal later, so only a master without authentication continues one that never had any.
+/// Mesos never adds a principal to a framework that began without one. So such a framework can continue only if the master
+/// requires no authentication.
 #[test]
 fn a_framework_without_a_principal_learns_how_to_go_on_under_authentication() {
     let Some(mut strict) = Strict::start(false) else { return };

@@ -1,6 +1,6 @@
-//! Servers with a certificate that is signed by itself, as Mesos' documentation makes one: `openssl req -x509`, which marks it as
-//! an authority's (`CA:TRUE`) and gives it no name but the common name. mesos-box has no TLS, so a TLS proxy stands in front of
-//! its master, and of the pools.
+//! Servers with a self-signed certificate, like the ones that Mesos' documentation makes with `openssl req -x509`. Such a
+//! certificate is marked as a certificate authority (`CA:TRUE`), and its only name is the common name. mesos-box has no TLS, so a
+//! TLS proxy stands in front of its master, and of the pools.
 
 use std::path::Path;
 

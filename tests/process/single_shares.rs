@@ -78,7 +78,8 @@ fn at_the_size_limit_only_totals_are_kept() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let accounts = mine(folder.path(), "0", 10);
     assert!(accounts["total"]["worker"]["accepted"].as_u64() >= Some(10), "{accounts}");
-    // With this limit, the scheduler deletes the single shares of all reports except perhaps the last ones.
+    // The size limit is 0, so the scheduler deletes shares soon after it has stored them. Only shares of the last reports may
+    // still be there.
     let printed = ledger(folder.path(), "--shares").stdout;
     let first = |cells: &str| cells.split(',').nth(3).and_then(|report| report.parse::<u64>().ok());
     let reports: Vec<u64> = printed[1..].iter().filter_map(|line| first(line)).collect();

@@ -18,7 +18,7 @@ use crate::support::{LONG_DEADLINE, http, peer, until};
 
 const PATIENT: [&str; 2] = ["--agent-flag", "executor_registration_timeout=10mins"];
 
-/// The agent's id and the last state of each task in the master's state, by the task's id.
+/// For each task that the master knows: the task's id, the agent's id, and the task's last state.
 fn tasks(mesos: &MesosBox) -> Vec<(String, String, String)> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -91,7 +91,7 @@ fn an_executor_that_never_registers_is_given_up_and_replaced() {
     assert!(ended.status.success(), "{ended:#?}");
 }
 
-/// A web server whose answers do not end before they may.
+/// A web server that does not complete its answers until `may_end` is true.
 struct SlowServer {
     address: SocketAddr,
     may_end: Arc<AtomicBool>,
@@ -105,7 +105,7 @@ impl SlowServer {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let ends = Arc::clone(&ends);
-                // A client may break its connection. It is not waited for.
+                // Errors are ignored, because a client may close its connection at any time.
                 std::thread::spawn(move || drop(answer(stream, Path::new(file), &ends)));
             }
         });
@@ -113,7 +113,7 @@ impl SlowServer {
     }
 }
 
-/// Answers HEAD and GET. Half of the file is sent at once, then a byte at a time, and the rest when it may.
+/// Answers HEAD and GET. Half of the file is sent at once, then single bytes until `may_end` is true, and then the rest.
 fn answer(mut stream: TcpStream, file: &Path, may_end: &AtomicBool) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut request = String::new();

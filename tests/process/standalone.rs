@@ -27,7 +27,7 @@ impl Pool {
         Pool { process, stratum, http: http.parse().expect("an address") }
     }
 
-    /// A number from the pool's summary: the shares with a verdict such as `accepted`, or `blocks`.
+    /// A number from the pool's summary. `what` is `blocks`, or a verdict on shares such as `accepted`.
     pub fn count(&self, what: &str) -> u64 {
         let summary = get_json(self.http, "/api/v1/summary").expect("it answers");
         let totals = &summary["totals"];

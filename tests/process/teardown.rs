@@ -163,7 +163,8 @@ fn no_standby_undoes_a_teardown_unless_a_new_framework_is_wanted() {
     }
     nothing_was_begun(&mesos, &[&first_id]);
 
-    // The folder of the first leader has the mark of the first framework, but ZooKeeper has the second framework.
+    // The first leader's state folder still records that the first framework was removed. This scheduler must nevertheless
+    // continue the second framework, which ZooKeeper records.
     let new = start(1, &["--new-framework"]);
     let second_id = id(&until_it_runs(&mesos));
     assert_ne!(second_id, first_id);

@@ -16,7 +16,8 @@ const MEDIAN_OF: usize = 11;
 /// Subsidy of the first blocks, in satoshi.
 const SUBSIDY: u64 = 5_000_000_000;
 
-/// The answer for the block after `tip`. That block must be in the first difficulty period, where the bits do not change.
+/// The answer to `getblocktemplate` for the block after `tip`. That block must be in the first difficulty period, where the bits
+/// do not change.
 pub fn json(net: Net, tip: &BlockTreeEntry<'_>, now: u32, transactions: &[(Transaction, u64)]) -> Value {
     let height = tip.height() + 1;
     let min_time = median_time(tip) + 1;

@@ -46,7 +46,7 @@ fn a_chain_on_regtest_with_transactions() {
         assert_eq!((core.height(), block.txdata.len()), (height, transactions.len() + 1));
         coinbases.push(block.txdata[0].clone());
     }
-    // The blocks pay an address of the network, as the pool parses it from its options.
+    // The blocks must pay to the script that the pool derives from the wallet's address.
     let address = wallet.address(core.net().network()).to_string();
     let script = node::network::payout_script(&address, core.net().network()).unwrap();
     assert!(coinbases.iter().all(|coinbase| coinbase.output[0].script_pubkey == script));

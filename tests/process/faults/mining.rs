@@ -177,7 +177,7 @@ impl MiningHarness {
         });
     }
 
-    /// Waits until the system mines again, and prints the time since `hit`.
+    /// Waits until the system mines again, and prints how long that took. `hit` is the time when the test caused the fault.
     pub fn recovers(&mut self, hit: Instant, besides: impl Fn(&MiningHarness) -> bool) {
         self.until_it_mines(besides);
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
