@@ -56,7 +56,7 @@ pub(crate) struct Driver {
     pub state: State,
     pub store: Store,
     pub display: Arc<Display>,
-    /// Whether this run has said what to do about refused credentials, which it says once.
+    /// Whether the user has been told what to do about refused credentials. The advice is given only once.
     pub advised: bool,
     /// Decides when the terminal is redrawn.
     pub frames: FrameTimer,
@@ -89,7 +89,8 @@ impl Driver {
             match self.subscribe_and_serve(&mut internal, &mut ever).await? {
                 SubscriptionEnd::Finished(flushed) => return Ok(flushed),
                 SubscriptionEnd::Removed => {
-                    // The removal is recorded, perhaps before this scheduler was ever subscribed.
+                    // The removal is written to the store. The store does not run yet if this scheduler has never been
+                    // subscribed.
                     self.confirm_and_start_store().await?;
                     let removed = Event::Removed { now_ms: now_ms() };
                     if self.handle_all(vec![removed], None).is_break() {
@@ -151,8 +152,8 @@ impl Driver {
         }
     }
 
-    /// Waits before the next attempt to subscribe, but not longer than until a new master leads. Breaks when the state machine
-    /// has finished.
+    /// Waits before the next attempt to subscribe, but not longer than until a new master leads. Returns `Break` when the state
+    /// machine has finished.
     async fn pause(
         &mut self,
         internal: &mut InternalEvents,
@@ -172,8 +173,8 @@ impl Driver {
         self.wait_without_subscription(internal, pause).await
     }
 
-    /// Waits for `work` while there is no subscription, and handles internal events and queries. Breaks when the state machine
-    /// has finished.
+    /// Waits for `work` while there is no subscription, and handles internal events and queries. Returns `Break` when the state
+    /// machine has finished.
     async fn wait_without_subscription<T>(
         &mut self,
         internal: &mut InternalEvents,
@@ -228,7 +229,7 @@ impl Driver {
     }
 
     /// Waits for the next events. The list is empty if nothing concerns the state machine, for example after a message to the
-    /// user. Breaks when the subscription ends.
+    /// user. Returns `Break` when the subscription ends.
     async fn next_events(
         &mut self,
         internal: &mut InternalEvents,
@@ -308,19 +309,20 @@ impl Driver {
 
     /// Makes sure that this scheduler may act on what the master has said of its framework, and starts the store.
     async fn confirm_and_start_store(&mut self) -> Result<(), RunError> {
-        // If another scheduler becomes the leader after this check, it subscribes after this scheduler, which ends the
-        // subscription of this scheduler.
+        // Another scheduler may become the leader after this check. When it subscribes, the master ends the subscription of this
+        // scheduler.
         election::confirm(self.leadership.as_deref()).await?;
         // The store is started only now, because there is nothing to write before the master has spoken.
         self.store.start().map_err(anyhow::Error::from)?;
         Ok(())
     }
 
-    /// Passes events to the state machine and carries out its effects. Breaks when the state machine has finished.
+    /// Passes events to the state machine and carries out its effects. Returns `Break` when the state machine has finished.
     fn handle_all(&mut self, events: Vec<Event>, calls: Option<&CallQueue>) -> ControlFlow<()> {
         let mut queued = Queued::default();
         let flow = events.into_iter().try_for_each(|event| self.handle(event, calls, &mut queued));
-        // Waking a thread costs a system call, so the effects of all these events wake each thread once.
+        // The changes of all events go to the store together, and the lines to the display. Each separate handover would cost a
+        // system call.
         self.store.persist_all(queued.changes);
         self.display.log_all(queued.lines);
         flow

@@ -1,8 +1,9 @@
 //! `scheduler plan`: what the scheduler would launch, without launching anything.
 //!
-//! A framework of its own subscribes, holds the offers that come within a few seconds, and is torn down. It accepts no offer,
-//! touches no state folder, and takes part in no election. What would be launched is decided by [`offers`](crate::offers), as
-//! in the scheduler. If this process is killed, the master removes the framework at once, since its failover timeout is 0.
+//! The command subscribes as a separate framework, holds the offers that come within a few seconds, and then tears this framework
+//! down. It accepts no offer, touches no state folder, and takes part in no election. What would be launched is decided by
+//! [`offers`](crate::offers), as in the scheduler. If this process is killed, the master removes the framework at once, since its
+//! failover timeout is 0.
 
 mod forecast;
 mod output;
@@ -55,7 +56,7 @@ pub async fn execute(
     Ok(if forecast.is_empty() { ExitCode::from(NOTHING) } else { ExitCode::SUCCESS })
 }
 
-/// Subscribes a framework of its own, collects offers, ends the framework, and decides what would be launched on the offers.
+/// Subscribes as a separate framework, collects offers, ends this framework, and decides what would be launched on the offers.
 ///
 /// # Errors
 /// If the master cannot be reached or refuses the framework, if the subscription is lost, or if `stop` is cancelled meanwhile.

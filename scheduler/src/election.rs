@@ -3,7 +3,8 @@
 //! Three things keep a former leader from doing harm, in this order:
 //!
 //! 1. Its own clock: a leader stops before its session can have expired ([`Lease`]).
-//! 2. ZooKeeper: launches and acknowledgements wait for a write in its session, which fails once the session has expired.
+//! 2. ZooKeeper: the leader sends launches and acknowledgements only after a write to ZooKeeper in its session. The write fails
+//!    once the session has expired.
 //! 3. Mesos: a scheduler subscribes only after ZooKeeper has confirmed that it leads, and acts on the subscription only after a
 //!    second confirmation. So the next leader subscribes after the former leader, with the same framework id. From then on, the
 //!    master refuses the former leader's calls.

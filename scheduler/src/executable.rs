@@ -82,7 +82,7 @@ impl Executable {
         }
     }
 
-    /// What a user should know before agents fetch the file; `None` if it runs wherever this program's own architecture is.
+    /// Tells the user what agents need to run the file. `None` if the file is a static build for this program's own architecture.
     pub fn advice(&self) -> Option<String> {
         const STATIC: &str = "a static build (scripts/static) runs on any Linux from kernel 3.10 on";
         match self {

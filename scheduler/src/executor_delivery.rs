@@ -45,7 +45,7 @@ pub(crate) async fn prepare_delivery(
     }
 }
 
-/// Tells the user which agents can run the executable, unless all of this machine's architecture can.
+/// Tells the user what agents need to run the executable. Says nothing about a static build for this program's own architecture.
 fn tell_what_agents_need(executable: &Path, display: &Display) {
     match Executable::read(executable) {
         Ok(found) => {

@@ -88,7 +88,7 @@ impl Transition<'_> {
         true
     }
 
-    /// Applies an update that is on disk, and has it acknowledged.
+    /// Applies an update that is on disk. The acknowledgement of the update follows.
     pub fn apply_update(&mut self, update: StatusUpdate) {
         let StatusUpdate { record, agent, reason, healthy, uuid } = update;
         let (task, state, message) = (record.task.clone(), record.state, record.message.clone());

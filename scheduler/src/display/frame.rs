@@ -23,14 +23,14 @@ pub(super) struct Size {
 }
 
 impl Size {
-    /// Whether the frame has only the cursor's line, because there is no room above it.
+    /// Whether the terminal has so few rows that the frame is a single line.
     pub fn is_flat(self) -> bool {
         self.rows <= FREE_LINES
     }
 }
 
-/// The lines of the frame. No line wraps, and all fit above the cursor, because a line that has scrolled away cannot be redrawn.
-/// With `bold`, the hashrate is bold.
+/// The lines to be shown: at most as many as fit on the terminal, each cut to the terminal's width. With `bold`, the line with
+/// the hashrate is bold.
 pub(super) fn lines(overview: &Overview, elapsed: Duration, size: Size, bold: bool) -> Vec<String> {
     let rows = if size.is_flat() { 1 } else { size.rows - FREE_LINES };
     let mut lines = vec![format!("{}, blocks: {}", hashrate(overview), overview.blocks), shares(overview)];
@@ -83,7 +83,7 @@ struct Section {
     lines: Vec<(u64, String)>,
     /// The number of further items of the section that have no line in `lines`.
     beyond: u64,
-    /// The noun for one item, for the line with the number of items that are left out.
+    /// The singular noun in the last line, which counts the hidden items: "more task" for "… and 7 more tasks".
     noun: &'static str,
 }
 

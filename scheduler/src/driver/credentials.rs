@@ -1,7 +1,7 @@
 //! What to do when the master refuses the framework for its principal or secret.
 //!
-//! Mesos fixes a framework's principal with its first subscription, also for a framework that had none. A refusal changes
-//! nothing at the master: tasks run on, and the framework's id can be used again.
+//! A framework cannot change the principal with which it first subscribed. If it subscribed without a principal, it cannot get
+//! one later. A refusal changes nothing at the master: tasks run on, and the framework's id can be used again.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::unix_time::span;
 /// Why the master refuses the framework.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Why {
-    /// It requires authentication, and the call had none.
+    /// The master requires authentication, and the call had no credentials.
     NoCredentials,
-    /// It does not know the principal, or the secret is another.
+    /// The master does not know the principal, or knows another secret of it.
     WrongCredentials,
     /// The framework has another principal.
     OtherPrincipal,

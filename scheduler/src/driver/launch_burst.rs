@@ -8,9 +8,9 @@ use super::call_queue::BURST;
 /// while writes to the disk fail.
 const MAX_DELAY: Duration = Duration::from_secs(3);
 
-/// Tracks whether a burst of launches is being written to the disk or sent to the master. Until the burst is over, the master
-/// reserves all resources of the burst's offers, even those that the launches leave for other frameworks. Therefore the driver
-/// finishes the launches before it handles status updates of earlier tasks.
+/// Tracks whether a burst of launches is being written to the disk or sent to the master. Until the burst is over, other
+/// frameworks cannot get the offered resources that the launches leave unused. To end the burst soon, the driver lets the
+/// master's events wait.
 #[derive(Debug, Default)]
 pub(super) struct LaunchBurst {
     since: Option<Instant>,

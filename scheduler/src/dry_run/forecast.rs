@@ -19,7 +19,7 @@ use crate::task_id::TaskKind;
 pub struct Forecast {
     /// The agents that offer resources, sorted by their ids.
     pub agents: Vec<AgentForecast>,
-    /// Whether no agent is enough for the server. Then nothing would be launched.
+    /// Whether the server cannot be launched, because no agent offers enough for it. Then workers would not be launched either.
     pub server_missing: bool,
     /// If the server is missing: the number of workers that would be launched if there were one.
     pub workers_with_server: u64,
@@ -38,7 +38,7 @@ pub struct AgentForecast {
     pub offered: Offered,
     /// The tasks that would be launched, in this order.
     pub tasks: Vec<TaskForecast>,
-    /// Why no task, or no more than the server, would be launched; `None` if workers would be.
+    /// If no worker would be launched on the agent: the reason, as far as it is known.
     pub why_not: Option<WhyNot>,
 }
 
@@ -129,7 +129,8 @@ pub(super) fn forecast(
     let rest = server_task.map(|task| without(offers, task));
     let workers = forecaster.plan(rest.as_deref().unwrap_or(offers), Demand::Workers);
     let limit = forecaster.reached_limit(&workers);
-    // Without a server, the reason why there is no server is why nothing is launched.
+    // If no agent can run the server, no worker is launched either. Then each agent is listed with the reason why it cannot run
+    // the server.
     let decisive = server.as_ref().filter(|_| server_missing).unwrap_or(&workers);
     let mut agents = agents(offers);
     for task in server_task.into_iter().chain(workers.tasks.iter().filter(|_| !server_missing)) {
@@ -157,7 +158,7 @@ fn server_demand(config: &Config) -> Demand {
     Demand::Server { cpus_milli: config.task.server_cpus_milli(), mem: config.task.server_mem }
 }
 
-/// Asks the scheduler's own decision, for a new framework without any task.
+/// Decides with the scheduler's own code ([`offers::plan`]) what a new framework without tasks would launch.
 struct Forecaster<'a> {
     config: &'a Config,
     /// A fleet without tasks, which knows the maintenance windows of the agents.
@@ -199,7 +200,7 @@ impl<'a> Forecaster<'a> {
         offers::plan(offers, &context)
     }
 
-    /// The limit that prevents further workers than these; `None` if all resources that can be used are used.
+    /// The limit that these workers reach, so that no more would be launched. `None` if they reach no limit.
     fn reached_limit(&self, workers: &Plan) -> Option<Limit> {
         let limits = &self.config.placement.limits;
         let count = workers.tasks.len() as u64;
@@ -231,7 +232,8 @@ impl TaskForecast {
     }
 }
 
-/// Times to the second, so that agents whose machines leave together have the same reason.
+/// Rounds the time until maintenance down to whole seconds. Then agents whose maintenance begins at the same time have equal
+/// reasons.
 fn whole_seconds(reason: &DeclineReason) -> DeclineReason {
     match reason {
         DeclineReason::Leaving(left) => DeclineReason::Leaving(Duration::from_secs(left.as_secs())),
@@ -261,7 +263,7 @@ fn agents(offers: &[Offer]) -> BTreeMap<&str, AgentForecast> {
     agents
 }
 
-/// The offers without the resources that a task takes. Mesos offers the rest of the task's agent as one offer.
+/// The offers that remain after the launch of a task. As from Mesos, the unused resources of the task's agent come as one offer.
 fn without(offers: &[Offer], task: &PlannedTask) -> Vec<Offer> {
     let (of_agent, others): (Vec<&Offer>, Vec<&Offer>) =
         offers.iter().partition(|offer| offer.agent_id.value == task.agent);

@@ -12,7 +12,7 @@ use super::forecast::{AgentForecast, Forecast, Limit, Offered, TaskForecast, Why
 use crate::offers::{DeclineReason, Demand, UnusedAgent};
 use crate::task_id::TaskKind;
 
-/// The table has at most this many rows. JSON has all agents.
+/// The table has at most this many rows. The JSON output always lists all agents.
 const ROWS: usize = 50;
 /// Agents that offer the same, and on which the same would be launched, are one row. A row has at most this many host names.
 const NAMED: usize = 3;
@@ -158,7 +158,8 @@ fn row(group: &[&AgentForecast]) -> [String; 3] {
     [hosts, format!("{each}{}", agent.offered), parts.join("; ")]
 }
 
-/// The host names of the agents of a group, or the first ones. Agents on one machine have the same host name.
+/// At most [`NAMED`] host names of a group's agents, and the number of agents with other host names. Agents on one machine have
+/// the same host name.
 fn hosts(group: &[&AgentForecast]) -> String {
     let mut hosts: Vec<(&str, usize)> = Vec::new();
     for agent in group {

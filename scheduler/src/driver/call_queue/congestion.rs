@@ -76,8 +76,8 @@ impl CongestionWindow {
         self.refused_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
-    /// Registers an accepted call, while `waiting` others wait to be sent. Returns whether to tell the user that the master has
-    /// recovered.
+    /// Registers that the master has accepted a call. `waiting` is the number of calls that still wait to be sent. Returns
+    /// whether to tell the user that the master has recovered.
     pub fn taken(&mut self, waiting: usize, now: Instant) -> bool {
         self.refused_since = None;
         self.grow();

@@ -16,7 +16,8 @@ impl Key {
     const FILTERS: Key = Key(0);
     /// The key of launches. A RECONCILE of all tasks waits for earlier launches.
     const LAUNCHES: Key = Key(1);
-    /// The key that every call uses. TEARDOWN uses it exclusively, because it must keep its order with all calls.
+    /// The key that every call uses. TEARDOWN uses this key as [`Use::Exclusive`]: it overtakes no call, and no call overtakes
+    /// it.
     const ALL: Key = Key(2);
 
     fn of(hasher: &impl BuildHasher, kind: u8, id: &str) -> Self {
@@ -42,7 +43,7 @@ pub(super) enum Use {
 pub(super) enum Priority {
     /// ACKNOWLEDGE: Mesos repeats a status update until it is acknowledged, and sends no later update of that task before then.
     Acknowledgement,
-    /// KILL and SHUTDOWN: the task occupies resources until it has ended.
+    /// KILL and SHUTDOWN. They are urgent, because the task occupies resources until it has ended.
     End,
     /// ACCEPT: the master may rescind the offers while the call waits.
     Launch,
@@ -63,7 +64,7 @@ pub(super) struct Footprint {
 }
 
 impl Footprint {
-    /// `hasher` must be the same for all calls.
+    /// The footprint of a call. Every [`Call`] must be given the same `hasher`, because the hashes are the keys.
     pub fn of(call: &Call, hasher: &impl BuildHasher) -> Self {
         let task = |id: &str| (Key::of(hasher, 0, id), Use::Exclusive);
         let offers = |ids: &[String]| {
@@ -81,8 +82,8 @@ impl Footprint {
                 keys.extend(tasks.iter().map(|info| task(&info.task_id.value)));
                 keys.push((Key::LAUNCHES, Use::Shared));
                 // A launch may overtake an earlier REVIVE. Otherwise the launch would have to wait for all the DECLINEs before
-                // the REVIVE. A REVIVE that is overtaken also removes the launch's filter, but that does no harm: Mesos only
-                // offers the rest of the resources again.
+                // the REVIVE. If it does, the REVIVE also removes the filter that the launch has set. This does no harm: Mesos
+                // only offers again what the launch has left.
                 keys.extend(filter(refuse, Use::Before));
                 (Priority::Launch, keys)
             }
@@ -108,7 +109,8 @@ impl Footprint {
         Footprint { priority, keys }
     }
 
-    /// The footprint of a mark. A mark is not a call: it reports when all calls queued before it are answered.
+    /// The footprint of a mark. A mark is an entry of the queue that is not sent. It is done when all calls queued before it are
+    /// answered.
     pub fn of_mark() -> Self {
         Footprint { priority: Priority::Acknowledgement, keys: vec![(Key::ALL, Use::After)] }
     }

@@ -1,16 +1,17 @@
-//! A lane: the unanswered calls that use one key, and which of them have to wait.
+//! A lane holds the unanswered calls about one thing, such as a task or an offer, and decides which of them have to wait.
 
 use std::collections::VecDeque;
 
 use super::footprint::Use;
 
-/// A sequence of phases. Each phase is one call that uses the key exclusively, or any number of calls that share the key. Only
-/// the calls of the first phase may be sent, except for [`Use::Before`] calls, which never wait.
+/// The unanswered calls that use the same [`Key`](super::footprint::Key), as a sequence of phases. A phase is a single
+/// [`Use::Exclusive`] call, or any number of calls that may overtake each other. Only the calls of the first phase may be sent,
+/// except for [`Use::Before`] calls, which never wait.
 #[derive(Debug)]
 pub(super) struct Lane {
     first: Phase,
     later: VecDeque<Phase>,
-    /// The number of the phase `first`; the later phases have the numbers that follow.
+    /// The number of the lane's first phase. Each later phase has the next number.
     number: u32,
 }
 
@@ -24,19 +25,19 @@ pub(super) struct Position {
 /// Calls that may be in flight at the same time.
 #[derive(Debug)]
 struct Phase {
-    /// The index of the call that uses the key exclusively; `None` if calls share the key.
+    /// If the phase is a single [`Use::Exclusive`] call: the index of this call.
     exclusive: Option<usize>,
     /// The indexes of the calls in this phase that must not be sent before all calls of the previous phase are answered.
     waiting: Vec<usize>,
     group: Group,
     /// The number of `group` among the groups of this phase, from 0.
     number: u32,
-    /// The earlier groups of this phase, the oldest first. A group is removed when all its calls and those of the older groups
-    /// are answered. Most phases have no earlier groups.
+    /// The calls of a phase are divided into groups. These are all groups but the last, the oldest first. A group is removed when
+    /// all its calls and those of the older groups are answered.
     before: VecDeque<Group>,
 }
 
-/// Consecutive calls that share the key, without a [`Use::After`] call between them.
+/// A part of a phase: the calls that were added between two [`Use::After`] calls.
 #[derive(Debug, Default)]
 struct Group {
     /// The number of unanswered calls in this group.
@@ -52,7 +53,7 @@ impl Phase {
         Self { exclusive, waiting: Vec::new(), group, number: 0, before: VecDeque::new() }
     }
 
-    /// Adds a call that shares the key.
+    /// Adds a [`Use::Shared`] or [`Use::Before`] call.
     fn join(&mut self) {
         if !self.group.after.is_empty() {
             // The calls in `after` must not wait for the new call, so it begins a new group.
@@ -122,17 +123,18 @@ impl Lane {
         }
     }
 
-    /// The calls that use the key exclusively, in their order.
+    /// The indexes of the [`Use::Exclusive`] calls, in their order.
     pub fn exclusive(&self) -> impl Iterator<Item = usize> {
         std::iter::once(&self.first).chain(&self.later).filter_map(|phase| phase.exclusive)
     }
 
-    /// Registers an answered call, and adds the calls that need not wait for this lane any more to `free`. Returns whether the lane
-    /// is empty.
+    /// Registers that the call at `position` is answered. Adds to `free` the calls that no longer wait for calls of this lane.
+    /// Returns whether the lane is empty.
     pub fn done(&mut self, position: Position, free: &mut Vec<usize>) -> bool {
         match position.phase.wrapping_sub(self.number).checked_sub(1) {
             None => self.first.done(position.group),
-            // The call is in a later phase: it was sent without waiting for the earlier phases, which are not answered yet.
+            // This is a `Use::Before` call, because no other call is sent before its phase is the first. Its answer frees no
+            // calls: they still wait for the first phase.
             Some(later) => {
                 if let Some(phase) = self.later.get_mut(later as usize) {
                     phase.done(position.group);

@@ -1,7 +1,5 @@
 //! Decides which calls may be sent now. Several calls are in flight at the same time on different connections and may arrive in
 //! any order, so a call that must not overtake another one waits until that one is answered.
-//!
-//! The work for a call depends on the number of its keys, not on the number of calls.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -42,8 +40,8 @@ struct PendingCall<T> {
     priority: Priority,
     /// The keys that the call uses, except those it uses as [`Use::After`], each with the call's position in the key's lane.
     keys: Vec<(Key, Position)>,
-    /// The number of the call's keys, including those it uses as [`Use::After`], for which earlier calls must be answered first.
-    /// When this number is 0, the call may be sent.
+    /// For how many of its keys this call still waits for earlier calls that use the same key. When this number is 0, the call
+    /// may be sent.
     waits: usize,
     sent: bool,
 }
@@ -101,8 +99,8 @@ impl<T> CallOrder<T> {
         }
     }
 
-    /// If this call waits for calls of lower priority, raises their priority to its own. The priority of calls that share a key
-    /// is not raised: only REVIVE, SUPPRESS, TEARDOWN, RECONCILE and marks wait for such calls, and none of them is urgent.
+    /// If this call waits for calls of lower priority, raises their priority to its own. Only [`Use::Exclusive`] calls are
+    /// considered, because no urgent call waits for any other call.
     fn raise_earlier_calls(&mut self, index: usize) {
         let mut waiting = vec![index];
         while let Some(Some(call)) = waiting.pop().and_then(|index| self.calls.get(index)) {

@@ -19,7 +19,7 @@ use crate::mesos_api;
 
 /// If the master has refused every call for this time, the sender gives up, which ends the subscription.
 const GIVE_UP: Duration = Duration::from_secs(5 * 60);
-/// Maximum number of calls and marks that the sender takes from its queue together. Then it sends calls before it takes more.
+/// Maximum number of [`Input`]s that the sender takes from its queue together. Then it sends calls before it takes more inputs.
 const BATCH: usize = 256;
 
 /// The input of the sender.
@@ -84,7 +84,7 @@ impl std::fmt::Display for MasterLoad {
 pub(super) struct Sender {
     framework: Option<FrameworkId>,
     order: CallOrder<Item>,
-    /// The number of marks in `order`. Marks are not sent, so they do not count as waiting calls.
+    /// The number of [`Item::Mark`] entries in `order`. They are not sent, so they do not count as waiting calls.
     marks: usize,
     window: CongestionWindow,
     pipeline: Pipeline,
@@ -134,7 +134,7 @@ impl Sender {
                 tokio::task::yield_now().await;
             }
             self.send();
-            // This is checked after `send`, which may have removed the last mark.
+            // This check comes after `send`, because `send` also removes each `Item::Mark` that is due.
             if !open && self.order.is_empty() {
                 return Ok(());
             }
@@ -229,7 +229,7 @@ impl Sender {
     }
 
     /// Whether an error concerns only this call, so that other calls can still be sent. An error about credentials or the
-    /// connection concerns all calls, and a failed TEARDOWN means that the framework has not ended.
+    /// connection concerns all calls. So does a failed TEARDOWN, because the framework goes on and the driver must know this.
     fn concerns_this_call_only(&self, number: u64, error: &CallError) -> bool {
         let all = error.is_transient()
             || error.concerns_credentials()

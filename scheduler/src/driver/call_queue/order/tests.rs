@@ -37,7 +37,8 @@ fn reconcile(tasks: &[&str]) -> Call {
     Call::Reconcile(tasks.iter().map(|&task| (task.to_owned(), "a".to_owned())).collect())
 }
 
-/// Adds calls and sends all that may be sent. Returns the index in `calls` and the number of each call that was sent.
+/// Adds calls and sends all that may be sent. For each call that was sent, returns its index in `calls`, and the number by which
+/// `order` identifies it.
 fn sent(order: &mut CallOrder<usize>, calls: &[Call]) -> Vec<(usize, u64)> {
     for (index, call) in calls.iter().enumerate() {
         let footprint = order.footprint(call);
@@ -211,8 +212,8 @@ fn memory_is_freed_when_all_calls_are_answered() {
     assert!(order.calls.capacity() <= KEPT_CAPACITY && order.lanes.capacity() <= KEPT_CAPACITY);
 }
 
-/// Whether `first` must arrive before `second`. This function does not use footprints, so tests can check the footprints' keys
-/// against its result.
+/// Whether `first` must arrive before `second`. Tests compare [`CallOrder`] with this function, which is written independently of
+/// it.
 pub fn must_keep_order(first: &Call, second: &Call) -> bool {
     let tasks = |call: &Call| match call {
         Call::Accept { tasks, .. } => tasks.iter().map(|task| task.task_id.value.clone()).collect(),
@@ -236,8 +237,7 @@ pub fn must_keep_order(first: &Call, second: &Call) -> bool {
     };
     let same_task = tasks(first).iter().any(|task| tasks(second).contains(task));
     let same_offer = offers(first).iter().any(|offer| offers(second).contains(offer));
-    // A launch need not wait for an earlier REVIVE: a REVIVE that arrives later only makes Mesos offer the rest of the resources
-    // again.
+    // A launch may overtake an earlier REVIVE. The REVIVE then also removes the launch's filter on offers, which does no harm.
     let may_overtake = lifts(first) && matches!(second, Call::Accept { .. });
     let barrier = filters(first) && filters(second) && (lifts(first) || lifts(second)) && !may_overtake;
     let end = *first == Call::Teardown || *second == Call::Teardown;
