@@ -89,7 +89,7 @@ impl Driver {
             match self.subscribe_and_serve(&mut internal, &mut ever).await? {
                 SubscriptionEnd::Finished(flushed) => return Ok(flushed),
                 SubscriptionEnd::Removed => {
-                    // The removal is written to the store. The store does not run yet if this scheduler has never been
+                    // The removal is to be written to the store. The store does not run yet if this scheduler has never been
                     // subscribed.
                     self.confirm_and_start_store().await?;
                     let removed = Event::Removed { now_ms: now_ms() };
@@ -309,8 +309,8 @@ impl Driver {
 
     /// Makes sure that this scheduler may act on what the master has said of its framework, and starts the store.
     async fn confirm_and_start_store(&mut self) -> Result<(), RunError> {
-        // Another scheduler may become the leader after this check. When it subscribes, the master ends the subscription of this
-        // scheduler.
+        // Another scheduler may become the leader after this check. This does no harm: when that scheduler subscribes, the master
+        // ends this subscription.
         election::confirm(self.leadership.as_deref()).await?;
         // The store is started only now, because there is nothing to write before the master has spoken.
         self.store.start().map_err(anyhow::Error::from)?;

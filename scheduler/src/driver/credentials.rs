@@ -15,7 +15,7 @@ use crate::unix_time::span;
 enum Why {
     /// The master requires authentication, and the call had no credentials.
     NoCredentials,
-    /// The master does not know the principal, or knows another secret of it.
+    /// The master does not know the principal, or the secret is wrong.
     WrongCredentials,
     /// The framework has another principal.
     OtherPrincipal,

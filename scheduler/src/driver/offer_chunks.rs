@@ -1,6 +1,6 @@
 //! An OFFERS event of many agents is split into chunks, so that queries are answered and launches are written while the offers of
 //! 50,000 agents are examined. The launches are sent only after the last chunk, because each launch says how often the worker is
-//! to report. This depends on the number of all workers.
+//! to report. That interval depends on the number of all workers.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -107,7 +107,7 @@ impl Driver {
     /// The framework of the records, for the advice on credentials.
     fn registered(&self) -> Option<Registered<'_>> {
         let id = self.state.framework()?;
-        // If an earlier version subscribed last, its failover timeout is not recorded.
+        // Records of an earlier version of this program lack the failover timeout, so the configured one is used.
         let failover_timeout =
             self.state.failover_timeout().unwrap_or(self.config.framework.failover_timeout);
         Some(Registered { id, failover_timeout })

@@ -263,7 +263,8 @@ fn agents(offers: &[Offer]) -> BTreeMap<&str, AgentForecast> {
     agents
 }
 
-/// The offers that remain after the launch of a task. As from Mesos, the unused resources of the task's agent come as one offer.
+/// The offers that remain after the launch of a task. The unused resources of the task's agent are one offer, as they would be in
+/// Mesos.
 fn without(offers: &[Offer], task: &PlannedTask) -> Vec<Offer> {
     let (of_agent, others): (Vec<&Offer>, Vec<&Offer>) =
         offers.iter().partition(|offer| offer.agent_id.value == task.agent);

@@ -64,7 +64,7 @@ pub(super) struct Footprint {
 }
 
 impl Footprint {
-    /// The footprint of a call. Every [`Call`] must be given the same `hasher`, because the hashes are the keys.
+    /// The footprint of a call. All footprints must be made with the same `hasher`, because the keys are hashes.
     pub fn of(call: &Call, hasher: &impl BuildHasher) -> Self {
         let task = |id: &str| (Key::of(hasher, 0, id), Use::Exclusive);
         let offers = |ids: &[String]| {
@@ -82,8 +82,8 @@ impl Footprint {
                 keys.extend(tasks.iter().map(|info| task(&info.task_id.value)));
                 keys.push((Key::LAUNCHES, Use::Shared));
                 // A launch may overtake an earlier REVIVE. Otherwise the launch would have to wait for all the DECLINEs before
-                // the REVIVE. If it does, the REVIVE also removes the filter that the launch has set. This does no harm: Mesos
-                // only offers again what the launch has left.
+                // the REVIVE. An overtaken REVIVE also removes the filter that the launch has set. This does no harm: Mesos only
+                // offers again what the launch has left unused.
                 keys.extend(filter(refuse, Use::Before));
                 (Priority::Launch, keys)
             }

@@ -11,7 +11,7 @@ use super::footprint::Use;
 pub(super) struct Lane {
     first: Phase,
     later: VecDeque<Phase>,
-    /// The number of the lane's first phase. Each later phase has the next number.
+    /// The phases of a lane are numbered in their order. This is the number of the first phase.
     number: u32,
 }
 
@@ -37,7 +37,7 @@ struct Phase {
     before: VecDeque<Group>,
 }
 
-/// A part of a phase: the calls that were added between two [`Use::After`] calls.
+/// A part of a [`Phase`]: the calls that were added between two [`Use::After`] calls.
 #[derive(Debug, Default)]
 struct Group {
     /// The number of unanswered calls in this group.

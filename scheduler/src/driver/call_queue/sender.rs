@@ -19,7 +19,7 @@ use crate::mesos_api;
 
 /// If the master has refused every call for this time, the sender gives up, which ends the subscription.
 const GIVE_UP: Duration = Duration::from_secs(5 * 60);
-/// Maximum number of [`Input`]s that the sender takes from its queue together. Then it sends calls before it takes more inputs.
+/// Maximum number of [`Input`]s that the sender takes from its queue at once. Then it sends calls before it takes more inputs.
 const BATCH: usize = 256;
 
 /// The input of the sender.
