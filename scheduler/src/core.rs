@@ -99,7 +99,7 @@ impl State {
         self.history.framework.as_ref().map(|framework| framework.id.as_str())
     }
 
-    /// The mark that the master has removed the framework; `None` if the master has not removed it.
+    /// The record of the framework's removal by the master; `None` if the master has not removed it.
     pub fn removal(&self) -> Option<Removal> {
         self.history.framework.as_ref()?.removal
     }

@@ -24,7 +24,7 @@ impl LeftFramework {
     pub(crate) fn new(config: &Config, id: &str, failover_timeout: Option<Duration>) -> Self {
         Self {
             id: id.to_owned(),
-            // If an earlier version subscribed last, its failover timeout is not recorded.
+            // Records of an earlier version of this program lack the failover timeout, so the configured one is used.
             failover_timeout: failover_timeout.unwrap_or(config.framework.failover_timeout),
             teardown: teardown_command(&config.master, id),
         }
@@ -61,7 +61,7 @@ pub(crate) fn removed(
     } else {
         "no other framework begins unless the scheduler is started with --new-framework; the ledger is kept in either case"
     };
-    // If an earlier version subscribed last, its failover timeout is not recorded.
+    // Records of an earlier version of this program lack the failover timeout, so the configured one is used.
     let failover_timeout = failover_timeout.unwrap_or(config.framework.failover_timeout);
     let (removed, cause) = (date(removal.removed_ms), cause(removal, failover_timeout));
     format!(
@@ -69,8 +69,8 @@ pub(crate) fn removed(
     )
 }
 
-/// What probably made the master remove the framework. The master does not say it, but only a framework whose scheduler was away
-/// for the failover timeout is removed without an operator.
+/// What probably made the master remove the framework. The master does not say it. Either no scheduler was connected for the
+/// failover timeout, or an operator tore the framework down.
 fn cause(removal: &Removal, failover_timeout: Duration) -> String {
     let timeout = span(failover_timeout);
     let Some(silence) = removal.silent_ms.map(Duration::from_millis) else {

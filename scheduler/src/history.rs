@@ -80,9 +80,9 @@ pub struct Framework {
     pub id: String,
     /// The failover timeout that the master knows, in milliseconds; `None` if it is not recorded.
     pub failover_ms: Option<u64>,
-    /// The mark that the scheduler is, or an earlier run was, about to send TEARDOWN.
+    /// Whether this run of the scheduler is, or an earlier run was, about to send TEARDOWN.
     pub tearing_down: bool,
-    /// The mark that the master has removed the framework; `None` if the master has not removed it.
+    /// The record of the framework's removal by the master; `None` if the master has not removed it.
     pub removal: Option<Removal>,
 }
 
@@ -95,7 +95,7 @@ pub enum RemarkTopic {
     Server,
     /// Agents wait for their turn to fetch the executor.
     Fetching,
-    /// Workers are replaced because of other options, or replacing them is paused.
+    /// Workers that do not match the present options are being replaced, or their replacement is paused.
     Replacing,
     /// Workers have not started for a while.
     WorkerLaunches,

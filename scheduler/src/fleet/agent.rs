@@ -13,7 +13,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 const GOOD_RUN: Duration = Duration::from_secs(60);
 /// The failures on an agent are forgotten this long after its last pause of launches has ended.
 const FORGIVEN: Duration = Duration::from_secs(24 * 3600);
-/// If an agent has not been found unused again for this long, the reason why it was unused is forgotten.
+/// The stored reason why an agent is unused is forgotten after this time. The time begins anew whenever the agent is found unused
+/// again.
 const OUTDATED: Duration = Duration::from_secs(600);
 
 /// The failures on an agent, and the resulting pause of launches.
@@ -43,8 +44,8 @@ pub struct Agent {
     pub pause: Option<Pause>,
     /// The planned maintenance of the machine, if any.
     pub window: Option<MaintenanceWindow>,
-    /// Whether the agent's offers are declined because its workers are being merged. The resources of the merged workers must be
-    /// offered together.
+    /// Whether the agent's offers are declined while its workers are being ended, so that one larger worker can use all their
+    /// resources.
     pub(super) held: bool,
     unused: Option<(Instant, UnusedAgent)>,
 }
@@ -73,8 +74,8 @@ impl Agent {
     }
 }
 
-/// A host name, and the reason why agents on this host are unused. The reason `None` stands for maintenance, whenever the
-/// maintenance begins.
+/// A host name, and the reason why agents on this host are unused. The reason is `None` for planned maintenance, because
+/// [`DeclineReason::Leaving`] contains a time that changes.
 type ReasonKey = (String, Option<DeclineReason>);
 
 /// A reason why agents are unused.
@@ -82,7 +83,7 @@ type ReasonKey = (String, Option<DeclineReason>);
 struct Reason {
     /// The number of agents that are unused for this reason.
     agents: usize,
-    /// The agent for which this reason was last found.
+    /// Of the agents with the same host name and reason, the one that was found unused last.
     latest: UnusedAgent,
 }
 
@@ -90,8 +91,8 @@ struct Reason {
 #[derive(Debug, Default)]
 pub struct Agents {
     known: HashMap<String, Agent>,
-    /// The reasons that are shown to the user. Agents on one machine share its host name, so a reason is shown only once for all
-    /// of them.
+    /// The reasons why agents are unused, for the user. Agents on one machine have the same host name, so a reason is shown only
+    /// once for all of them.
     reasons: BTreeMap<ReasonKey, Reason>,
 }
 
@@ -128,8 +129,8 @@ impl Agents {
             let before = agent.pause.map_or(0, |pause| pause.failures);
             let failures = if task.ran.is_some_and(|ran| ran >= GOOD_RUN) { 1 } else { before + 1 };
             let runs = agent.pause.is_some_and(|pause| pause.until > now && pause.covers(task.launched));
-            // The current pause covers this failure too, unless the task ran long enough to reset the count: then the current
-            // pause is replaced by a shorter one.
+            // The current pause is long enough for this failure, too. But if the task ran long enough to reset the count, a
+            // shorter pause replaces the current one.
             if runs && failures >= before {
                 return None;
             }
@@ -141,7 +142,7 @@ impl Agents {
         })
     }
 
-    /// Counts a failure that several agents have in common. Such a failure causes no pause.
+    /// Counts a failure that several agents have in common. Such a failure ends the agent's pause, if there is one.
     pub(super) fn count_failure(&mut self, id: &str, task: Failed, now: Instant) {
         self.change(id, |agent| {
             agent.pause = Some(match agent.pause {

@@ -131,9 +131,9 @@ impl Fleet {
         self.change(id, |task| task.health = Some(Health { healthy, since: now }));
     }
 
-    /// Records that a task is known to end, before an update on disk says so.
+    /// Records that the end of a task is known, although no update on disk reports it yet.
     pub fn set_ending(&mut self, id: &str) {
-        // No count or index depends on this.
+        // The indexes need not be updated, because none depends on this field.
         if let Some(task) = self.tasks.key(id).and_then(|key| self.tasks.get_mut(key)) {
             task.is_ending = true;
         }
@@ -168,7 +168,7 @@ impl Fleet {
 
     /// Sets the intervals that a task's specification contains.
     pub fn set_intervals(&mut self, id: &str, intervals: Intervals) {
-        // No count or index depends on the intervals.
+        // The indexes need not be updated, because none depends on the intervals.
         if let Some(task) = self.tasks.key(id).and_then(|key| self.tasks.get_mut(key)) {
             task.intervals = Some(intervals);
         }
@@ -189,7 +189,7 @@ impl Fleet {
     pub fn expire_first_live(&mut self, now: Instant) {
         for server in self.servers.keys() {
             if let Some(task) = self.tasks.key(server).and_then(|key| self.tasks.get_mut(key)) {
-                // No count or index depends on this time.
+                // The indexes need not be updated, because none depends on this time.
                 task.first_live_due = task.first_live_due.filter(|due| *due > now);
             }
         }

@@ -20,9 +20,10 @@ pub enum Lifecycle {
     },
     /// The task's launch was sent by this run of the scheduler or an earlier one. Mesos has sent no update of the task yet.
     Launched {
-        /// When the launch was sent; if an earlier run of the scheduler sent it and the time is not known, when this run began.
+        /// When the launch was sent. If that is not known, this is the time when this run of the scheduler learned of the task.
         at: Instant,
-        /// Since when an answer is expected: since the launch was sent, or since the scheduler could last receive none for a while.
+        /// When the scheduler began to wait for the first update: when it sent the launch, or when it could receive updates again
+        /// after an interruption.
         unanswered_since: Instant,
     },
     /// According to Mesos, the task is on its agent, or the agent is unreachable.
@@ -31,7 +32,7 @@ pub enum Lifecycle {
         state: TaskState,
         /// When the task entered this state.
         since: Instant,
-        /// When the launch was sent; if an earlier run of the scheduler sent it and the time is not known, when this run began.
+        /// When the launch was sent. If that is not known, this is the time when this run of the scheduler learned of the task.
         launched: Instant,
     },
     /// According to Mesos, the task has ended. It may reappear unless the state is final.
@@ -45,20 +46,20 @@ pub enum Lifecycle {
     },
 }
 
-/// A launch that is being persisted. All launches on the offers of one agent are sent in one call, once the last of them is on
-/// disk. Until then the offers are reserved for this last launch.
+/// A launch that is being persisted. All launches on the offers of one agent are sent in one call, once all of them are on disk.
+/// The last of these launches keeps the offers' ids.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedLaunch {
     /// The agent, the offers and the resources that were chosen for the task.
     pub planned: PlannedTask,
-    /// If the offers are reserved for this launch: the ids of the other tasks that the same call launches. Otherwise `None`.
+    /// If this launch keeps the offers' ids: the ids of the other tasks that the same call launches. Otherwise `None`.
     pub with: Option<Vec<String>>,
 }
 
 /// Whether a worker counts against `--max-workers`, `--max-cpus` and constraints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slot {
-    /// The worker counts, so that no other worker takes its slot.
+    /// The worker counts against the limits and constraints. No other worker may take its slot.
     Held,
     /// The worker was unreachable when this run of the scheduler began. It counts, but another worker may already have taken its
     /// slot.

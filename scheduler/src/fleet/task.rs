@@ -65,7 +65,8 @@ impl Kill {
         Self { sent: KILLS_BEFORE_SHUTDOWN, ..Self::new(now) }
     }
 
-    /// Makes the next KILL due at this time. The count of sent KILLs is kept, so that SHUTDOWN is not delayed.
+    /// Makes the next KILL due at this time. The count of sent KILLs is kept, because SHUTDOWN is sent after
+    /// [`KILLS_BEFORE_SHUTDOWN`] of them.
     pub fn due_at(self, at: Instant) -> Self {
         Self { again: at, pause: KILL_AGAIN.0, ..self }
     }
@@ -80,13 +81,13 @@ impl Kill {
 /// A task that was or will be launched. The fleet hands out shared references only, so only the fleet changes tasks.
 #[derive(Clone, Debug)]
 pub struct Task {
-    /// The id of the task. The indexes of the fleet point to the same allocation.
+    /// The task's id. The fleet's indexes hold clones of this `Arc`, so the text is in memory only once.
     id: Arc<str>,
     /// The task's record.
     pub record: TaskRecord,
     /// The stage that the task has reached.
     pub lifecycle: Lifecycle,
-    /// When the task first ran; if an earlier run of the scheduler launched it, when this run found it running.
+    /// When this run of the scheduler first learned that the task was running; `None` if it never did.
     pub running_since: Option<Instant>,
     /// The last health that the task reported.
     pub health: Option<Health>,
@@ -107,8 +108,8 @@ pub struct Task {
     pub first_live_due: Option<Instant>,
     /// The uuid of the task's update that is being persisted, if there is one.
     pub pending_uuid: Option<Vec<u8>>,
-    /// Whether the task is known to end, although no update that is on disk says so: such an update was received, or the task's
-    /// executor has terminated. No workers are launched for such a server.
+    /// Whether the end of the task is known before it is on disk. Either the update that reports the end is being persisted, or
+    /// the task's executor has terminated. No workers are launched for a server whose end is known.
     pub is_ending: bool,
     /// The last live message, and when it was received.
     pub live: Option<(Instant, Live)>,
@@ -143,7 +144,7 @@ impl Task {
         Self::new(record, Lifecycle::Persisting(Box::new(launch)))
     }
 
-    /// A task of an earlier run of the scheduler, or one that the master reported. When it was launched is not known.
+    /// A task of an earlier run of the scheduler, or one that the master reported. The time of its launch is not known.
     pub fn recovered(record: TaskRecord, now: Instant) -> Self {
         Self::launched_before(record, Duration::ZERO, now)
     }
@@ -151,7 +152,7 @@ impl Task {
     /// A task that an earlier run of the scheduler launched, this long before now.
     pub fn launched_before(record: TaskRecord, age: Duration, now: Instant) -> Self {
         let state = record.state;
-        // The monotonic clock may have begun after the launch, when the machine started.
+        // If the machine was restarted after the launch, an `Instant` cannot represent the time of the launch.
         let launched = now.checked_sub(age).unwrap_or(now);
         let lifecycle = match state {
             None => Lifecycle::Launched { at: launched, unanswered_since: now },
@@ -311,8 +312,8 @@ impl Task {
         matches!(self.lifecycle, Lifecycle::Ended { .. })
     }
 
-    /// Whether the task has ended and cannot send further updates: its own last update is recorded, or Mesos reported that it was
-    /// never launched.
+    /// Whether the task has ended and cannot send further updates: the final update from its agent is recorded, or Mesos reported
+    /// that the task was never launched.
     pub fn is_final(&self) -> bool {
         let refused = matches!(self.state(), Some(TaskState::TaskError | TaskState::TaskDropped));
         self.has_ended() && (self.record.closed || refused && self.running_since.is_none())

@@ -15,8 +15,8 @@ pub(super) struct TaskKey {
 /// All tasks. The key of a removed task finds nothing, even if another task has taken its slot.
 #[derive(Debug, Default)]
 pub(super) struct TaskSlab {
-    /// The tasks, each with the `order` of its key. Tasks are boxed, since a growing vector reserves up to twice the space and
-    /// moves its elements.
+    /// The tasks, each with the `order` of its [`TaskKey`], by which the key of a removed task is recognized. Tasks are boxed,
+    /// since a growing vector reserves up to twice the space and moves its elements.
     slots: Vec<Option<(u64, Box<Task>)>>,
     free: Vec<usize>,
     next: u64,

@@ -26,7 +26,7 @@ pub enum Change {
     /// Whether the scheduler is about to send TEARDOWN. It is persisted before TEARDOWN is sent, and taken back if the framework
     /// goes on all the same.
     TearingDown(bool),
-    /// The master has removed the framework. Its records are kept with this mark.
+    /// The master has removed the framework. The framework's records are kept.
     FrameworkRemoved(Removal),
     /// A task is about to be launched, or was found without a record.
     Task(TaskRecord),
@@ -65,7 +65,7 @@ pub struct StatusRecord {
     pub state: Option<TaskState>,
     /// Mesos' name of the reason in the update, if any.
     pub reason: Option<String>,
-    /// Whether this is the task's own last update, rather than one that the master generated.
+    /// Whether this is the final update that the task's agent sends, rather than one that the master generated.
     pub last: bool,
     /// The message of Mesos or of the executor in the update, for people.
     pub message: Option<String>,
@@ -74,7 +74,7 @@ pub struct StatusRecord {
 }
 
 impl StatusRecord {
-    /// The record of an update with nothing but a state. It is not the task's own last update.
+    /// The record of an update with nothing but a state. Its field `last` is false.
     pub fn new(task: String, kind: TaskKind, state: Option<TaskState>) -> Self {
         Self { task, kind, state, reason: None, last: false, message: None, report: None }
     }

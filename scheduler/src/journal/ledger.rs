@@ -25,7 +25,8 @@ pub struct Entry {
     pub sequence: u64,
     /// What the reporting task has counted for the worker since the reporting task started.
     pub totals: Totals,
-    /// How many single shares of the worker the reporter left out of its reports, so that they have no row.
+    /// The number of the worker's shares that the reports only counted and did not list one by one. These shares have no rows in
+    /// the ledger.
     pub rows_omitted: u64,
 }
 
@@ -94,7 +95,7 @@ pub struct AggregatedWorker {
     pub worker: String,
     /// The sums of the worker's accounts.
     pub line: LedgerLine,
-    /// Id of a reporting task → its kind and its account of this worker, which the sum has replaced.
+    /// The accounts that the sum has replaced: id of the reporting task → the task's kind, and its account of this worker.
     pub by_reporter: BTreeMap<String, (TaskKind, Entry)>,
 }
 
@@ -105,7 +106,7 @@ pub struct Ledger {
     workers: BTreeMap<Arc<str>, WorkerAccounts>,
     /// Id of a reporting task → the workers that it reports about, other than itself.
     reported: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
-    /// The sums of those accounts that were aggregated, and the number of blocks in them.
+    /// The sums of the accounts that are no longer kept one by one, and the number of blocks in these accounts.
     aggregated: LedgerSum,
     aggregated_blocks: u128,
     /// The sums of all accounts, aggregated or not, and the number of blocks in them.
@@ -113,8 +114,7 @@ pub struct Ledger {
     blocks: u128,
 }
 
-/// Compares all accounts, and the sums as they are shown and stored: capped at the maximum of their type. So two sums above that
-/// maximum are equal.
+/// Compares all accounts, and the sums in the form in which they are shown and stored.
 impl PartialEq for Ledger {
     fn eq(&self, other: &Ledger) -> bool {
         self.iter().eq(other.iter()) && self.aggregated() == other.aggregated() && self.sum() == other.sum()

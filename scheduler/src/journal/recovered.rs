@@ -40,8 +40,8 @@ impl RecoveredState {
         self.tasks.iter().filter(|task| task.state.is_none_or(|state| !state.is_terminal())).count()
     }
 
-    /// Aggregates the accounts of retired tasks, as was done when they retired. The accounts of a task that neither has a record
-    /// nor has retired are kept, since an update of this task may still be received.
+    /// Aggregates the accounts of retired tasks, as was done when they retired. The accounts of a task whose record was lost are
+    /// kept, because an update of this task may still be received.
     pub fn aggregate_retired(&mut self) {
         let RecoveredState { tasks, retired, ledger, .. } = self;
         let tasks: BTreeSet<&str> = tasks.iter().map(|task| task.id.as_str()).collect();
@@ -53,9 +53,9 @@ impl RecoveredState {
 /// What is kept of tasks that ended long ago.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RetiredTasks {
-    /// The numbers of the retired tasks whose own last update is recorded, so that any further update is a repetition.
+    /// The numbers of the retired tasks whose agent has reported their end. Any further update only repeats an earlier one.
     pub done: TaskNumberSet,
-    /// The numbers of the retired tasks whose own last update is not recorded, so that it may still be received.
+    /// The numbers of the retired tasks whose end only the master has reported. Their agent may still report it, too.
     pub lost: TaskNumberSet,
     /// How many of the retired tasks ended in each state.
     pub states: BTreeMap<TaskState, u64>,

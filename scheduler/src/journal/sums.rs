@@ -107,7 +107,7 @@ pub(super) struct LedgerSum {
 }
 
 impl LedgerSum {
-    /// The sums as totals.
+    /// The sums in the form in which they are shown and stored.
     pub fn line(&self) -> LedgerLine {
         LedgerLine { worker: self.worker.totals(), pool: self.pool.totals() }
     }

@@ -21,7 +21,7 @@ pub struct TaskRecord {
     pub agent_url: Option<String>,
     /// For a worker: the server task or external pool at which it mines.
     pub assignment: Option<Assignment>,
-    /// Whether a scheduler with these records launched the task.
+    /// How the task got its record.
     pub origin: Origin,
     /// For a server: the host and the ports at which it will listen.
     pub address: Option<ServerAddress>,
@@ -29,7 +29,7 @@ pub struct TaskRecord {
     pub attributes: Attributes,
     /// The last state that Mesos reported; `None` before the first update.
     pub state: Option<TaskState>,
-    /// Whether the task's own last update is recorded. Later updates can only repeat it.
+    /// Whether the final update from the task's agent is recorded. Later updates can only repeat it.
     pub closed: bool,
     /// A keyed fingerprint of the task's specification. `None` comes from an earlier version without fingerprints, and matches
     /// any fingerprint.
@@ -72,10 +72,10 @@ impl TaskRecord {
     }
 }
 
-/// Whether a scheduler with these records launched a task.
+/// How a task got its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A scheduler with these records launched the task.
+    /// The scheduler recorded the task, and then launched it.
     Launched {
         /// Thousandths of a CPU, executor and task together.
         cpus_milli: u64,

@@ -109,7 +109,7 @@ fn outsiders_are_aggregated_when_their_server_has_ended() {
     assert_eq!(script.state.history.ledger.iter().count(), 0);
 }
 
-/// If the master reports the end of a task, the task's own last update may still follow and bring a report.
+/// If the master reports the end of a task, the final update from the task's agent may still follow and bring a report.
 #[test]
 fn the_last_report_counts_however_long_after_the_end_it_comes() {
     for restarted in [false, true] {

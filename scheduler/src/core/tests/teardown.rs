@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The mark that TEARDOWN was about to be sent, on disk and in ZooKeeper. Without a framework there is no mark.
+/// Whether TEARDOWN was about to be sent, according to the disk and to ZooKeeper. `None` if there is no framework.
 fn marks(script: &Script) -> [Option<bool>; 2] {
     [script.disk.recover(), script.disk.shared()].map(|records| Some(records.framework?.tearing_down))
 }
