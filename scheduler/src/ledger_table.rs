@@ -33,10 +33,10 @@ pub struct LedgerTable {
     pub total: LedgerRow,
     /// When the oldest stored single share was received, milliseconds since the Unix epoch; `None` if no share is stored.
     pub shares_since_ms: Option<u64>,
-    /// The time from which on this state folder has all single shares, in milliseconds since the Unix epoch. `None` if the folder
-    /// lacks no shares, because no other scheduler has ever led.
+    /// Shares that were received before this time may be missing here, because another scheduler led then. Milliseconds since the
+    /// Unix epoch; `None` if no other scheduler has ever led.
     pub rows_since_ms: Option<u64>,
-    /// Launches that failed long ago before they mined anything: the number for each state and reason. They have no rows.
+    /// The number of launches that failed long ago, for each state and reason. Their tasks never mined, and have no rows.
     pub failed_launches: Vec<FailedLaunches>,
 }
 
@@ -73,7 +73,8 @@ pub struct LedgerRow {
 /// The counts of one side: the pool servers, or the worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LedgerColumn {
-    /// The totals. The pool servers cannot know `hashes`, so it is zero in their column.
+    /// The totals. `hashes` is zero in a pool server's counts, because the server does not know how many hashes a worker
+    /// computes.
     #[serde(flatten, with = "TotalsFields")]
     pub totals: Totals,
     /// The number of single shares that the reports left out, because the number of shares in a report is limited. The totals

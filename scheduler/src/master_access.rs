@@ -23,7 +23,7 @@ pub struct MasterAccess {
 #[derive(Debug, Default)]
 struct LastRead {
     settings: mesos::Config,
-    /// The hash of the TLS files' bytes, 0 without such files, which shows whether they have changed.
+    /// The hash of the TLS files' bytes; 0 if there are no such files. Another hash shows that the files have changed.
     tls_hash: u64,
 }
 

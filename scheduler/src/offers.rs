@@ -1,7 +1,7 @@
 //! Decides which tasks are launched on offers, and which offers are declined. The functions are pure.
 //!
 //! A server takes a fixed amount of CPU and memory, and two ports. A worker takes a fixed amount of memory and all CPU that is
-//! left. If this is more than one worker may take, several workers are launched. [`WorkerLimits`] and
+//! left. If a single worker may not take so much CPU, several workers are launched. [`WorkerLimits`] and
 //! [`constraints`](crate::constraints) apply. All offers of one agent are used together, since Mesos offers an agent's resources
 //! in pieces. Tasks take resource entries of the offers unchanged, so that reservations and allocation roles are preserved.
 
@@ -149,7 +149,8 @@ pub struct PlanContext<'a> {
 /// What to do with the offers. Each offer is in exactly one of `tasks`, `declines` and `waiting`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// The tasks to launch. The tasks on one agent are consecutive, and the last of them has all offers of the agent.
+    /// The tasks to launch. Tasks on the same agent are consecutive. Only the last of them contains the ids of the agent's
+    /// offers.
     pub tasks: Vec<PlannedTask>,
     /// The offers to decline.
     pub declines: Vec<Decline>,

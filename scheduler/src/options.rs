@@ -46,10 +46,10 @@ pub struct FrameworkOptions {
     #[arg(long, value_name = "N", env = "MINER_REPORTS_PER_SECOND", default_value = "200", value_parser = rate)]
     pub reports_per_second: NonZeroU32,
     /// Replace a running task that sends no live message for this time, or for three of its intervals if that is longer. Minimum
-    /// 30 s, but Mesos agents may need 75 s to find a restarted master.
+    /// 30 s. More than 75 s is better, because Mesos agents may need that long to find a restarted master.
     #[arg(long, value_name = "TIME", env = "MINER_SILENCE_TIMEOUT", default_value = "120s", value_parser = duration)]
     pub silence_timeout: Duration,
-    /// Replace a task that does not run this long after its launch. Minimum 10 s. Give more than the agents'
+    /// Replace a task that has not begun to run within this time after its launch. Minimum 10 s. Give more than the agents'
     /// --executor_registration_timeout, in which they fetch and start the executor.
     #[arg(long, value_name = "TIME", env = "MINER_LAUNCH_TIMEOUT", default_value = "15m", value_parser = duration)]
     pub launch_timeout: Duration,
@@ -84,7 +84,7 @@ pub struct TaskOptions {
     #[arg(default_value_t = SERVER_MEM)]
     pub server_mem: u64,
     /// Connect the workers only to the host name of the server's agent, or only to its IP address. By default, they try the host
-    /// name and then the address (miners of --worker-image: the host name).
+    /// name and then the address, but miners of --worker-image try only the host name.
     #[arg(long, value_enum, value_name = "KIND", env = "MINER_SERVER_ADDRESS")]
     pub server_address: Option<PinnedAddress>,
     /// Minimum time between two reports of a task; agents keep every report of a live task.
@@ -93,7 +93,8 @@ pub struct TaskOptions {
     /// Minimum time between two live messages of a task, which are displayed but never recorded in the ledger.
     #[arg(long, value_name = "TIME", env = "MINER_LIVE_INTERVAL", default_value = "5s", value_parser = duration)]
     pub live_interval: Duration,
-    /// Renew a task after this many updates, or up to a tenth fewer so that tasks are not all renewed together; at least 10.
+    /// Renew a task after this many updates. Minimum 10. The number is up to a tenth lower for some tasks, so that not all tasks
+    /// are renewed together.
     #[arg(long, value_name = "N", env = "MINER_UPDATES_PER_TASK", default_value = "100000", value_parser = updates)]
     pub updates_per_task: NonZeroU64,
     /// Target time between two shares of a worker.

@@ -96,7 +96,7 @@ pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
         Box::<merge::Merge>::default(),
         Box::<redirect::Redirects>::default(),
         Box::<server_preemption::ServerPreemption>::default(),
-        // Before `Replacement`, so that no worker is replaced that is beyond the limits.
+        // This policy comes before `Replacement`, because workers beyond the limits are to be ended, not replaced.
         Box::new(beyond_limits::BeyondLimits::Waiting),
         Box::<replacement::Replacement>::default(),
         Box::<intervals::WorkerIntervals>::default(),

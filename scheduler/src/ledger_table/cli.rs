@@ -46,7 +46,7 @@ pub struct Args {
     /// Print CSV.
     #[arg(long, env = "MINER_CSV", value_parser = BoolishValueParser::new())]
     pub csv: bool,
-    /// Print the stored single shares as CSV, the oldest first.
+    /// Print the stored shares one by one as CSV, the oldest first.
     #[arg(long, env = "MINER_LEDGER_SHARES", value_parser = BoolishValueParser::new())]
     #[arg(conflicts_with_all = ["zk", "all", "json"])]
     pub shares: bool,

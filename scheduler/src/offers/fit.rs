@@ -79,7 +79,7 @@ pub(super) fn take_next(left: &mut Resources, context: &PlanContext<'_>) -> Opti
 fn usable(offers: &[&Offer], context: &PlanContext<'_>) -> Resources {
     let pieces = offers.iter().flat_map(|offer| offer.resources.iter().cloned());
     let mut usable = Resources::from(pieces.collect::<Vec<_>>());
-    // Agents may offer port 0, and a faulty master any number, but no program can be told to listen on such a port.
+    // Only valid ports are kept: an agent may offer port 0, and a faulty master may offer numbers above 65,535.
     usable.keep_values("ports", PORTS);
     // A server cannot use revocable resources, and no task uses shared ones.
     let revocable = usable.split_off(|piece| piece.revocable.is_some() || piece.shared.is_some());

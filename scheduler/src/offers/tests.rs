@@ -58,7 +58,7 @@ fn beside(placed: &[Place], context: PlanContext<'static>) -> PlanContext<'stati
 
 const SERVER: Demand = Demand::Server { cpus_milli: 1000, mem: 256 };
 
-/// `piece` with a reservation of the agent's that an operator's reservation refines.
+/// `piece` with two reservations: the agent reserves it for the role `a`, and an operator then for the role `a/b` below it.
 fn refined(piece: Resource) -> Resource {
     let by = |role: &str, principal: Option<&str>| ReservationInfo {
         role: Some(role.to_owned()),

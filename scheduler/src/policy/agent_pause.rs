@@ -14,7 +14,7 @@ impl Policy for AgentPause {
     fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, _now: Instant) -> Vec<Intent> {
         let ended = match event {
             PolicyEvent::Ended(ended) => ended,
-            // An agent that kept a task waiting for long is avoided for as long, so that another agent gets its chance.
+            // If a launch has timed out, its agent is paused for a long time, so that another agent gets the next launch.
             PolicyEvent::LaunchGivenUp(given_up) => {
                 let least = given_up.reason.map_or(view.settings.options.launch_timeout, |_| Duration::ZERO);
                 return vec![pause(view, given_up, least)];
@@ -22,8 +22,8 @@ impl Policy for AgentPause {
             _ => return Vec::new(),
         };
         let Some(task) = view.fleet.get(&ended.task) else { return Vec::new() };
-        // Our own program ends in TASK_FINISHED when it has sent its maximum number of updates, and may be launched again. A
-        // user's image that finishes might finish again immediately, so its agent is paused.
+        // Our own worker or server ends in TASK_FINISHED when it has sent its maximum number of status updates. This is no reason
+        // for a pause. A user's image that finishes might finish again immediately, so its agent is paused.
         let ours = view.settings.template.programs.is_ours(task.record.kind);
         let renewed = ended.state == TaskState::TaskFinished && task.running_since.is_some() && ours;
         if task.is_to_end() || renewed || !is_failure(ended) {

@@ -10,7 +10,7 @@ use crate::fleet::Task;
 use crate::offers::WorkerLimits;
 use crate::user_notice::UserNotice;
 
-/// How long after the first subscription the limits are checked. A master answers RECONCILE within this time.
+/// The limits are checked this long after the first subscription, because the master first has to report which tasks still exist.
 pub(super) const SETTLED: Duration = Duration::from_secs(2);
 
 /// The policy.

@@ -8,11 +8,12 @@ use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::Task;
 use crate::task_id::task_number;
 
-/// An ended task retires after this time if its own last update is on disk: only repetitions of earlier updates can follow.
+/// An ended task retires after this time if the final update from the task's agent is on disk: only repetitions of earlier
+/// updates can follow.
 const KEEP_FINAL: Duration = Duration::from_secs(600);
-/// An ended task retires after this time if its own last update is missing. The time is long, because a lost task may return,
-/// and a task whose end only the master has reported may send more updates. Updates of a retired task are only persisted, and
-/// the task is killed if it is alive.
+/// An ended task retires after this time if the final update from the task's agent is missing. The time is long, because a lost
+/// task may return, and a task whose end only the master has reported may send more updates. Updates of a retired task are only
+/// persisted, and the task is killed if it is alive.
 const KEEP_LOST: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The time between two checks for ended tasks that may retire.
 const CHECK_EVERY: Duration = Duration::from_secs(60);

@@ -1,6 +1,6 @@
 //! Limits the number of launches in progress, depending on the outcomes of earlier launches. Has no clock and does no I/O.
 //!
-//! Each kind of failure is counted by the number of agents on which it has happened since the last success. When there are more
+//! For each kind of failure, the limiter counts the agents on which it has happened since the last success. When there are more
 //! such agents than chance explains, one launch at a time is tried, with growing pauses. Each success doubles the number of
 //! launches allowed.
 
@@ -23,8 +23,8 @@ const AGENTS: usize = 3;
 /// Launches whose offers had been rescinded count as a common failure only after this many calls have failed. The number is
 /// higher than `AGENTS`, because the master may rescind the offers of several calls at the same time.
 const LOST_RACES: usize = 16;
-/// A failure counts as common only if there are at most this many other launches in progress and running workers for each agent
-/// on which it happened. So a failure on few agents among many good ones does not count.
+/// A failure on few agents among many good ones does not count as common. For each agent with the failure, there may be at most
+/// this many launches in progress and running workers.
 const GOOD_FOR_EACH_BAD: usize = 4;
 /// The first and the longest pause between two tries, when launches are tried one at a time because of a common failure. Each
 /// failed try doubles the pause.
@@ -39,16 +39,16 @@ const KINDS: usize = 16;
 /// Maximum number of agents, or of calls whose offers had been rescinded, that are remembered per kind of failure.
 const SITES: usize = 16_384;
 
-/// Failures with the same site count once. The site of a failed launch is its agent and `None`. But if an offer was rescinded
-/// before the launch arrived, the agent is not at fault; then the site is the call that sent the launch, identified by the agent
-/// and the time of sending.
+/// Where a launch failed. Several failures at one site count once. Usually the site is the agent, and the second field is `None`.
+/// If an offer was rescinded before the launch arrived, the agent is not at fault. Then the site is the call that sent the
+/// launch, identified by the agent and the time of sending.
 type FailureSite = (String, Option<Instant>);
 
 /// One kind of failure and its counts.
 #[derive(Debug)]
 struct FailureKind {
     failure: LaunchFailure,
-    /// The sites at which launches have failed in this way since the last success.
+    /// Where launches have failed in this way since the last success.
     sites: BTreeSet<FailureSite>,
     /// The number of different agents in `sites`.
     agents: u64,
@@ -103,8 +103,8 @@ impl LaunchLimiter {
         Some(LaunchLimit { allowed: limit.allowed, sent: open as u64, not_before: limit.next, failure })
     }
 
-    /// A task has begun to run, or has neither run nor failed for a long time. Lifts the initial limit, but not one that a
-    /// failure caused.
+    /// Called when a task has begun to run, or when a launch is slow but has not failed. Lifts the initial limit, but not a limit
+    /// that a failure caused.
     pub fn promising(&mut self) {
         if self.limit.as_ref().is_some_and(|limit| limit.kind.is_none()) {
             self.limit = None;
