@@ -175,7 +175,7 @@ fn a_late_report_of_a_task_that_is_in_the_sum_of_others_is_not_counted_again() {
     let state = "SELECT state FROM task WHERE id = 'miner-worker-4'";
     let state: Option<String> = connection.query_row(state, [], |row| row.get(0)).unwrap();
     assert_eq!(state.as_deref(), Some("TASK_RUNNING"));
-    // Worker 5 retired while this scheduler led, so the folder has all its accounts. The worker's late report is therefore counted.
+    // Worker 5 retired while this scheduler led, so the folder has all its accounts. Its late report is therefore counted.
     write(&mut connection, status(&worker(5, None), TaskState::TaskRunning, 9, 7));
     assert_eq!(accepted(&connection), before - 3 + 7);
     sync_folder(&mut connection, &handover).unwrap();
