@@ -19,11 +19,12 @@ const GROUP: usize = 64;
 /// Offers that are declined for the same average time are split into at most this many groups, since each group takes one DECLINE
 /// call.
 const GROUPS: usize = 16;
-/// The filter durations of the groups are spread over this range, given as multiples of the average duration.
+/// Each group of declined offers gets a different filter duration from this range. The range is given in multiples of the average
+/// duration.
 const SPREAD: Range<f64> = 0.75..1.25;
 
-/// The calls that decline these offers. There is one call per filter duration, except that offers declined for `middle` are split
-/// into groups with durations around `middle`.
+/// The calls that decline these offers. Offers to decline for the time `middle` are split into groups, whose filter durations
+/// differ from `middle` by up to 25 %. All other offers with the same duration share one call.
 pub(super) fn calls(declines: Vec<Decline>, middle: Duration, random: &mut StdRng) -> Vec<Call> {
     let mut by_time: BTreeMap<Duration, Vec<String>> = BTreeMap::new();
     for decline in declines {

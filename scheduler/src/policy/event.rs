@@ -19,7 +19,8 @@ pub enum PolicyEvent {
     Subscribed,
     /// Time has passed.
     Tick,
-    /// Everything that follows from an event has been handled. Raised repeatedly until no policy returns an intent.
+    /// All reactions of the policies to the last event have been carried out. `Settled` is raised again until no policy reacts to
+    /// it.
     Settled,
     /// The user wants the scheduler to stop.
     Stop,
@@ -57,12 +58,12 @@ pub enum PolicyEvent {
         task: String,
         /// The state in the update.
         state: TaskState,
-        /// The task's state and slot before the update.
+        /// The task's state before the update, and whether the task then counted against limits such as `--max-workers`.
         change: StateChange,
     },
     /// An update that is on disk says that a task has ended.
     Ended(TaskEnd),
-    /// A task that does not start was given up, and is ended. Its state is the last one before TASK_RUNNING.
+    /// A task that does not start was given up, and is being ended. The `TaskEnd` has the state in which the task was given up.
     LaunchGivenUp(TaskEnd),
     /// An update is on disk and was applied.
     UpdatePersisted {

@@ -3,8 +3,9 @@
 //! about their turn.
 //!
 //! The limit follows from two measurements: how many copies the artifact server sends per second, and how long agents take to
-//! start a task, since some have the executor in their cache. The limit grows as soon as either measurement is higher. It
-//! falls only while many agents fetch: while few do, a low measurement does not mean that the network is slow.
+//! start a task, since some have the executor in their cache. The limit grows as soon as one of the two measurements shows that
+//! more agents could fetch. It falls only while many agents fetch: while few do, a low measurement does not mean that the network
+//! is slow.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -15,8 +16,8 @@ use crate::artifact::DownloadStats;
 /// A fetch should take at most this long: a third of the time that Mesos' agents allow an executor from its launch until it
 /// registers (`--executor_registration_timeout`, a minute by default).
 const FETCH_WITHIN: Duration = Duration::from_secs(20);
-/// An agent no longer counts as fetching this long after a launch on it: its fetch has timed out, or its executor is about to
-/// register.
+/// After a launch on an agent, the agent counts as fetching for at most this long. The time is Mesos' default limit for the start
+/// of an executor (`--executor_registration_timeout`).
 const REGISTRATION: Duration = Duration::from_secs(60);
 /// Maximum number of agents that fetch at the same time before the first measurement. At 100 Mbit/s the last of these agents
 /// has the executor after 53 s.
@@ -24,15 +25,16 @@ const FIRST: f64 = 64.0;
 /// At least this many agents may fetch at the same time, however slow the link is.
 const LEAST: u64 = 2;
 /// Until the first measurement, the turns of waiting agents are planned as if this many agents could fetch per second. The number
-/// is high: waiting agents should be offered again too early rather than too late.
+/// is high on purpose, because a turn that comes too early does less harm than one that comes too late.
 const ASSUMED: f64 = 64.0;
-/// The offers of waiting agents come back at this multiple of the rate at which agents can fetch, so that there are enough
-/// offers when the rate grows.
+/// The turns of waiting agents follow each other this many times faster than agents can fetch. So there are enough offers if
+/// agents begin to fetch faster.
 const EARLY: f64 = 2.0;
 /// The offers of a waiting agent are declined for at most this long, even if its turn to fetch comes later: by then the rate may
 /// be higher, or an agent with an earlier turn may be gone.
 const LONGEST: Duration = Duration::from_secs(120);
-/// An agent no longer counts as waiting to fetch if its resources are not offered again within this time after its turn.
+/// When the turn of a waiting agent has come, the master should offer its resources again. The agent is forgotten if that does
+/// not happen within this time.
 const ABSENT: Duration = Duration::from_secs(300);
 /// The first and the longest time between two REVIVEs that ask for the offers of waiting agents. Such REVIVEs are sent only
 /// while agents wait and far fewer agents fetch than the limit allows.
@@ -40,8 +42,8 @@ const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_
 /// Minimum time between two measurements of how many agents start a task per second.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A hash of an agent's id, to save memory. With 50,000 agents the probability of a collision is one in ten billion, and the only
-/// effect of a collision is that one agent does not wait.
+/// A hash of an agent's id, to save memory. With 50,000 agents the probability of a collision is one in ten billion. A collision
+/// would only make two agents count as one.
 type Agent = u64;
 
 /// Which agents have the executor, which fetch it, and which wait.
@@ -61,7 +63,7 @@ pub(super) struct FetchPacing {
     rate: f64,
     measured: bool,
     starts: Starts,
-    /// REVIVE may not ask for the offers of waiting agents before this time; `None` while no agent waits.
+    /// The earliest time for the next REVIVE on behalf of agents that wait for their turn to fetch; `None` while no agent waits.
     ask_at: Option<Instant>,
     /// The pause that ends at `ask_at`. Each REVIVE for waiting agents doubles the next pause.
     ask_pause: Duration,
@@ -72,7 +74,7 @@ pub(super) struct FetchPacing {
 struct Starts {
     since: Option<Instant>,
     agents: u32,
-    /// The sum, over the agents that `agents` counts, of the time from the launch until the task started.
+    /// The times from the launch of a task until its start, summed over the agents that `agents` counts.
     took: Duration,
 }
 
@@ -150,8 +152,9 @@ impl FetchPacing {
         self.waiting.remove(&agent);
     }
 
-    /// Makes an agent wait. Returns how long its offers are declined, in whole seconds, so that one call can decline the offers
-    /// of many agents. `spread` is a random number from 0 to 1.
+    /// Makes an agent wait for its turn to fetch. Returns how long its offers are to be declined. The time is in whole seconds,
+    /// so that the offers of many agents have the same time and are declined in one call. `spread` is a random number from 0 to
+    /// 1.
     pub fn wait(&mut self, agent: &str, spread: f64, now: Instant) -> Duration {
         let agent = self.hasher.hash_one(agent);
         let turn = match self.waiting.get(&agent) {
@@ -204,9 +207,8 @@ impl FetchPacing {
         self.asks(now)
     }
 
-    /// Measures how many agents start a task per second: their number divided by the average time that a start took. If the
-    /// starts were quick, because the agents had the executor in their cache, their number is divided by the time since the
-    /// last measurement instead.
+    /// Measures how many agents start a task per second. The number of agents is divided by the average time that a start took,
+    /// or by the time since the last measurement if that is longer.
     fn measure_starts(&mut self, now: Instant) {
         let Starts { since, agents, took } = self.starts;
         let time = since.map_or(Duration::ZERO, |since| now.duration_since(since));

@@ -17,12 +17,12 @@ pub enum Intent {
     Call(Call),
     /// Tell the user.
     Notify(UserNotice),
-    /// Persist launches on the offers of one agent. The offers are reserved for the last task in the list until the launches are
-    /// sent.
+    /// Persist launches on the offers of one agent. Until the launches are sent, the offers are stored with the last task in the
+    /// list.
     PersistLaunches(Vec<PlannedTask>),
     /// Send launches that are on disk, all in one call.
     SendLaunches {
-        /// The id of the task for which the offers are reserved until the launches are sent: the last one in `PersistLaunches`.
+        /// The id of the task with which the offers are stored: the last task in the list of `PersistLaunches`.
         holder: String,
         /// The ids of the tasks to launch.
         tasks: Vec<String>,
@@ -33,7 +33,7 @@ pub enum Intent {
     ForgetLaunch(String),
     /// End a task.
     End(String),
-    /// End a task that has returned: its next KILL is due immediately.
+    /// End a task that runs again after it was unreachable or lost. Its next KILL is due immediately.
     EndReturned(String),
     /// End a task whose executor does not respond.
     EndExecutor(String),
@@ -60,8 +60,7 @@ pub enum Intent {
         task: String,
         /// Why the task failed, for display.
         why: String,
-        /// Whether other agents have this failure in common. If so, the failure is only counted and the agent is not paused,
-        /// since launches are limited already.
+        /// Whether tasks fail on many agents in this way. If so, the failure is counted, but the agent is not paused.
         common: bool,
         /// The minimum length of the pause.
         least: Duration,
@@ -75,7 +74,8 @@ pub enum Intent {
         /// The agent's maintenance window; `None` if no maintenance is planned.
         window: Option<MaintenanceWindow>,
     },
-    /// Set whether an agent's offers are declined while its workers are merged, until their resources can be offered together.
+    /// Start or stop declining all offers of an agent. They are declined while the agent's workers are replaced by one larger
+    /// worker.
     HoldOffers {
         /// The agent's id.
         agent: String,

@@ -5,7 +5,7 @@
 //! New workers get the intervals in their specification, running workers in an instruction. An instruction may be lost, so it is
 //! repeated until the worker's live messages confirm the intervals. An executor whose live messages do not state its intervals
 //! cannot change them. The intervals that an earlier run of the scheduler sent are unknown, so all recovered workers get an
-//! instruction. They confirm it before they could count as silent.
+//! instruction.
 //!
 //! Instructions are sent in rounds: in launch order, to some workers at each tick, skipping those that have confirmed. So the
 //! policy needs no state for single workers.
@@ -26,14 +26,14 @@ use crate::user_notice::UserNotice;
 /// (the preferred numbers of ISO 3, R10) times a power of ten, in microseconds. With such steps, a few workers more or fewer
 /// do not change the interval.
 const STEPS: [u64; 10] = [100, 125, 160, 200, 250, 315, 400, 500, 630, 800];
-/// The steps are multiplied by this many powers of ten. So the longest step is longer than the longest interval of
-/// [`Intervals`], 49.7 days.
+/// Each of `STEPS` is multiplied by this many powers of ten: 1, 10, 100 and so on, up to 10 billion. The longest product is 93
+/// days; an interval can be at most 49.7 days long.
 const DECADES: u32 = 11;
 /// Workers are told a longer interval if all of them together would otherwise send more than this percentage of the wanted
 /// messages per second.
 const MOST: u64 = 105;
-/// Workers are told a shorter interval only if all of them together would then send at most this percentage of the wanted
-/// messages per second.
+/// Workers are told a shorter interval only if it would not raise their messages per second above this percentage of the wanted
+/// number.
 const LEAST: u64 = 95;
 /// Intervals become shorter only after there have been fewer workers for this long. If workers end because their server was lost,
 /// they are soon replaced, and the intervals need not change.
@@ -57,7 +57,8 @@ pub(super) struct WorkerIntervals {
     round: Round,
 }
 
-/// The present round of instructions, or the next one.
+/// A round goes through all workers once, and sends the new intervals to those that have not confirmed them. This is the present
+/// round, or the next one.
 #[derive(Debug)]
 struct Round {
     /// When the next workers of the round are checked; `None` if all workers have confirmed their intervals.
@@ -81,8 +82,8 @@ impl Policy for WorkerIntervals {
         match event {
             PolicyEvent::Started => {
                 let intents = self.follow_size(view, now);
-                // The round begins only when the live messages of most workers have stated their intervals, so that few need
-                // an instruction.
+                // Before this time, most workers will send a live message, which states their intervals. So few workers need an
+                // instruction.
                 self.round.at = Some(now + PAUSES.0);
                 intents
             }
@@ -103,7 +104,7 @@ impl Policy for WorkerIntervals {
 }
 
 impl WorkerIntervals {
-    /// Sets new intervals if there are too many workers for the present intervals, or have been too few for a while.
+    /// Sets new intervals if the number of workers is too high for the present intervals, or has been too low for a while.
     fn follow_size(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         let (_, workers) = view.fleet.placed();
         let known = self.intervals.as_ref().filter(|_| view.fleet.worker_intervals.is_some());
@@ -137,7 +138,7 @@ impl WorkerIntervals {
         [Intent::SetWorkerIntervals(intervals)].into_iter().chain(notice).collect()
     }
 
-    /// Sends instructions to the next workers of the round.
+    /// Checks the next workers, in the order of their launch. Sends the intervals to those that have not confirmed them.
     fn send_instructions(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         let Some(intervals) = view.fleet.worker_intervals else { return Vec::new() };
         if self.round.at.is_none_or(|at| at > now) {
@@ -162,7 +163,7 @@ impl WorkerIntervals {
 }
 
 impl Round {
-    /// Continues the round after `last`, the last worker checked. `None` ends the round.
+    /// Records that all tasks up to `last` were checked. `None` means that no task was left to check, which ends the round.
     fn go_on(&mut self, last: Option<&str>, any_sent: bool, now: Instant) {
         self.any_sent |= any_sent;
         self.after = last.map(str::to_owned);
@@ -178,9 +179,9 @@ impl Round {
     }
 }
 
-/// Whether a worker needs an instruction and can receive one. It needs one if its live messages state other intervals. It also
-/// needs one if it has sent no live message and its intervals are unknown, because an earlier run of the scheduler may have
-/// changed them. An executor that does not know the instruction ignores it.
+/// Whether a worker needs an instruction and can receive one. It needs one if the intervals in its live messages are not those
+/// that workers are to use. It also needs one if it has sent no live message and its intervals are unknown, because an earlier
+/// run of the scheduler may have changed them. An executor that does not know the instruction ignores it.
 fn needs_instruction(view: &View<'_>, task: &Task) -> bool {
     let differs = task.tells_intervals && task.intervals != view.fleet.worker_intervals;
     let unknown = task.intervals.is_none() && task.live.is_none();

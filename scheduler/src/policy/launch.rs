@@ -36,8 +36,7 @@ pub(super) struct Launch {
     announced_demand: Demand,
     /// Whether offers were declined because of a constraint that may be met when workers come or go.
     held_back: bool,
-    /// Whether REVIVE is to ask for declined offers, because another policy wants them, workers came or went, or agents that
-    /// wait for their turn could fetch the executor now.
+    /// Whether declined offers may be usable now, so that REVIVE is to ask for them.
     offer_again: bool,
     /// Whether offers were declined, or used only partly, because no more launches were allowed.
     limited: bool,
@@ -128,8 +127,7 @@ impl Launch {
             fewest_failures_first: allowed.is_some(),
         };
         let plan = offers::plan(offers, &context);
-        // If all allowed launches were used, the limit may have prevented further ones, even if no offer was declined: the
-        // last agent may have had room for more tasks.
+        // When all allowed launches are used, the offers may still have room for more tasks.
         self.limited |= allowed == Some(plan.tasks.len() as u64);
         let server_placed = for_server && !plan.tasks.is_empty();
         if !plan.tasks.is_empty() {
@@ -157,8 +155,8 @@ impl Launch {
         intents
     }
 
-    /// Applies the limit on launches. Returns how long offers are declined: at least until the next try, which begins with
-    /// REVIVE.
+    /// Applies the limit on launches. Returns how long offers are declined: until the next launch is allowed, or for `REFUSE` if
+    /// that is longer.
     fn limit(&mut self, view: &View<'_>, allowed: u64, wanted: &mut Demand, now: Instant) -> Duration {
         if allowed == 0 && *wanted != Demand::Nothing {
             *wanted = Demand::Nothing;
@@ -173,8 +171,8 @@ impl Launch {
         self.offer_again |= std::mem::take(&mut self.held_back);
     }
 
-    /// Handles a launch that is on disk. If it is the last one on an agent's offers, the launches that are still wanted are sent,
-    /// and the others are forgotten.
+    /// Handles a launch that is on disk. When all launches on the same offers are on disk, those that are still wanted are sent
+    /// in one call. The others are forgotten.
     fn send(&mut self, view: &View<'_>, holder: &str) -> Vec<Intent> {
         let Some(known) = view.fleet.get(holder).filter(|task| task.is_unsent()) else { return Vec::new() };
         let holder = holder.to_owned();

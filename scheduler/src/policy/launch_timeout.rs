@@ -20,10 +20,9 @@ use crate::user_notice::UserNotice;
 /// After an interruption, tasks are not given up for this long, because their updates may still be on their way: an agent may
 /// need most of this time to find a restarted master.
 const GRACE: Duration = Duration::from_secs(120);
-/// The user is told of a launch that takes at least this long, or half of the limit if that is shorter.
+/// The user is told of a launch that takes at least this long, or half of `--launch-timeout` if that is shorter.
 const SLOW: Duration = Duration::from_secs(60);
-/// While launches are slow, the user is told again after these pauses, the last of which is repeated: after 1, 2, 5, 10, 20, …
-/// minutes.
+/// While launches are slow, the user is told of them again after these pauses. The last pause is repeated.
 const TELL_AGAIN: [Duration; 4] =
     [Duration::from_secs(60), Duration::from_secs(180), Duration::from_secs(300), Duration::from_secs(600)];
 /// The waiting launches are looked at this often.
@@ -33,7 +32,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct LaunchTimeout {
     sent: SentLaunches,
-    /// The launches that the master has taken and whose tasks do not run yet, each with the time from which its limit counts.
+    /// The ids of launched tasks that do not run yet, each with the time when its `--launch-timeout` began.
     waiting: BTreeMap<Arc<str>, Instant>,
     looked: Option<Instant>,
     downloads: Downloads,
@@ -41,7 +40,7 @@ pub(super) struct LaunchTimeout {
     workers: Announcement,
 }
 
-/// A remark about slow launches, and when it becomes a notice again.
+/// A remark about slow launches. It is displayed while launches are slow, and the user is also notified of it from time to time.
 #[derive(Debug, Default)]
 struct Announcement {
     text: Option<String>,
@@ -57,8 +56,8 @@ impl Policy for LaunchTimeout {
         match event {
             PolicyEvent::Started => view.fleet.active().for_each(|task| self.wait_for(Some(task), None)),
             PolicyEvent::Alive { task, state: TaskState::TaskStaging | TaskState::TaskStarting, change } => {
-                // The first update says that the master has taken the launch. A task that has another state already was
-                // unreachable, or counted as lost, and has returned.
+                // The first update of a task shows that the master has accepted the launch, so the timeout begins. If the task
+                // had a state before, the timeout counts from the launch.
                 self.wait_for(view.fleet.get(task), change.before.is_none().then_some(now));
             }
             PolicyEvent::Alive { task, .. } => drop(self.waiting.remove(task.as_str())),
@@ -72,7 +71,7 @@ impl Policy for LaunchTimeout {
 }
 
 impl LaunchTimeout {
-    /// Waits for a task that is to start, since `since`, or else since its launch.
+    /// Begins to wait until a launched task runs. The timeout counts from `since` or, if that is `None`, from the launch.
     fn wait_for(&mut self, task: Option<&Task>, since: Option<Instant>) {
         let Some(task) = task.filter(|task| task.is_starting()) else { return };
         if let Some(since) = since.or(task.launched()) {
@@ -103,7 +102,7 @@ impl LaunchTimeout {
         intents
     }
 
-    /// Tells the user of slow launches: of the server in any case, of workers in one line.
+    /// Tells the user of slow launches. One remark is about the server, and one is about all workers together.
     fn tell(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         let slow = SLOW.min(view.settings.options.launch_timeout / 2);
         let wait = |(id, since): (&Arc<str>, &Instant)| {
@@ -134,7 +133,7 @@ fn given_up(task: &Task, limit: Duration) -> TaskEnd {
 }
 
 impl Announcement {
-    /// Sets the remark, and tells the user when it is time again.
+    /// Sets or clears the remark. Also notifies the user of it, at first immediately and then after the pauses in `TELL_AGAIN`.
     fn tell(&mut self, topic: RemarkTopic, text: Option<String>, now: Instant) -> Vec<Intent> {
         let mut intents = Vec::new();
         match &text {

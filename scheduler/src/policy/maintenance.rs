@@ -144,8 +144,8 @@ impl Maintenance {
                 intents.push(Intent::Notify(UserNotice::Maintenance { host, begins_in, tasks }));
             }
             intents.push(self.set(agent, *unavailability, now));
-            // While the plan is in force, the master repeats the inverse offer, and does not rescind earlier ones that were
-            // accepted. So only the last inverse offer is remembered.
+            // While maintenance is planned, the master sends one inverse offer for the agent after the other. It can rescind only
+            // the last one, so only the last one is remembered.
             self.inverse.set(id, agent);
             accepted.push(id.clone());
         }

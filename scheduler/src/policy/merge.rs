@@ -39,7 +39,7 @@ enum MergeInProgress {
     },
     /// The workers have ended, and the master gathers their resources to offer them together.
     Gathering {
-        /// When the agent's offers are used again, and REVIVE asks for the gathered resources.
+        /// At this time, the agent's offers are no longer declined, and REVIVE asks for new ones.
         until: Instant,
     },
 }
@@ -57,7 +57,7 @@ impl MergeInProgress {
 #[derive(Debug, Default)]
 pub(super) struct Merge {
     in_progress: BTreeMap<String, MergeInProgress>,
-    /// Agent id → when its workers were last merged, to space mergers by `EVERY`.
+    /// The ids of the agents whose workers were merged in the last half hour, each with the time when the merger began.
     last: BTreeMap<String, Instant>,
     /// The agents to check for workers that can be merged, each with the time of the check.
     due: DeadlineQueue<String>,
@@ -117,7 +117,8 @@ impl Merge {
             DeclineReason::NoWorker { cpus_milli, reserved, .. } if cpus_milli > reserved => {
                 self.merge(view, &unused.agent, cpus_milli - reserved, now)
             }
-            // Without free CPU, a merger needs several workers. `look_at` has scheduled a check of such agents.
+            // There is no free CPU that a larger worker could use. If the agent has several workers, `look_at` has scheduled a
+            // check for a merger.
             _ => Vec::new(),
         }
     }

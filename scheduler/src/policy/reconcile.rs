@@ -16,13 +16,15 @@ use super::{Intent, Policy, PolicyEvent, View, jitter};
 use crate::event::Call;
 use crate::fleet::{DeadlineQueue, Task};
 
-/// The first and the longest pause between two explicit requests: RECONCILE with the tasks whose states are in doubt.
+/// The first and the longest pause between two explicit reconciliations: RECONCILE calls with a list of the tasks whose states
+/// are in doubt.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
-/// The time between two implicit requests: RECONCILE without tasks, which asks about all.
+/// The time between two implicit reconciliations: RECONCILE calls without a list of tasks, which ask about all tasks.
 const IMPLICIT: Duration = Duration::from_secs(15 * 60);
 /// If a task has had no update this long after its launch, RECONCILE asks the master about it.
 const LAUNCH_DOUBT: Duration = Duration::from_secs(10);
-/// Updates of tasks follow the end of their executor or agent. If none has come this long after it, RECONCILE asks the master.
+/// When an executor or an agent is gone, updates of its tasks follow. If a task has had no update after this time, RECONCILE asks
+/// about the task.
 pub(super) const UPDATE_FOLLOWS: Duration = Duration::from_secs(2);
 
 /// The policy.

@@ -1,6 +1,6 @@
-//! Replaces tasks that the options of today would launch otherwise.
+//! After a restart of the scheduler with changed options, replaces the tasks that do not comply with them.
 //!
-//! - The server is replaced first and once. Its workers end with it, or are redirected to the next one.
+//! - The server is replaced first. Its workers end with it, or are redirected to the next server.
 //! - Then workers are replaced, the oldest first, at a [`Pace`]: those with other options, those that the constraints or limits
 //!   of today do not allow, and those whose executor cannot be redirected. Workers that return later, from an unreachable agent
 //!   or after they were lost, are looked at when they return.
@@ -32,21 +32,21 @@ use crate::user_notice::UserNotice;
 
 /// While no worker may be replaced yet, this is checked again after this time.
 const LOOK: Duration = Duration::from_secs(1);
-/// If none of the workers to replace runs, they are looked through again after this time.
+/// If no worker in the list of workers to replace is running, the list is checked again after this time.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Why a worker is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Reason {
-    /// It was launched with other options.
+    /// The worker was launched with other options.
     Options,
-    /// It is larger than the limits allow.
+    /// The worker has more CPU than `--cpus-per-worker` allows.
     TooLarge,
-    /// It is smaller than the limits allow.
+    /// The worker has less CPU than `--min-worker-cpus` demands.
     TooSmall,
-    /// The constraints do not allow it on its agent.
+    /// The constraints do not allow the worker on its agent.
     Constraints,
-    /// Its executor cannot be redirected to another server.
+    /// The worker's executor cannot be redirected to another server.
     Executor,
 }
 
@@ -62,7 +62,8 @@ impl Reason {
         }
     }
 
-    /// Whether another worker is expected to run instead. There may be no place for a larger one, or none that constraints allow.
+    /// Whether another worker is expected to run instead. If the worker is too small, or the constraints forbid it, there may be
+    /// no place for another one.
     fn has_successor(self) -> bool {
         !matches!(self, Reason::TooSmall | Reason::Constraints)
     }
@@ -86,7 +87,7 @@ pub(super) struct Replacement {
     drain: ServerDrain,
     /// When the first tasks may be replaced; `None` before the first subscription.
     begin_at: Option<Instant>,
-    /// When `pending` is looked through again, after a time at which no worker could be replaced.
+    /// The earliest time for the next check of `pending`. It is set when no worker in `pending` could be replaced.
     look_again: Option<Instant>,
     remark: Option<String>,
     /// Whether the user was told that replacing is paused, and not yet that it goes on.
@@ -98,9 +99,9 @@ impl Policy for Replacement {
         match event {
             PolicyEvent::Started => self.find_workers(view),
             PolicyEvent::Subscribed => {
-                // The limits are checked first, so that no worker is replaced that is beyond them.
+                // By this time, the policy `beyond_limits` has ended the workers that exceed `--max-workers` or `--max-cpus`.
                 self.begin_at.get_or_insert(now + SETTLED);
-                // A framework that the master has removed leaves no tasks.
+                // If the master has removed the framework, its tasks are no longer in the fleet.
                 self.pending.retain(|(_, id), _| view.fleet.get(id).is_some());
             }
             PolicyEvent::UpdateReceived(task)
@@ -165,7 +166,7 @@ impl Replacement {
         }
     }
 
-    /// Replaces servers with other options than those of today.
+    /// Replaces the servers that do not comply with today's options.
     fn replace_servers(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         let mut intents = Vec::new();
         for (id, state) in &view.fleet.servers {

@@ -1,6 +1,6 @@
-//! Retires tasks that ended long ago. A retired task is no longer in the fleet. Only its number stays in memory; the task still
-//! counts in the number of tasks in its state, and its work in a sum of the ledger. The task's record stays on disk, unless the
-//! launch failed.
+//! Retires tasks that ended long ago. A retired task is no longer in the fleet. Only the number in its id stays in memory. Totals
+//! still include the task: the number of tasks that ended in its state, and the sum of all work in the ledger. The task's record
+//! stays on disk, unless the launch failed.
 
 use std::time::{Duration, Instant};
 
@@ -47,8 +47,8 @@ impl Policy for Retire {
     }
 }
 
-/// Whether a task is no longer needed. A task without a number in its id could not be recognized after it has retired, so it
-/// never retires.
+/// Whether a task is no longer needed. Of a retired task, only the number in its id is remembered. So a task whose id has no
+/// number never retires.
 fn may_retire(view: &View<'_>, task: &Task) -> bool {
     let needed = task.pending_uuid.is_some() || view.fleet.servers.contains_key(task.id());
     task_number(task.id()).is_some() && !needed

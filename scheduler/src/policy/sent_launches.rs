@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::{PolicyEvent, View};
 
-/// The launches, each with the time when its call was decided, and the task's id. Earliest first.
+/// The ids of the launched tasks, earliest first, each with the time when the scheduler decided to send its launch.
 #[derive(Debug, Default)]
 pub(super) struct SentLaunches(VecDeque<(Instant, Arc<str>)>);
 
@@ -24,7 +24,8 @@ impl SentLaunches {
                 let answered = self.0.partition_point(|(decided, _)| decided < decided_before);
                 self.take(answered)
             }
-            // The calls of the previous subscription will no longer be answered, so the time limits of their launches begin now.
+            // The master will not answer the calls of the previous subscription. So the time limits of the launches in these
+            // calls begin now.
             PolicyEvent::Subscribed => self.take(self.0.len()),
             _ => Vec::new(),
         }

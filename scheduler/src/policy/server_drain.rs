@@ -1,4 +1,4 @@
-//! Takes servers out of service so that each of them counts the last shares of its workers.
+//! Takes servers out of service. A server is ended after its workers, so that it counts their last shares.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ const WORKERS_END: Duration = Duration::from_secs(15);
 /// The servers that wait for their workers to end before they are ended.
 #[derive(Debug, Default)]
 pub(super) struct ServerDrain {
-    /// The id of each of these servers, with the deadline for its workers.
+    /// The ids of the servers that wait for their workers, each with the time when it stops waiting.
     draining: BTreeMap<String, Instant>,
 }
 

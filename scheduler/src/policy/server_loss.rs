@@ -30,7 +30,7 @@ fn lost(view: &View<'_>, server: &str) -> Vec<Intent> {
     let (kept, ended): (Vec<&Task>, Vec<&Task>) =
         workers.partition(|worker| keeps && worker.running_since.is_some());
     let never_ran = view.fleet.get(server).is_none_or(|server| server.running_since.is_none());
-    // If a failure that launches have in common prevented the server from running, the user was already told of that failure.
+    // If launches fail on many agents, the user was already told of that. Then a server that never ran needs no notice.
     let is_told = view.fleet.common_failure().is_some() && never_ran;
     let notice = (!view.run.ending && !is_told).then(|| {
         let workers = if keeps { kept.len() } else { ended.len() };

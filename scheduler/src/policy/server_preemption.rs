@@ -34,7 +34,7 @@ impl Policy for ServerPreemption {
         if now.duration_since(since) < PATIENCE {
             return Vec::new();
         }
-        // If the resources of this worker are not enough, another worker is ended later.
+        // If there is still no place for a server after the end of this worker, another worker is ended later.
         self.waiting_since = Some(now);
         let Some(task) = most_dispensable(view, now) else { return Vec::new() };
         vec![Intent::Notify(UserNotice::Preempted(task.clone())), Intent::End(task)]

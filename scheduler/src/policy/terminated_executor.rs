@@ -1,5 +1,6 @@
 //! Acts on executors that have terminated, although no end of their tasks follows: the update was lost, or the agent has dropped
-//! the launch without a word. Usually the update follows at once, and this policy does nothing; `reconcile` asks about the others.
+//! the launch without a word. Usually the update follows at once, and this policy does nothing. Otherwise, the policy `reconcile`
+//! also asks the master about the task.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,16 +12,16 @@ use super::reconcile::UPDATE_FOLLOWS;
 use super::{Intent, Policy, PolicyEvent, TaskEnd, View};
 use crate::fleet::{DeadlineQueue, Task};
 
-/// If the master still says this long after its executor's end that a task starts, the task is given up: it can never run. The
-/// time is long enough for several answers of the master.
+/// A task whose executor has terminated can never run. If the master still reports this task as starting after this time, the
+/// task is given up. The time is long enough for several answers of the master.
 const GIVE_UP: Duration = Duration::from_secs(30);
 
 /// The policy.
 #[derive(Debug, Default)]
 pub(super) struct TerminatedExecutors {
-    /// Servers whose update is to follow.
+    /// Tasks whose executor has terminated, each with a time. A server that has not ended by that time is taken out of service.
     servers: DeadlineQueue<Arc<str>>,
-    /// Tasks that are to end by then.
+    /// Tasks whose executor has terminated, each with the time when it is given up if it has not ended.
     tasks: DeadlineQueue<Arc<str>>,
 }
 
@@ -45,7 +46,7 @@ impl TerminatedExecutors {
     fn tick(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         let known = |id: Arc<str>| view.fleet.get(&id).filter(|task| task.is_ending && may_run(task));
         let servers = self.servers.take_all(now).into_iter().filter_map(known);
-        // Its workers need not wait for the update, nor does the next server.
+        // These servers cannot run any more. The next server is launched without waiting for an update that says so.
         let mut intents: Vec<Intent> = servers
             .filter(|server| view.fleet.servers.contains_key(server.id()))
             .map(|server| Intent::GiveUpServer(server.id().to_owned()))
@@ -56,13 +57,13 @@ impl TerminatedExecutors {
     }
 }
 
-/// Whether the task may run or start as far as Mesos knows, and is not to end anyway.
+/// Whether Mesos regards the task as running or starting, and the scheduler has not yet decided to end it.
 fn may_run(task: &Task) -> bool {
     task.may_live() && !task.is_to_end() && task.state() != Some(TaskState::TaskUnreachable)
 }
 
-/// Gives up a task that does not run, or a server, which was taken out of service. If the master says that a worker runs, it
-/// does; `silence` watches it.
+/// Gives up a task that is starting, or a server. A worker that the master reports as running is left to the policy `silence`,
+/// which ends workers that send no messages.
 fn give_up(task: &Task) -> Vec<Intent> {
     let why = "its executor has terminated, but Mesos reports no end of the task";
     if task.is_starting() {

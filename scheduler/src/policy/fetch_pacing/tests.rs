@@ -140,12 +140,12 @@ fn waiting_agents_are_offered_again_at_their_turn() {
         assert_eq!(wait, Duration::from_secs(wait.as_secs()), "whole seconds");
         *waits.entry(wait.as_secs()).or_default() += 1;
     }
-    // Twice as many agents as can fetch are offered each second.
+    // Five agents can fetch per second, and twice as many get their turn each second.
     assert!((1..=50).all(|second| (8..=12).contains(&waits[&second])), "{waits:?}");
     assert!(waits.keys().all(|second| *second <= 121), "{waits:?}");
     let largest = waits.values().max().unwrap();
     assert!(*largest < 200, "no wave: {waits:?}");
-    // An agent that is offered too early keeps its turn.
+    // If the master offers the resources of a waiting agent too early, the time of the agent's turn stays the same.
     let wait = pacing.wait("waiting400", 0.0, now + 10 * SECOND);
     assert!((29..=32).contains(&wait.as_secs()), "{wait:?}");
     assert_eq!(pacing.waiting.len(), 10_000);
@@ -170,7 +170,7 @@ fn offers_are_not_revived_in_a_loop() {
     (0..64).for_each(|n| pacing.started(&format!("agent{n}"), now));
     let times = asked(&mut pacing, &mut now, 300);
     assert!((3..=8).contains(&times.len()), "{times:?}");
-    // Agents that are not offered again are forgotten. Then no more REVIVEs are sent.
+    // Agents whose resources are not offered again are forgotten. Then no more REVIVEs are sent.
     asked(&mut pacing, &mut now, 300);
     assert_eq!((pacing.remark(), pacing.waiting.len(), pacing.turns.len()), (None, 0, 0));
     assert!(asked(&mut pacing, &mut now, 100).is_empty());

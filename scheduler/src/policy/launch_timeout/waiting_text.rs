@@ -29,7 +29,8 @@ impl Downloads {
         self.0 = Some((now, stats.running));
     }
 
-    /// Whether there are so many downloads just now that each of the tasks that wait must be one that is being fetched.
+    /// Whether there are at least as many downloads as waiting tasks. If so, each of these tasks is assumed to wait for its
+    /// download.
     pub fn fetch_all(&self, waiting: usize, now: Instant) -> bool {
         self.0.is_some_and(|(at, running)| now.duration_since(at) <= RECENT && running >= waiting)
     }
@@ -67,7 +68,7 @@ pub(super) fn server(view: &View<'_>, server: &Waiting<'_>, fetching: bool) -> S
     format!("{what}; it is given up after {limit} (--launch-timeout)")
 }
 
-/// The workers that take long, in one line; `None` if there are none.
+/// A text of one line about the workers whose launches take long; `None` if there are none.
 pub(super) fn workers(workers: &[Waiting<'_>]) -> Option<String> {
     let Waiting { task, time } = workers.iter().max_by_key(|worker| worker.time)?;
     let (id, host, time) = (task.id(), task.host(), in_words(*time));

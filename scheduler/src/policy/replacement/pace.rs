@@ -1,26 +1,28 @@
 //! How fast workers are replaced.
 //!
-//! Workers are replaced in batches of 1 % of the running workers, or of one, at most one batch a minute. The next batch begins
-//! when the successors of the last one mine. If they do not, the cause may be the new options, and each further batch would cost
-//! more workers. Then only one worker is tried at a time, after pauses that double.
+//! Workers are ended in batches, and new workers with the present options are launched in their place. A batch is 1 % of the
+//! running workers, but at least one worker, and there is at most one batch a minute. The next batch begins when the new workers
+//! in place of the last batch mine. If they do not mine, the present options may be wrong. Then only one worker is replaced at a
+//! time, after longer and longer pauses.
 
 use std::time::{Duration, Instant};
 
 /// Minimum time between two batches.
 const APART: Duration = Duration::from_secs(60);
-/// One worker of this many is replaced at a time, but always at least one.
+/// The size of a batch is the number of running workers divided by this number, but at least 1.
 const SHARE: usize = 100;
-/// If the successors of a batch do not mine after this time, or a longer one where messages are rare, replacing is paused.
+/// If the new workers in place of a batch do not mine after this time, no more workers are replaced for a while. The time is
+/// longer if live messages are rare.
 pub(super) const PATIENCE: Duration = Duration::from_secs(600);
-/// The first and the longest time for which replacing is paused before one worker is tried.
+/// The first and the longest pause before one more worker is replaced, while the new workers of the last batch do not mine.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(6 * 3600));
 
 /// Numbers of workers that mine, without those that are told to end already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Running {
-    /// All of them.
+    /// All workers that mine.
     pub all: usize,
-    /// Those that need not be replaced.
+    /// The workers that mine and need not be replaced.
     pub current: usize,
 }
 
@@ -28,16 +30,16 @@ pub(super) struct Running {
 #[derive(Clone, Copy, Debug)]
 struct Batch {
     at: Instant,
-    /// The numbers of workers that mined just before.
+    /// The numbers of workers that mined just before this batch was told to end.
     before: Running,
-    /// The number of these workers for which others are to run.
+    /// The number of workers in this batch in whose place new workers are expected.
     successors: usize,
-    /// The number of these workers for which no others need run, since there may be no place for them.
+    /// The number of workers in this batch in whose place no new workers are expected, because there may be no place for them.
     without_successor: usize,
 }
 
 impl Batch {
-    /// Whether the successors mine. One of ten may be missing, since some agents may have gone meanwhile.
+    /// Whether the new workers in place of this batch mine. One of ten may be missing, since some agents may have gone meanwhile.
     fn is_replaced(&self, running: Running) -> bool {
         running.all + self.without_successor >= self.before.all
             || running.current >= self.before.current + self.successors - self.successors / 10
@@ -48,12 +50,13 @@ impl Batch {
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     last: Option<Batch>,
-    /// The number of batches in a row whose successors did not mine in time.
+    /// The number of batches in a row that failed, because the new workers in their place did not mine in time.
     failures: u32,
 }
 
 impl Pace {
-    /// The number of workers that may be told to end now. `patience` is how long the successors of a batch have time.
+    /// The number of workers that may be told to end now. `patience` is the time within which the new workers in place of a batch
+    /// must mine.
     pub fn allowed(&mut self, running: Running, patience: Duration, now: Instant) -> usize {
         let share = (running.all / SHARE).max(1);
         let Some(last) = self.last else { return share };
@@ -68,7 +71,7 @@ impl Pace {
         usize::from(self.failures > 0 && age >= patience + self.pause())
     }
 
-    /// Whether replacing is paused, since the successors of the last batch do not mine.
+    /// Whether replacing workers is paused. It is paused when the new workers in place of the last batch do not mine.
     pub fn is_paused(&self) -> bool {
         self.failures > 0
     }

@@ -23,7 +23,8 @@ impl Clocked {
         Self { limiter: LaunchLimiter::new(1), now: Instant::now() }
     }
 
-    /// A limiter after `running` launches have succeeded, so that there is no limit.
+    /// A limiter after `running` successful launches. The first success lifts the initial limit, so launches are no longer
+    /// limited.
     fn free(running: usize) -> Self {
         let mut clocked = Self::new();
         (0..running).for_each(|_| drop(clocked.limiter.succeeded(clocked.now)));
@@ -151,7 +152,7 @@ fn a_few_bad_agents_among_many_good_ones_limit_nothing() {
     for n in 0..200 {
         assert_eq!(it.fail(crash(), &format!("agent{n}"), (0, 997)), None);
     }
-    // Workers that have ended no longer count as good launches, so the failure counts as common.
+    // While 997 workers run, a failure on 200 agents does not count as common. When no worker runs, it does.
     assert!(matches!(it.fail(crash(), "a", (0, 0)), Some(UserNotice::CommonFailure(_))));
 }
 
