@@ -82,7 +82,7 @@ pub(crate) enum QueryError {
     Ended,
 }
 
-/// The sending end of the queue. Clones share the cached answers.
+/// The clients' end of the queue. It caches the last answers, and clones share this cache.
 #[derive(Clone, Debug)]
 pub(crate) struct QueryClient(Arc<Shared>);
 
@@ -198,7 +198,7 @@ mod tests {
         Overview { peak, ..Overview::default() }
     }
 
-    /// Answers the next query with an overview that has this peak.
+    /// Answers the next query with an overview. The tests recognize the overview by its field `peak`.
     async fn serve(queue: &mut QueryQueue, peak: u64) {
         let Query::Overview(answer) = queue.next().await else { panic!("another query") };
         answer.send(overview(peak)).unwrap();

@@ -17,13 +17,12 @@ pub struct RunState {
     pub ending: bool,
     /// When this process began to run the framework.
     pub started: Instant,
-    /// Since when updates of tasks can be received without interruption: when this run began, the last subscription was
-    /// accepted, or the master or this process was last found to continue. Updates from before may still be on their way.
+    /// Updates of tasks could be received without interruption since this time. An interruption is a lost subscription, or a stop
+    /// of the master or of this process. Updates from before this time may still be on their way.
     pub resumed: Instant,
     ticked: Instant,
     /// When the last event from the master was received, or when this run began.
     heard: Instant,
-    /// Who heard the master last.
     hearer: Hearer,
 }
 
@@ -32,9 +31,9 @@ pub struct RunState {
 enum Hearer {
     /// This run.
     ThisRun,
-    /// An earlier run, this time before the present one began.
+    /// An earlier run. The duration is the time from the master's last event until the present run began.
     EarlierRun(Duration),
-    /// No run, as far as is known.
+    /// It is not known whether any run has heard the master.
     Unknown,
 }
 
@@ -52,7 +51,8 @@ impl RunState {
         }
     }
 
-    /// Records that an earlier run heard the master for the last time this long before the present run began.
+    /// Records that an earlier run heard the master. `before` is the time from the master's last event until the present run
+    /// began.
     pub(super) fn heard_before(&mut self, before: Duration) {
         self.hearer = Hearer::EarlierRun(before);
     }

@@ -31,7 +31,7 @@ pub enum SchedulerEnd {
         /// The framework, which stays registered.
         framework: LeftFramework,
     },
-    /// The master has removed the framework, and no other one was wanted. No task is left.
+    /// The scheduler ended because the master had removed the framework. No task is left.
     Removed {
         /// The figures of the framework's whole life.
         summary: Summary,
@@ -73,7 +73,7 @@ impl SchedulerEnd {
         }
     }
 
-    /// This end, changed to a failure because the last records could not be written, for the reason `why`. An earlier failure is
+    /// Turns this value into `Failed`, because the last records could not be written. `why` is the reason. An earlier failure is
     /// kept.
     pub(crate) fn unrecorded(self, why: String) -> Self {
         match self {
@@ -91,9 +91,9 @@ impl SchedulerEnd {
         }
     }
 
-    /// The last messages to the user: the time since which this state folder has all single shares, and whether tasks keep
-    /// running. `shares_complete_since` is this time in milliseconds since the Unix epoch; `None` if no other scheduler has
-    /// ever led.
+    /// The last messages to the user. They say whether tasks keep running, and since when no share is missing in this state
+    /// folder. `shares_complete_since` is that time in milliseconds since the Unix epoch; `None` if no other scheduler has ever
+    /// led.
     pub fn exit_messages(
         &self,
         state_dir: &Path,

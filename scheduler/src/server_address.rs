@@ -11,7 +11,7 @@ use net::HostPort;
 
 use crate::journal::TaskRecord;
 
-/// What the workers connect to, if the user pins one of the two.
+/// The kind of address to which workers connect, if the user has chosen one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PinnedAddress {
     /// Only the host name of the server's agent.
@@ -29,7 +29,8 @@ pub struct PoolUrls {
     pub alternatives: Vec<String>,
 }
 
-/// The agent's URL in an offer, as text; `None` if there is none. It has the agent's IP address if the offer tells it.
+/// The agent's URL in an offer, as text; `None` if there is none. The host in the URL is the agent's IP address if the offer has
+/// it, or else the agent's host name.
 pub fn agent_url(offer: &Offer) -> Option<String> {
     let url = offer.url.as_ref()?;
     let ip = url.address.ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok()).map(|ip| ip.to_string());
@@ -53,11 +54,11 @@ pub fn hosts(name: &str, agent_url: Option<&str>, pinned: Option<PinnedAddress>)
     }
 }
 
-/// The URLs at which workers reach a server task, for which the address is known.
+/// The URLs at which workers reach a server task; `None` if the server's address is not known.
 pub fn pool_urls(server: &TaskRecord, pinned: Option<PinnedAddress>) -> Option<PoolUrls> {
     let address = server.address.as_ref()?;
     let url = server.agent_url.as_deref();
-    // A server that was launched under another choice of addresses has the IP address as its host.
+    // The host in `address` may be the agent's IP address, for instance after a launch with `--server-address=ip`.
     let reported = url.and_then(ip).is_none_or(|ip| !is_of(&address.host, ip));
     let name = if reported { &address.host } else { &server.host };
     let mut urls = hosts(name, url, pinned).into_iter().map(|host| stratum_url(&host, address.stratum_port));
@@ -86,7 +87,7 @@ fn is_of(host: &str, ip: IpAddr) -> bool {
     HostPort::parse_host(host).and_then(|host| host.parse().ok()) == Some(ip)
 }
 
-/// Whether a host name or address is that of the machine itself on every machine.
+/// Whether a host is a loopback address, or a name such as `localhost`.
 fn is_loopback(host: &str) -> bool {
     match HostPort::parse_host(host).and_then(|host| host.parse::<IpAddr>().ok()) {
         Some(ip) => ip.is_loopback(),

@@ -1,4 +1,4 @@
-//! What the options decide about the tasks of a kind, in a canonical form, and the fingerprints of these forms.
+//! Writes the options that apply to a server or a worker in a canonical form, and computes a fingerprint of this form.
 //!
 //! A task's record has the fingerprint of the form that applied when the task was launched. If another form applies after a
 //! restart of the scheduler, the task is replaced. So the form must not contain what depends on the task or the moment: ids and
@@ -19,7 +19,7 @@ use crate::settings::Settings;
 use crate::task_id::TaskKind;
 use crate::task_info::{Containerizer, Delivery, ExternalPool, ImageTask, ServerProgram};
 
-/// The fingerprints that tasks have which are launched now. They are `None` without a key, in tests only.
+/// The fingerprints for tasks that are launched now. They are `None` only in tests without a key.
 #[derive(Clone, Debug, Default)]
 pub struct Fingerprints {
     server: Option<String>,
@@ -41,7 +41,7 @@ impl Fingerprints {
         }
     }
 
-    /// Whether a task was launched with other options. A task without a fingerprint counts as equal.
+    /// Whether a task was launched with other options. If the task's record has no fingerprint of the options, the answer is no.
     pub fn differ_from(&self, record: &TaskRecord) -> bool {
         match (&record.specification, self.of(record.kind)) {
             (Some(recorded), Some(wanted)) => recorded != wanted,
@@ -50,7 +50,7 @@ impl Fingerprints {
     }
 }
 
-/// The canonical form of what the options decide about the tasks of a kind.
+/// The canonical form of the options that apply to tasks of this kind.
 fn form(settings: &Settings, kind: TaskKind) -> Vec<u8> {
     let mut form = Form::default();
     let template = &settings.template;
@@ -75,7 +75,7 @@ fn server(form: &mut Form, settings: &Settings) {
     };
     executor(form, &template.delivery);
     form.field("updates", options.updates_per_task.to_string());
-    // A running server cannot be told other intervals.
+    // A running server cannot be told other intervals, so it must be replaced when they change.
     form.time("live", options.live_interval);
     form.time("report", options.report_interval);
     form.time("share", options.share_interval);

@@ -125,7 +125,7 @@ fn each_option_concerns_the_tasks_that_it_is_for() {
         Settings { template: TaskTemplate { pool: Some(pool()), ..settings().template }, ..settings() };
     let pin = |it: &mut Settings| it.template.options.server_address = Some(PinnedAddress::Hostname);
     assert_eq!(concerns_from(at_a_pool, pin), none);
-    // Limits are checked against what runs, and the fleet's options have policies of their own.
+    // These options do not change how a single task is launched.
     assert_eq!(concerns(|it| it.placement.limits.max_workers = Some(1)), none);
     assert_eq!(concerns(|it| it.placement.workers = vec!["rack:UNIQUE".parse().unwrap()]), none);
     assert_eq!(concerns(|it| it.options.silence_timeout = Duration::from_secs(31)), none);
