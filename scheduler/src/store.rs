@@ -134,7 +134,7 @@ impl Store {
     /// The framework to continue with: the one that the schedulers share or, without them, `own` of this folder.
     ///
     /// # Errors
-    /// If ZooKeeper's record of it cannot be read.
+    /// If the framework's record in ZooKeeper cannot be read.
     pub(crate) async fn current_framework(
         leadership: Option<&Leadership>,
         own: &RecoveredState,
