@@ -55,7 +55,7 @@ async fn exactly_the_certificate_in_the_file_is_accepted_even_that_of_an_authori
     works(&server.file(), "localhost", port).await;
     works(&server.file(), "127.0.0.1", port).await;
 
-    // Another certificate with the same names and the same subject is another server's.
+    // A certificate that is not in the file is refused, even if its names and subject are the same.
     let other = SelfSigned::with("x", &["localhost", "127.0.0.1"], |_| {});
     let text = refused(&other.file(), "localhost", port).await;
     assert!(text.contains("signed by itself") && text.contains("CN=x") && text.contains("CA file"), "{text}");

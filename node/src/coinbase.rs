@@ -33,7 +33,7 @@ pub struct CoinbaseParts {
     pub suffix: Vec<u8>,
 }
 
-/// Why no coinbase fits a plan.
+/// Why no coinbase can be made from a [`CoinbasePlan`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CoinbaseError {
@@ -115,7 +115,7 @@ pub(crate) fn height_script(height: u32) -> ScriptBuf {
     Builder::new().push_int(height.into()).into_script()
 }
 
-/// Maximum number of data bytes of one more push, so that the coinbase's input script stays valid.
+/// How many data bytes one more push can append to the coinbase's input script. The size of this script is limited.
 fn room(script: &Builder) -> usize {
     MAX_SCRIPT_SIZE.saturating_sub(script.as_bytes().len() + 1).min(MAX_SHORT_PUSH)
 }

@@ -57,7 +57,7 @@ pub enum AssembleError {
         #[source]
         source: encode::Error,
     },
-    /// The block breaks a rule: its hash does not meet the target, or our code has a bug.
+    /// The block breaks a rule. Either its hash does not meet the target, or this program has built a wrong block.
     #[error("block {hash} at height {height}: {rule}")]
     Rule {
         /// The block's hash.
@@ -73,7 +73,7 @@ impl BlockDraft {
     /// Adds a coinbase to a template.
     ///
     /// # Errors
-    /// If no coinbase fits the plan.
+    /// If no coinbase can be made from the plan.
     pub fn new(template: Arc<Template>, plan: &CoinbasePlan) -> Result<Self, CoinbaseError> {
         let coinbase = plan.cut(&template)?;
         Ok(BlockDraft { template, coinbase, extranonce_size: plan.extranonce_size })

@@ -11,12 +11,12 @@ use crate::template::Template;
 /// The compact target of difficulty 1, the lowest difficulty on both testnets.
 const LOWEST: u32 = 0x1d00_ffff;
 
-/// A block has the lowest difficulty if its time is more than this many seconds after its parent's time.
+/// On testnets, a block has the lowest difficulty if its time is more than this many seconds after its parent's time.
 const DELAY: u32 = 20 * 60;
 /// How far ahead of its clock a node accepts a block's time, in seconds (consensus).
 const MAX_AHEAD: u32 = 2 * 60 * 60;
-/// The header times that we choose ahead of our clock stay this many seconds below [`MAX_AHEAD`], because a node's clock may
-/// be behind ours.
+/// We set no header time more than `MAX_AHEAD - MARGIN` seconds ahead of our clock, because a node's clock may be behind
+/// ours.
 const MARGIN: u32 = 60;
 /// Number of blocks between two adjustments of the difficulty (consensus).
 const PERIOD: u32 = 2016;
@@ -43,7 +43,8 @@ pub struct HeaderTimes {
     /// The latest time for which `bits` are right; `u32::MAX` if `bits` are right for all times. In any case, nodes accept
     /// no time more than two hours ahead of their clocks.
     pub last: u32,
-    /// The time on our clock from which miners need a new job with other times and bits; `None` if never.
+    /// When our clock shows this time, miners need a new job, because jobs can then have the lowest difficulty. `None` if
+    /// there is no such time.
     pub until: Option<u32>,
 }
 

@@ -124,8 +124,8 @@ impl Template {
         serde_json::from_str::<wire::Template>(result)?.check()
     }
 
-    /// Makes a template for a chain without a node: segwit is active, and no version bit is in use. The pair consists of the
-    /// earliest time of the header and the current time. `coinbase_value` is subsidy and fees.
+    /// Makes a template for a chain without a node: segwit is active, and no version bit is in use. `coinbase_value` is
+    /// subsidy and fees.
     pub fn compose(
         height: u32,
         version: u32,

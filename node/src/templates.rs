@@ -26,7 +26,8 @@ use net::Backoff;
 /// How nodes are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TemplateTiming {
-    /// Time between two requests for a template on the same tip, which pick up the fees of new transactions. Default: 30 s.
+    /// While the tip stays the same, a new template is requested at this interval to include new transactions and their
+    /// fees. Default: 30 s.
     pub refresh: Duration,
     /// The shortest time between two templates on the same tip, however often the node has a new one. Default: 1 s.
     pub pause: Duration,
@@ -212,8 +213,7 @@ impl TemplateStream {
                 return event;
             }
             if self.states.changed().await.is_err() {
-                // The tasks that watch the nodes end before the stream only when the runtime shuts down, so no event will
-                // follow.
+                // The tasks that watch the nodes have ended, because the runtime is shutting down. So no event will follow.
                 std::future::pending::<()>().await;
             }
         }

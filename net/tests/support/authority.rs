@@ -85,8 +85,8 @@ pub struct SelfSigned {
 }
 
 impl SelfSigned {
-    /// A certificate as `openssl req -x509` makes it, which is how Mesos' documentation makes one: it says of itself that it is
-    /// an authority's. `change` changes its contents before it is signed.
+    /// The server's certificate is like those of `openssl req -x509`, the command in Mesos' documentation. Such certificates
+    /// are marked as certificate authorities (CA). `change` changes the certificate's contents before it is signed.
     pub fn with(common_name: &str, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Self {
         let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
         let mut params = CertificateParams::new(names).unwrap();

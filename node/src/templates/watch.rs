@@ -158,7 +158,8 @@ impl<P: Fn(NodeState)> NodeWatch<'_, P> {
         checked.map_err(|source| TemplateFetchError::Template { node: self.client.url().to_string(), source })
     }
 
-    /// Checks the signet challenge, and adds the parent's time where the bits depend on it.
+    /// Checks the signet challenge. On networks where a block's bits depend on its parent's time, adds that time to the
+    /// template.
     async fn complete(
         &self,
         template: Template,
