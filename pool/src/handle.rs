@@ -41,7 +41,8 @@ impl PoolHandle {
         Self(state)
     }
 
-    /// Takes the accounts that have changed since the last call, with their shares since then, sorted by worker name.
+    /// Returns the accounts that have changed since the last call, sorted by worker name. Their rows are the shares since
+    /// the last call.
     ///
     /// Each share's row is returned once, so only one reporter may call this.
     pub fn take_changed(&self) -> Vec<Account> {

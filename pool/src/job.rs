@@ -25,12 +25,12 @@ pub const VERSION_MASK: u32 = 0x1fff_e000;
 pub struct BlockClaim(Arc<AtomicBool>);
 
 impl BlockClaim {
-    /// Takes the claim. Returns true for the first caller only.
+    /// Takes the right to make the block. Returns true for the first caller only.
     pub fn take(&self) -> bool {
         !self.0.swap(true, Ordering::AcqRel)
     }
 
-    /// Whether a share has taken the claim.
+    /// Whether a share has already taken the right to make the block.
     pub fn is_taken(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
@@ -58,10 +58,10 @@ pub struct UpstreamJob {
     pub job: Arc<stratum::Job>,
     /// How the upstream pool's extranonce2 is divided among the miners.
     pub layout: ExtranonceLayout,
-    /// How often a new job of the upstream pool has made all its earlier jobs stale.
+    /// Rises by one whenever a new job of the upstream pool makes all earlier jobs stale.
     pub epoch: u64,
-    /// The right to count as the share that made the block. Only one share of all jobs for the same block gets this
-    /// right. Only the upstream pool knows whether a share really made the block.
+    /// All jobs for the same block have the same claim. The first share that seems to make the block takes it, and later
+    /// shares do not count as blocks. Only the upstream pool knows whether a share really made the block.
     pub claim: BlockClaim,
 }
 

@@ -84,8 +84,8 @@ impl Server {
         Self::bind_with(options, None).await
     }
 
-    /// Like [`bind`](Self::bind). `changes` are other passwords and certificates for the upstream pools, for all further
-    /// connections.
+    /// Like [`bind`](Self::bind). When the passwords or certificates for the upstream pools change, `changes` delivers the
+    /// new ones. They apply to connections that are made afterwards.
     ///
     /// # Errors
     /// As for [`bind`](Self::bind).

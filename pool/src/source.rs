@@ -74,8 +74,8 @@ pub enum BlockSourceError {
 
 impl BlockSource {
     /// Connects to a source, and waits for its first job without a time limit. Logs what it waits for. The cookie file is
-    /// for nodes for which no user is configured; `changes` are passwords and certificates for upstream pools that were
-    /// replaced.
+    /// for nodes for which no user is configured. When the passwords or certificates for the upstream pools change,
+    /// `changes` delivers the new ones.
     ///
     /// # Errors
     /// If waiting will not help: see [`BlockSourceError`].

@@ -160,7 +160,8 @@ proptest! {
                 prop_assert_eq!(block.block_hash().to_byte_array(), digest.to_bytes());
                 prop_assert_eq!(encode::serialize(&block.header), header.to_bytes());
             }
-            // Half of all hashes miss even this target; the block may have no other fault.
+            // Half of all hashes do not meet the target, although it is the easiest one. It is a bug if the block breaks any
+            // other rule.
             Err(AssembleError::Rule { hash, rule, .. }) => {
                 prop_assert_eq!(hash.to_byte_array(), digest.to_bytes());
                 prop_assert!(rule.contains("proof of work"), "{}", rule);

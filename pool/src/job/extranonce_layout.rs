@@ -6,8 +6,9 @@
 pub struct ExtranonceLayout {
     /// Number of unused bytes, which are all zero.
     pub padding: usize,
-    /// Number of bytes that count the jobs sent to a connection on one tip. They make the headers of these jobs differ, so a
-    /// miner that starts each job at extranonce2 zero never searches the same headers twice. At most 2.
+    /// Number of bytes of the issue number, which counts the jobs that were sent to a connection on the current tip. It
+    /// makes the headers of these jobs differ, so a miner that starts each job at extranonce2 zero never searches the same
+    /// headers twice. At most 2.
     pub issue: usize,
     /// Number of bytes of a connection's extranonce1. At most 4.
     pub extranonce1: usize,
@@ -64,7 +65,8 @@ impl ExtranonceLayout {
         }
     }
 
-    /// The bytes of padding and issue, which miners receive as the end of the coinbase's first half.
+    /// The padding, followed by the issue number (the count of jobs sent on one tip). Miners receive these bytes as the end
+    /// of the coinbase's first half.
     pub fn hidden(&self, issue: u16) -> Vec<u8> {
         let mut bytes = vec![0; self.padding];
         let issue = issue.to_be_bytes();

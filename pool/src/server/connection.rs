@@ -121,8 +121,8 @@ impl Connection {
     /// Waits for an event. Returns the event and the request that caused it, if any; `None` if the miner has closed the
     /// connection.
     ///
-    /// The caller carries out all effects of an event before it waits for the next one, so a slow miner gets only the
-    /// latest job.
+    /// The caller writes all messages to the miner before it calls this function again. If several jobs are published during
+    /// a slow write, the miner gets only the last of them.
     async fn next_event(
         &mut self,
         deadline: Option<Instant>,
@@ -255,7 +255,8 @@ mod tests {
 
     #[test]
     fn a_burst_passes_and_then_the_rate() {
-        // The limit subtracts up to a second from the time, and an `Instant` cannot be earlier than the machine's start.
+        // Ten seconds are added, because the limit subtracts a second from `now`, and an `Instant` cannot be earlier than
+        // the machine's start.
         let now = Instant::now() + Duration::from_secs(10);
         let mut limit = MessageRateLimit::new(10, now);
         let mut passed = 0;

@@ -49,15 +49,15 @@ impl IssuedJobs {
 
     /// Whether `job` can be issued on this connection, even if it was issued before.
     pub fn can_issue(&self, job: &Job) -> bool {
-        // Only a misbehaving miner gets one job so often that no id is left for it. Such a miner keeps the job under its
-        // last id. If the upstream pool's extranonce2 is too short to contain an issue number, each job can be issued only
-        // once.
+        // Only a misbehaving miner is sent the same job so often that the job's ids are used up. From then on, the miner
+        // keeps the job under its last id. If the upstream pool's extranonce2 is short, each job has only one id.
         self.range.is_none_or(|(_, last)| !job.is_exhausted_after(last))
     }
 
     /// The id under which `job` can be issued next; `None` if no id is left for this job.
     pub fn next_id(&self, job: &Job) -> Option<JobId> {
-        // The issue number counts all jobs on one tip, since the coinbases of two jobs may differ only in this number.
+        // `issue` counts all jobs on one tip. It is part of the coinbase, so the coinbases of two jobs differ even if
+        // nothing else does.
         let issue = match self.range {
             Some((_, last)) if self.on_tip => last.issue.wrapping_add(1) & job.layout.last_issue(),
             _ => 0,
@@ -134,7 +134,7 @@ pub struct AcceptedShares(HashMap<JobId, HashSet<[u8; 32]>>);
 
 impl AcceptedShares {
     /// Whether a share with this digest was accepted for any job. All jobs are searched, because two jobs may have the same
-    /// headers if the upstream pool's extranonce2 is too short to contain an issue number.
+    /// headers if the upstream pool's extranonce2 is too short for a part that differs from job to job.
     pub fn contains(&self, digest: &[u8; 32]) -> bool {
         self.0.values().any(|digests| digests.contains(digest))
     }

@@ -46,8 +46,8 @@ impl SessionState {
 
 impl Session {
     /// Whether a former session can be resumed: its extranonces still have the right sizes, and the current job can be
-    /// issued to it. If the upstream pool's extranonce2 is too short to contain an issue number, a job cannot be issued
-    /// twice, so a former session that already had the current job cannot be resumed.
+    /// issued to it. If the upstream pool's extranonce2 is short, each job can be sent only once. Then a former session that
+    /// already had the current job is not resumed.
     pub(super) fn can_resume(&self, former: &SessionState) -> bool {
         self.state.layout.is_compatible_with(&former.layout)
             && self.state.job.as_deref().is_none_or(|job| former.issued.can_issue(job))

@@ -91,7 +91,7 @@ impl Harness {
         }
     }
 
-    /// Subscribes and requests to resume a session. Returns whether the session asks the pool for the former session.
+    /// Subscribes with the id of a former session. Returns whether the only effect is [`Effect::Resume`] with this id.
     fn asks_for_former_session(&mut self) -> bool {
         let subscribe =
             format!(r#"{{"id":1,"method":"mining.subscribe","params":["x","{}"]}}"#, hex::encode(ID));
@@ -345,7 +345,8 @@ fn times_and_version_bits_follow_the_job() {
         work.times.start + 6
     );
     assert!(lines(&harness.line(&late))[0].contains("[20,\"ntime"));
-    // Miners should immediately switch to a job without a time limit, but shares of their older jobs still count.
+    // The new job has no last header time. It is sent with `clean_jobs`, so that miners switch to it immediately, but shares
+    // of older jobs still count.
     work.times.until = None;
     let effects = harness.publish(work);
     assert!(lines(&effects)[0].ends_with("true]}"), "{effects:?}");

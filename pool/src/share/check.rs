@@ -36,9 +36,9 @@ pub struct ValidShare {
     pub nonce: u32,
     /// The header's digest. Two spellings of the same share have the same digest.
     pub digest: Digest,
-    /// The number of hashes that a share takes on average at the difficulty for which this share counts. That is the
-    /// difficulty of the connection when the job was sent or, if the digest misses it, the lowest difficulty sent after
-    /// the job.
+    /// The number of hashes that a share takes on average at the difficulty for which this share counts. This is the
+    /// connection's difficulty when the job was sent, if the digest meets it. Otherwise it is the lowest difficulty that was
+    /// sent later.
     pub work: u128,
     /// Whether the digest also meets the target of the job's source.
     pub meets_job_target: bool,
@@ -128,7 +128,8 @@ pub fn check(
 fn rolled(version: u32, mask: u32, bits: Option<u32>) -> Option<u32> {
     match bits {
         None => Some(version),
-        // Some miners also send bits outside of the mask that the job's version already has. These bits change nothing.
+        // Some miners also send bits outside of the mask. Those that are already set in the job's version change nothing, so
+        // they are allowed.
         Some(bits) if bits & !mask & !version == 0 => Some(stratum::job::rolled_version(version, mask, bits)),
         Some(_) => None,
     }

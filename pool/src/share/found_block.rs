@@ -22,8 +22,8 @@ pub struct FoundBlock {
 }
 
 impl FoundBlock {
-    /// The block of our own that a share makes; `None` if the share makes no block, or another share has already made this
-    /// block.
+    /// The block that a share makes. `None` if it makes no block, if another share has already made this block, or if the
+    /// job is from an upstream pool.
     ///
     /// # Errors
     /// If the share meets the network's target, but the block is invalid: a fault of this program or of the template.

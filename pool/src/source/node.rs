@@ -28,8 +28,7 @@ use crate::share::FoundBlock;
 
 /// How long a stopping pool waits for the nodes' verdicts on the last found blocks.
 const JUDGE_WITHIN: Duration = Duration::from_secs(10);
-/// Maximum number of found blocks that wait for the nodes' verdicts. There is about one block per tip, so the queue grows only if
-/// nodes give templates but no verdicts.
+/// Maximum number of found blocks that wait for the nodes' verdicts.
 const MAX_SUBMISSIONS: usize = 64;
 
 /// Nodes that have given a first template.

@@ -32,7 +32,8 @@ const MAX_IN_FLIGHT: usize = 4_096;
 /// How long a stopping pool waits for the upstream pool's answers to the last shares.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-/// Waits for other passwords or certificates; for ever, if there can be none.
+/// Waits until the passwords or certificates for the upstream pools change, and returns the new ones. Never returns if they
+/// cannot change.
 async fn changed(changes: &mut Option<watch::Receiver<UpstreamSpec>>) -> UpstreamSpec {
     if let Some(receiver) = changes
         && receiver.changed().await.is_ok()
@@ -66,7 +67,8 @@ pub struct UpstreamSource {
 }
 
 impl UpstreamSource {
-    /// Waits for a first job without a time limit, and logs what it waits for. `changes` are other passwords and certificates.
+    /// Waits for a first job without a time limit, and logs what it waits for. When the passwords or certificates for the
+    /// upstream pools change, `changes` delivers the new ones.
     ///
     /// # Errors
     /// If waiting will not help: see [`BlockSourceError`].

@@ -20,7 +20,7 @@ pub struct AccountsSnapshot {
     pub totals: Totals,
     /// The found blocks, accepted or not, sorted by height.
     pub blocks: Vec<BlockRecord>,
-    /// When the oldest share with a row was accepted, in milliseconds since the Unix epoch.
+    /// When the oldest share that is still stored individually was accepted, in milliseconds since the Unix epoch.
     pub shares_since_ms: Option<u64>,
 }
 

@@ -23,7 +23,7 @@ pub struct TestPool {
 
 impl TestPool {
     pub async fn start(config: Config) -> Self {
-        // With such a long interval, a block takes 1000 shares, so that no miner finds a block by chance.
+        // The block interval is so long that no miner finds a block by chance.
         TestPool::with_block_interval(config, Duration::from_secs(1_000)).await
     }
 

@@ -180,8 +180,8 @@ async fn a_suggestion_raises_the_chain_s_difficulty_and_is_capped_by_it() {
     client.ask(r#"{"id":1,"method":"mining.suggest_difficulty","params":[1000]}"#).await;
     client.subscribe().await;
     client.ask(r#"{"id":1,"method":"mining.authorize","params":["w","x"]}"#).await;
-    // At first, the difficulty of shares cannot exceed that of a block. Then the chain's difficulty follows the new
-    // hashrate.
+    // At first, the difficulty of shares cannot exceed that of a block. Then the chain's difficulty rises to fit the
+    // hashrate that the pool derives from the miner's suggestion.
     client
         .until(|client| {
             client.difficulty > 500.0 && client.jobs.last().is_some_and(|job| network(job) > 10_000.0)

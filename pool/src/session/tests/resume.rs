@@ -52,7 +52,8 @@ fn accepted_shares_of_suspended_sessions_are_bounded() {
     insert(2, 1);
     let (known, forgotten) = take(2).unwrap();
     assert_eq!(known, 0);
-    // The session's jobs are forgotten with its shares, so that no share counts twice.
+    // The session's jobs are forgotten, too. Otherwise the miner could submit the forgotten shares again, and they would
+    // count twice.
     let mut harness = Harness::new(1e6);
     harness.resume(Some(forgotten));
     assert!(harness.issued().is_empty());

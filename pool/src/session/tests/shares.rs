@@ -24,7 +24,7 @@ fn counted(outcome: &Reaction) -> &JudgedShare {
     outcome.iter().find_map(|e| if let Effect::CountShare(judged) = e { Some(judged) } else { None }).unwrap()
 }
 
-/// Whether a share counts as accepted for bans; `None` if it does not count for bans.
+/// How a share counts in the decision about a ban: `true` as accepted, `false` as rejected, `None` not at all.
 fn counted_for_ban(outcome: &Reaction) -> Option<bool> {
     outcome.iter().find_map(|e| if let Effect::CountForBan { accepted } = e { Some(*accepted) } else { None })
 }

@@ -141,7 +141,7 @@ fn connections_survive_new_upstream_jobs_and_a_time_without_any() {
     let effects = harness.publish(upstream_job(1e-9, 4, 2));
     assert!(lines(&effects).last().unwrap().contains("mining.notify"), "{effects:?}");
 
-    // The extranonce2 has no byte left to tell two copies of a job apart, so no job is sent twice.
+    // With such a short extranonce2, two copies of a job would have the same headers. So no job is sent twice.
     assert_eq!(harness.job.layout.issue, 0);
     harness.line(r#"{"id":3,"method":"mining.suggest_difficulty","params":[1e-9]}"#);
     assert!(lines(&harness.pass(600)).iter().all(|line| !line.contains("notify")));
@@ -187,7 +187,7 @@ fn a_repeated_job_that_cannot_be_told_apart_counts_no_share_twice() {
     assert_eq!(harness.job.layout.issue, 0);
     let first = harness.issued()[0].id;
     let share = mine_for(&mut harness, first, "\"result\":true");
-    // The pool publishes the job again, as after a new difficulty or version mask of the upstream pool.
+    // The pool publishes the job again. It does so whenever the upstream pool changes its difficulty or version mask.
     harness.publish(harness.job.content.clone());
     let second = harness.issued()[1].id;
     assert!(first != second && second.issue == 0);
@@ -197,7 +197,8 @@ fn a_repeated_job_that_cannot_be_told_apart_counts_no_share_twice() {
 
 #[test]
 fn a_session_is_resumed_only_if_there_is_a_job_for_it() {
-    // Only the longer extranonce2 has bytes left to tell two copies of a job apart.
+    // A resumed session is sent the current job again. The two copies get different headers only if the extranonce2 is long
+    // enough.
     for (extranonce2_len, resumed) in [(8, true), (4, false)] {
         let former = proxied(1e-9, extranonce2_len);
         let job = former.job.clone();

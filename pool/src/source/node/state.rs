@@ -121,8 +121,8 @@ impl NodeWorkState {
                 vec![Effect::Warn { keep: KEEP_WORK }]
             }
             Event::BlockJudged { parent, verdict } => {
-                // Another block on this tip must wait for the next template, since the current one may make each block
-                // invalid.
+                // If the node has rejected the block, the template may be faulty. So another block on this tip is allowed
+                // only with the next template.
                 let rejected = matches!(verdict, BlockVerdict::Rejected(_));
                 self.rejected |= rejected && parent == self.update.template.prev_hash;
                 Vec::new()
@@ -147,7 +147,6 @@ impl NodeWorkState {
             self.renew_at = None;
             return vec![Effect::Withdraw];
         }
-        // If the system clock was set back meanwhile, the new work has the same times and a new deadline.
         if self.renew_at.take_if(|at| now.at >= *at).is_some() {
             return vec![Effect::Renew];
         }
@@ -241,7 +240,8 @@ mod tests {
         assert_eq!((work.times.bits.to_consensus(), work.times.first), (0x1d00_ffff, UNIX + 1201));
         assert_eq!(state.next_deadline(), None);
 
-        // The work is withdrawn before its times must be replaced, so there is no deadline for the times any more.
+        // The work is withdrawn before it would need new header times. Withdrawn work needs no new times, so no deadline is
+        // left.
         let mut state = self::state(Network::Testnet4);
         state.work(now(0));
         state.on_event(Event::AllNodesDown, now(0));
