@@ -41,7 +41,7 @@ pub enum ArtifactError {
         #[source]
         source: io::Error,
     },
-    /// What is bound and what agents are told do not fit each other.
+    /// The address to listen on, or the address from which agents fetch the executor, cannot be used.
     #[error(transparent)]
     Address(#[from] AddressError),
     /// The port is in use, or the address is not one of this machine.

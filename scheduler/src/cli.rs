@@ -35,8 +35,8 @@ use crate::options::{FrameworkOptions, OnServerLoss, TaskOptions};
 use crate::store::{self, ShareLimits};
 use crate::task_info::EXECUTABLE;
 
-/// The shortest allowed `--silence-timeout`. The master sends a heartbeat every 15 s. Within less than two heartbeats, a silent
-/// task and a master that forwards nothing look the same.
+/// The shortest allowed `--silence-timeout`. The master sends a heartbeat every 15 s. If a task is silent for less than two such
+/// intervals, the reason may still be a master that forwards nothing.
 const SHORTEST_SILENCE: Duration = Duration::from_secs(30);
 
 /// The shortest allowed `--launch-timeout`. An agent needs some seconds to start even an executor that need not be fetched.
@@ -53,9 +53,9 @@ pub enum Action {
 #[derive(Clone, Debug, Parser)]
 #[command(version, after_help = command_line::EXIT_STATUS_HELP)]
 pub struct Args {
-    /// `plan` launches nothing: it holds the present offers for at most 5 s, and prints what would be launched where, and what
-    /// not and why. All options are checked; those for a run, such as --state-dir, --zk and --http, have no effect. It ends with
-    /// status 3 if nothing would be launched.
+    /// `plan` launches nothing. It holds the present offers for at most 5 s. It prints which tasks would be launched on which
+    /// agents, and why none would be launched on the other agents. All options are checked; those for a run, such as --state-dir,
+    /// --zk and --http, have no effect. It ends with status 3 if nothing would be launched.
     #[arg(value_name = "plan", hide_possible_values = true)]
     pub action: Option<Action>,
     /// The masters.

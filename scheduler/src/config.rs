@@ -45,7 +45,8 @@ pub struct Config {
     pub http: Option<SocketAddr>,
     /// Whether to keep trying when the master or ZooKeeper cannot be reached.
     pub retry: bool,
-    /// Whether the cluster began together with this scheduler, so that a framework that an earlier master removed is no matter.
+    /// Whether the cluster began together with this scheduler. If so, the scheduler begins a new framework when an earlier master
+    /// has removed the previous one.
     pub new_cluster: bool,
     /// The settings of the framework as a whole.
     pub framework: FrameworkOptions,
@@ -116,7 +117,7 @@ pub enum ExecutorSource {
     Serve {
         /// The file to serve.
         executable: PathBuf,
-        /// What is bound, and what agents are told.
+        /// The address to listen on, and the address from which agents fetch the file.
         address: ArtifactAddress,
     },
     /// The user provides the executor; agents get it in this way.

@@ -7,7 +7,7 @@
 //! | `CLUSTER` | is that of all other tasks |
 //! | `CLUSTER:V` | is `V` |
 //! | `GROUP_BY` | is new, or has the fewest tasks |
-//! | `GROUP_BY:N` | is new, or has the fewest tasks once `N` values have tasks |
+//! | `GROUP_BY:N` | is new or, if `N` values have tasks already, has the fewest tasks |
 //! | `LIKE:R` | matches the regular expression as a whole |
 //! | `UNLIKE:R` | does not match the regular expression, or there is no such attribute |
 //! | `MAX_PER:N` | is that of fewer than `N` tasks |
@@ -218,9 +218,9 @@ pub fn all_allow(constraints: &[Constraint], here: &Place, placed: &TentativeOcc
     constraints.iter().enumerate().all(|(index, constraint)| constraint.allows(here, index, placed))
 }
 
-/// For each place of a running task, in this order: whether the constraints allow a task there in addition to those that they
-/// allow at the places before it. `GROUP_BY` is for launches only: a group that has become smaller than the others makes no
-/// running task wrong.
+/// Checks the places of running tasks one after the other. Returns for each place whether the constraints allow a task there.
+/// Only the tasks that were allowed at earlier places count as placed. `GROUP_BY` is for launches only: a group that has become
+/// smaller than the others makes no running task wrong.
 pub fn allowed_in_turn(constraints: &[Constraint], places: impl IntoIterator<Item = Place>) -> Vec<bool> {
     let nobody = Occupancy::new(constraints);
     let mut placed = TentativeOccupancy::of(&nobody);

@@ -65,7 +65,7 @@ pub struct State {
 pub struct Ages {
     /// The time since the framework first subscribed.
     pub framework: Duration,
-    /// The time since the launches of tasks that may still start, by task id.
+    /// The time since the launch of each task that has not started yet, by task id.
     pub launches: HashMap<String, Duration>,
 }
 

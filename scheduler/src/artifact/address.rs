@@ -54,7 +54,7 @@ pub enum AddressError {
         /// What kind of address it is.
         what: &'static str,
     },
-    /// The address to listen on is neither an IP address nor one with a port.
+    /// The text is neither an IP address nor an IP address with a port.
     #[error(
         "{0:?} (--artifact-listen) is not an address to listen on: write ADDRESS or ADDRESS:PORT, such as 0.0.0.0:8080 for all \
          of this machine's IPv4 addresses, or [::]:8080"
@@ -71,7 +71,7 @@ pub enum AddressError {
         /// The address that agents would be told.
         local: IpAddr,
     },
-    /// Agents are told a fixed port, but any port is bound.
+    /// Agents are told a fixed port, but the port to listen on is 0, which stands for any free port.
     #[error(
         "--artifact-listen {listen} binds any free port, but --artifact-address tells agents port {told}: give the port to \
          which that one is forwarded"
@@ -88,7 +88,7 @@ fn listen_instead(bindable: bool, address: &str) -> String {
     if bindable { format!(", and give {address} as --artifact-listen") } else { String::new() }
 }
 
-/// What agents are told: a host, and a port unless it is the one that is bound.
+/// The address at which agents fetch the executor. Without `port`, they use the port on which the server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToldAddress {
     host: String,
@@ -129,10 +129,10 @@ pub fn told_address(text: &str) -> Result<ToldAddress, AddressError> {
     }
 }
 
-/// Why no agent can connect to this host, and whether it can be bound; `None` if nothing speaks against it.
+/// Why no agent can connect to this host, and whether a server can listen on it. `None` if agents may be able to connect.
 fn unreachable(host: &str) -> Option<(&'static str, bool)> {
     let Ok(ip) = host.parse::<IpAddr>() else {
-        // Programs take a name whose last part is a number for an IPv4 address, each in its own way: 0 means 0.0.0.0.
+        // If the last part of a name is a number, many programs read the name as an IPv4 address. For example, `0` means 0.0.0.0.
         let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or(host);
         let number = !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit());
         return number.then_some(("neither a host name nor an IP address", false));
@@ -179,19 +179,19 @@ pub struct ArtifactAddress {
     listen: Option<ListenAt>,
 }
 
-/// What to bind, and what to tell agents.
+/// The addresses to listen on, and the address at which agents fetch the executor.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Endpoints {
     /// The candidates to bind; the first that works is bound.
     pub bind: Vec<SocketAddr>,
-    /// The host that agents are told.
+    /// The host in the URI from which agents fetch the executor.
     pub host: String,
-    /// The port that agents are told; `None`: the one that is bound.
+    /// The port in this URI; `None`: the port on which the server listens.
     pub port: Option<u16>,
 }
 
 impl ArtifactAddress {
-    /// Checks that the two fit each other.
+    /// Checks that the two addresses do not contradict each other.
     ///
     /// # Errors
     /// If agents are told a port that is not bound, or an address that none can reach.
@@ -216,7 +216,7 @@ impl ArtifactAddress {
     /// The endpoints on a machine whose address on the route to the master is `local`.
     ///
     /// # Errors
-    /// If agents would be told `local`, at which nothing is bound or which none can reach.
+    /// If agents would be sent to `local`, but the server does not listen there, or no agent can reach this address.
     pub(super) fn endpoints(&self, local: IpAddr) -> Result<Endpoints, AddressError> {
         if let (None, Some(listen)) = (&self.told, &self.listen)
             && listen.ip == IpAddr::V4(Ipv4Addr::UNSPECIFIED)
@@ -252,7 +252,7 @@ impl ArtifactAddress {
         Ok(Endpoints { bind, host, port: told_port })
     }
 
-    /// What helps if the system refuses to listen.
+    /// Advice to the user if the server cannot listen on any of the addresses.
     pub(super) fn advice(&self) -> &'static str {
         match (&self.told, &self.listen) {
             (_, Some(_)) => "--artifact-listen",
@@ -265,7 +265,7 @@ impl ArtifactAddress {
     }
 }
 
-/// Whether agents on other machines cannot reach this host, because it means their own machine.
+/// Whether the host is `localhost` or a loopback address. On every agent it means the agent's own machine.
 pub(super) fn is_loopback(host: &str) -> bool {
     let name = host.trim_end_matches('.');
     name.eq_ignore_ascii_case("localhost")
@@ -283,7 +283,8 @@ mod tests {
         ArtifactAddress::new(told, listen)
     }
 
-    /// `BOUND → TOLD`, where the port 0 means the one that is bound.
+    /// Returns `BOUND → TOLD`: the addresses to listen on, and the address that agents are told. Port 0 in `TOLD` stands for the
+    /// port that is bound.
     fn both(told: &str, listen: &str) -> String {
         let given = |text: &str| if text.is_empty() { None } else { Some(text.to_owned()) };
         let address = address(given(told).as_deref(), given(listen).as_deref()).unwrap();

@@ -27,7 +27,7 @@ const CONNECTIONS: usize = 1024;
 const STALLED: Duration = Duration::from_secs(30);
 
 /// The send buffer of a connection, in bytes; the kernel doubles it. By default, the kernel would buffer megabytes of each
-/// download. The network would then look far faster than it is in the first second, and too many launches would be allowed.
+/// download. In the first second, the network would then look far faster than it is, and too many launches would be allowed.
 const SEND_BUFFER: usize = 128 * 1024;
 
 /// Serves until the future is dropped.

@@ -119,7 +119,7 @@ async fn a_missing_file_and_a_port_in_use_are_told_apart() {
     assert!(error.to_string().contains("--artifact-listen ADDRESS[:PORT]"), "{error}");
 }
 
-/// A forwarder, as of NAT or of a container's published port, stands between the agents and the server.
+/// Between the agents and the server, something forwards connections, such as NAT or a container's published port.
 #[tokio::test]
 async fn agents_are_told_another_address_than_the_one_that_is_bound() {
     let file = file(b"content");

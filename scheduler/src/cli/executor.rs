@@ -16,8 +16,9 @@ pub struct ExecutorArgs {
     /// the master, and the port of --artifact-listen].
     #[arg(long, value_name = "HOST[:PORT]", env = "MINER_ARTIFACT_ADDRESS", value_parser = told_address)]
     pub artifact_address: Option<ToldAddress>,
-    /// ADDRESS or ADDRESS:PORT of this machine to serve the executor on, where it differs from what agents are told: behind NAT,
-    /// or in a container whose port is published [default: what --artifact-address says, without a port any].
+    /// ADDRESS or ADDRESS:PORT of this machine to serve the executor on. Needed if agents reach this machine at another address,
+    /// because it is behind NAT, or in a container whose port is published [default: the address of --artifact-address, and its
+    /// port or else any free port].
     #[arg(long, value_name = "ADDRESS[:PORT]", env = "MINER_ARTIFACT_LISTEN", value_parser = listen_at)]
     pub artifact_listen: Option<ListenAt>,
     /// Serve this file to agents as the executor, instead of this program: a build for their machines, or a stripped one.

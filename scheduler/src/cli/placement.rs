@@ -39,9 +39,9 @@ pub struct PlacementArgs {
     /// @region and @zone choose among them.
     #[arg(long, env = "MINER_REMOTE_REGIONS", value_parser = BoolishValueParser::new())]
     pub remote_regions: bool,
-    /// Where workers may run, such as rack:UNIQUE or hostname:LIKE:node1.*: FIELD:OPERATOR or FIELD:OPERATOR:VALUE as
-    /// in Marathon, with UNIQUE, CLUSTER, GROUP_BY, LIKE, UNLIKE or MAX_PER, where FIELD is hostname, @region, @zone or an
-    /// attribute; may be repeated (in the variable: one a line).
+    /// Where workers may run: FIELD:OPERATOR or FIELD:OPERATOR:VALUE as in Marathon (such as rack:UNIQUE or
+    /// hostname:LIKE:node1.*). FIELD is hostname, @region, @zone or an attribute. OPERATOR is UNIQUE, CLUSTER, GROUP_BY, LIKE,
+    /// UNLIKE or MAX_PER. May be repeated (in the variable: one a line).
     #[arg(long, value_name = "RULE", env = "MINER_CONSTRAINT", value_delimiter = '\n', value_parser = rule)]
     pub constraint: Vec<Constraint>,
     /// Where the server may run, in the form of --constraint.

@@ -38,9 +38,9 @@ pub struct ServerArgs {
     /// Target time between two blocks of the built-in chain.
     #[arg(long, value_name = "TIME", env = "MINER_BLOCK_INTERVAL", default_value = "20s", value_parser = duration)]
     pub block_interval: Duration,
-    /// Absolute path of a folder on the server's agent for accounts and for found blocks that no node has judged yet: on the host
-    /// or on a shared or persistent volume, and writable for the task's user. Without this option, they are in the task's sandbox
-    /// and are deleted with it.
+    /// Absolute path of a folder on the server's agent. The server keeps its accounts there, and the found blocks that no node
+    /// has judged yet. The folder is on the host or on a shared or persistent volume, and the task's user must be able to write
+    /// to it. Without this option, the data are in the task's sandbox and are deleted with it.
     #[arg(long, value_name = "DIR", env = "MINER_DATA_DIR", conflicts_with = "pool")]
     pub data_dir: Option<String>,
     /// Arguments of the image of --server, separated by spaces. {bitcoind_address}, {bitcoind_port}, {p2pool_port},

@@ -50,7 +50,7 @@ fn every_flag_has_an_environment_name_and_help() {
     }
 }
 
-/// The password must not be shown even if the value is invalid, because --help is printed before values are checked.
+/// By default, --help shows the values of environment variables. These values may contain passwords.
 #[test]
 fn help_shows_no_address_that_may_hold_a_password() {
     use clap::CommandFactory;

@@ -8,9 +8,9 @@ use super::{Constraint, Place};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Groups {
     sizes: HashMap<String, usize>,
-    /// Number of tasks → how many of the field's values have exactly that many tasks.
+    /// For each group size, the number of groups of this size. A group's size is its number of tasks.
     by_size: BTreeMap<usize, usize>,
-    /// The number of all tasks, including those on agents without the field.
+    /// The number of all tasks, including tasks on agents that do not have the constraint's attribute.
     total: usize,
 }
 
@@ -77,7 +77,7 @@ impl Occupancy {
     }
 }
 
-/// An occupancy with tentative changes. The cost depends only on the number of changes.
+/// An occupancy with tentative changes. Only the changes are stored, so the occupancy is not copied.
 #[derive(Clone, Debug)]
 pub struct TentativeOccupancy<'a> {
     groups: Vec<TentativeGroups<'a>>,
@@ -109,8 +109,8 @@ impl<'a> TentativeOccupancy<'a> {
         self.groups.get(index)
     }
 
-    /// For each constraint, the smallest number of tasks that a value has, and the number of values. While these numbers stay the
-    /// same, no place that a constraint has refused becomes allowed.
+    /// A constraint groups tasks by the value of an attribute. Returns for each constraint the size of the smallest group, and
+    /// the number of groups. While these numbers stay the same, no place that a constraint has refused becomes allowed.
     pub fn level(&self) -> Vec<(usize, usize)> {
         self.groups.iter().map(|groups| (groups.smallest().unwrap_or(0), groups.count())).collect()
     }
@@ -120,11 +120,11 @@ impl<'a> TentativeOccupancy<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct TentativeGroups<'a> {
     base: &'a Groups,
-    /// The field's values whose number of tasks was changed tentatively → their new number of tasks.
+    /// The groups whose size was changed: the attribute value, and the new number of tasks.
     changed: HashMap<String, usize>,
-    /// Number of tasks → how many of the values in `changed` have exactly this number of tasks: without the changes (`before`),
-    /// and with them (`now`).
+    /// For each number of tasks, how many of the groups in `changed` had this size before the changes.
     before: BTreeMap<usize, usize>,
+    /// For each number of tasks, how many of the groups in `changed` have this size now.
     now: BTreeMap<usize, usize>,
     total: usize,
 }
@@ -135,7 +135,7 @@ impl<'a> TentativeGroups<'a> {
         Self { base, changed, before, now, total: base.total }
     }
 
-    /// The number of all tasks, including the tasks on agents that do not have the field.
+    /// The number of all tasks, including tasks on agents that do not have the constraint's attribute.
     pub fn total(&self) -> usize {
         self.total
     }
@@ -169,13 +169,13 @@ impl<'a> TentativeGroups<'a> {
         *self.now.entry(size).or_default() += 1;
     }
 
-    /// The number of values that have tasks.
+    /// The number of different attribute values among the agents of the tasks.
     pub fn count(&self) -> usize {
         let of = |sizes: &BTreeMap<usize, usize>| sizes.range(1..).map(|(_, groups)| groups).sum::<usize>();
         self.base.sizes.len() + of(&self.now) - of(&self.before)
     }
 
-    /// The smallest number of tasks that a value has, among the values with any tasks.
+    /// The size of the smallest group of tasks with the same attribute value; `None` if there is no group.
     pub fn smallest(&self) -> Option<usize> {
         let unchanged =
             |(size, groups): &(&usize, &usize)| **groups > self.before.get(size).copied().unwrap_or(0);
@@ -202,7 +202,7 @@ mod tests {
     }
 
     proptest! {
-        /// A tentative occupancy has the same figures as an occupancy in which the changes were made.
+        /// After tentative changes, an occupancy has the same figures as after real changes.
         #[test]
         fn a_trial_is_what_would_be(
             there in prop::collection::vec(0u8..5, 0..30),

@@ -180,7 +180,7 @@ fn of_running_tasks_the_first_ones_are_allowed() {
     assert_eq!(allowed(&["rack:MAX_PER:2"], &["a", "a", "a", "b"]), [true, true, false, true]);
     assert_eq!(allowed(&["rack:CLUSTER"], &["b", "a", "b"]), [true, false, true]);
     assert_eq!(allowed(&["rack:LIKE:[bc]"], &["a", "b"]), [false, true]);
-    // A place that one rule refuses takes no room in the others.
+    // A task that one rule refuses does not count for the other rules.
     assert_eq!(allowed(&["rack:UNIQUE", "hostname:UNLIKE:a.host"], &["a", "b", "b"]), [false, true, false]);
     assert_eq!(allowed(&["rack:GROUP_BY"], &["a", "a", "a", "b"]), [true; 4], "it is for launches only");
 }

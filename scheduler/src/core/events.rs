@@ -17,7 +17,8 @@ impl Transition<'_> {
     /// Resumes with the tasks of an earlier run of the scheduler, which are already in the fleet.
     pub fn resume(&mut self) {
         if self.history.framework.as_ref().is_some_and(|framework| framework.removal.is_some()) {
-            // The state machine is started with a removed framework only if the user has asked for a new one.
+            // The master has removed this framework. The scheduler has started nevertheless, so the user has allowed a new
+            // framework.
             self.begin_anew();
         }
         // A task that has sent reports is expected to send live messages, too, even if it fell silent before this run.
@@ -42,8 +43,8 @@ impl Transition<'_> {
 
     pub fn on_event(&mut self, event: Event) {
         if event.is_from_master() && self.run.hear_master(self.now) {
-            // While the master was silent, messages from tasks were delayed, too. The timeouts of tasks start over, so that these
-            // messages are read first.
+            // While the master was silent, messages from tasks were delayed, too. The timeouts of tasks start over, so that no
+            // task is given up before its delayed messages are read.
             self.resume_timers();
         }
         self.fleet.expire_hashrates(self.now);
@@ -102,9 +103,9 @@ impl Transition<'_> {
         self.raise(PolicyEvent::Subscribed);
     }
 
-    /// The master has removed the framework, and all its tasks with it. The framework stays marked, and the scheduler ends, unless
-    /// the user has asked for a new framework in such a case, or an earlier run itself sent TEARDOWN and did not hear the answer.
-    /// A shutdown that was to end the framework needs nothing more.
+    /// The master has removed the framework, and all its tasks with it. Normally, the scheduler records that the framework was
+    /// removed, and ends. It begins a new framework instead if the user has allowed this, or if an earlier run sent TEARDOWN and
+    /// did not receive the answer. A shutdown that was to end the framework needs nothing more.
     fn removed(&mut self, now_ms: u64) {
         self.run.connected = false;
         self.end_tasks();
@@ -128,7 +129,7 @@ impl Transition<'_> {
 
     /// Records that no task is left, because the master has ended all of them.
     fn end_tasks(&mut self) {
-        // What was to follow pending changes is void.
+        // Some actions, such as launches, wait until a change is on disk. These actions are void now.
         self.outbox.cancel_pending();
         self.fleet.cancel_all_launches();
         let unsent: Vec<String> = self.fleet.unsent().map(|task| task.id().to_owned()).collect();
@@ -182,8 +183,8 @@ impl Transition<'_> {
         self.run.resumed = self.now;
     }
 
-    /// An executor has terminated. An executor on another agent than its task's is not the one that this scheduler launched, so it
-    /// is ignored.
+    /// An executor has terminated. If the task was launched on another agent, this is another executor with the same name, so the
+    /// event is ignored.
     fn executor_terminated(&mut self, agent: Option<&str>, executor: String, status: Option<i32>) {
         let known = self.fleet.get(&executor).map(Task::agent).filter(|known| !known.is_empty());
         if known.zip(agent).is_some_and(|(known, agent)| known != agent) {
@@ -196,8 +197,8 @@ impl Transition<'_> {
     /// The master has rescinded an offer, so the launches that were to use it and are not sent yet are cancelled.
     fn rescinded(&mut self, offer: &str) {
         let Some(task) = self.fleet.holder_of(offer).map(|task| task.id().to_owned()) else { return };
-        // The other offers that were reserved for the launch are declined, so that all of the agent's resources are offered
-        // again.
+        // A launch can use several offers of one agent. Those that were not rescinded are declined, so that the master offers all
+        // of the agent's resources again.
         let mut rest = self.fleet.cancel_launch(&task);
         rest.retain(|held| held != offer);
         if !rest.is_empty() {

@@ -1,4 +1,5 @@
-//! Collects effects, and the actions that follow when changes are on disk.
+//! Collects the effects that the state machine wants, such as calls and changes to write. Remembers which action follows when a
+//! change is on disk.
 
 use std::collections::BTreeMap;
 
@@ -49,13 +50,13 @@ impl Outbox {
         self.effects.push(effect);
     }
 
-    /// Adds the last effect.
+    /// Adds [`Effect::Finish`], after which no effect follows.
     pub fn finish(&mut self) {
         self.finished = true;
         self.add(Effect::Finish);
     }
 
-    /// Whether the last effect was added.
+    /// Whether [`Effect::Finish`] was added.
     pub fn is_finished(&self) -> bool {
         self.finished
     }

@@ -127,7 +127,7 @@ pub(super) struct Script {
     settings: Settings,
     /// The id with which [`Script::subscribe`] answers.
     framework: String,
-    /// When each task's launch was decided. A store knows this by the wall clock.
+    /// When each task's launch was decided.
     created: HashMap<String, Instant>,
 }
 

@@ -5,7 +5,7 @@ use clap::CommandFactory;
 use super::*;
 
 const DOCUMENT: &str = include_str!("../../../../docs/OPTIONS.md");
-/// What an option may apply to, as the document explains it.
+/// The texts that the second column of the table in docs/OPTIONS.md may have.
 const APPLIES_TO: [&str; 4] = ["running tasks", "new tasks", "the scheduler", "never"];
 
 /// The cells of the rows of the table whose first column is `option`.

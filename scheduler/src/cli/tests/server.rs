@@ -99,7 +99,7 @@ fn credentials_in_arguments_must_be_allowed() {
     assert!(none.contains("needs --rpc-user or --cookie-file"), "{none}");
     let nobody = usage(&["--server", "docker:p2pool", "--allow-credentials-in-arguments"]);
     assert!(nobody.contains("{bitcoind_address}") && nobody.contains("--bitcoind"), "{nobody}");
-    // Arguments without credentials need no permission.
+    // Arguments without credentials need no --allow-credentials-in-arguments.
     programs(&["--server", "docker:x", "--server-arguments", "-w {worker_port} {task_id}"]).unwrap();
     let unknown = usage(&["--server", "docker:x", "--server-arguments", "{password}"]);
     assert!(unknown.contains("{password}") && unknown.contains("{rpc_password}"), "{unknown}");

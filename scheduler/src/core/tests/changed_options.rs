@@ -1,4 +1,4 @@
-//! Restarts of the scheduler with other options: what runs is replaced or ended.
+//! The scheduler is restarted with other options. Then running tasks are replaced or ended.
 
 use ::task::WorkerLive;
 use mesos::v1::TaskInfo;
@@ -53,7 +53,7 @@ fn reachable(script: &mut Script, number: u64, state: TaskState) {
     script.write();
 }
 
-/// The scheduler is started again with changed options. The master answers for all tasks.
+/// The scheduler is started again with changed options.
 fn restart_with(script: &mut Script, change: impl FnOnce(&mut Settings)) {
     change(&mut script.settings);
     script.restart();

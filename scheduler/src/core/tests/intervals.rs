@@ -123,8 +123,8 @@ fn running_workers_get_instructions_until_they_confirm() {
     let both = ["miner-worker-2", "miner-worker-3"].map(|task| (task.to_owned(), wanted));
     assert_eq!(script.told_intervals(), both, "the third one knows it from its specification");
     script.say("miner-worker-2", Some(wanted));
-    // The worker still uses its old intervals, so the instruction is repeated after 10, 20 and 40 s: not within `long` seconds,
-    // but within `pause` seconds.
+    // The worker still uses its old intervals, so the instruction is repeated after 10, 20 and 40 s. Each of these times lies
+    // between `long` and `pause`.
     for (pause, long) in [(12, 7), (21, 17), (42, 35)] {
         script.say("miner-worker-3", Some(intervals(2.0, 2.0)));
         script.wait(long * SECOND);
@@ -243,7 +243,8 @@ fn a_worker_is_silent_after_three_of_its_intervals() {
     }
 }
 
-/// The worker may use the intervals that it was sent, although its confirmation was lost.
+/// The scheduler has sent new intervals, but the worker has not confirmed them. Perhaps the worker uses them, and only its
+/// confirmation was lost.
 #[test]
 fn a_worker_may_use_a_longer_interval_before_it_confirms() {
     let mut settings = slow();

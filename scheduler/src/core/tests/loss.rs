@@ -276,8 +276,8 @@ fn the_user_is_told_of_terminated_executors_and_removed_agents() {
     assert_eq!(said, expected);
 }
 
-/// The server's end was received, and is still to be written, when the launch of a worker comes to disk. After a restart this
-/// happens when the master's answer comes together with the first offers that may be used.
+/// While the launch of a worker is being written to disk, the update arrives that the worker's server has ended. So the launch
+/// must not be sent.
 #[test]
 fn no_worker_is_launched_for_a_server_whose_end_was_received() {
     for (restarts, image) in [(true, true), (true, false), (false, false), (false, true)] {
@@ -290,7 +290,7 @@ fn no_worker_is_launched_for_a_server_whose_end_was_received() {
         if restarts {
             script.restart();
             script.subscribe();
-            // A server that sends no live message, as a user's image, is not waited for any longer.
+            // After this time, launches no longer wait for a live message of the server, because a user's image sends none.
             script.wait(Duration::from_secs(25));
         }
         script.event(Event::Offers(vec![offer("o2", "b", 2.0, 1024)]));

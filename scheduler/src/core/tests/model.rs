@@ -30,7 +30,7 @@ struct Model {
     offers: BTreeMap<String, (String, u64)>,
     /// All updates that were sent with a uuid.
     history: Vec<TaskStatus>,
-    /// The tasks about which the scheduler has sent RECONCILE, but the master has not answered yet.
+    /// The tasks in RECONCILE calls that the master has not answered yet.
     asked: Vec<String>,
     next: u64,
 }
@@ -301,8 +301,8 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
-    /// Whenever the master removes the framework, the mark is written after everything else, and all sums are kept. A scheduler
-    /// that is to begin anew leaves nothing of it.
+    /// Whenever the master removes the framework, all sums are kept, and the framework is recorded as removed. If the scheduler
+    /// is then started with `new_framework`, it deletes all records of the old framework.
     #[test]
     fn a_removal_at_any_time_is_marked_and_keeps_the_sums(
         actions in prop::collection::vec((0u8..22, any::<u16>()), 0..150),
@@ -343,7 +343,7 @@ proptest! {
             prop_assert_eq!(&records.framework.unwrap().id, "g");
             prop_assert_eq!((records.tasks.len(), records.ledger.sum().0), (0, LedgerLine::default()));
         }
-        // Ids are not used twice, which the model checks.
+        // A new server is launched. The model panics if its task id was used before.
         model.offer(0);
         model.write(usize::MAX);
         let server = |id: &String| id.contains("server");

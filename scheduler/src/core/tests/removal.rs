@@ -19,7 +19,7 @@ fn gone(script: &Script) -> Vec<&str> {
         .collect()
 }
 
-/// The mark on disk and in ZooKeeper.
+/// The record that the master has removed the framework: on disk, and in ZooKeeper.
 fn marks(script: &Script) -> [Option<Removal>; 2] {
     [script.disk.recover(), script.disk.shared()].map(|records| records.framework.unwrap().removal)
 }
@@ -47,7 +47,7 @@ fn a_removal_is_marked_and_ends_the_scheduler() {
     assert_eq!((&*framework.id, framework.failover_ms), ("f", Some(604_800_000)), "its ledger is kept");
 }
 
-/// After the last write, the next leader on any machine finds the mark.
+/// The next scheduler that leads finds the record that the framework was removed, even if it runs on another machine.
 #[test]
 fn the_next_leader_finds_the_mark() {
     for empty_disk in [false, true] {
@@ -82,7 +82,7 @@ fn a_marked_framework_is_followed_by_a_new_one_when_the_master_has_accepted_it()
     assert_eq!(marks(&script), [None, None]);
 }
 
-/// With the option, a framework that lives is continued.
+/// Even with --new-framework, the scheduler continues a framework that the master has not removed.
 #[test]
 fn a_living_framework_is_never_left() {
     let mut script = Script::workers_of(where_new_framework(true));
@@ -139,7 +139,7 @@ fn a_removal_while_the_framework_is_torn_down_leaves_no_mark() {
     }
 }
 
-/// The scheduler was to leave the framework to the next one.
+/// The scheduler is stopping without TEARDOWN when the master removes the framework.
 #[test]
 fn a_removal_while_the_scheduler_ends_is_marked() {
     for new_framework in [false, true] {

@@ -155,7 +155,7 @@ fn a_stopped_scheduler_does_not_give_a_launch_up() {
     }
 }
 
-/// The scheduler is stopped for a time that is too short for the master to count as silent.
+/// The scheduler's process is stopped for 12 s. After such a short time, the scheduler does not take the master for silent.
 #[test]
 fn a_scheduler_that_was_stopped_for_seconds_reads_waiting_messages_too() {
     let mut script = Script::with_workers();

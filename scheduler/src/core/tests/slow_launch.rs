@@ -1,4 +1,4 @@
-//! Launches that take long: the user is told what they wait for, and they are given up after `--launch-timeout`.
+//! Slow launches: the user is told what a launch waits for. After `--launch-timeout`, the launch is given up.
 
 use super::*;
 use crate::artifact::DownloadStats;
@@ -133,7 +133,7 @@ fn a_task_that_runs_in_time_is_not_given_up() {
     assert!(script.remarks().is_empty(), "{:?}", script.remarks());
 }
 
-/// A short limit does not end a launch that the master has not answered, but whose time has not come.
+/// Normally, the master has two minutes to answer a launch. A shorter `--launch-timeout` still applies.
 #[test]
 fn a_limit_below_the_two_minutes_for_an_answer_holds_too() {
     let limit = 30 * SECOND;
@@ -147,7 +147,7 @@ fn a_limit_below_the_two_minutes_for_an_answer_holds_too() {
     assert_eq!(given_up.count(), 1, "{:?}", script.said());
 }
 
-/// The time of a launch counts through all runs of the scheduler.
+/// The launch timeout does not start over when the scheduler is restarted.
 #[test]
 fn a_scheduler_that_is_restarted_again_and_again_gives_up_in_the_end() {
     for state in [None, Some(TaskState::TaskStaging)] {
@@ -168,7 +168,7 @@ fn a_scheduler_that_is_restarted_again_and_again_gives_up_in_the_end() {
     }
 }
 
-/// The scheduler was down while the task started, or the master was away: the update that says so is still on its way.
+/// The task started while the scheduler was down or disconnected. The update about the task's start is still on its way.
 #[test]
 fn updates_are_read_before_an_old_launch_is_given_up() {
     for restarts in [false, true] {

@@ -83,7 +83,7 @@ fn a_server_whose_executor_has_terminated_is_replaced_without_its_update() {
     script.event(Event::Offers(vec![offer("o6", "c", 2.0, 1024)]));
     script.write();
     assert_eq!(script.launched(), ["miner-server-4"]);
-    // The master still says that the old one runs: then it is ended, because there is one server.
+    // The master still says that the old server runs. The scheduler ends it, because the new server has replaced it.
     script.update(TaskStatus { uuid: None, ..status("miner-server-1", TaskState::TaskRunning, 0) });
     script.wait(30 * SECOND);
     assert!(script.killed().contains(&"miner-server-1"), "{:?}", script.said());
@@ -114,7 +114,7 @@ fn a_task_whose_executor_has_terminated_before_it_ran_is_given_up() {
     assert_eq!(script.task("miner-worker-4").slot, Slot::Released);
 }
 
-/// A worker that runs according to the master is left alone: whether it sends messages is judged elsewhere.
+/// The worker's executor has terminated according to FAILURE, but the master says that the worker still runs.
 #[test]
 fn a_worker_that_runs_according_to_the_master_is_left_alone() {
     let mut script = mining();

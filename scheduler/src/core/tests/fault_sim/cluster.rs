@@ -23,8 +23,8 @@ const LIVE: Duration = Duration::from_secs(10);
 const PINGS: Duration = Duration::from_secs(75);
 /// The interval at which simulated agents repeat an update that is not acknowledged.
 const REPEAT: Duration = Duration::from_secs(10);
-/// If the scheduler has neither accepted nor declined an offer after this time, although the disk is fast, that is a fault of the
-/// scheduler.
+/// Within this time, the scheduler must accept or decline each offer. Only a slow disk may delay this, because launches are
+/// written to disk first.
 const HELD: Duration = Duration::from_secs(5);
 
 /// The outcome of the next launch.

@@ -40,7 +40,7 @@ impl Cluster {
         }
     }
 
-    /// SIGUSR1 ends the agent and its tasks. The agent returns immediately.
+    /// SIGUSR1 ends the agent and its tasks. The agent is started again immediately.
     pub fn say_goodbye(&mut self, which: usize) {
         let id = self.agents[which % self.agents.len()].id.clone();
         if !self.here(&id) {
@@ -80,7 +80,7 @@ impl Cluster {
         self.end(task, TaskState::TaskFailed);
     }
 
-    /// Makes a task hang, if it starts, or has sent live messages.
+    /// Makes a task hang. Does nothing if the task is in TASK_RUNNING but has not sent a live message yet.
     pub fn hang(&mut self, task: &str) {
         let heard = self.script.state.fleet.get(task).is_some_and(|task| task.silent_since.is_some());
         let hangs = |task: &&mut Real| task.lives() && (heard || task.state != TaskState::TaskRunning);
