@@ -84,7 +84,6 @@ impl Executable {
 
     /// Tells the user what agents need to run the file. `None` if the file is a static build for this program's own architecture.
     pub fn advice(&self) -> Option<String> {
-        const STATIC: &str = "a static build (scripts/static) runs on any Linux from kernel 3.10 on";
         match self {
             Self::Static { architecture } if Some(*architecture) == Architecture::own() => None,
             Self::Static { architecture } => {
@@ -98,7 +97,8 @@ impl Executable {
                 let needs =
                     std::iter::once(base).chain(libraries.iter().cloned()).collect::<Vec<_>>().join(" and ");
                 Some(format!(
-                    "agents need {architecture} Linux with {needs}, because the executor is a dynamic build; {STATIC}"
+                    "agents need {architecture} Linux with {needs}, because the executor is a dynamic build; a static build \
+                     (scripts/static) runs on any {architecture} Linux from kernel 3.10 on"
                 ))
             }
             Self::Script { interpreter } => {

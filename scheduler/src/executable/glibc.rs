@@ -9,9 +9,15 @@ pub(crate) struct GlibcVersion {
     minor: u16,
 }
 
+/// The version that a program names if its relocations are packed (DT_RELR), which glibc 2.36 is the first to understand.
+const RELATIVE_RELOCATIONS: &str = "GLIBC_ABI_DT_RELR";
+
 impl GlibcVersion {
     /// Parses the name of a symbol version, such as `GLIBC_2.34` or `GLIBC_2.2.5`. `None` if it is not glibc's.
     pub fn parse(name: &str) -> Option<Self> {
+        if name == RELATIVE_RELOCATIONS {
+            return Some(Self { major: 2, minor: 36 });
+        }
         let mut numbers = name.strip_prefix("GLIBC_")?.split('.').map(str::parse);
         Some(Self { major: numbers.next()?.ok()?, minor: numbers.next()?.ok()? })
     }

@@ -74,6 +74,7 @@ fn versions_are_compared_by_number() {
     let version = |text: &str| GlibcVersion::parse(text);
     assert!(version("GLIBC_2.34") > version("GLIBC_2.4"));
     assert_eq!(version("GLIBC_2.2.5").unwrap().to_string(), "2.2");
+    assert_eq!(version("GLIBC_ABI_DT_RELR").unwrap().to_string(), "2.36");
     for other in ["GCC_3.0", "GLIBC_PRIVATE", "GLIBC_2", ""] {
         assert_eq!(version(other), None, "{other}");
     }
