@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
+use tempfile::TempDir;
+use testing::ports::ReservedPorts;
 
 use crate::support::mesos_box::MesosBox;
 use crate::support::process::{Process, mesos_miner};
@@ -32,63 +34,100 @@ fn wait_for(scheduler: &mut Process, text: &str) -> String {
     scheduler.wait_for_error(LONG_DEADLINE, |line| line.contains(text).then(|| line.to_owned()))
 }
 
-/// The executors of the first server and of the first worker never subscribe at their agent.
-#[test]
-fn an_executor_that_never_registers_is_given_up_and_replaced() {
-    let Some(command) = peer::mesos() else { return };
-    let mesos = MesosBox::with_options(&command, 2, &PATIENT);
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let program = folder.path().join("executor");
-    let script = format!(
-        "#!/bin/sh\ncase $MESOS_EXECUTOR_ID in miner-server-1 | miner-worker-3) exec sleep 600 ;; esac\nexec {} \"$@\"\n",
-        env!("CARGO_BIN_EXE_mesos-miner")
-    );
-    write(&program, script).expect("a folder of our own");
-    set_permissions(&program, Permissions::from_mode(0o755)).expect("a file of our own");
-    let program = program.to_str().expect("plain text");
-    let (master, api) = (mesos.master.to_string(), testing::ports::ReservedPorts::take(1));
-    let http = format!("127.0.0.1:{}", api.first());
-    let mut scheduler = mesos_miner([
-        "scheduler",
-        "--master",
-        &master,
-        "--executor-path",
-        program,
-        "--launch-timeout=30s",
-        "--teardown-on-exit",
-        "--http",
-        &http,
-    ]);
-    let waits = "miner-server-1 on 127.0.0.1 has been launching for";
-    assert!(wait_for(&mut scheduler, waits).contains(&format!("its agent starts {program}")));
-    let http: SocketAddr = http.parse().expect("an address");
-    let summary = http::get_json(http, "/api/v1/summary").expect("an answer");
-    let remarks = summary["remarks"].as_array().expect("a list").iter().filter_map(Value::as_str);
-    assert_eq!(remarks.filter(|text| text.contains("miner-server-1 on 127.0.0.1")).count(), 1, "{summary:#}");
-    for task in ["miner-server-1", "miner-worker-3"] {
-        let given_up = format!(
-            "giving up on {task}: it was still in TASK_STAGING 30 s after its launch (--launch-timeout)"
+/// A framework on two agents, of which one executor never subscribes at its agent. The launch timeout is long enough for the
+/// others on a busy machine.
+struct Stuck {
+    mesos: MesosBox,
+    scheduler: Process,
+    http: SocketAddr,
+    program: String,
+    _folder: TempDir,
+    _ports: ReservedPorts,
+}
+
+impl Stuck {
+    fn start(task: &str) -> Option<Self> {
+        let mesos = MesosBox::with_options(&peer::mesos()?, 2, &PATIENT);
+        let (folder, ports) = (tempfile::tempdir().expect("a temporary folder"), ReservedPorts::take(1));
+        let program = folder.path().join("executor");
+        let script = format!(
+            "#!/bin/sh\n[ \"$MESOS_EXECUTOR_ID\" != {task} ] || exec sleep 600\nexec {} \"$@\"\n",
+            env!("CARGO_BIN_EXE_mesos-miner")
         );
-        wait_for(&mut scheduler, &given_up);
+        write(&program, script).expect("a folder of our own");
+        set_permissions(&program, Permissions::from_mode(0o755)).expect("a file of our own");
+        let program = program.to_str().expect("plain text").to_owned();
+        let http = SocketAddr::from(([127, 0, 0, 1], ports.first()));
+        let scheduler = mesos_miner([
+            "scheduler",
+            "--master",
+            &mesos.master.to_string(),
+            "--executor-path",
+            &program,
+            "--launch-timeout=60s",
+            "--teardown-on-exit",
+            "--http",
+            &http.to_string(),
+        ]);
+        Some(Self { mesos, scheduler, http, program, _folder: folder, _ports: ports })
     }
-    let all = until("all resources are used", LONG_DEADLINE, || {
-        assert!(scheduler.is_running(), "{:#?}", scheduler.stderr());
-        let tasks = tasks(&mesos);
-        let running = |kind: &str| {
-            tasks.iter().filter(|(id, _, state)| id.starts_with(kind) && state == "TASK_RUNNING").count()
-        };
-        let (server, workers) = (running("miner-server-"), running("miner-worker-"));
-        (server == 1 && workers == 2).then(|| tasks.clone())
-    });
-    let find = |id: &str| all.iter().find(|(task, ..)| task == id).expect("it was launched").clone();
-    let (first, second) = (find("miner-server-1"), find("miner-server-2"));
-    assert_ne!(first.1, second.1, "the next server is on the other agent: {all:#?}");
-    for (task, _, state) in [first, find("miner-worker-3")] {
-        assert_eq!(state, "TASK_KILLED", "{task}");
+
+    /// Waits until the API of the scheduler shows a remark with this text.
+    fn until_remarked(&mut self, wanted: &str) {
+        until(wanted, LONG_DEADLINE, || {
+            assert!(self.scheduler.is_running(), "{:#?}", self.scheduler.stderr());
+            let summary = http::get_json(self.http, "/api/v1/summary")?;
+            let remarks = summary["remarks"].as_array()?.iter().filter_map(Value::as_str);
+            let found = remarks.filter(|text| text.contains(wanted)).count();
+            assert!(found <= 1, "{summary:#}");
+            (found == 1).then_some(())
+        });
     }
-    scheduler.signal(Signal::TERM);
-    let ended = scheduler.wait(LONG_DEADLINE);
-    assert!(ended.status.success(), "{ended:#?}");
+
+    fn until_given_up(&mut self, task: &str) {
+        let given_up = format!(
+            "giving up on {task}: it was still in TASK_STAGING 60 s after its launch (--launch-timeout)"
+        );
+        wait_for(&mut self.scheduler, &given_up);
+    }
+
+    /// Waits until the stuck task has been killed and all resources are used, ends the framework, and returns all tasks.
+    fn until_replaced(mut self, stuck: &str) -> Vec<(String, String, String)> {
+        let all = until("all resources are used", LONG_DEADLINE, || {
+            assert!(self.scheduler.is_running(), "{:#?}", self.scheduler.stderr());
+            let tasks = tasks(&self.mesos);
+            let running = |kind: &str| {
+                tasks.iter().filter(|(id, _, state)| id.starts_with(kind) && state == "TASK_RUNNING").count()
+            };
+            let killed = tasks.iter().any(|(id, _, state)| id == stuck && state == "TASK_KILLED");
+            let (server, workers) = (running("miner-server-"), running("miner-worker-"));
+            (server == 1 && workers == 2 && killed).then(|| tasks.clone())
+        });
+        self.scheduler.signal(Signal::TERM);
+        let ended = self.scheduler.wait(LONG_DEADLINE);
+        assert!(ended.status.success(), "{ended:#?}");
+        all
+    }
+}
+
+#[test]
+fn a_server_whose_executor_never_registers_is_given_up_and_replaced_on_another_agent() {
+    let Some(mut stuck) = Stuck::start("miner-server-1") else { return };
+    let waits = "miner-server-1 on 127.0.0.1 has been launching for";
+    assert!(wait_for(&mut stuck.scheduler, waits).contains(&format!("its agent starts {}", stuck.program)));
+    stuck.until_remarked(waits);
+    stuck.until_given_up("miner-server-1");
+    let all = stuck.until_replaced("miner-server-1");
+    let agent = |id: &str| &all.iter().find(|(task, ..)| task == id).expect("it was launched").1;
+    assert_ne!(agent("miner-server-1"), agent("miner-server-2"), "{all:#?}");
+}
+
+#[test]
+fn a_worker_whose_executor_never_registers_is_given_up_and_replaced() {
+    let Some(mut stuck) = Stuck::start("miner-worker-2") else { return };
+    stuck.until_remarked("miner-worker-2 on 127.0.0.1 has been starting for");
+    stuck.until_given_up("miner-worker-2");
+    stuck.until_replaced("miner-worker-2");
 }
 
 /// A web server that does not complete its answers until `may_end` is true.
@@ -151,12 +190,12 @@ fn a_slow_fetch_is_told_of_and_waited_for() {
         &master,
         "--executor-uri",
         &uri,
-        "--launch-timeout=60s",
+        "--launch-timeout=300s",
         "--teardown-on-exit",
     ]);
     let waits = format!(
-        "miner-server-1 on 127.0.0.1 has been launching for 30 s: its agent fetches or starts {uri}; it is given up after \
-         60 s (--launch-timeout)"
+        "miner-server-1 on 127.0.0.1 has been launching for 60 s: its agent fetches or starts {uri}; it is given up after \
+         5 min (--launch-timeout)"
     );
     wait_for(&mut scheduler, &waits);
     server.may_end.store(true, Ordering::Relaxed);
