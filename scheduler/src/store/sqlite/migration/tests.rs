@@ -9,7 +9,7 @@ use task::{Report, ShareRow, Verdict};
 use tempfile::TempDir;
 
 use super::*;
-use crate::journal::{Assignment, Change, Origin, RecoveredState, Removal, StatusRecord};
+use crate::journal::{Assignment, Change, Origin, RecoveredState, StatusRecord};
 use crate::store::LedgerSnapshot;
 use crate::store::sqlite::{StateFolder, StoredShare, ledger_snapshot, stored_shares};
 use crate::store::sqlite::{read, records};
@@ -259,22 +259,18 @@ fn an_interrupted_migration_changes_nothing_and_the_next_one_starts_anew() {
     }
 }
 
-/// Earlier versions with this format did not record how long the master was silent before it removed the framework.
+/// Earlier versions with this format did not record that TEARDOWN was about to be sent.
 #[test]
 fn a_folder_of_this_format_gets_the_columns_that_it_lacks() {
     let mut connection = Connection::open_in_memory().unwrap();
     prepare(&mut connection, Path::new("memory")).unwrap();
-    let drop = "ALTER TABLE framework DROP COLUMN";
-    connection.execute_batch(&format!("{drop} silent_ms; {drop} tearing_down")).unwrap();
+    connection.execute_batch("ALTER TABLE framework DROP COLUMN tearing_down").unwrap();
     for _ in 0..2 {
         prepare(&mut connection, Path::new("memory")).unwrap();
     }
-    let removal = Removal { removed_ms: 1, silent_ms: Some(2) };
-    let changes =
-        [Change::Framework("f".into()), Change::TearingDown(true), Change::FrameworkRemoved(removal)];
+    let changes = [Change::Framework("f".into()), Change::TearingDown(true)];
     records::write(&mut connection, &mut None, &changes.map(|change| (0, change))).unwrap();
-    let framework = read::recover(&connection).unwrap().framework.unwrap();
-    assert_eq!((framework.tearing_down, framework.removal), (true, Some(removal)));
+    assert!(read::recover(&connection).unwrap().framework.unwrap().tearing_down);
 }
 
 /// The child processes that this test starts die in the middle of the transaction.
