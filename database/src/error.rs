@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::folder::FolderKind;
+use crate::kind::FolderKind;
 
 /// Why a folder or its database cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -3,10 +3,12 @@
 
 mod error;
 mod folder;
+mod kind;
 mod values;
 mod write;
 
 pub use error::StoreError;
-pub use folder::{FolderKind, FolderLock, make_durable, user_version};
+pub use folder::{FolderLock, make_durable, user_version};
+pub use kind::FolderKind;
 pub use values::{integer, now_ms, sum, unsigned};
 pub use write::write_until_closed;
