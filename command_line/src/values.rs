@@ -15,11 +15,30 @@ use clap::{Arg, Command};
 /// The largest password file, in bytes. A password file holds one line.
 const MAX_PASSWORD_FILE: u64 = 4096;
 
+/// The shortest duration that options accept, unless they say otherwise.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// The longest duration, 10,000 days in seconds. A longer one is probably a typo, and adding it to a time could overflow.
+const LONGEST_SECONDS: f64 = 864_000_000.0;
+
 /// Parses a duration: `250ms`, `30s`, `1.5m`, `12h` or `7d`; a bare number is in seconds.
 ///
 /// # Errors
 /// If the text has another form, or the duration is shorter than 1 ms or longer than 10,000 days.
 pub fn duration(text: &str) -> Result<Duration, String> {
+    duration_from(SHORTEST)(text)
+}
+
+/// Returns a parser of durations that are at least this long.
+///
+/// # Errors
+/// The parser fails, and names the range, if the text is not a duration in the range.
+pub fn duration_from(
+    shortest: Duration,
+) -> impl Fn(&str) -> Result<Duration, String> + Clone + Send + Sync + 'static {
+    move |text| parse_duration(text, shortest)
+}
+
+fn parse_duration(text: &str, shortest: Duration) -> Result<Duration, String> {
     let malformed = || format!("{text:?} is not a duration: write it like 250ms, 30s, 1.5m, 12h or 7d");
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match &text[digits.len()..] {
@@ -31,9 +50,8 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         _ => return Err(malformed()),
     };
     let seconds = digits.parse::<f64>().map_err(|_| malformed())? * unit;
-    // A longer duration is probably a typo, and adding it to a time could overflow.
-    if !(0.001..=864_000_000.0).contains(&seconds) {
-        return Err(format!("{text:?} is out of range: a duration is from 1ms to 10000d"));
+    if !(shortest.as_secs_f64()..=LONGEST_SECONDS).contains(&seconds) {
+        return Err(format!("{text:?} is out of range: write a duration from {shortest:?} to 10000d"));
     }
     Ok(Duration::from_secs_f64(seconds))
 }
@@ -156,6 +174,17 @@ mod tests {
         ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
+    }
+
+    #[test]
+    fn duration_errors_name_the_range_of_the_option() {
+        let at_least_1s = duration_from(Duration::from_secs(1));
+        assert_eq!(at_least_1s("1s"), Ok(Duration::from_secs(1)));
+        for text in ["0s", "999ms", "10001d", "-1s"] {
+            let error = at_least_1s(text).unwrap_err();
+            assert_eq!(error, format!("{text:?} is out of range: write a duration from 1s to 10000d"));
+        }
+        assert!(duration("0s").unwrap_err().ends_with("from 1ms to 10000d"));
     }
 
     #[test]

@@ -4,9 +4,9 @@
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use clap::builder::BoolishValueParser;
-use command_line::{duration, whole_number};
+use command_line::{duration, duration_from, whole_number};
 
 use crate::server_address::PinnedAddress;
 use crate::server_capacity::{SERVER_MEM, SERVER_MEM_RANGE};
@@ -139,12 +139,10 @@ pub enum OnServerLoss {
 }
 
 fn failover_timeout(text: &str) -> anyhow::Result<Duration> {
-    let timeout = duration(text).map_err(anyhow::Error::msg)?;
-    ensure!(
-        timeout >= SHORTEST_FAILOVER_TIMEOUT,
-        "must be at least 1s: the master would end all tasks whenever a connection breaks"
-    );
-    Ok(timeout)
+    let timeout = duration_from(SHORTEST_FAILOVER_TIMEOUT)(text);
+    timeout.map_err(|error| {
+        anyhow!("{error} (the master ends all tasks if no scheduler is connected for this time)")
+    })
 }
 
 fn rate(text: &str) -> anyhow::Result<NonZeroU32> {
