@@ -122,9 +122,15 @@ pub struct Args {
 /// Runs the scheduler and prints the summary, or does what [`Args::action`] says. Prints an error with all its causes.
 pub fn main(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> ExitCode {
     if args.action == Some(Action::Plan) {
-        return command_line::exit(command_line::block_on(2, dry_run::execute(args, executable)));
+        return command_line::exit(command_line::block_on(2, plan(args, executable)));
     }
     command_line::exit(command_line::block_on(2, execute(args, executable)).map(|()| ExitCode::SUCCESS))
+}
+
+async fn plan(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> anyhow::Result<ExitCode> {
+    let json = args.json;
+    let config = args.into_config(executable).map_err(|error| UsageError(format!("{error:#}")))?;
+    dry_run::execute(&config, json).await
 }
 
 /// Runs the scheduler until Ctrl-C or SIGTERM and prints the summary. It needs a tokio runtime.

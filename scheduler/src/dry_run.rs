@@ -11,20 +11,18 @@ mod output;
 mod tests;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
-use command_line::{UsageError, print_error_line};
+use command_line::{Hangups, print_error_line};
 use mesos::scheduler::{self, SchedulerClient};
 use mesos::v1::{FrameworkId, FrameworkInfo, Offer};
 use mesos::{CallError, Subscription};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 pub use self::forecast::Forecast;
-use crate::cli::Args;
 use crate::config::Config;
 use crate::driver::credentials_hint;
 use crate::event::{Event, Unavailability};
@@ -34,26 +32,39 @@ use crate::mesos_api;
 const HOLD: Duration = Duration::from_secs(5);
 /// If no further offer comes for this long, the offers are complete: by default, the master offers resources every second.
 const QUIET: Duration = Duration::from_millis(1500);
-/// How long to wait for the master's first event, and for its answer to TEARDOWN.
+/// How long to wait for the master's first event.
 const ANSWER: Duration = Duration::from_secs(5);
+/// How long to wait for the master's answer to TEARDOWN. The end of the connection ends the framework, too.
+const TEARDOWN: Duration = Duration::from_secs(2);
+/// The same after a signal that asks this process to end.
+const TEARDOWN_AFTER_STOP: Duration = Duration::from_millis(500);
 
 /// The exit status if nothing would be launched.
 const NOTHING: u8 = 3;
 
-/// Prints what the scheduler would launch with these options.
+/// Prints what the scheduler would launch with this configuration, as one line of JSON if wanted.
 ///
 /// # Errors
-/// If an option is invalid, or for one of the reasons for which [`run`] fails.
-pub async fn execute(
-    args: Args,
-    executable: impl FnOnce() -> anyhow::Result<PathBuf>,
-) -> anyhow::Result<ExitCode> {
-    let json = args.json;
-    let config = args.into_config(executable).map_err(|error| UsageError(format!("{error:#}")))?;
+/// For one of the reasons for which [`run`] fails.
+pub async fn execute(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
     let stop = command_line::stop_token().context("cannot wait for signals")?;
-    let forecast = run(&config, &stop).await?;
+    end_on_hangup(&stop).context("cannot wait for signals")?;
+    let forecast = run(config, &stop).await?;
     output::print(&forecast, json)?;
     Ok(if forecast.is_empty() { ExitCode::from(NOTHING) } else { ExitCode::SUCCESS })
+}
+
+/// Makes SIGHUP cancel `stop`, unless it is ignored, as under `nohup`. A plan reads its files once, so there is nothing that
+/// SIGHUP could make it read again.
+fn end_on_hangup(stop: &CancellationToken) -> std::io::Result<()> {
+    if let Some(mut hangups) = Hangups::new()? {
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            hangups.next().await;
+            stop.cancel();
+        });
+    }
+    Ok(())
 }
 
 /// Subscribes as a separate framework, collects offers, ends this framework, and decides what would be launched on the offers.
@@ -83,7 +94,7 @@ pub async fn run(config: &Config, stop: &CancellationToken) -> anyhow::Result<Fo
         () = stop.cancelled() => Err(stopped()),
     };
     // The subscription must last until TEARDOWN is answered.
-    tear_down(&client, &framework).await;
+    tear_down(&client, &framework, stop).await;
     drop(subscription);
     let held = held?;
     Ok(forecast::forecast(config, &held.offers, &held.unavailabilities, std::time::Instant::now()))
@@ -184,15 +195,28 @@ async fn hold_offers(subscription: &mut Subscription<scheduler::Event>) -> anyho
 }
 
 /// Ends the framework, which frees the offers. If this fails, the framework ends when the connection does.
-async fn tear_down(client: &SchedulerClient, framework: &FrameworkId) {
+async fn tear_down(client: &SchedulerClient, framework: &FrameworkId, stop: &CancellationToken) {
     let call = scheduler::teardown(framework);
-    let why = match timeout(ANSWER, client.call(&call)).await {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => logging::error_chain(&error),
-        Err(_) => format!("no answer within {ANSWER:?}"),
+    let why = match answer_to_teardown(client.call(&call), stop).await {
+        Some(Ok(())) => return,
+        Some(Err(error)) => logging::error_chain(&error),
+        None => "no answer in time".to_owned(),
     };
     tracing::warn!(
         "framework {} could not be torn down ({why}); the master ends it when it loses this connection",
         framework.value
     );
+}
+
+/// Waits for an answer, but not for long, and only a moment once `stop` is cancelled.
+async fn answer_to_teardown<T>(answer: impl Future<Output = T>, stop: &CancellationToken) -> Option<T> {
+    let soon = async {
+        stop.cancelled().await;
+        sleep(TEARDOWN_AFTER_STOP).await;
+    };
+    tokio::select! {
+        answer = answer => Some(answer),
+        () = sleep(TEARDOWN) => None,
+        () = soon => None,
+    }
 }

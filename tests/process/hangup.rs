@@ -15,6 +15,7 @@ use crate::secure::peers::authority::SelfSigned;
 use crate::secure::terminate;
 use crate::standalone::Pool;
 use crate::support::cluster::Cluster;
+use crate::support::embedded::EmbeddedCluster;
 use crate::support::mesos_box::{Member, MesosBox};
 use crate::support::process::{Process, mesos_miner, start};
 use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
@@ -100,6 +101,11 @@ fn nohup_works_with_every_subcommand() {
     });
     outlives_a_hangup(&["scheduler", "--master", &closed, "--state-dir", text(&state)], |process| {
         process.wait_for_error(DEADLINE, |line| line.contains("cannot reach master").then_some(()));
+    });
+    let cluster = EmbeddedCluster::start(0, 1.0, |_| ());
+    let master = cluster.master.to_string();
+    outlives_a_hangup(&["scheduler", "plan", "--master", &master], |process| {
+        process.wait_for_error(DEADLINE, |line| line.contains("holding offers").then_some(()));
     });
     outlives_a_hangup(&["local", "--cluster-only", "--port", "0"], |process| {
         process.wait_for_output(DEADLINE, |line| line.starts_with("master: ").then_some(()));

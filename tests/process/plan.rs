@@ -1,7 +1,10 @@
 //! `scheduler plan` on a real Mesos: what would be launched is printed, nothing is launched, and no framework is left.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use mesos::v1::scheduler::call::Type;
 use rustix::process::Signal;
 use serde_json::Value;
 use testing::ports::closed_address;
@@ -9,6 +12,7 @@ use testing::ports::closed_address;
 use crate::support::embedded::EmbeddedCluster;
 use crate::support::mesos_box::MesosBox;
 use crate::support::process::{Ended, Process, mesos_miner};
+use crate::support::proxy::{CallAction, Proxy};
 use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
 /// The exit status if nothing would be launched.
@@ -145,7 +149,7 @@ fn full_agents_are_too_small() {
 fn an_interrupted_plan_leaves_no_framework() {
     let Some(command) = peer::mesos() else { return };
     let mesos = MesosBox::start(&command, 1);
-    for (count, signal) in [Signal::INT, Signal::TERM, Signal::KILL].into_iter().enumerate() {
+    for (count, signal) in [Signal::INT, Signal::TERM, Signal::HUP, Signal::KILL].into_iter().enumerate() {
         let mut plan = start(&mesos, &[]);
         plan.wait_for_error(DEADLINE, |line| line.contains("holding offers").then_some(()));
         plan.signal(signal);
@@ -156,6 +160,29 @@ fn an_interrupted_plan_leaves_no_framework() {
         }
         assert_nothing_launched(&mesos, count + 1);
     }
+}
+
+/// A proxy holds TEARDOWN back. The plan is complete by then, so it is printed, and the end of the connection ends the framework.
+#[test]
+fn a_signal_ends_a_plan_that_waits_for_the_end_of_its_framework() {
+    let Some(command) = peer::mesos() else { return };
+    let mesos = MesosBox::start(&command, 1);
+    let sent = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&sent);
+    let proxy = Proxy::start(mesos.master, move |call| match call.r#type() {
+        Type::Teardown => {
+            seen.store(true, Ordering::Relaxed);
+            CallAction::Withhold
+        }
+        _ => CallAction::Forward,
+    });
+    let mut plan = mesos_miner(["scheduler", "plan", "--master", &proxy.address.to_string()]);
+    until("TEARDOWN is sent", LONG_DEADLINE, || sent.load(Ordering::Relaxed).then_some(()));
+    plan.signal(Signal::TERM);
+    let ended = plan.wait(DEADLINE);
+    assert!(output(&ended, 0).contains("would launch 1 server"), "{ended:#?}");
+    assert!(ended.errors().contains("could not be torn down (no answer in time)"), "{ended:#?}");
+    assert_nothing_launched(&mesos, 1);
 }
 
 #[test]

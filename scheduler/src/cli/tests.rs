@@ -241,5 +241,24 @@ fn the_failover_timeout_does_not_depend_on_other_options() {
         let option = format!("--failover-timeout={bad}");
         let error = parse(&[&option]).unwrap_err().to_string();
         assert!(error.contains("--failover-timeout") && error.contains(bad), "{error}");
+        assert!(bad == "soon" || error.contains("from 1s to 10000d"), "{error}");
+    }
+}
+
+#[test]
+fn the_word_plan_stands_before_or_behind_the_options() {
+    for words in [
+        &["plan", "--max-workers", "3", "--constraint", "rack:UNIQUE"][..],
+        &["--max-workers", "3", "--constraint", "rack:UNIQUE", "plan"],
+        &["--max-workers", "3", "plan", "--constraint", "rack:UNIQUE"],
+    ] {
+        let args = parse(words).unwrap();
+        assert_eq!(args.action, Some(Action::Plan));
+        let placement = args.placement;
+        assert_eq!((placement.max_workers, placement.constraint.len()), (Some(3), 1), "{words:?}");
+    }
+    assert_eq!(parse(&[]).unwrap().action, None);
+    for words in [&["pln"][..], &["plan", "plan"], &["plan", "--max-workers", "0"]] {
+        assert!(parse(words).is_err(), "{words:?}");
     }
 }

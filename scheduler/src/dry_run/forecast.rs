@@ -88,6 +88,13 @@ pub enum Limit {
     Cpus(u64),
 }
 
+impl AgentForecast {
+    /// Whether a worker would be launched on the agent.
+    fn has_worker(&self) -> bool {
+        self.tasks.iter().any(|task| task.kind == TaskKind::Worker)
+    }
+}
+
 impl Forecast {
     /// Whether nothing would be launched.
     pub fn is_empty(&self) -> bool {
@@ -143,7 +150,7 @@ pub(super) fn forecast(
             agent.why_not = Some(WhyNot::Declined(whole_seconds(reason)));
         }
     }
-    for agent in agents.values_mut().filter(|agent| agent.tasks.is_empty() && agent.why_not.is_none()) {
+    for agent in agents.values_mut().filter(|agent| agent.why_not.is_none() && !agent.has_worker()) {
         agent.why_not = limit.map(WhyNot::Limit);
     }
     Forecast {

@@ -3,11 +3,13 @@ use std::time::{Duration, Instant};
 
 use mesos::resources::{Quantity, ranges, scalar};
 use mesos::v1::{Attribute, Offer, value};
+use proptest::prelude::*;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::forecast::{Forecast, Limit, TaskForecast, WhyNot, forecast};
-use super::{HeldOffers, framework_info, output};
-use crate::cli::{Action, Args};
+use super::{HeldOffers, answer_to_teardown, framework_info, output};
+use crate::cli::Args;
 use crate::config::Config;
 use crate::event::{Event, Unavailability};
 use crate::offers::DeclineReason;
@@ -81,6 +83,57 @@ fn the_rest_of_the_server_s_agent_is_all_its_offers_without_the_server() {
     let forecast = planned("", &[offer("a", 1.0, 256)]);
     assert_eq!(tasks(&forecast), [("a", vec![SERVER])]);
     assert!(forecast.agents[0].why_not.is_some(), "why there is no worker beside the server");
+}
+
+/// The limit is reached by workers on other agents than the server's.
+#[test]
+fn the_server_s_agent_has_a_reason_if_it_gets_no_worker() {
+    let offers = [offer("a", 2.0, 1024), offer("b", 2.0, 1024)];
+    for (limit, reached) in [("--max-workers 1", Limit::Workers(1)), ("--max-cpus 3", Limit::Cpus(3000))] {
+        let forecast = planned(&format!("{limit} --server-constraint rack:LIKE:b"), &offers);
+        assert_eq!(tasks(&forecast), [("a", vec![worker(2000)]), ("b", vec![SERVER])]);
+        assert_eq!(forecast.agents[1].why_not, Some(WhyNot::Limit(reached)));
+        let reason = format!(
+            "server with 1 CPU, 256 MB, ports 31000 (HTTP) and 31001 (Stratum); no worker on b.host: {reached}"
+        );
+        assert!(forecast.to_string().contains(&reason), "{forecast}");
+    }
+}
+
+proptest! {
+    /// An agent that gets no worker has a reason, and no other agent has one.
+    #[test]
+    fn every_agent_without_a_worker_has_its_reason(
+        agents in prop::collection::vec((0..40u32, 0..600u64), 1..8),
+        options in prop::sample::select(vec![
+            "", "--max-workers 1", "--max-workers 2", "--max-cpus 2.5", "--max-cpus 3 --cpus-per-worker 1", "--pool pool:3333",
+            "--constraint rack:UNIQUE", "--constraint rack:GROUP_BY:2 --max-workers 3", "--reserve-cpus 0.5", "--revocable",
+            "--server-constraint rack:LIKE:b", "--server-cpus 3",
+        ]),
+    ) {
+        let offer = |(n, (cpus, mem)): (usize, &(u32, u64))| {
+            offer(&format!("{}{n}", ["a", "b", "c"][n % 3]), f64::from(*cpus) / 10.0, *mem)
+        };
+        let offers: Vec<_> = agents.iter().enumerate().map(offer).collect();
+        let forecast = planned(options, &offers);
+        for agent in &forecast.agents {
+            let works = agent.tasks.iter().any(|task| task.kind == TaskKind::Worker);
+            prop_assert_eq!(works, agent.why_not.is_none(), "{:?} {:?}", agent, forecast.limit);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn teardown_is_waited_for_only_briefly_and_after_a_signal_even_less() {
+    let (stop, begun) = (CancellationToken::new(), tokio::time::Instant::now());
+    assert_eq!(answer_to_teardown(async { 1 }, &stop).await, Some(1));
+    assert_eq!(answer_to_teardown(std::future::pending::<()>(), &stop).await, None);
+    let waited = begun.elapsed();
+    assert!(waited <= Duration::from_secs(2), "{waited:?}");
+    stop.cancel();
+    assert_eq!(answer_to_teardown(async { 1 }, &stop).await, Some(1), "it is tried all the same");
+    assert_eq!(answer_to_teardown(std::future::pending::<()>(), &stop).await, None);
+    assert!(begun.elapsed() - waited < Duration::from_secs(1));
 }
 
 #[test]
@@ -256,24 +309,4 @@ fn the_framework_ends_with_the_process_and_asks_for_the_scheduler_s_offers() {
         (&plan.id, &plan.roles, &plan.user, &plan.principal, &plan.capabilities),
         (&None, &scheduler.roles, &scheduler.user, &scheduler.principal, &scheduler.capabilities)
     );
-}
-
-#[test]
-fn the_word_plan_stands_before_or_behind_the_options() {
-    use clap::Parser;
-    let parse = |words: &[&str]| Args::try_parse_from(["scheduler"].iter().chain(words));
-    for words in [
-        &["plan", "--max-workers", "3", "--constraint", "rack:UNIQUE"][..],
-        &["--max-workers", "3", "--constraint", "rack:UNIQUE", "plan"],
-        &["--max-workers", "3", "plan", "--constraint", "rack:UNIQUE"],
-    ] {
-        let args = parse(words).unwrap();
-        assert_eq!(args.action, Some(Action::Plan));
-        let placement = args.placement;
-        assert_eq!((placement.max_workers, placement.constraint.len()), (Some(3), 1), "{words:?}");
-    }
-    assert_eq!(parse(&[]).unwrap().action, None);
-    for words in [&["pln"][..], &["plan", "plan"], &["plan", "--max-workers", "0"]] {
-        assert!(parse(words).is_err(), "{words:?}");
-    }
 }
