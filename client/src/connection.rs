@@ -129,7 +129,7 @@ impl PoolConnection {
             }
             message = reader.read() => match message {
                 Ok(Some(message)) => self.on_message(message).and_then(|()| self.check_timeouts()),
-                Ok(None) => Err(ClientError::Closed { pool: self.url.clone(), hint: self.hint() }),
+                Ok(None) => Err(ClientError::Closed { pool: self.url.clone() }),
                 Err(error) => self.on_read_error(error),
             },
             () = sleep_until(deadline) => self.on_deadline(),
@@ -218,17 +218,7 @@ impl PoolConnection {
                 debug!(pool = %self.url, %error, "ignored a line that is not a message");
                 Ok(())
             }
-            error => Err(ClientError::Read { pool: pool(), hint: self.hint(), source: Box::new(error) }),
-        }
-    }
-
-    /// A possible reason why the connection ended, for error messages. Empty if the pool has sent a message or the connection
-    /// uses TLS.
-    fn hint(&self) -> &'static str {
-        if self.got_message || self.url.scheme.is_secure() {
-            ""
-        } else {
-            " before it sent anything; if that port expects TLS, write stratum+ssl://"
+            error => Err(ClientError::Read { pool: pool(), source: Box::new(error) }),
         }
     }
 

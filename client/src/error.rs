@@ -22,12 +22,10 @@ pub enum ClientError {
         source: Box<DialError>,
     },
     /// The pool ended the connection.
-    #[error("{pool} closed the connection{hint}")]
+    #[error("{pool} closed the connection")]
     Closed {
         /// The pool.
         pool: PoolUrl,
-        /// A possible reason, appended to the error's text; may be empty.
-        hint: &'static str,
     },
     /// The pool has sent nothing, or has not read what we sent, for too long.
     #[error("{pool} has been silent for {} s", after.as_secs_f32())]
@@ -52,12 +50,10 @@ pub enum ClientError {
         pool: PoolUrl,
     },
     /// Reading failed.
-    #[error("lost the connection to {pool}{hint}")]
+    #[error("lost the connection to {pool}")]
     Read {
         /// The pool.
         pool: PoolUrl,
-        /// A possible reason, appended to the error's text; may be empty.
-        hint: &'static str,
         /// The cause.
         source: Box<ReadError>,
     },

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use net::ByteStream;
+use net::{ByteStream, Plain};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -33,7 +33,7 @@ async fn connect(config: &Config, endpoint: &Endpoint) -> io::Result<Box<dyn Byt
         }
         (Scheme::Http, _) => match &config.domain_socket {
             Some(path) => domain_socket_or_tcp(path, address).await,
-            None => tcp(address).await,
+            None => plain(address).await,
         },
     }
 }
@@ -42,11 +42,15 @@ async fn tcp(address: &HostPort) -> io::Result<Box<dyn ByteStream>> {
     Ok(Box::new(net::dial::tcp(&address.host, address.port).await?))
 }
 
+async fn plain(address: &HostPort) -> io::Result<Box<dyn ByteStream>> {
+    Ok(Box::new(Plain::new(tcp(address).await?, "use https://")))
+}
+
 async fn domain_socket_or_tcp(path: &Path, address: &HostPort) -> io::Result<Box<dyn ByteStream>> {
     match UnixStream::connect(path).await {
         Ok(stream) => Ok(Box::new(stream)),
         // Some agents announce a domain socket that they have not created. Use TCP instead.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => tcp(address).await,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => plain(address).await,
         Err(error) => Err(error),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
@@ -13,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use tokio_socks::tcp::Socks5Stream;
 use tracing::debug;
 
+use crate::plain::Plain;
 use crate::proxy::Proxy;
 use crate::resolve::resolve;
 use crate::tls::{Tls, TlsError, Trust};
@@ -22,6 +24,12 @@ use crate::tls::{Tls, TlsError, Trust};
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// If an address of a name does not answer within this time, the next address is tried as well (RFC 8305).
 const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Advice for connections in plain text to a server that expects TLS.
+const EXPECTS_TLS: &str = "write stratum+ssl://";
+/// Advice for a TLS handshake without an end.
+const SILENT_TLS: &str =
+    "; the server does not answer in TLS: if it does not speak TLS on this port, write stratum+tcp://";
 
 /// A stream of bytes in both directions.
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -73,10 +81,12 @@ pub enum DialError {
     #[error(transparent)]
     Connect(io::Error),
     /// The time limit has passed.
-    #[error("no connection within {} s", after.as_secs_f32())]
+    #[error("no connection within {} s{hint}", after.as_secs_f32())]
     Timeout {
         /// The time limit.
         after: Duration,
+        /// Advice, beginning with a semicolon; may be empty.
+        hint: &'static str,
     },
     /// The proxy cannot be reached.
     #[error("cannot connect to the proxy {proxy}")]
@@ -160,9 +170,13 @@ impl Dialer {
         port: u16,
         secure: bool,
     ) -> Result<Box<dyn ByteStream>, DialError> {
-        match timeout(self.timeout, self.connect_without_timeout(host, port, secure)).await {
+        let securing = AtomicBool::new(false);
+        match timeout(self.timeout, self.connect_without_timeout(host, port, secure, &securing)).await {
             Ok(connected) => connected,
-            Err(_) => Err(DialError::Timeout { after: self.timeout }),
+            Err(_) => {
+                let hint = if securing.into_inner() { SILENT_TLS } else { "" };
+                Err(DialError::Timeout { after: self.timeout, hint })
+            }
         }
     }
 
@@ -171,6 +185,7 @@ impl Dialer {
         host: &str,
         port: u16,
         secure: bool,
+        securing: &AtomicBool,
     ) -> Result<Box<dyn ByteStream>, DialError> {
         let tls = match (secure, &self.tls) {
             (false, _) => None,
@@ -182,8 +197,11 @@ impl Dialer {
             Some(proxy) => connect_through(proxy, host, port).await?,
         };
         match tls {
-            None => Ok(Box::new(stream)),
-            Some(tls) => Ok(Box::new(tls.secure(host, stream).await.map_err(DialError::Tls)?)),
+            None => Ok(Box::new(Plain::new(stream, EXPECTS_TLS))),
+            Some(tls) => {
+                securing.store(true, Relaxed);
+                Ok(Box::new(tls.secure(host, stream).await.map_err(DialError::Tls)?))
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 //! - [`dial`]: outgoing connections; [`mod@resolve`]: the addresses of names;
 //! - [`proxy`]: a SOCKS5 proxy and the credentials for it;
 //! - [`node_url`]: the address of a Bitcoin node's JSON-RPC, and its cookie file;
+//! - [`plain`]: connections without TLS, with advice if the peer expects it;
 //! - [`tls`]: TLS clients; [`fingerprint`]: certificate pinning;
 //! - [`backoff`]: delays between attempts.
 
@@ -16,6 +17,7 @@ pub mod fingerprint;
 
 pub mod listen;
 pub mod node_url;
+pub mod plain;
 pub mod proxy;
 pub mod resolve;
 pub mod tls;
@@ -26,6 +28,7 @@ pub use dial::{ByteStream, DialError, DialOptions, Dialer};
 pub use fingerprint::Fingerprint;
 pub use listen::{ListenError, all_interfaces, listen};
 pub use node_url::{NodeUrl, NodeUrlError, read_cookie};
+pub use plain::{Plain, PlainConnector};
 pub use proxy::Proxy;
 pub use resolve::resolve;
 pub use tls::{Tls, Trust};

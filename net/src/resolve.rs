@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use tokio::net::lookup_host;
 
 use self::files::ResolverFiles;
-pub use self::http::HttpResolver;
+pub(crate) use self::http::HttpResolver;
 use self::numeric::numeric;
 
 /// The addresses of a host, each with this port; at least one. A host is a name or an IP address, which may be in any notation

@@ -97,6 +97,11 @@ async fn a_pinned_server_needs_no_authority_and_no_name() {
 async fn a_server_without_tls_and_a_dialer_without_tls_are_different_errors() {
     let port = echo(None).await;
     works(&Dialer::default(), "127.0.0.1", port, false).await;
+    let secure = echo(Some(Authority::new().server(&["localhost"]).0)).await;
+    let mut stream = Dialer::default().connect("127.0.0.1", secure, false).await.unwrap();
+    stream.write_all(b"{\"id\":1}\n").await.unwrap();
+    let text = stream.read(&mut [0; 64]).await.unwrap_err().to_string();
+    assert!(text.contains("TLS") && text.contains("stratum+ssl://"), "{text}");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let plain = listener.local_addr().unwrap().port();
     let server = tokio::spawn(async move {
@@ -110,6 +115,7 @@ async fn a_server_without_tls_and_a_dialer_without_tls_are_different_errors() {
     assert!(text.contains("does not look like TLS"), "{text}");
     let (_, text) = failure(&pinning(&[]), "127.0.0.1", plain, true).await;
     assert!(text.contains("does it speak TLS"), "{text}");
+    assert!(text.contains("http://") && text.contains("stratum+tcp://"), "{text}");
     drop(server);
     let (error, _) = failure(&Dialer::default(), "127.0.0.1", port, true).await;
     assert!(matches!(error, DialError::NoTls));
@@ -168,6 +174,11 @@ async fn the_whole_has_a_time_limit() {
     for (dialer, secure) in [(pinning(&[]), true), (through(&format!("127.0.0.1:{port}")), false)] {
         let (error, text) = failure(&Dialer { timeout: after, ..dialer }, "127.0.0.1", port, secure).await;
         assert!(matches!(error, DialError::Timeout { .. }) && text.contains("0.05 s"), "{text}");
+        assert_eq!(
+            text.contains("does not answer in TLS") && text.contains("stratum+tcp://"),
+            secure,
+            "{text}"
+        );
     }
 }
 

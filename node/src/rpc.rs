@@ -15,9 +15,8 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client as HttpClient;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use net::resolve::HttpResolver;
+use net::PlainConnector;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -27,6 +26,9 @@ pub use net::node_url::{DEFAULT_PORT, NodeUrl, NodeUrlError};
 
 use self::answer::AnswerError;
 use crate::text::one_line;
+
+/// Advice for an address where something expects TLS.
+const EXPECTS_TLS: &str = "give the node's own RPC port, since nodes do not speak TLS";
 
 /// Limits of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +54,7 @@ pub struct RpcClient {
     url: NodeUrl,
     uri: Uri,
     authorization: auth::Authorization,
-    http: HttpClient<HttpConnector<HttpResolver>, Full<Bytes>>,
+    http: HttpClient<PlainConnector, Full<Bytes>>,
     limits: RpcLimits,
     next_id: AtomicU64,
 }
@@ -74,11 +76,9 @@ impl RpcClient {
     pub fn new(url: NodeUrl, credentials: Credentials, limits: RpcLimits) -> Result<Self, NodeUrlError> {
         let uri = Uri::try_from(url.to_string())
             .map_err(|_| NodeUrlError::Path { path: url.path.clone(), url: url.to_string() })?;
-        let mut connector = HttpConnector::new_with_resolver(HttpResolver);
-        connector.set_connect_timeout(Some(limits.connect));
-        connector.set_nodelay(true);
         // A long poll is silent for minutes; keepalive probes detect a node that is gone.
-        connector.set_keepalive(Some(Duration::from_secs(30)));
+        let keepalive = Some(Duration::from_secs(30));
+        let connector = PlainConnector::new(Some(limits.connect), keepalive, EXPECTS_TLS);
         let http = HttpClient::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             // Nodes close idle connections: bcoin after 5 s, Bitcoin Core after 30 s.

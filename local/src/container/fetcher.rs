@@ -6,10 +6,9 @@
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use mesos::v1::command_info::Uri;
-use net::resolve::HttpResolver;
+use net::PlainConnector;
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
@@ -151,7 +150,7 @@ async fn download(uri: &str, target: &Path) -> Result<(), FetchError> {
     let late = |_| http(format!("nothing came for {} s", SILENCE_TIMEOUT.as_secs()));
     let io = |source| FetchError::Io { uri: uri.to_owned(), source };
     let address: hyper::Uri = uri.parse().map_err(|error| http(format!("not a URI: {error}")))?;
-    let connector = HttpConnector::new_with_resolver(HttpResolver);
+    let connector = PlainConnector::new(None, None, "it is not supported here");
     let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
     let response = tokio::time::timeout(SILENCE_TIMEOUT, client.get(address)).await.map_err(late)?;
     let response = response.map_err(|error| http(reason_of(&error)))?;

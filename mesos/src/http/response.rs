@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Display;
+use std::io;
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -53,7 +54,12 @@ pub(super) fn send_error(endpoint: &Endpoint, source: hyper::Error) -> CallError
     if source.is_parse() {
         return CallError::NotMesos { endpoint, found: not_http(source) };
     }
-    CallError::Broken { endpoint, source: source.into() }
+    // The connection is in plain text, and the peer speaks TLS.
+    let cause = source.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    match cause.filter(|cause| cause.kind() == io::ErrorKind::InvalidData) {
+        Some(cause) => CallError::NotMesos { endpoint, found: not_http(cause) },
+        None => CallError::Broken { endpoint, source: source.into() },
+    }
 }
 
 /// The message about a response that is not HTTP.

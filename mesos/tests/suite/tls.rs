@@ -243,6 +243,26 @@ async fn never_uses_plain_http_instead_of_tls() {
     assert!(peer.requests().is_empty());
 }
 
+#[tokio::test]
+async fn a_tls_port_that_is_spoken_to_in_plain_text_is_named() {
+    let authority = Authority::new();
+    let (port, script) = secure(authority.acceptor(&["localhost"], false), vec![]).await;
+    let masters: Masters = format!("127.0.0.1:{port}").parse().unwrap();
+    let (error, text) = failure(&SchedulerClient::new(masters)).await;
+    assert!(text.contains("it speaks TLS on that port: use https://") && !error.is_transient(), "{text}");
+    assert!(script.requests().is_empty());
+
+    // Some servers end the connection without an alert.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let masters: Masters = listener.local_addr().unwrap().to_string().parse().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        tokio::io::AsyncReadExt::read_u8(&mut stream).await.unwrap();
+    });
+    let (error, text) = failure(&SchedulerClient::new(masters)).await;
+    assert!(text.contains("use https://") && error.is_transient(), "{text}");
+}
+
 #[test]
 fn errors_name_the_file_and_its_problem() {
     let authority = Authority::new();

@@ -13,7 +13,7 @@ use super::resolve;
 
 /// Resolves the names of an `HttpConnector`.
 #[derive(Clone, Copy, Debug)]
-pub struct HttpResolver;
+pub(crate) struct HttpResolver;
 
 impl Service<Name> for HttpResolver {
     type Response = std::vec::IntoIter<SocketAddr>;

@@ -118,8 +118,8 @@ fn make_another(host: &ServerName<'_>) -> String {
 pub(super) fn plain(error: io::Error) -> io::Error {
     let closed = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
     if closed.contains(&error.kind()) {
-        let text =
-            "the server ended the connection instead of agreeing on TLS; does it speak TLS on this port?";
+        let text = "the server ended the connection instead of agreeing on TLS; does it speak TLS on this port? If not, write http:// or \
+             stratum+tcp://";
         return io::Error::new(error.kind(), text);
     }
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
@@ -137,7 +137,8 @@ fn handshake_problem(error: &rustls::Error) -> String {
         Error::InvalidCertificate(error) => format!("the server's certificate is refused: {}", words(error)),
         Error::NoCertificatesPresented => "the server shows no certificate".to_owned(),
         Error::InvalidMessage(_) | Error::InappropriateMessage { .. } | Error::PeerSentOversizedRecord => {
-            "what answers does not look like TLS: try the address without TLS, or another port".to_owned()
+            "what answers does not look like TLS: try the address without TLS (http:// or stratum+tcp://), or another port"
+                .to_owned()
         }
         Error::AlertReceived(alert) => alert_text(*alert),
         Error::PeerIncompatible(why) => format!(

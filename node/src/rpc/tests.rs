@@ -4,6 +4,9 @@ use std::error::Error;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
 use super::*;
 use crate::testing::fake::{FakeNode, Reply, soon};
 
@@ -38,6 +41,25 @@ async fn calls_and_is_answered() {
     assert_eq!((call.method.as_str(), call.params), ("getblockcount", json!([])));
     assert_eq!((call.path.as_str(), call.authorization.as_deref()), ("/wallet/w", Some(BASIC)));
     assert!(!format!("{client:?}").contains("secret"));
+}
+
+#[tokio::test]
+async fn a_port_where_tls_is_spoken_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url: NodeUrl = listener.local_addr().unwrap().to_string().parse().unwrap();
+    tokio::spawn(async move {
+        // One server sends an alert, another one only ends the connection.
+        for answer in [[0x15, 3, 3, 0, 2, 2, 50].as_slice(), &[]] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.read_u8().await.unwrap();
+            stream.write_all(answer).await.unwrap();
+        }
+    });
+    let client = RpcClient::new(url, basic(), RpcLimits::default()).unwrap();
+    for found in ["speaks TLS", "ended the connection"] {
+        let text = all_texts(&height(&client).await.unwrap_err());
+        assert!(text.contains(found) && text.contains("nodes do not speak TLS"), "{text}");
+    }
 }
 
 #[tokio::test]
