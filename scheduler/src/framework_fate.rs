@@ -122,6 +122,7 @@ mod tests {
         let text = removed(&week, "f-1", None, &removal(Some(2500)));
         for part in [
             "framework f-1",
+            "the last known contact with the master was",
             "Fri, 14 Jul 2017",
             "probably because an operator",
             "2.5s",

@@ -1,5 +1,7 @@
 //! Runs the scheduler against a simulated master, over real sockets.
 
+use std::time::Duration;
+
 use mesos::masters::Masters;
 use mesos::resources::{Quantity, Resources, ranges, scalar};
 use mesos::scheduler::Event;
@@ -177,6 +179,30 @@ async fn a_restart_with_the_same_folder_is_the_same_framework() {
     assert_eq!(task.task_id.value, "miner-worker-2", "the server runs already");
     second.stop.cancel();
     assert_eq!(second.end().await.unwrap().summary().blocks, 1);
+}
+
+/// A run that never subscribes does not change the framework's failover timeout.
+#[tokio::test]
+async fn the_last_line_names_the_failover_timeout_that_the_master_knows() {
+    let mut master = TestMaster::start().await;
+    let recorded = Duration::from_secs(3600);
+    let run = Run::start(master.address(), |config| {
+        (config.framework.teardown_on_exit, config.framework.failover_timeout) = (false, recorded);
+    });
+    let (_, events) = master.subscribed("f").await;
+    master.server(&events).await;
+    let folder = run.folder.path().to_owned();
+    let Run { running, stop, folder: _kept } = run;
+    stop.cancel();
+    let subscribed = in_time("the scheduler ends", running).await.expect("it does not panic").unwrap();
+    let run = Run::start(closed_address(), |config| {
+        (config.framework.teardown_on_exit, config.state_dir) = (false, folder);
+    });
+    run.stop.cancel();
+    for end in [subscribed, run.end().await.unwrap()] {
+        let SchedulerEnd::TasksLeft { framework, .. } = end else { panic!("{end:?}") };
+        assert_eq!(framework.failover_timeout, recorded);
+    }
 }
 
 /// The master may have removed the framework while a scheduler was connected, or while none was.

@@ -57,6 +57,7 @@ fn tear_down(mesos: &MesosBox, id: &str) {
 fn refuses(mut process: Process, id: &str) -> String {
     let ended = process.wait(LONG_DEADLINE);
     assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
+    assert!(!ended.errors().contains("cannot reach"), "the master is there all the time: {ended:#?}");
     let last = ended.stderr.last().cloned().unwrap_or_default();
     let said = last.contains(&format!("has removed framework {id}")) && last.contains("--new-framework");
     assert!(said, "{ended:#?}");
