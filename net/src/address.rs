@@ -12,7 +12,8 @@ const MAX_NAME: usize = 253;
 /// A host and a TCP port; displayed as `pool.example:3333` or `[::1]:3333`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HostPort {
-    /// A host name or an IP address; an IPv6 address without its brackets.
+    /// A host name or an IP address; an IPv6 address without its brackets, and perhaps with the network interface of a link-local
+    /// address, as `fe80::1%eth0` (RFC 4007, section 11).
     pub host: String,
     /// 1 to 65535.
     pub port: u16,
@@ -42,9 +43,9 @@ impl HostPort {
             Some(rest) => {
                 let bad_host = |host: &str| HostPortError::Host(host.to_owned());
                 let (host, after) = rest.split_once(']').ok_or_else(|| bad_host(text))?;
-                let address: Ipv6Addr = host.parse().map_err(|_| bad_host(host))?;
+                let address = ipv6(host).ok_or_else(|| bad_host(host))?;
                 let port = (!after.is_empty()).then(|| after.strip_prefix(':').unwrap_or(""));
-                (address.to_string(), port)
+                (address, port)
             }
             None => {
                 let (host, port) =
@@ -62,8 +63,7 @@ impl HostPort {
     /// Parses a host alone: a name, or an IP address with or without brackets.
     pub fn parse_host(text: &str) -> Option<String> {
         let unbracketed = text.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let address = unbracketed.unwrap_or(text).parse::<Ipv6Addr>().ok().map(|address| address.to_string());
-        address.or_else(|| host_name(text))
+        ipv6(unbracketed.unwrap_or(text)).or_else(|| host_name(text))
     }
 }
 
@@ -71,6 +71,17 @@ impl HostPort {
 fn host_name(text: &str) -> Option<String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     ((1..=MAX_NAME).contains(&text.len()) && text.bytes().all(allowed)).then(|| text.to_owned())
+}
+
+/// Returns an IPv6 address in its shortest form, with the network interface if the text names one: `fe80::1%eth0`, or
+/// `fe80::1%25eth0` as in URLs (RFC 6874).
+fn ipv6(text: &str) -> Option<String> {
+    let Some((address, zone)) = text.split_once('%') else {
+        return text.parse().ok().map(|address: Ipv6Addr| address.to_string());
+    };
+    let address: Ipv6Addr = address.parse().ok()?;
+    let zone = zone.strip_prefix("25").filter(|zone| !zone.is_empty()).unwrap_or(zone);
+    host_name(zone).map(|zone| format!("{address}%{zone}"))
 }
 
 fn parse_port(text: &str) -> Option<u16> {
@@ -139,6 +150,8 @@ mod tests {
             ("[2001:DB8:0::1]:65535", "[2001:db8::1]:65535"),
             ("a_b-c", "a_b-c:80"),
             ("[::1]", "[::1]:80"),
+            ("[FE80:0::1%eth0.5]:1", "[fe80::1%eth0.5]:1"),
+            ("[fe80::1%2]", "[fe80::1%2]:80"),
         ] {
             let parsed = HostPort::parse(text, Some(80)).unwrap();
             assert_eq!(parsed.to_string(), shown);
@@ -167,6 +180,10 @@ mod tests {
             ("pool:+1", port("+1")),
             ("pool:33/x", port("33/x")),
             ("[::1]1", port("")),
+            ("[fe80::1%]:1", host("fe80::1%")),
+            ("[fe80::1%a/b]:1", host("fe80::1%a/b")),
+            ("[::1%eth0%1]:1", host("::1%eth0%1")),
+            ("10.0.0.1%eth0:1", host("10.0.0.1%eth0")),
         ] {
             assert_eq!(text.parse::<HostPort>(), Err(error), "{text}");
         }
@@ -179,6 +196,9 @@ mod tests {
         assert_eq!(HostPort::parse_host("::1").as_deref(), Some("::1"));
         assert_eq!(HostPort::parse_host("pool.example").as_deref(), Some("pool.example"));
         assert_eq!(HostPort::parse_host("x@pool.example"), None);
+        for text in ["fe80::1%eth0", "[fe80::1%eth0]", "[fe80::1%25eth0]"] {
+            assert_eq!(HostPort::parse_host(text).as_deref(), Some("fe80::1%eth0"), "{text}");
+        }
     }
 
     #[test]

@@ -150,6 +150,7 @@ mod tests {
             ("http://10.0.0.1:8332/wallet/x", "http://10.0.0.1:8332/wallet/x"),
             ("[::1]", "http://[::1]:8332"),
             (" http://[fe80::1]:48332 ", "http://[fe80::1]:48332"),
+            ("[fe80::1%25eth0]", "http://[fe80::1%eth0]:8332"),
         ] {
             let url: NodeUrl = text.parse().unwrap();
             assert_eq!(url.to_string(), shown);

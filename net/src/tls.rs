@@ -172,7 +172,7 @@ impl Tls {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Secures a connection to `host`, which is a name, or an IP address without brackets.
+    /// Secures a connection to `host`, which is a name, or an IP address without brackets, perhaps with a network interface.
     ///
     /// # Errors
     /// If the stream fails, or the server is not trusted. The message gives advice where possible.
@@ -181,6 +181,8 @@ impl Tls {
         host: &str,
         stream: S,
     ) -> io::Result<TlsStream<S>> {
+        // The network interface of a link-local address is this machine's own matter.
+        let host = host.split('%').next().unwrap_or(host);
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let mut config = self.current();

@@ -74,6 +74,15 @@ async fn an_authority_is_trusted_for_the_names_in_its_certificates() {
     works(&dialer, "localhost", port, true).await;
     let (_, text) = failure(&dialer, "127.0.0.1", port, true).await;
     assert!(text.contains("use a name that is in the certificate"), "{text}");
+    let linked = Authority::new();
+    let acceptor = linked.server(&["::1"]).0;
+    let listener = TcpListener::bind("[::1]:0").await.unwrap();
+    let ipv6 = listener.local_addr().unwrap().port();
+    tokio::spawn(async move { acceptor.accept(listener.accept().await.unwrap().0).await.map(drop) });
+    trusting(&linked.file())
+        .connect("::1%lo", ipv6, true)
+        .await
+        .expect("the interface is not in the certificate");
     let (error, text) = failure(&dialer, "not a name", port, true).await;
     assert!(matches!(error, DialError::Connect(_)), "{text}");
     let stranger = Authority::new();
