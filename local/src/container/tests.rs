@@ -101,8 +101,17 @@ async fn a_program_that_is_still_open_for_writing_is_waited_for() {
     let events = Mutex::new(Vec::new());
     let container =
         run(spec, Arc::default(), CancellationToken::new(), |event| events.lock().unwrap().push(event));
+    // Each attempt to start the program opens the files for its output.
+    let attempt = async || {
+        while !folder.path().join("runs/1/stdout").exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
     let close = async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        attempt().await;
+        std::fs::remove_file(folder.path().join("runs/1/stdout")).unwrap();
+        // The first attempt has failed.
+        attempt().await;
         drop(writing);
     };
     tokio::join!(container, close);

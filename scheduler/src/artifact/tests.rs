@@ -177,8 +177,17 @@ async fn more_downloads_wait_while_length_requests_are_answered() {
     let mut last = TcpStream::connect(authority(&server)).await.unwrap();
     last.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    let early = timeout(Duration::from_millis(300), last.read_to_end(&mut answer)).await;
-    assert!(early.is_err(), "it has no turn yet");
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(timeout(DEADLINE, last.read_u8()).await.expect("the headers at once").unwrap());
+    }
+    // The first of these two measurements may have begun before the request was there.
+    let mut stats = server.downloads();
+    for _ in 0..2 {
+        timeout(DEADLINE, stats.changed()).await.expect("the statistics are published").unwrap();
+    }
+    assert_eq!(stats.borrow().running, DOWNLOADS);
+    let early = last.try_read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(early, Err(io::ErrorKind::WouldBlock), "it has no turn yet");
     idle.pop();
     timeout(DEADLINE, last.read_to_end(&mut answer)).await.expect("its turn comes").unwrap();
     assert!(body(&answer) == content);
