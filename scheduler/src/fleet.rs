@@ -49,6 +49,8 @@ pub struct Fleet {
     pub launch_limit: Option<LaunchLimit>,
     /// The intervals of workers' live messages and reports; `None` until they are first decided.
     pub worker_intervals: Option<Intervals>,
+    /// Whether offers are wanted that have room for the next server, although a server is in service.
+    pub seeks_server_place: bool,
     tasks: TaskSlab,
     index: Index,
     hashrates: Hashrates,

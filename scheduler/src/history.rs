@@ -95,6 +95,8 @@ pub enum RemarkTopic {
     Server,
     /// Agents wait for their turn to fetch the executor.
     Fetching,
+    /// A server is to be replaced because of other options, and there is no place for the next one yet.
+    ReplacingServer,
     /// Workers that do not match the present options are being replaced, or their replacement is paused.
     Replacing,
     /// Workers have not started for a while.

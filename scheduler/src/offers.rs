@@ -227,6 +227,13 @@ pub fn plan<'a>(offers: &'a [Offer], context: &PlanContext<'_>) -> Plan {
     planner.plan
 }
 
+/// Whether the wanted task could be launched on an agent that has the resources of these offers.
+pub fn is_place(agent: &str, place: &Place, offers: &[&Offer], context: &PlanContext<'_>) -> bool {
+    let marks = (context.marks)(agent);
+    let is_used = !marks.held && marks.paused.is_none() && marks.leaving.is_none();
+    is_used && Planner::new(context).unmet(place).is_none() && fill(offers, context, marks.failures).is_ok()
+}
+
 /// An agent whose offers have not been decided on yet.
 struct Candidate<'a> {
     agent: &'a str,

@@ -20,6 +20,11 @@ pub fn connections(mem: u64) -> u32 {
     u32::try_from(miners).unwrap_or(u32::MAX)
 }
 
+/// The memory, in MB, of a server that has room for this many connections and no more.
+pub fn memory(connections: u32) -> u64 {
+    (u64::from(connections) * PER_MINER + BASE) >> 20
+}
+
 /// Maximum number of workers for a server that admits this number of connections. Some connections are left for external miners,
 /// and for workers that reconnect before the server has noticed the end of their old connection.
 pub fn workers(connections: u32) -> u64 {
@@ -39,6 +44,9 @@ mod tests {
         assert_eq!(connections(*SERVER_MEM_RANGE.start()), 2396);
         assert!(connections(*SERVER_MEM_RANGE.end()) > 70_000_000);
         assert_eq!(connections(0), 0);
+        for mem in SERVER_MEM_RANGE.step_by(1001) {
+            assert!(memory(connections(mem)).abs_diff(mem) <= 1, "{mem} MB");
+        }
         assert_eq!([0, 1, 2, 16, 17].map(workers), [0, 0, 1, 15, 15]);
     }
 }

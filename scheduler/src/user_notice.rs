@@ -138,8 +138,10 @@ pub enum UserNotice {
         task: String,
         /// What happens to the server and why, as a phrase after the task's id.
         why: &'static str,
-        /// The number of workers that are ended before the server is ended.
+        /// The number of the server's workers.
         workers: usize,
+        /// Whether the workers keep running and wait for the next server. Otherwise they are ended first.
+        keeps_workers: bool,
     },
     /// Nothing is launched on an agent for a while.
     Paused {
@@ -250,9 +252,13 @@ impl fmt::Display for UserNotice {
                 begins_in.as_secs_f64(),
                 pluralize(*tasks, "task")
             ),
-            UserNotice::ServerDrained { task, why, workers: 0 } => write!(f, "{task} {why}"),
-            UserNotice::ServerDrained { task, why, workers } => {
-                write!(f, "{task} {why}: ending its {} first", pluralize(*workers, "worker"))
+            UserNotice::ServerDrained { task, why, workers: 0, .. } => write!(f, "{task} {why}"),
+            UserNotice::ServerDrained { task, why, workers, keeps_workers } => {
+                let workers = pluralize(*workers, "worker");
+                match keeps_workers {
+                    true => write!(f, "{task} {why}: its {workers} will mine at the next server"),
+                    false => write!(f, "{task} {why}: ending its {workers} first"),
+                }
             }
             UserNotice::Paused { host, pause, failures, why } => write!(
                 f,

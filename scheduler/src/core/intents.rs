@@ -43,6 +43,7 @@ impl Transition<'_> {
                     self.raise(PolicyEvent::ServerLost(server));
                 }
             }
+            Intent::SeekServerPlace(seeks) => self.fleet.seeks_server_place = seeks,
             Intent::DrainServer(server) => self.fleet.drain_server(&server),
             Intent::Assign { worker, server } => {
                 self.change(Change::Assign { task: worker.clone(), server }, OnPersisted::Nothing);

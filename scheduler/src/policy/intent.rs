@@ -45,6 +45,8 @@ pub enum Intent {
     GiveUpLaunch(TaskEnd),
     /// Take a server out of service.
     GiveUpServer(String),
+    /// Set whether offers are wanted that have room for the next server, although a server is in service.
+    SeekServerPlace(bool),
     /// Assign no more workers to a server.
     DrainServer(String),
     /// Record that a worker mines at another server.

@@ -71,7 +71,7 @@ impl Policy for Launch {
             // no task is wanted, the announced demand is set to `Workers`: `announce_demand` then sees a change, and sends
             // SUPPRESS.
             PolicyEvent::Subscribed => {
-                self.announced_demand = match wanted(view) {
+                self.announced_demand = match to_announce(view) {
                     Demand::Nothing => Demand::Workers,
                     wanted => wanted,
                 };
@@ -235,7 +235,7 @@ impl Launch {
     /// Sends SUPPRESS when no task is wanted. Sends REVIVE when the demand has changed, since declined offers may be sufficient
     /// now.
     fn announce_demand(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
-        let wanted = wanted(view);
+        let wanted = to_announce(view);
         let allowed = view.fleet.launches_allowed(now);
         if wanted != Demand::Nothing && allowed == Some(0) {
             // The demand is announced when the next launch is allowed.
@@ -257,12 +257,24 @@ fn wanted(view: &View<'_>) -> Demand {
         return Demand::Nothing;
     }
     if lacks_server(view) {
-        let (cpus_milli, mem) =
-            (view.settings.server_cpus_milli(), view.settings.template.options.server_mem);
-        return Demand::Server { cpus_milli, mem };
+        return server_demand(view);
     }
     let serves = view.external_pool().is_some() || view.fleet.open_servers().next().is_some();
     if serves && view.room().is_some() { Demand::Workers } else { Demand::Nothing }
+}
+
+/// The demand that the master is told. Offers may be wanted to see whether they have room for the next server.
+fn to_announce(view: &View<'_>) -> Demand {
+    match wanted(view) {
+        Demand::Nothing if view.fleet.seeks_server_place && !view.run.ending => server_demand(view),
+        wanted => wanted,
+    }
+}
+
+/// What a server needs.
+pub(super) fn server_demand(view: &View<'_>) -> Demand {
+    let (cpus_milli, mem) = (view.settings.server_cpus_milli(), view.settings.template.options.server_mem);
+    Demand::Server { cpus_milli, mem }
 }
 
 /// Whether fewer servers are in service than wanted.

@@ -190,7 +190,13 @@ impl Maintenance {
             view.fleet.on_agent(agent).partition(|task| task.is_worker());
         let mut intents: Vec<Intent> = workers.into_iter().map(Intent::end).collect();
         for server in servers.into_iter().filter(|server| view.fleet.servers.contains_key(server.id())) {
-            intents.extend(self.drain.begin(view, server.id(), "makes way for maintenance", now));
+            intents.extend(self.drain.begin(
+                view,
+                server.id(),
+                "makes way for maintenance",
+                view.keeps_workers(),
+                now,
+            ));
         }
         intents
     }

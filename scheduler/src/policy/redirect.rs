@@ -1,4 +1,5 @@
-//! Workers that outlive their server (`--on-server-loss=repoint`) are redirected to the next one.
+//! Workers that outlive their server are redirected to the next one: with `--on-server-loss=repoint`, or because the scheduler
+//! replaces the server.
 //!
 //! A message to an executor may be lost, so it is repeated until the worker's live messages show that the worker mines at the new
 //! server. Only then does the worker's record change, so a restarted scheduler redirects all workers that have not confirmed.
@@ -40,7 +41,7 @@ pub(super) struct Redirects {
 
 impl Policy for Redirects {
     fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
-        if !view.keeps_workers() {
+        if !view.can_redirect() {
             return Vec::new();
         }
         match event {

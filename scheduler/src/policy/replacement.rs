@@ -1,6 +1,6 @@
 //! After a restart of the scheduler with changed options, replaces the tasks that do not comply with them.
 //!
-//! - The server is replaced first. Its workers end with it, or are redirected to the next server.
+//! - The server is replaced first and once, see [`server`].
 //! - Then workers are replaced, the oldest first, at a [`Pace`]: those with other options, those that the constraints or limits
 //!   of today do not allow, and those whose executor cannot be redirected. Workers that return later, from an unreachable agent
 //!   or after they were lost, are looked at when they return.
@@ -11,6 +11,8 @@
 
 mod pace;
 mod probation;
+mod server;
+mod server_place;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -20,12 +22,12 @@ use mesos::v1::TaskState;
 
 use self::pace::{PATIENCE, Pace, Running};
 use self::probation::Probation;
+use self::server::ServerReplacement;
 use super::beyond_limits::SETTLED;
 use super::redirect::REDIRECTED_SINCE;
-use super::server_drain::ServerDrain;
 use super::{Intent, Policy, PolicyEvent, View};
-use crate::constraints::{Occupancy, TentativeOccupancy, all_allow, allowed_in_turn};
-use crate::fleet::{INTERVALS_WAITED, ServerState, StateChange, Task};
+use crate::constraints::allowed_in_turn;
+use crate::fleet::{INTERVALS_WAITED, StateChange, Task};
 use crate::history::RemarkTopic;
 use crate::task_id::task_number;
 use crate::user_notice::UserNotice;
@@ -84,7 +86,7 @@ pub(super) struct Replacement {
     pace: Pace,
     /// The workers that were launched while others were to be replaced, until they show that they mine.
     probation: Probation,
-    drain: ServerDrain,
+    servers: ServerReplacement,
     /// When the first tasks may be replaced; `None` before the first subscription.
     begin_at: Option<Instant>,
     /// The earliest time for the next check of `pending`. It is set when no worker in `pending` could be replaced.
@@ -113,11 +115,12 @@ impl Policy for Replacement {
                 self.alive(view, task, *state, *change);
             }
             PolicyEvent::Ended(ended) => drop(self.pending.remove(&position(&ended.task))),
-            PolicyEvent::Settled if view.run.connected => return self.drain.end_drained(view, now),
-            PolicyEvent::Tick
-                if view.run.connected && !view.run.ending && self.begin_at.is_some_and(|at| now >= at) =>
-            {
-                let mut intents = self.replace_servers(view, now);
+            PolicyEvent::Settled if view.run.connected => return self.servers.end_drained(view, now),
+            PolicyEvent::Offers(offers) if self.may_begin(view, now) => {
+                return self.servers.offers(view, offers, now);
+            }
+            PolicyEvent::Tick if self.may_begin(view, now) => {
+                let mut intents = self.servers.tick(view, now);
                 if intents.is_empty() && !self.pending.is_empty() {
                     intents = self.replace_workers(view, now);
                 }
@@ -131,6 +134,10 @@ impl Policy for Replacement {
 }
 
 impl Replacement {
+    fn may_begin(&self, view: &View<'_>, now: Instant) -> bool {
+        view.run.connected && !view.run.ending && self.begin_at.is_some_and(|at| now >= at)
+    }
+
     /// Looks through the workers of an earlier run of the scheduler.
     fn find_workers(&mut self, view: &View<'_>) {
         let placement = &view.settings.placement;
@@ -164,23 +171,6 @@ impl Replacement {
         if is_new && state == TaskState::TaskRunning && !self.pending.is_empty() {
             self.probation.begin(task);
         }
-    }
-
-    /// Replaces the servers that do not comply with today's options.
-    fn replace_servers(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
-        let mut intents = Vec::new();
-        for (id, state) in &view.fleet.servers {
-            let Some(server) = view.fleet.get(id).filter(|server| server.may_live()) else { continue };
-            let away = server.state() == Some(TaskState::TaskUnreachable);
-            if *state == ServerState::Open
-                && !server.is_to_end()
-                && !away
-                && let Some(why) = why_replaced(view, server)
-            {
-                intents.extend(self.drain.begin(view, id, why, now));
-            }
-        }
-        intents
     }
 
     fn replace_workers(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
@@ -279,17 +269,6 @@ fn why_worker_replaced(view: &View<'_>, worker: &Task) -> Option<Reason> {
 fn patience(view: &View<'_>) -> Duration {
     let intervals = view.fleet.worker_intervals.unwrap_or(view.settings.template.intervals());
     PATIENCE.max(INTERVALS_WAITED * intervals.live())
-}
-
-/// Why a server is replaced, as a phrase after its id; `None` if it is what the options of today would launch.
-fn why_replaced(view: &View<'_>, server: &Task) -> Option<&'static str> {
-    if view.fingerprints.differ_from(&server.record) {
-        return Some("was launched with other options: replacing it");
-    }
-    let nobody = Occupancy::default();
-    let allowed =
-        all_allow(&view.settings.placement.server, &server.place(), &TentativeOccupancy::of(&nobody));
-    (!allowed).then_some("is where --server-constraint does not allow it: replacing it")
 }
 
 fn is_outdated(task: &Task) -> bool {

@@ -49,8 +49,10 @@ impl Policy for Retire {
 
 /// Whether a task is no longer needed. Of a retired task, only the number in its id is remembered. So a task whose id has no
 /// number never retires.
+/// The record of a server is needed while it says what becomes of the workers that the server has left.
 fn may_retire(view: &View<'_>, task: &Task) -> bool {
-    let needed = task.pending_uuid.is_some() || view.fleet.servers.contains_key(task.id());
+    let has_workers = view.fleet.workers_of(task.id()).any(|worker| !worker.is_to_end());
+    let needed = task.pending_uuid.is_some() || view.fleet.servers.contains_key(task.id()) || has_workers;
     task_number(task.id()).is_some() && !needed
 }
 

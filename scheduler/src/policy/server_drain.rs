@@ -19,19 +19,26 @@ pub(super) struct ServerDrain {
 impl ServerDrain {
     /// Ends a server, so that another one is launched. Unless the workers are kept for the next server, they end first, so that
     /// this server counts all their shares. `why` tells the user what happens to the server.
-    pub fn begin(&mut self, view: &View<'_>, server: &str, why: &'static str, now: Instant) -> Vec<Intent> {
+    pub fn begin(
+        &mut self,
+        view: &View<'_>,
+        server: &str,
+        why: &'static str,
+        keeps_workers: bool,
+        now: Instant,
+    ) -> Vec<Intent> {
         if self.draining.contains_key(server) || view.run.ending {
             return Vec::new();
         }
         let server = server.to_owned();
-        if view.keeps_workers() {
-            // The workers continue at the next server.
-            let notice = UserNotice::ServerDrained { task: server.clone(), why, workers: 0 };
-            return vec![Intent::Notify(notice), Intent::End(server)];
-        }
         let workers: Vec<String> =
             view.fleet.workers_of(&server).map(|worker| worker.id().to_owned()).collect();
-        let notice = UserNotice::ServerDrained { task: server.clone(), why, workers: workers.len() };
+        let notice =
+            UserNotice::ServerDrained { task: server.clone(), why, workers: workers.len(), keeps_workers };
+        if keeps_workers {
+            // The workers continue at the next server. No more are launched for this one.
+            return vec![Intent::Notify(notice), Intent::DrainServer(server.clone()), Intent::End(server)];
+        }
         self.draining.insert(server.clone(), now + WORKERS_END);
         let ends = workers.into_iter().map(Intent::End);
         [Intent::Notify(notice), Intent::DrainServer(server)].into_iter().chain(ends).collect()

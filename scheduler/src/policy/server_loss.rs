@@ -25,7 +25,7 @@ impl Policy for ServerLoss {
 /// Ends the workers of a lost server, or keeps them for the next one. Workers that have never run are ended in any case: the
 /// next server may need their resources.
 fn lost(view: &View<'_>, server: &str) -> Vec<Intent> {
-    let keeps = view.keeps_workers();
+    let keeps = view.keeps_workers_of(server);
     let workers = view.fleet.workers_of(server);
     let (kept, ended): (Vec<&Task>, Vec<&Task>) =
         workers.partition(|worker| keeps && worker.running_since.is_some());

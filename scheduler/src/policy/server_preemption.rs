@@ -25,8 +25,7 @@ impl Policy for ServerPreemption {
         if !matches!(event, PolicyEvent::Tick) || !view.run.connected {
             return Vec::new();
         }
-        let lacks_server = view.keeps_workers() && launch::lacks_server(view);
-        if !lacks_server || view.run.ending || redirect::waiting(view).next().is_none() {
+        if !launch::lacks_server(view) || view.run.ending || redirect::waiting(view).next().is_none() {
             self.waiting_since = None;
             return Vec::new();
         }

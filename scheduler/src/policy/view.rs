@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use mesos::v1::TaskState;
+
 use crate::fleet::{Fleet, Task};
 use crate::history::History;
 use crate::journal::Assignment;
@@ -28,17 +30,32 @@ pub struct View<'a> {
 }
 
 impl View<'_> {
-    /// Whether workers are kept when their server is lost. Workers that run a user's own image cannot be redirected.
-    pub fn keeps_workers(&self) -> bool {
+    /// Whether workers can be told to mine at another server. Workers that run a user's own image cannot.
+    pub fn can_redirect(&self) -> bool {
         let template = &self.settings.template;
-        self.settings.options.on_server_loss == OnServerLoss::Repoint
-            && template.pool.is_none()
-            && template.programs.worker.is_none()
+        template.pool.is_none() && template.programs.worker.is_none()
+    }
+
+    /// Whether workers are kept when their server is lost.
+    pub fn keeps_workers(&self) -> bool {
+        self.settings.options.on_server_loss == OnServerLoss::Repoint && self.can_redirect()
+    }
+
+    /// Whether the workers of this server are kept when it ends. If the scheduler has ended it, so that another one replaces it,
+    /// they are kept in any case: where they are to end with their server, they end before it. This holds, too, if an earlier run
+    /// of the scheduler has ended the server, whatever the options of this run are.
+    pub fn keeps_workers_of(&self, server: &str) -> bool {
+        let was_ended = |server: &Task| {
+            let now = server.is_to_end() && (server.is_ending || server.has_ended());
+            let before = server.state() == Some(TaskState::TaskKilled) && server.was_launched().is_none();
+            now || before
+        };
+        self.keeps_workers() || self.can_redirect() && self.fleet.get(server).is_some_and(was_ended)
     }
 
     /// Whether a worker mines at a server task and can be redirected to another server.
     pub fn can_be_redirected(&self, worker: &Task) -> bool {
-        self.keeps_workers() && worker.record.server().is_some()
+        worker.record.server().is_some_and(|server| self.keeps_workers_of(server))
     }
 
     /// The URL of the external pool, if workers mine at one.

@@ -284,7 +284,8 @@ fn maintenance_ends_a_server_without_its_workers() {
         unavailability: away,
     }]));
     assert_eq!(script.killed(), ["miner-server-1", "miner-worker-2"], "what is there");
-    let moves = |notice: &&UserNotice| matches!(notice, UserNotice::ServerDrained { workers: 0, .. });
+    let moves =
+        |notice: &&UserNotice| matches!(notice, UserNotice::ServerDrained { keeps_workers: true, .. });
     script.wait(Duration::from_secs(3));
     assert_eq!(script.notices.iter().filter(moves).count(), 1);
 }

@@ -1,0 +1,218 @@
+//! Replaces a server that has other options than those of today.
+//!
+//! The server is ended only when its successor has a place: on what the server itself holds, or on an offer. Until then it goes
+//! on, and if no offer is large enough, workers are ended on an agent where the successor then fits.
+//!
+//! Its workers go on, too, and are redirected to the successor, whatever `--on-server-loss` says: that option is about servers
+//! that fail. Workers that run a user's own image cannot be redirected. They end before the server, and the user is told of this
+//! some time before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use command_line::pluralize;
+use mesos::v1::{Offer, TaskState};
+
+use super::super::server_drain::ServerDrain;
+use super::super::{Intent, View};
+use super::server_place;
+use crate::constraints::{Occupancy, TentativeOccupancy, all_allow};
+use crate::fleet::{ServerState, Task};
+use crate::history::RemarkTopic;
+use crate::user_notice::UserNotice;
+
+/// The user is told that a server waits for a place after this time: offers that are asked for may come at once.
+const TOLD_AFTER: Duration = Duration::from_secs(5);
+/// If no offer is large enough in this time, workers are ended to make room, on one agent after the other in such intervals.
+const MAKE_ROOM: Duration = Duration::from_secs(60);
+/// The user is told this long before that all workers are to end with their server.
+const WARNING: Duration = Duration::from_secs(30);
+
+/// Replaces servers.
+#[derive(Debug, Default)]
+pub(super) struct ServerReplacement {
+    drain: ServerDrain,
+    search: Option<Search>,
+    /// The server of which the user was told that all of its workers will end with it, and when they end.
+    warned: Option<(String, Instant)>,
+    remark: Option<String>,
+}
+
+/// The search for a place for the next server.
+#[derive(Debug)]
+struct Search {
+    /// The id of the server that is to be replaced.
+    server: String,
+    since: Instant,
+    told: bool,
+    /// When workers are ended next to make room.
+    make_room: Instant,
+    /// Agent id → the last offers of the agent.
+    free: BTreeMap<String, Vec<Offer>>,
+    /// The ids of the agents on which workers were ended to make room.
+    tried: BTreeSet<String>,
+}
+
+impl ServerReplacement {
+    /// Looks at the servers. Returns what is to be done, and nothing while no server is to be replaced or all have to wait.
+    pub fn tick(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
+        let Some((server, why)) = outdated(view) else { return self.stop_searching() };
+        // Only when it has spoken is it known how much memory it has.
+        if server.first_live_due.is_some() {
+            return Vec::new();
+        }
+        if view.fleet.common_failure().is_some() {
+            let waits = format!("replacing {} waits until launches succeed again", server.id());
+            return self.remark(Some(waits)).into_iter().collect();
+        }
+        if server_place::find(view, &[server], &[], now).is_some() {
+            return self.replace(view, server, why, now);
+        }
+        self.search(view, server, now)
+    }
+
+    /// Looks whether one of the offers is a place for the next server.
+    pub fn offers(&mut self, view: &View<'_>, offers: &[Offer], now: Instant) -> Vec<Intent> {
+        let Some(search) = &mut self.search else { return Vec::new() };
+        let Some((server, why)) = outdated(view).filter(|(server, _)| server.id() == search.server) else {
+            return Vec::new();
+        };
+        let mut by_agent: BTreeMap<&str, Vec<Offer>> = BTreeMap::new();
+        for offer in offers {
+            by_agent.entry(&offer.agent_id.value).or_default().push(offer.clone());
+        }
+        search.free.extend(by_agent.into_iter().map(|(agent, offers)| (agent.to_owned(), offers)));
+        if view.fleet.common_failure().is_some() || server_place::find(view, &[server], offers, now).is_none()
+        {
+            return Vec::new();
+        }
+        self.replace(view, server, why, now)
+    }
+
+    /// Ends servers whose workers have ended or take too long.
+    pub fn end_drained(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
+        self.drain.end_drained(view, now)
+    }
+
+    fn replace(&mut self, view: &View<'_>, server: &Task, why: Why, now: Instant) -> Vec<Intent> {
+        let keeps = view.can_redirect();
+        let workers = view.fleet.count_workers_of(server.id());
+        if !keeps && workers > 0 {
+            let warned = self.warned.as_ref().filter(|(warned, _)| warned == server.id());
+            let Some((_, at)) = warned else {
+                self.warned = Some((server.id().to_owned(), now + WARNING));
+                return vec![Intent::Notify(UserNotice::Remark(warning(server, why, workers)))];
+            };
+            if now < *at {
+                return Vec::new();
+            }
+        }
+        let mut intents = self.stop_searching();
+        intents.extend(self.drain.begin(view, server.id(), why.text(), keeps, now));
+        intents
+    }
+
+    /// Has offers made, and makes room after a while.
+    fn search(&mut self, view: &View<'_>, server: &Task, now: Instant) -> Vec<Intent> {
+        let mut intents = Vec::new();
+        if self.search.as_ref().is_none_or(|search| search.server != server.id()) {
+            let (id, free, tried) = (server.id().to_owned(), BTreeMap::new(), BTreeSet::new());
+            let make_room = now + MAKE_ROOM;
+            self.search = Some(Search { server: id, since: now, told: false, make_room, free, tried });
+            // Offers that were declined before may be a place.
+            intents.extend([Intent::SeekServerPlace(true), Intent::ReviveOffers]);
+        }
+        intents.extend(self.remark(Some(waiting(view, server))));
+        let Some(search) = &mut self.search else { return intents };
+        if !search.told && now >= search.since + TOLD_AFTER {
+            search.told = true;
+            intents.push(Intent::Notify(UserNotice::Remark(waiting(view, server))));
+        }
+        if now < search.make_room {
+            return intents;
+        }
+        search.make_room = now + MAKE_ROOM;
+        let tried = |agent: &str| search.tried.contains(agent);
+        if let Some((agent, workers)) = server_place::workers_to_end(view, server, &search.free, tried, now) {
+            search.tried.insert(agent);
+            let end =
+                |worker: String| [Intent::Notify(UserNotice::Preempted(worker.clone())), Intent::End(worker)];
+            intents.extend(workers.into_iter().flat_map(end));
+        }
+        intents
+    }
+
+    fn stop_searching(&mut self) -> Vec<Intent> {
+        let searched = self.search.take().map(|_| Intent::SeekServerPlace(false));
+        searched.into_iter().chain(self.remark(None)).collect()
+    }
+
+    fn remark(&mut self, text: Option<String>) -> Option<Intent> {
+        if text == self.remark {
+            return None;
+        }
+        self.remark.clone_from(&text);
+        Some(Intent::Remark { topic: RemarkTopic::ReplacingServer, text })
+    }
+}
+
+/// Why a server is replaced.
+#[derive(Clone, Copy, Debug)]
+enum Why {
+    Options,
+    Constraint,
+}
+
+impl Why {
+    /// The reason as a phrase after the server's id.
+    fn text(self) -> &'static str {
+        match self {
+            Why::Options => "was launched with other options: replacing it",
+            Why::Constraint => "is where --server-constraint does not allow it: replacing it",
+        }
+    }
+}
+
+/// The server in service that is not what the options of today would launch.
+fn outdated<'a>(view: &View<'a>) -> Option<(&'a Task, Why)> {
+    view.fleet.servers.iter().find_map(|(id, state)| {
+        let server = view.fleet.get(id).filter(|server| server.may_live() && !server.is_to_end())?;
+        let away = server.state() == Some(TaskState::TaskUnreachable);
+        let why = why_replaced(view, server)?;
+        (*state == ServerState::Open && !away).then_some((server, why))
+    })
+}
+
+/// Why a server is replaced; `None` if it is what the options of today would launch.
+fn why_replaced(view: &View<'_>, server: &Task) -> Option<Why> {
+    if view.fingerprints.differ_from(&server.record) {
+        return Some(Why::Options);
+    }
+    let nobody = Occupancy::default();
+    let allowed =
+        all_allow(&view.settings.placement.server, &server.place(), &TentativeOccupancy::of(&nobody));
+    (!allowed).then_some(Why::Constraint)
+}
+
+fn waiting(view: &View<'_>, server: &Task) -> String {
+    let (cpus, mem) = (view.settings.server_cpus_milli(), view.settings.template.options.server_mem);
+    let constraints = view.settings.placement.server.iter().map(|it| format!(", --server-constraint {it}"));
+    format!(
+        "{} goes on with the options of its launch, because there is no place for the next server yet: an agent with {} CPU \
+         (--server-cpus), {mem} MB (--server-mem), two ports{}",
+        server.id(),
+        cpus as f64 / 1e3,
+        constraints.collect::<String>(),
+    )
+}
+
+fn warning(server: &Task, why: Why, workers: usize) -> String {
+    let workers = pluralize(workers, "worker");
+    format!(
+        "{} {} in {} s, and its {workers} with it, all at once, because a user's own image (--worker-image) cannot be told of \
+         another server; to prevent it, stop this scheduler and start it with the options of before",
+        server.id(),
+        why.text(),
+        WARNING.as_secs()
+    )
+}

@@ -1,0 +1,110 @@
+//! Whether there is room for the next server once the present one, and perhaps some workers, have ended.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use ::task::{Live, PoolLive};
+use mesos::resources::{Quantity, ranges, scalar};
+use mesos::v1::{Offer, TaskState};
+
+use super::super::{View, launch, maintenance};
+use crate::constraints::Place;
+use crate::fleet::Task;
+use crate::offers::{self, AgentMarks, PlanContext, WORKER_MEM};
+use crate::server_capacity;
+
+/// Maximum number of workers for which it is checked whether the next server fits in their place.
+const CHECKED: usize = 1000;
+
+/// The agent on which the next server has room, if these tasks end: on their resources, and those of the offers.
+pub(super) fn find(view: &View<'_>, ends: &[&Task], offers: &[Offer], now: Instant) -> Option<String> {
+    let held: Vec<Offer> = ends.iter().map(|task| resources(view, task)).collect();
+    let mut agents: BTreeMap<&str, (Place, Vec<&Offer>)> = BTreeMap::new();
+    for (task, held) in ends.iter().zip(&held) {
+        agents.entry(task.agent()).or_insert_with(|| (task.place(), Vec::new())).1.push(held);
+    }
+    for offer in offers {
+        let agent = agents.entry(&offer.agent_id.value);
+        agent.or_insert_with(|| (Place::of(offer), Vec::new())).1.push(offer);
+    }
+    let context = PlanContext {
+        demand: launch::server_demand(view),
+        placement: &view.settings.placement,
+        cpus_left_milli: 0,
+        workers_left: 0,
+        fetches_left: 0,
+        placed: view.fleet.occupancy(),
+        marks: &|agent| -> AgentMarks { view.fleet.marks(agent, maintenance::NO_SERVER, now) },
+        refuse: Duration::ZERO,
+        fewest_failures_first: false,
+    };
+    let is_place = |(agent, (place, offers)): &(&str, (Place, Vec<&Offer>))| {
+        offers::is_place(agent, place, offers, &context)
+    };
+    agents.into_iter().find(is_place).map(|(agent, _)| agent.to_owned())
+}
+
+/// The workers on one agent that have to end so that the next server has room there once the present one has ended, too. `free`
+/// has the last offers of agents. Agents in `tried` are left out. `None` if there are no such workers.
+pub(super) fn workers_to_end(
+    view: &View<'_>,
+    server: &Task,
+    free: &BTreeMap<String, Vec<Offer>>,
+    tried: impl Fn(&str) -> bool,
+    now: Instant,
+) -> Option<(String, Vec<String>)> {
+    // A server cannot use revocable CPU.
+    if view.settings.placement.revocable {
+        return None;
+    }
+    let gives = |task: &&Task| {
+        task.is_worker()
+            && task.may_live()
+            && !task.is_to_end()
+            && task.state() != Some(TaskState::TaskUnreachable)
+            && !tried(task.agent())
+    };
+    let fits = |workers: &[&Task]| {
+        let ends = [&[server], workers].concat();
+        let offers =
+            workers.first().and_then(|worker| free.get(worker.agent())).map_or(&[][..], Vec::as_slice);
+        find(view, &ends, offers, now)
+    };
+    let ids = |workers: &[&Task]| workers.iter().map(|worker| worker.id().to_owned()).collect();
+    let mut neighbours: Vec<&Task> = view.fleet.on_agent(server.agent()).filter(gives).collect();
+    neighbours.sort_by_key(|worker| std::cmp::Reverse(worker.record.cpus_milli()));
+    let mut few = (1..=neighbours.len()).map(|count| &neighbours[..count]);
+    if let Some((agent, workers)) = few.find_map(|workers| Some((fits(workers)?, ids(workers)))) {
+        return Some((agent, workers));
+    }
+    let needed = view.settings.server_cpus_milli();
+    let is_large = |task: &&Task| task.agent() != server.agent() && task.record.cpus_milli() >= needed;
+    let mut others = view.fleet.in_launch_order(None).filter(gives).filter(is_large).take(CHECKED);
+    others.find_map(|worker| Some((fits(&[worker])?, ids(&[worker]))))
+}
+
+/// The resources of a task as an offer.
+fn resources(view: &View<'_>, task: &Task) -> Offer {
+    let mem = if task.is_worker() { WORKER_MEM } else { memory(view, task) };
+    let cpus = scalar("cpus", Quantity::from_milli(task.record.cpus_milli()));
+    let ports = task.record.address.as_ref().map(|address| {
+        let port = |port: u16| u64::from(port)..=u64::from(port);
+        ranges("ports", [port(address.http_port), port(address.stratum_port)])
+    });
+    let resources = [cpus, scalar("mem", Quantity::whole(mem))].into_iter().chain(ports).collect();
+    Offer { resources, ..Offer::default() }
+}
+
+/// The memory that a server has at least, in MB. It is not recorded. A server that says that it has room for fewer connections
+/// than one with today's memory may have been launched with less. Of others it is not known that they have less.
+fn memory(view: &View<'_>, server: &Task) -> u64 {
+    let wanted = view.settings.template.options.server_mem;
+    match &server.live {
+        Some((_, Live::Pool(PoolLive { max_connections: Some(told), .. })))
+            if *told < server_capacity::connections(wanted) =>
+        {
+            server_capacity::memory(*told).min(wanted)
+        }
+        _ => wanted,
+    }
+}
