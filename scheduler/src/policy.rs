@@ -97,7 +97,7 @@ pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
         Box::<redirect::Redirects>::default(),
         Box::<server_preemption::ServerPreemption>::default(),
         // This policy comes before `Replacement`, because workers beyond the limits are to be ended, not replaced.
-        Box::new(beyond_limits::BeyondLimits::Waiting),
+        Box::<beyond_limits::BeyondLimits>::default(),
         Box::<replacement::Replacement>::default(),
         Box::<intervals::WorkerIntervals>::default(),
         // The policies from here on come last, since they depend on the decisions of the others: acknowledgements, KILLs,

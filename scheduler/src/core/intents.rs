@@ -36,6 +36,7 @@ impl Transition<'_> {
             Intent::EndReturned(task) => self.fleet.want_end_of_returned(&task, now),
             Intent::EndExecutor(task) => self.fleet.want_end_of_executor(&task, now),
             Intent::SendKill(task) => self.send_kill(task),
+            Intent::Reconciled => self.reconciled(),
             Intent::PresumeLost(task) => self.presume_lost(task),
             Intent::GiveUpLaunch(end) => self.give_up_launch(end),
             Intent::GiveUpServer(server) => {
@@ -69,6 +70,16 @@ impl Transition<'_> {
             Intent::RecordTeardown => self.change(Change::TearingDown(true), OnPersisted::Nothing),
             Intent::Finish => self.outbox.finish(),
         }
+    }
+
+    /// Tells the policies that the master has answered for all tasks. The answers are applied when they are on disk.
+    fn reconciled(&mut self) {
+        if self.outbox.count_unpersisted() == 0 {
+            return self.raise(PolicyEvent::Reconciled);
+        }
+        // This change changes nothing, but is written after the answers.
+        let written = OnPersisted::Raise(Box::new(PolicyEvent::Reconciled));
+        self.persist(Change::Peak(self.history.persisted_peak), written);
     }
 
     /// Declines offers without a filter, so that their resources are offered again immediately.

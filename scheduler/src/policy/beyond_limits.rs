@@ -1,42 +1,29 @@
 //! Ends workers of an earlier run of the scheduler that are beyond the limits of today (`--max-workers`, `--max-cpus`).
 //!
-//! Later on, no worker is launched beyond a limit, so one check is enough: after the first subscription, when the master has had
-//! time to say which tasks are still there.
+//! Later on, no worker is launched beyond a limit, so one check is enough: when the master has said after the first subscription
+//! which tasks are still there. Before that, a worker that is gone could count in place of one that is there.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::Task;
 use crate::offers::WorkerLimits;
 use crate::user_notice::UserNotice;
 
-/// The limits are checked this long after the first subscription, because the master first has to report which tasks still exist.
-pub(super) const SETTLED: Duration = Duration::from_secs(2);
-
 /// The policy.
-#[derive(Debug)]
-pub(super) enum BeyondLimits {
-    /// There was no subscription yet.
-    Waiting,
-    /// The limits are checked at this time.
-    Due(Instant),
-    /// The limits were checked.
-    Done,
+#[derive(Debug, Default)]
+pub(super) struct BeyondLimits {
+    /// Whether the limits were checked.
+    checked: bool,
 }
 
 impl Policy for BeyondLimits {
-    fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
-        match (&self, event) {
-            (BeyondLimits::Waiting, PolicyEvent::Subscribed) => *self = BeyondLimits::Due(now + SETTLED),
-            (BeyondLimits::Due(at), PolicyEvent::Tick)
-                if now >= *at && view.run.connected && !view.run.ending =>
-            {
-                *self = BeyondLimits::Done;
-                return end_surplus(view);
-            }
-            _ => {}
+    fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, _now: Instant) -> Vec<Intent> {
+        let is_due = matches!(event, PolicyEvent::Reconciled) && view.run.connected && !view.run.ending;
+        if !is_due || std::mem::replace(&mut self.checked, true) {
+            return Vec::new();
         }
-        Vec::new()
+        end_surplus(view)
     }
 }
 

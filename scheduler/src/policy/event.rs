@@ -17,6 +17,9 @@ pub enum PolicyEvent {
     Started,
     /// The master has accepted a subscription.
     Subscribed,
+    /// After a subscription, the master has answered for each task that an earlier run launched, or has had enough time to do so.
+    /// The answers are applied.
+    Reconciled,
     /// Time has passed.
     Tick,
     /// All reactions of the policies to the last event have been carried out. `Settled` is raised again until no policy reacts to

@@ -37,6 +37,8 @@ pub enum Intent {
     EndReturned(String),
     /// End a task whose executor does not respond.
     EndExecutor(String),
+    /// Tell the other policies that the master has answered for all tasks, once these answers are on disk and applied.
+    Reconciled,
     /// Send a KILL that is due.
     SendKill(String),
     /// Treat a task without any status update as lost.

@@ -27,12 +27,18 @@ const LAUNCH_DOUBT: Duration = Duration::from_secs(10);
 /// about the task.
 pub(super) const UPDATE_FOLLOWS: Duration = Duration::from_secs(2);
 
+/// What is decided about all tasks waits for the master's answers about each of them, but not longer than this. After the election
+/// of a master, an agent may need most of this time to find it, and the master answers for its tasks only then.
+const GIVE_UP: Duration = Duration::from_secs(120);
+
 /// The policy.
 #[derive(Debug)]
 pub(super) struct Reconcile {
     random: StdRng,
     /// The ids of the tasks that RECONCILE asks the master about. An id is removed when an update of its task is received.
     waiting: BTreeSet<String>,
+    /// The tasks that the master was asked about after the last subscription and has not answered for, until all are answered.
+    first: Option<FirstAnswers>,
     backoff: Backoff,
     /// When RECONCILE asks again about the tasks in `waiting`.
     next: Option<Instant>,
@@ -44,11 +50,21 @@ pub(super) struct Reconcile {
     doubts: DeadlineQueue<Arc<str>>,
 }
 
+/// The answers after a subscription.
+#[derive(Debug)]
+struct FirstAnswers {
+    /// The ids of the tasks without an answer.
+    missing: BTreeSet<String>,
+    /// When they are given up.
+    until: Instant,
+}
+
 impl Reconcile {
     pub fn new(seed: u64) -> Self {
         Self {
             random: StdRng::seed_from_u64(seed),
             waiting: BTreeSet::new(),
+            first: None,
             backoff: Backoff::new(PAUSES.0, PAUSES.1),
             next: None,
             implicit: None,
@@ -67,9 +83,18 @@ impl Policy for Reconcile {
             }
             PolicyEvent::ExecutorTerminated { executor, .. } => self.doubt(view.fleet.get(executor), now),
             PolicyEvent::AgentRemoved(agent) => self.doubt(view.fleet.on_agent(agent), now),
-            PolicyEvent::UpdateReceived(task) => drop(self.waiting.remove(task)),
+            PolicyEvent::UpdateReceived(task) => {
+                self.waiting.remove(task);
+                if let Some(first) = &mut self.first {
+                    first.missing.remove(task);
+                }
+            }
             PolicyEvent::Subscribed => return self.begin(view, now),
-            PolicyEvent::Tick if view.run.connected => return self.go_on(view, now),
+            PolicyEvent::Tick if view.run.connected => {
+                let mut intents = self.go_on(view, now);
+                intents.extend(self.all_answered(view, now));
+                return intents;
+            }
             _ => {}
         }
         Vec::new()
@@ -84,7 +109,20 @@ impl Reconcile {
         let doubtful = |task: &&Task| task.may_live() || task.state() == Some(TaskState::TaskLost);
         let ids = view.fleet.all().filter(doubtful).map(|task| task.id().to_owned());
         self.waiting = ids.collect();
+        self.first = Some(FirstAnswers { missing: self.waiting.clone(), until: now + GIVE_UP });
         self.go_on(view, now)
+    }
+
+    /// Tells the other policies, once after each subscription, that there is an answer for each task, or that no more are waited
+    /// for.
+    fn all_answered(&mut self, view: &View<'_>, now: Instant) -> Option<Intent> {
+        let first = self.first.as_mut()?;
+        first.missing.retain(|id| view.fleet.get(id).is_some());
+        if !first.missing.is_empty() && now < first.until {
+            return None;
+        }
+        self.first = None;
+        Some(Intent::Reconciled)
     }
 
     fn go_on(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {

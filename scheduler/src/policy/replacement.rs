@@ -23,7 +23,6 @@ use mesos::v1::TaskState;
 use self::pace::{PATIENCE, Pace, Running};
 use self::probation::Probation;
 use self::server::ServerReplacement;
-use super::beyond_limits::SETTLED;
 use super::redirect::REDIRECTED_SINCE;
 use super::{Intent, Policy, PolicyEvent, View};
 use crate::constraints::allowed_in_turn;
@@ -87,8 +86,8 @@ pub(super) struct Replacement {
     /// The workers that were launched while others were to be replaced, until they show that they mine.
     probation: Probation,
     servers: ServerReplacement,
-    /// When the first tasks may be replaced; `None` before the first subscription.
-    begin_at: Option<Instant>,
+    /// Whether the master has said which tasks are there. Before that, the limits were not checked, and none is replaced.
+    reconciled: bool,
     /// The earliest time for the next check of `pending`. It is set when no worker in `pending` could be replaced.
     look_again: Option<Instant>,
     remark: Option<String>,
@@ -100,9 +99,8 @@ impl Policy for Replacement {
     fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
         match event {
             PolicyEvent::Started => self.find_workers(view),
+            PolicyEvent::Reconciled => self.reconciled = true,
             PolicyEvent::Subscribed => {
-                // By this time, the policy `beyond_limits` has ended the workers that exceed `--max-workers` or `--max-cpus`.
-                self.begin_at.get_or_insert(now + SETTLED);
                 // If the master has removed the framework, its tasks are no longer in the fleet.
                 self.pending.retain(|(_, id), _| view.fleet.get(id).is_some());
             }
@@ -116,10 +114,10 @@ impl Policy for Replacement {
             }
             PolicyEvent::Ended(ended) => drop(self.pending.remove(&position(&ended.task))),
             PolicyEvent::Settled if view.run.connected => return self.servers.end_drained(view, now),
-            PolicyEvent::Offers(offers) if self.may_begin(view, now) => {
+            PolicyEvent::Offers(offers) if self.may_begin(view) => {
                 return self.servers.offers(view, offers, now);
             }
-            PolicyEvent::Tick if self.may_begin(view, now) => {
+            PolicyEvent::Tick if self.may_begin(view) => {
                 let mut intents = self.servers.tick(view, now);
                 if intents.is_empty() && !self.pending.is_empty() {
                     intents = self.replace_workers(view, now);
@@ -134,8 +132,8 @@ impl Policy for Replacement {
 }
 
 impl Replacement {
-    fn may_begin(&self, view: &View<'_>, now: Instant) -> bool {
-        view.run.connected && !view.run.ending && self.begin_at.is_some_and(|at| now >= at)
+    fn may_begin(&self, view: &View<'_>) -> bool {
+        view.run.connected && !view.run.ending && self.reconciled
     }
 
     /// Looks through the workers of an earlier run of the scheduler.

@@ -59,7 +59,22 @@ fn restart_with(script: &mut Script, change: impl FnOnce(&mut Settings)) {
     script.restart();
     script.subscribe();
     script.server_speaks(None);
+    answer_all(script);
     script.clear();
+}
+
+/// The master answers RECONCILE for all tasks: nothing has changed.
+fn answer_all(script: &mut Script) {
+    let asked = |call: &Call| match call {
+        Call::Reconcile(tasks) => tasks.clone(),
+        _ => Vec::new(),
+    };
+    for (task, agent) in script.calls.iter().flat_map(asked).collect::<Vec<_>>() {
+        let state = script.task(&task).state().unwrap_or(TaskState::TaskStaging);
+        let agent_id = Some(agent.as_str().into());
+        script.update(TaskStatus { uuid: None, agent_id, ..status(&task, state, 0) });
+    }
+    script.write();
 }
 
 /// The tasks that are told to end within the time, each once and in the order of their first KILL. They end immediately.
@@ -137,6 +152,42 @@ fn workers_beyond_the_limit_end_the_youngest_first() {
     );
     assert_eq!(killed_within(&mut script, 60 * MINUTE), workers([]));
     assert_eq!(script.state.fleet.count_running_workers(), 1);
+}
+
+/// As long as it is not known which workers are there, none is ended: the oldest, which would stay, may be gone.
+#[test]
+fn the_limits_are_checked_when_the_master_has_answered_for_all_tasks() {
+    let restarted = || {
+        let mut script = fleet_of(settings(), 4);
+        script.settings.placement.limits.max_workers = Some(1);
+        script.restart();
+        script.subscribe();
+        script.server_speaks(None);
+        reachable(&mut script, 3, TaskState::TaskRunning);
+        reachable(&mut script, 4, TaskState::TaskRunning);
+        reachable(&mut script, 5, TaskState::TaskRunning);
+        script.update(TaskStatus { uuid: None, ..status("miner-server-1", TaskState::TaskRunning, 0) });
+        script.write();
+        script
+    };
+    let mut script = restarted();
+    assert_eq!(killed_within(&mut script, MINUTE), workers([]), "one has no answer");
+    reachable(&mut script, 2, TaskState::TaskGone);
+    assert_eq!(killed_within(&mut script, MINUTE / 20), workers([4, 5]));
+
+    let mut script = restarted();
+    script.update(TaskStatus { uuid: None, ..status("miner-worker-2", TaskState::TaskGone, 0) });
+    script.wait(MINUTE);
+    assert!(script.killed().is_empty(), "an answer counts when it is on disk");
+    assert_eq!(killed_within(&mut script, MINUTE / 20), workers([4, 5]));
+
+    let mut script = restarted();
+    assert_eq!(killed_within(&mut script, 119 * MINUTE / 60), workers([]), "its agent looks for the master");
+    assert_eq!(
+        killed_within(&mut script, MINUTE / 20),
+        workers([3, 4, 5]),
+        "it is not waited for any longer"
+    );
 }
 
 #[test]
