@@ -16,9 +16,9 @@ use rusqlite::{Connection, params};
 use super::master::IDLE_PATH;
 use crate::suite::machine::threads;
 
-/// This bench starts a second process of its own program with this option. The second process runs the bare loop.
+/// This bench starts a second process of its own program with this option. The second process calls [`play`].
 pub const PLAY: &str = "--play-bare-loop";
-/// The number of rows that the loop inserts into its database in one transaction, which makes them durable together.
+/// The number of rows in each transaction.
 const GROUP: usize = 100;
 /// The size of the report in each row, in bytes.
 const REPORT: usize = 120;
@@ -33,7 +33,7 @@ pub fn measure(master: SocketAddr, folder: &Path, events: usize) -> Duration {
     Duration::from_nanos(nanoseconds)
 }
 
-/// Runs the loop that the arguments describe, and prints the nanoseconds of CPU time for each event.
+/// Records and acknowledges `events` updates. Prints the CPU time per update in nanoseconds.
 pub fn play(arguments: &[String]) {
     let [master, folder, events] = arguments else { panic!("master, folder and events, not {arguments:?}") };
     let (master, events): (SocketAddr, usize) =

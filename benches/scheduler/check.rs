@@ -44,7 +44,8 @@ enum Kind {
 }
 
 /// For each kind of event, the names of two ratios and their upper bounds. The first ratio is the cost on the largest cluster
-/// divided by the cost on the smallest. The second is the cost on the smallest cluster divided by the cost of the bare loop.
+/// divided by the cost on the smallest. The second is the cost on the smallest cluster divided by the cost of [`bare_loop`],
+/// which only stores and acknowledges updates.
 struct Limits {
     kind: Kind,
     growth: (&'static str, f64),
@@ -115,7 +116,8 @@ fn launch_cost(run: &mut Run<'_>) -> f64 {
     let meter = Meter::from_its_start(run);
     let cost = meter.stop(run).scheduler.all.as_secs_f64();
     assert!(run.settle(run.options.limit), "a scheduler that has launched all comes to rest");
-    // Let each worker send a message, because the scheduler handles workers that have never sent anything differently.
+    // Let each worker send a message. The scheduler treats a worker that has sent nothing as a special case, which is not to be
+    // measured.
     run.master.cluster().live_next(0, run.agents);
     run.catch_up(run.options.limit).expect("a scheduler at rest handles live messages");
     cost
@@ -207,8 +209,7 @@ fn per_event(limits: &Limits, rounds: &[Round], sizes: &[usize]) -> [Figure; 2] 
     ]
 }
 
-/// Creates a figure from the exponent with which the total cost grows with the number of agents, between the two largest
-/// clusters.
+/// Creates a figure from the exponent x in cost ∝ agents^x. The exponent is computed from the costs on the two largest clusters.
 fn exponent(what: &'static str, bound: f64, costs: &[f64], sizes: &[usize]) -> Figure {
     let last = sizes.len() - 1;
     let exponent = (costs[last] / costs[last - 1]).ln() / (sizes[last] as f64 / sizes[last - 1] as f64).ln();

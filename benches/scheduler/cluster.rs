@@ -71,7 +71,7 @@ pub struct Counters {
     pub resent: u64,
     pub acknowledged: u64,
     pub last_acknowledgement: Option<Instant>,
-    /// Acknowledgements of updates that had already been acknowledged, or had never been sent.
+    /// Unexpected acknowledgements: the update was already acknowledged, or no such update was ever sent.
     pub duplicates: u64,
     /// Workers whose TASK_RUNNING is acknowledged.
     pub running: u64,

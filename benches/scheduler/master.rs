@@ -21,7 +21,7 @@ const PROTOBUF: &str = "application/x-protobuf";
 const QUEUE: usize = 1 << 24;
 /// The interval at which the simulated cluster performs what is due, such as allocations, heartbeats and tasks' messages.
 const TICK: Duration = Duration::from_millis(5);
-/// The bare loop sends its calls to this path. The simulated master accepts and ignores them.
+/// The simulated master accepts and ignores calls to this path. They come from `bare_loop.rs`, not from the scheduler.
 pub const IDLE_PATH: &str = "/idle";
 
 /// A master that runs until it is dropped.

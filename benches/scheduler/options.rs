@@ -28,7 +28,7 @@ pub struct Options {
     /// Ignored: cargo adds this option.
     #[arg(long, hide = true)]
     pub bench: bool,
-    /// Check that costs do not grow with the number of agents and are a small multiple of a bare loop's cost; exit with 1 if not.
+    /// Check that costs have an upper bound and do not grow with the number of agents; exit with 1 if not.
     #[arg(long)]
     pub check: bool,
     /// The program to measure, [NAME=]PATH; may be repeated [default: this build].
@@ -114,7 +114,7 @@ pub struct Options {
 /// A measurement that follows once all workers run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Measurement {
-    /// Live messages and reports at their intervals, and HTTP requests.
+    /// All tasks send their periodic messages and reports, and the scheduler answers HTTP requests.
     Steady,
     /// Many updates per second.
     Updates,
@@ -126,9 +126,9 @@ pub enum Measurement {
     Restart,
     /// Launches that differ from the plain launch in the offers, the placement rules, or the distance to the master.
     Variants,
-    /// The launch on agents that have to fetch the executor.
+    /// All workers are launched on agents that first have to fetch the executor.
     Fetch,
-    /// The launch, many updates and a restart, with the state in ZooKeeper.
+    /// The scheduler keeps its state in ZooKeeper: all workers are launched, many updates arrive, and the scheduler is restarted.
     Zookeeper,
 }
 

@@ -20,7 +20,8 @@ use super::run::Run;
 use super::scheduler::{ALONE, Binary};
 use super::zookeeper;
 
-/// Time limit for the scheduler to acknowledge all updates between two measurements. Meanwhile tasks send no messages.
+/// The longest pause between two measurements. The pause ends once the scheduler has acknowledged all updates. Meanwhile tasks
+/// send no messages.
 const SETTLE: Duration = Duration::from_secs(60);
 
 /// Measures all phases with a binary on a cluster of this size.

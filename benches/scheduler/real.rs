@@ -17,7 +17,7 @@ use crate::suite::machine::{Threads, process, resident};
 use crate::support::mesos_box::MesosBox;
 use crate::support::{http, peer};
 
-/// The CPUs of each agent, worker and server, so an agent has room for one task.
+/// The CPUs of each agent and of each task. Because they are equal, an agent has room for only one task.
 const CPUS: &str = "0.02";
 /// The interval of the tasks' messages. It is short, because a few tasks simulate the load of many.
 const INTERVAL: &str = "1s";

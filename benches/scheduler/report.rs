@@ -42,7 +42,8 @@ impl Row {
         Self { outcome: Outcome::Missed, ..Self::new(figure, agents, why) }
     }
 
-    /// A measured figure, or the progress at the time limit.
+    /// A figure that was measured within `limit`. If the limit was exceeded, `value` is an error that says how far the
+    /// measurement came.
     pub fn within(
         figure: impl Into<String>,
         agents: usize,

@@ -27,7 +27,7 @@ pub struct Figure {
     /// The fraction of the machine's CPU time that other processes used during the measurement; `None` if such load does not
     /// affect the figure.
     others: Option<f64>,
-    /// The figure is not judged if `others` is larger than this fraction.
+    /// If other processes used more than this fraction of the CPU time, the figure is not judged.
     noise: f64,
 }
 

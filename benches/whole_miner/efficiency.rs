@@ -20,7 +20,8 @@ const MINER_TIME: Duration = Duration::from_secs(3);
 struct Run {
     /// The number of hashes that the mining threads compute per second of their CPU time.
     rate: f64,
-    /// The CPU time of the mining threads, divided by the CPU time that other processes did not use.
+    /// The CPU time of the mining threads, divided by the CPU time that was available to them. Available is the time of all cores
+    /// except what other processes used.
     share: f64,
     load: Load,
 }

@@ -24,9 +24,8 @@ use crate::suite::machine::{Watch, cpus};
 const JOBS: u64 = 1000;
 /// The difficulty of the pool's jobs, at which the miner finds a share every few seconds.
 const DIFFICULTY: f64 = 0.05;
-/// If other processes use more than this fraction of the CPU time, the 99 % figure is not judged. A process of another control
-/// group keeps a core for a few milliseconds even if a mining thread wakes meanwhile. So other processes that use 1 % of the CPU
-/// time delay 1 % of the jobs.
+/// If other processes use more than this fraction of the CPU time, the 99th percentile of the latency is not judged. Other
+/// processes that occupy a core for 1 % of the time delay about 1 % of the jobs, which would spoil this percentile.
 const TAIL_NOISE: f64 = 0.005;
 /// The pool pauses this long before and after it sends a job, so that the measuring process sleeps while the job arrives.
 const CALM: Duration = Duration::from_millis(5);

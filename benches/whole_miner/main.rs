@@ -1,4 +1,4 @@
-//! The requirements of the whole miner: figures that need a real pool and process instead of a criterion loop.
+//! Measures the whole miner while it works for a pool.
 //!
 //! `cargo bench --bench whole_miner [-- --check] [--only NAME]…`
 //!

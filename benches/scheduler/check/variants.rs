@@ -8,13 +8,12 @@ use crate::suite::figure::{Bound, Figure, quantile};
 
 /// The number of rounds. Each round measures every launch once, and the figures use the medians.
 const ROUNDS: usize = 3;
-/// If there are clusters of at most this many agents, the check uses the largest of them. A larger cluster would reveal nothing
-/// more: other figures check how the cost of the plain launch grows with the number of agents.
+/// The check runs on one of the given cluster sizes: the largest that does not exceed this number of agents.
 const AGENTS: usize = 1000;
 /// The check fails if the scheduler's CPU time per worker is more than this many times that of the plain launch.
 const MOST: f64 = 2.0;
-/// If the scheduler sent its calls one by one, a round-trip time of 2 ms to the master would add 2 ms per call to the launch. The
-/// check fails if the round-trip time adds more than this fraction of that time.
+/// If the round trip to the master takes 2 ms, calls that are sent one by one make a launch longer by 2 ms each. The check fails
+/// if the launch becomes longer by more than this fraction of 2 ms for each call.
 const MOST_OF_SEQUENTIAL: f64 = 0.25;
 
 /// The names of the figures, one for each of [`VARIANTS`]: the scheduler's CPU time for each worker, divided by that of the plain

@@ -25,7 +25,7 @@ pub struct AgentSettings {
     pub racks: usize,
 }
 
-/// An amount of resources. Disk and ports are offered only together.
+/// An amount of resources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Amount {
     pub cpus_milli: u64,

@@ -121,8 +121,8 @@ impl Cluster {
         self.send(event);
     }
 
-    /// Makes a worker report the shares found since its last report, but at least one, because a worker without shares sends no
-    /// report.
+    /// Makes a worker report the shares found since its last report. It reports at least one share, because a worker that has
+    /// found none would send no report.
     fn report_by_time(&mut self, index: usize, now: Instant) {
         let passed = now.duration_since(self.tasks[index].reported);
         let shares = self.settings.rows.unwrap_or((passed.as_secs_f64().round() as u32).max(1));
@@ -187,7 +187,8 @@ impl Cluster {
         workers.last().map_or(from, |last| last + 1)
     }
 
-    /// Makes `count` workers send a live message, beginning at `from`. Returns the index to continue from.
+    /// Makes `count` workers each send a live message, a sign of life with the current hashrate. Begins at worker `from`, and
+    /// returns the index to continue from.
     pub fn live_next(&mut self, from: usize, count: usize) -> usize {
         let workers = self.next_workers(from, count);
         for index in &workers {

@@ -28,7 +28,7 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    /// Counts `offers` more sent offers. All offers sent so far have numbers less than `below`.
+    /// Records that `offers` offers were sent. All offers sent so far have numbers less than `below`.
     fn sent(&mut self, offers: usize, below: u64, now: Instant) {
         if self.missing > 0 {
             self.missing = self.missing.saturating_sub(offers);

@@ -119,7 +119,8 @@ impl Cluster {
         self.counters.updates - self.counters.acknowledged
     }
 
-    /// The time at which the last marker was acknowledged.
+    /// When the scheduler acknowledged the update that the last call of [`send_marker`](Self::send_marker) sent; `None` if it has
+    /// not yet.
     pub fn marker_acknowledged(&self) -> Option<Instant> {
         self.marker.and_then(|(_, acknowledged)| acknowledged)
     }

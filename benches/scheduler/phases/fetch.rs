@@ -39,8 +39,7 @@ pub fn measure(mut run: Run<'_>) -> Vec<Row> {
         counters.fetched_bytes as f64 / 1e6,
     );
     let value = match done.flatten() {
-        // A failed fetch is an error, because the link is fast enough if the scheduler limits the number of agents that fetch at
-        // the same time.
+        // No fetch may fail: the link is fast enough if the scheduler lets only a few agents fetch at the same time.
         Some(last) if counters.not_fetched > 0 => {
             return vec![Row::missed(
                 FIGURE,

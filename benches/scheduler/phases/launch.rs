@@ -7,7 +7,7 @@ use crate::cluster::Cluster;
 use crate::report::{Row, cpu, seconds};
 use crate::run::{Cost, Meter, Run};
 
-/// The duration and the cost, or the progress at the time limit.
+/// The duration and the cost. If the time limit was exceeded, the error says how far the launch came, such as `90 of 100`.
 type Taken = Result<(Duration, Cost), String>;
 
 /// The duration and the cost of the workers' launch. The durations begin with the first offers for workers.
@@ -57,7 +57,7 @@ fn bytes(run: &Run<'_>) -> Row {
 /// Like [`measure`], but without output.
 ///
 /// # Errors
-/// The progress at the time limit.
+/// If the launch exceeds the time limit. The error says how far the launch came, such as `90 of 100`.
 pub fn quietly(run: &mut Run<'_>) -> Result<Launched, String> {
     run.start_scheduler();
     first_offers(run)?;

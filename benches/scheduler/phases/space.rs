@@ -32,7 +32,6 @@ fn taken(run: &Run<'_>) -> String {
 pub fn later(run: &mut Run<'_>, burst: Instant) -> Vec<Row> {
     let after = run.options.memory_after;
     thread::sleep((burst + after).saturating_duration_since(Instant::now()));
-    // The actual time may be longer than `after`.
     let text = format!("{}, {} s after it", taken(run), burst.elapsed().as_secs());
     let mut rows = vec![Row::new("resident memory, some time after the burst", run.agents, text)];
     if run.options.growth > 0 {

@@ -1,4 +1,4 @@
-//! The steady state: live messages and reports at their intervals.
+//! The steady state: all tasks run and send their periodic messages and reports.
 
 use std::thread;
 use std::time::{Duration, Instant};

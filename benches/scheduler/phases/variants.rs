@@ -11,13 +11,13 @@ use crate::scheduler::{ALONE, Binary};
 
 /// The round-trip time to the master in the variant with a remote master.
 const DELAY: Duration = Duration::from_millis(2);
-/// The name of the launch without any variant.
+/// The name of the launch with which the variants are compared.
 const PLAIN: &str = "plain";
 
 /// A launch that differs from the plain one.
 pub struct Variant {
     pub name: &'static str,
-    /// Changes the options of the plain launch to those of the variant. Its second argument is the number of agents.
+    /// Changes the options of the plain launch to those of the variant. The arguments are the options and the number of agents.
     change: fn(&mut Options, usize),
 }
 
@@ -89,7 +89,7 @@ impl Cost {
 /// Measures a launch on a cluster of this many agents. Without a variant, this is the plain launch.
 ///
 /// # Errors
-/// The progress at the time limit.
+/// If the launch exceeds the time limit. The error says how far the launch came, such as `90 of 100`.
 pub fn launch(
     options: &Options,
     binary: &Binary,
