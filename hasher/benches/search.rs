@@ -6,8 +6,8 @@
 //! disturbances affect both. Cycles are cycles of the core clock. The rate of this clock is estimated before and after each run
 //! by a chain of dependent additions. The bound is the number of cycles per hash if no execution unit is ever idle.
 //!
-//! With `--check`, the exit status is 1 if a ratio is below the minimum for this CPU. It is 2 if the check is not possible,
-//! because there are no goals for this CPU, or because the yardstick ran below 95 % of its speed.
+//! With `--check`, the exit status is 1 if a ratio is below the minimum for this CPU. It is 2 if the check is not possible. This
+//! is so if the table `CORES` does not list this CPU, or if the yardstick ran below 95 % of its usual speed on this CPU.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,14 +17,14 @@ use hasher::{Backend, MAX_VERSIONS};
 
 const SLICE: Duration = Duration::from_millis(50);
 
-/// The goals for a kind of core.
+/// The speeds that the backends must reach on a kind of core.
 struct Core {
     name: &'static str,
     /// The CPU's family as in /proc/cpuinfo. A machine has such a core if its CPU has this family and its model lies in one of
     /// the ranges in `models`.
     family: u32,
     models: &'static [(u32, u32)],
-    /// The CPU cycles that the yardstick takes per hash.
+    /// The CPU cycles per hash of the crate `sha2`, with which all backends are compared.
     yardstick: f64,
     goals: &'static [Goal],
 }
@@ -187,8 +187,8 @@ fn main() -> ExitCode {
     if options.check { check(&rows, core, yardstick_cycles) } else { ExitCode::SUCCESS }
 }
 
-/// Runs a slice. The clock rate is the higher of the estimates before and after the slice, because interruptions only lower
-/// an estimate.
+/// Runs one measurement. Returns its result and, if the clock rate is known, the cycles per hash. The clock rate is the higher of
+/// the estimates before and after the measurement, because interruptions only lower an estimate.
 fn slice(run: impl FnOnce() -> Measurement) -> (Measurement, Option<f64>) {
     let before = clock_hertz();
     let measured = run();
@@ -202,7 +202,7 @@ fn median(values: &[f64]) -> Option<f64> {
     values.get(values.len() / 2).copied()
 }
 
-/// The goals for the CPU of this machine, if there are any.
+/// The entry of [`CORES`] for the CPU of this machine, if there is one.
 fn this_core() -> Option<&'static Core> {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let field = |name: &str| {

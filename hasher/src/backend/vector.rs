@@ -84,7 +84,7 @@ pub(super) unsafe trait Lanes: Copy {
 
 /// The working variables of one stream: a, b, …, h.
 pub(super) type State<L> = [L; 8];
-/// The part of a nonce vector that all versions share.
+/// The message schedule of the first SHA-256 for one vector of nonces. It is the same for all header versions.
 #[repr(C)]
 pub(super) struct Schedule<L> {
     /// The nonces as message words.
@@ -115,7 +115,7 @@ pub(super) struct Item<L> {
     _padding: L,
 }
 
-/// Makes the compiler align the stack of the calling function, into which this function is inlined, for spilled vectors.
+/// Makes the compiler align the stack frame of the calling function to 64 bytes. This works because the function is inlined.
 ///
 /// Without the alignment, a spilled vector may cross a cache line, which doubles the cost of an access: depending on the
 /// position of the stack, the search with AVX2 took 176 or 199 cycles per hash.
@@ -139,9 +139,9 @@ fn round<L: Lanes>(state: State<L>, k_plus_w: L) -> State<L> {
 /// Computes one round. The function `sum` adds h, K and W to its argument.
 ///
 /// The order of the statements keeps the execution units busy, and the code for AVX-512 preserves this order. Rotations come
-/// first, because only half of the units can execute them. Other operations on the state follow, then the sums. The sum for
-/// e is the first, because the next round starts with e. The streams are written one after another, because the CPU looks
-/// far enough ahead to overlap them.
+/// first, because only half of the units can execute them. Other operations on the state follow, then the sums. The sum for e is
+/// the first, because the next round starts with e. Rounds of several items are not interleaved here, because the CPU overlaps
+/// them by itself.
 #[inline(always)]
 fn round_with<L: Lanes>([a, b, c, d, e, f, g, _]: State<L>, sum: impl FnOnce(L) -> L) -> State<L> {
     let (e25, e11) = (e.rotate_right::<25>(), e.rotate_right::<11>());

@@ -1,6 +1,6 @@
 //! The order of the work items in a chunk.
 
-/// Iterates over all pairs of nonce vector and version: all versions of a vector come before the next vector.
+/// Iterates over all pairs of a vector of nonces and a header version. All versions of a vector come before the next vector.
 pub(super) struct ItemOrder {
     versions: usize,
     vector: usize,
