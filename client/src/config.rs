@@ -17,7 +17,7 @@ pub struct Pool {
     pub password: String,
 }
 
-/// A client's settings. [`Config::new`] sets the defaults that the fields name.
+/// A client's settings. [`Config::new`] sets all fields but the pools to their defaults.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Pools in order of preference.

@@ -83,7 +83,7 @@ impl Outcome {
         }
     }
 
-    /// The verdict under which accounts count this outcome.
+    /// Converts this outcome to the verdict by which shares are counted.
     pub fn verdict(&self) -> Verdict {
         match self {
             Outcome::Accepted => Verdict::Accepted,

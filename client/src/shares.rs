@@ -14,8 +14,8 @@ const MAX_JOBS: usize = 1024;
 /// Maximum number of unanswered shares per connection. A pool may never answer; beyond this limit, the client stops waiting for
 /// the oldest share. [`stratum::Session`] has the same limit.
 const MAX_IN_FLIGHT: usize = 10_000;
-/// How long the client waits for the answer to a share. A connection may last for months. Without this limit, unanswered shares
-/// would pile up over that time, until callers that limit their outstanding shares could no longer submit.
+/// How long the client waits for the answer to a share. Without this limit, a share that the pool never answers would be kept
+/// until the connection ends, perhaps for months.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// Once this many shares wait for a lost session to be resumed, the client accepts no new shares for the jobs of that session.
 const MAX_WAITING: usize = 4096;
@@ -134,7 +134,7 @@ pub(crate) struct ResumableSession {
     /// The unanswered shares, in the order of their submission.
     pub shares: Vec<InFlightShare>,
     /// Whether the pool has resumed the session on a new connection. The client sends the shares again once the pool has
-    /// authorized it on that connection.
+    /// authorized the client on that connection.
     pub resumed: bool,
 }
 

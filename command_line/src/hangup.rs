@@ -20,7 +20,7 @@ use crate::output::print_error_line;
 pub(crate) enum Hangup {
     /// Nothing: the process was started with the signal ignored.
     Ignored,
-    /// The terminal was closed.
+    /// End the process, because the terminal was closed.
     Ends,
     /// Read files again.
     Rereads,
@@ -74,8 +74,8 @@ impl Reread {
     }
 }
 
-/// Calls `reread` for each SIGHUP that asks for it, and reads the log filter again, too. Says on standard error what was read.
-/// Needs a tokio runtime.
+/// On each SIGHUP, calls `reread`, reads the log filter again, and prints on standard error what was read. If SIGHUP has another
+/// meaning for this process, this function does nothing. Needs a tokio runtime.
 ///
 /// # Errors
 /// If the system refuses the signal handler.

@@ -30,8 +30,8 @@ pub fn block_on<T>(threads: usize, main: impl Future<Output = anyhow::Result<T>>
     result
 }
 
-/// Returns a token that the first Ctrl-C or SIGTERM cancels, or SIGHUP if it says that the terminal was closed. The second signal
-/// ends the process immediately.
+/// Returns a token that the first Ctrl-C or SIGTERM cancels. If the process has a terminal, SIGHUP cancels the token, too. The
+/// second signal ends the process immediately.
 ///
 /// # Errors
 /// If the system refuses the signal handlers.
@@ -92,7 +92,7 @@ impl Signals {
             hangup: match Hangup::of_this_process() {
                 Hangup::Ends => Some(signal(SignalKind::hangup())?),
                 Hangup::Ignored => None,
-                // The handler stays installed, so that the signal no longer ends the process, whoever acts on it.
+                // tokio keeps this handler although the `Signal` is dropped here. So SIGHUP does not end the process.
                 Hangup::Rereads => signal(SignalKind::hangup()).map(|_| None)?,
             },
         })

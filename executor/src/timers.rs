@@ -24,8 +24,8 @@ pub struct Timers {
     intervals: Intervals,
     live: Instant,
     report: Instant,
-    /// Whether the next live message confirms new intervals to the scheduler. The live message after that one is sent at a random
-    /// time again.
+    /// Whether the next live message confirms new intervals to the scheduler. The time of the message after the confirmation is
+    /// random, so that many tasks do not send at once.
     confirming: bool,
     random: StdRng,
 }

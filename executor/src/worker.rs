@@ -24,8 +24,8 @@ use crate::timers::Timers;
 const SHARE_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest pause between two attempts to connect. It is short because a lost pool server is soon replaced by a new task.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
-/// How often a worker that mines at an alternative URL of its pool checks whether it can use the preferred URL again. It gains
-/// nothing by that as long as the alternative works, because both lead to the same pool.
+/// How often a worker that mines at an alternative URL of its pool checks whether it can use the preferred URL again. The checks
+/// are rare, because both URLs lead to the same pool.
 const PROBE_INTERVAL: Duration = Duration::from_secs(600);
 /// The time limit for a connection if the pool has alternative URLs, so that a name server or a firewall that does not answer
 /// delays the next URL only for this long.
@@ -34,7 +34,7 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(120);
 /// A worker that computes no hash within this time fails.
 const START_DEADLINE: Duration = Duration::from_secs(60);
-/// Why a worker fails that was connected all the time.
+/// The error of a worker that is connected to its pool but receives no job.
 const NO_JOB: &str = "the pool gives no job";
 /// Capacity of the queue of events from the miner.
 const EVENTS: usize = 256;

@@ -1,4 +1,4 @@
-//! Checks template → coinbase → block with the `bitcoin` crate, which computes everything from the whole block.
+//! Mines a block on a random template, and checks the block with the `bitcoin` crate.
 
 use std::sync::Arc;
 

@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 const BURST: u64 = 256 << 10;
 /// Time in which a used-up allowance for bursts fills up again.
 const REFILL: Duration = Duration::from_secs(30 * 60);
-/// Maximum size of a task's log file in bytes. When the file is full, a notice is written as its last line. A renewed task starts
-/// with a new file.
+/// Maximum size of a task's log file in bytes. When the file is full, a notice is written as its last line.
 const TOTAL: u64 = 32 << 20;
 
 /// The decision about one line.

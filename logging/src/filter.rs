@@ -1,4 +1,4 @@
-//! What is logged: by a file that may change, by `RUST_LOG`, or by default.
+//! The filter of what is logged. It is read from a file or from `RUST_LOG`; otherwise it is the default.
 
 use std::fs;
 use std::io::{self, Read};

@@ -14,8 +14,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 use self::bounded::BoundedWriter;
 pub use self::filter::{FilterError, reread_filter};
 
-/// Sends logs to stderr. What is logged is in `file`, or in the environment variable `RUST_LOG`, or is `default`, a filter such as
-/// `info`; [`reread_filter`] reads the file again. Colours are used on a terminal, unless `NO_COLOR` is set.
+/// Sends logs to stderr. A filter such as `info` decides what is logged. It is read from `file`, which [`reread_filter`] reads
+/// again. Without a file, it is read from the environment variable `RUST_LOG`. Without this variable, it is `default`. Colours
+/// are used on a terminal, unless `NO_COLOR` is set.
 ///
 /// # Errors
 /// If the file cannot be read, or contains no filter, or `RUST_LOG` is none.

@@ -8,14 +8,13 @@ use tracing::debug;
 
 use crate::connection::PoolConnection;
 
-/// Maximum number of events from a probed pool before it has authorized us and sent a job. A pool that sends more counts as not
-/// recovered.
+/// Maximum number of events from a probed pool before it has authorized us and sent a job. If there are more, the probe fails.
 const MAX_EVENTS: usize = 1024;
 
 /// Probes one pool at a time.
 pub(super) struct Probe {
     interval: Duration,
-    /// How long a probed pool may take to authorize us and send a job. If it takes longer, it counts as not recovered.
+    /// How long a probed pool may take to authorize us and send a job. If it takes longer, the probe fails.
     timeout: Duration,
     next: Instant,
     pool: Option<ProbedPool>,

@@ -87,7 +87,8 @@ async fn a_pool_that_hangs_up_on_configure_is_tried_without_it() {
     let mut pool = Pool::accept(&listener).await;
     assert_eq!(pool.next().await["method"], "mining.subscribe");
     drop(pool);
-    // This time the pool sends a message before it hangs up, so the next connection sends `mining.configure`, too.
+    // This time the pool sends a message before it hangs up. So the client does not blame `mining.configure` for the hang-up, and
+    // sends it on the next connection, too.
     let mut pool = Pool::accept(&listener).await;
     assert_eq!(pool.next().await["method"], "mining.configure");
     pool.send_line(r#"{"id":null,"method":"client.show_message","params":["no"]}"#).await;

@@ -142,8 +142,8 @@ fn quota_of_line(line: &str, root: &Path) -> Option<f64> {
     };
     let mut folder = root.join(path.trim_start_matches('/'));
     let mut least: Option<f64> = None;
-    // Reads the group and its parents up to the root, and skips folders that do not exist. Inside a container, the line may name
-    // the group's path on the host, but the container may see only the root of this path.
+    // Reads the group and its parents up to the root, and skips folders that do not exist. Inside a container, /proc/self/cgroup
+    // may name a path that exists only on the host.
     while folder.starts_with(&root) {
         if let Some(quota) = read(&folder) {
             least = Some(least.map_or(quota, |least| least.min(quota)));

@@ -37,7 +37,7 @@ pub struct JobSearch {
     /// The remainders of units that threads returned unsearched when the job changed. Threads claim remainders before new units,
     /// so that no header is skipped.
     returned: Mutex<Vec<UnitRemainder>>,
-    /// Whether `returned` may contain a remainder. Without this flag, all threads that start on a new job would take the lock.
+    /// Whether `returned` may have elements. If it is empty, threads need not lock it.
     any_returned: AtomicBool,
 }
 
@@ -89,9 +89,10 @@ pub struct JobSearches {
 impl JobSearches {
     /// The search of a job. A job with the same headers as an earlier job continues the search of that job.
     ///
-    /// Ids and targets of jobs do not matter. Jobs that differ only in version or version mask may have some headers in common,
-    /// so their searches share a counter of units: each value of extranonce2 is searched for only one of these jobs, until all
-    /// values are used up. (With two bytes of extranonce2 and no version rolling, one core needs a month to use them up.)
+    /// Ids and targets of jobs do not matter. Jobs that differ only in version or version mask may have headers in common. To
+    /// avoid searching these headers twice, such jobs share one counter: each value of extranonce2 goes to only one of them,
+    /// until all values are used up. (With two bytes of extranonce2 and no version rolling, one core needs a month to use them
+    /// up.)
     pub fn of(&mut self, job: &Arc<Job>) -> Arc<JobSearch> {
         let known = self.recent.iter().position(|search| same_headers(&search.job, job));
         let search = known.and_then(|index| self.recent.remove(index)).unwrap_or_else(|| {

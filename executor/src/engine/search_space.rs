@@ -85,7 +85,7 @@ impl SearchSpace {
         })
     }
 
-    /// The versions of a unit. The first version of the first group is the version of the job.
+    /// The versions of a unit: the job's version, with different bits flipped within the version mask.
     pub fn versions(&self, unit: &Unit) -> impl Iterator<Item = u32> + use<> {
         let (version, version_mask) = (self.version, self.version_mask);
         let first = unit.first_version;

@@ -189,7 +189,8 @@ fn a_job_that_comes_again_continues_where_it_stopped() {
     let mut shares = Vec::new();
     for coinb1 in [1, 2, 1, 2, 1] {
         engine.mine(job("j", coinb1, Target::MAX));
-        // The queue holds fewer than 3000 shares, so the last shares received here belong to this job.
+        // Receive more shares than the queue holds. So even if the queue was full of shares of the previous job, the last shares
+        // belong to this job.
         shares.extend(receive(&mut found, 3000));
     }
     engine.stop();
@@ -203,7 +204,7 @@ fn a_job_that_comes_again_continues_where_it_stopped() {
     }
 }
 
-/// The returned rest of a unit is searched first, then the next unit from its start.
+/// A part of a unit that a thread has given back is searched first. Then the next unit is searched from its start.
 #[test]
 fn the_end_of_a_unit_is_searched_to_its_last_nonce() {
     const LEFT: u32 = 10;

@@ -59,7 +59,7 @@ async fn send_all(
     while let Some(call) = calls.recv().await {
         if let Err(error) = send(&client, &call).await {
             debug!(%error, "a call failed");
-            // Report only the failure of an update: messages may be lost.
+            // Report only the failure of UPDATE calls. A MESSAGE call that fails is not repeated.
             if call.r#type() == Type::Update {
                 let _ = failures.send(error);
             }
@@ -67,9 +67,9 @@ async fn send_all(
     }
 }
 
-/// Sends a call. If the agent is not ready for an update, sends the update again after a pause. The executor does not subscribe
-/// again instead, because it would lose the events that the agent sends before the new subscription. If the agent dies, the next
-/// attempt fails.
+/// Sends a call. If the agent is not ready for an update, sends the update again after a pause. The executor keeps its
+/// subscription meanwhile: with a new one, it would lose events that the agent has sent on the old one. If the agent dies, the
+/// next attempt fails.
 async fn send(client: &ExecutorClient, call: &Call) -> Result<(), CallError> {
     loop {
         match client.call(call).await {

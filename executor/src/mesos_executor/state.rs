@@ -44,8 +44,8 @@ pub struct State {
     killed_early: BTreeSet<TaskId>,
     /// Whether the executor ends once its task has ended and all updates are acknowledged.
     ending: bool,
-    /// After this time, an executor that is connected and ending exits once it runs no task, even if the agent has not
-    /// acknowledged all updates. `None` if no such time limit is set.
+    /// The time limit for the agent's acknowledgements of the last updates. After it, the executor exits without them, but not
+    /// before its task has ended. `None` if no limit is set.
     acknowledge_by: Option<Instant>,
     /// After this time, an executor that is shutting down exits even if updates are unacknowledged, whether it is connected or
     /// not. `None` unless it is shutting down.

@@ -61,8 +61,8 @@ impl Task {
         }
     }
 
-    /// Requires the task to end before `until`. Returns whether the caller must ask the task to stop, which is done only once. A
-    /// kill or failure replaces a renewal.
+    /// Requires the task to end before `until`. Returns whether the caller must ask the task to stop, which is done only once. If
+    /// the task is already stopping with [`End::Renewed`], `end` replaces it.
     pub fn stop(&mut self, until: Instant, end: End) -> bool {
         match &mut self.phase {
             Phase::Ended => false,

@@ -159,7 +159,7 @@ async fn an_error_event_ends_task_and_executor_with_its_text() {
     assert!(error.to_string().contains("no such framework"), "{error}");
 }
 
-/// A recovered agent waits only 2 s for its executors.
+/// A restarted agent waits only 2 s for its executors to subscribe, so they must try more often than that.
 #[tokio::test]
 async fn a_lost_agent_is_tried_twice_per_second() {
     let mut agent = TestAgent::start().await;
