@@ -160,7 +160,8 @@ pub fn has_capability(info: &FrameworkInfo, capability: Capability) -> bool {
     info.capabilities.iter().any(|c| c.r#type == Some(capability.into()))
 }
 
-/// `state`, which only frameworks with the capability PARTITION_AWARE know; TASK_LOST for a framework without this capability.
+/// Returns `state` for a framework with the capability PARTITION_AWARE. Other frameworks do not know this state, so they get
+/// TASK_LOST instead.
 pub fn state_for(info: &FrameworkInfo, state: TaskState) -> TaskState {
     if has_capability(info, Capability::PartitionAware) { state } else { TaskState::TaskLost }
 }

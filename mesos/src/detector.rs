@@ -159,13 +159,13 @@ impl Detector {
         leader.map(|leader| vec![leader.address]).ok_or_else(|| error.unwrap_or_else(slow))
     }
 
-    /// The leader that ZooKeeper named last; `None` with a fixed list.
+    /// The leader that ZooKeeper named last; `None` with a fixed list of masters.
     pub fn leader(&self) -> Option<Leader> {
         self.shared.watch.get().and_then(|watch| watch.election.borrow().leader.clone())
     }
 
-    /// Waits until ZooKeeper names a leader other than `known`; with a fixed list, for ever. A restarted master counts as
-    /// another leader. The future is cancel-safe.
+    /// Waits until ZooKeeper names a leader other than `known`. If the masters were given as a fixed list, waits for ever. A
+    /// restarted master counts as another leader. The future is cancel-safe.
     pub async fn leader_other_than(&self, known: Option<&Leader>) -> Leader {
         if let Some(ensemble) = self.masters().ensemble() {
             let mut election = self.watch(ensemble);
@@ -179,8 +179,8 @@ impl Detector {
         std::future::pending().await
     }
 
-    /// Waits until the leader differs from the leader at the time of this call; with a fixed list, for ever. A new leader is a
-    /// reason to end a pause early and subscribe.
+    /// Waits until the leader differs from the leader at the time of this call. If the masters were given as a fixed list, waits
+    /// for ever. A new leader is a reason to end a pause early and subscribe.
     pub fn changed(&self) -> impl Future<Output = Leader> + Send + 'static {
         let (detector, known) = (self.clone(), self.leader());
         async move { detector.leader_other_than(known.as_ref()).await }

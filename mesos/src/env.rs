@@ -34,8 +34,8 @@ pub struct ExecutorEnv {
     /// How long to try to reach an agent that has died (`MESOS_RECOVERY_TIMEOUT`). Zero without checkpointing, because then a
     /// restarted agent does not know this executor.
     pub recovery_timeout: Duration,
-    /// Longest pause between two attempts to subscribe (`MESOS_SUBSCRIPTION_BACKOFF_MAX`). A recovering agent waits only this
-    /// long for its executors, so a pause of a quarter of this time is safer.
+    /// Longest pause between two attempts to subscribe (`MESOS_SUBSCRIPTION_BACKOFF_MAX`). A restarted agent waits only this long
+    /// for its executors to subscribe. So try more often, for instance four times in this period.
     pub subscription_backoff_max: Duration,
     /// Time from SHUTDOWN to SIGKILL (`MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD`).
     pub shutdown_grace_period: Duration,

@@ -19,8 +19,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! To survive restarts of the agent, keep all tasks and updates that the agent has not acknowledged, and send them with the
-//! next SUBSCRIBE. A recovering agent accepts subscriptions before other calls, so subscribe again also when a call fails.
+//! To survive restarts of the agent, keep all tasks and updates that the agent has not acknowledged, and send them with the next
+//! SUBSCRIBE. If a call fails, subscribe again, because a restarted agent first expects SUBSCRIBE.
 //!
 //! ```no_run
 //! use std::time::{Instant, SystemTime};

@@ -11,8 +11,8 @@ pub struct Watchdog {
     missed: u32,
     /// When the last bytes arrived.
     last_bytes: Instant,
-    /// `None` until the silence has become too long. Then the time until which the caller tries to read once more, in case bytes
-    /// have arrived unnoticed. After this time, the stream is assumed to be dead.
+    /// The end of the last attempt to read, which the caller makes when the silence has become too long. If no bytes come until
+    /// then, the stream is assumed to be dead. `None` before that attempt.
     last_look: Option<Instant>,
 }
 

@@ -12,8 +12,7 @@ use std::process::{Command, Stdio};
 
 /// The environment variable in which agents pass the token to their executors.
 pub const VARIABLE: &str = "MESOS_EXECUTOR_AUTHENTICATION_TOKEN";
-/// The environment variable that is set if this program must read the token from standard input, which executors do not use
-/// otherwise.
+/// If this environment variable is set, the program reads the token from standard input.
 const ON_STDIN: &str = "MESOS_EXECUTOR_TOKEN_ON_STDIN";
 /// Maximum length of a token in bytes. The token must fit into a pipe's buffer, because it is written before it is read.
 const LONGEST: usize = 4096;

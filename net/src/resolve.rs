@@ -23,7 +23,7 @@ use self::numeric::numeric;
 /// that the C library knows (`127.1`); IPv6 without brackets, perhaps with the network interface (`fe80::1%eth0`).
 ///
 /// # Errors
-/// If the name has no address, or nobody can be asked, or there is no such network interface. The error names the host.
+/// If the name has no address, or no name server answers, or there is no such network interface. The error names the host.
 pub async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let found = if let Some(address) = numeric(host, port) {
         address.map(|address| vec![address])

@@ -37,8 +37,7 @@ pub enum Trust {
     /// Servers with a certificate from one of the system's authorities.
     #[default]
     System,
-    /// Servers with exactly one of these certificates, or with one that an authority among them (`CA:TRUE`) has signed; in PEM
-    /// format.
+    /// Servers whose certificate is in this PEM text, or is signed by an authority (`CA:TRUE`) whose certificate is in this text.
     Authorities(String),
     /// Only servers whose certificate has one of these fingerprints. The certificate's names and dates are ignored.
     Pinned(Vec<Fingerprint>),

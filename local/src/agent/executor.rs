@@ -46,8 +46,8 @@ pub(super) struct Executor {
     pub ever_launched: bool,
     /// Tasks that have not ended.
     pub tasks: BTreeMap<TaskId, Task>,
-    /// When the agent kills the executor. The time is the limit for the subscription or, after SHUTDOWN, the end of the grace
-    /// period.
+    /// When the agent kills the executor. Before SHUTDOWN, this is the time limit for the executor to subscribe. After SHUTDOWN,
+    /// it is the end of the grace period.
     pub deadline: Option<Instant>,
     /// The state, reason and message that the agent reports for the remaining tasks of an executor that could not be started or
     /// that the agent has killed. `None` if the executor ends in any other way.

@@ -26,7 +26,7 @@ pub struct AgentSize {
 impl AgentSize {
     /// An agent with these CPUs and megabytes, and a range of 100 ports that depends on `index`.
     pub fn new(index: usize, cpus: f64, mem: f64) -> Self {
-        // Linux gives only higher ports to outgoing connections, so these connections take no port of the range.
+        // The ports are below 32768, because Linux by default gives ports from 32768 on to outgoing connections.
         let first = 31000 + 100 * u16::try_from(index % 14).unwrap_or_default();
         Self { cpus, mem, disk: 1024.0, ports: (first, first + 99), revocable_cpus: 0.0 }
     }

@@ -24,7 +24,7 @@ pub(super) struct Core {
     streams: Streams,
     /// The running containers. Cancelling a token kills its container.
     containers: HashMap<Uuid, CancellationToken>,
-    /// The asynchronous tasks of this program in which the containers run.
+    /// One asynchronous task for each running container.
     running: JoinSet<()>,
     queue: VecDeque<MemberEvent>,
     sender: mpsc::WeakUnboundedSender<Message>,

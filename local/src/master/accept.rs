@@ -65,7 +65,7 @@ impl Master {
                 (Some(offer), Some(first)) => first.resources.extend(offer.resources),
             }
         }
-        // After a fault, the offers remain removed, so their resources can be offered again.
+        // Even after a fault, the offers are used up, and the master can offer their resources again.
         match (fault, sum) {
             (None, Some(offer)) => Ok(offer),
             (fault, _) => Err(fault.unwrap_or_default()),

@@ -81,8 +81,8 @@ impl Master {
         free
     }
 
-    /// The framework and role that get the next offer: of those that want the resources, the ones whose framework has the least
-    /// CPU in use and in outstanding offers.
+    /// The framework and role that get the next offer. Of the frameworks that want the resources, this is the one with the fewest
+    /// CPUs, in use or in outstanding offers.
     fn neediest(&self, agent: &Agent, free: &Resources) -> Option<(&Framework, String)> {
         let connected = self.frameworks.values().filter(|framework| framework.stream.is_some());
         let candidates = connected.flat_map(|framework| {

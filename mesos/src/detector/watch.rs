@@ -1,4 +1,5 @@
-//! Watches the candidates in ZooKeeper, and starts a new session when one is lost. This is the detector's only I/O.
+//! Watches the candidates in ZooKeeper. When the session with ZooKeeper is lost, starts a new session. This is the detector's
+//! only I/O.
 
 use std::convert::Infallible;
 use std::time::Duration;

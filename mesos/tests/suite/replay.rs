@@ -66,12 +66,12 @@ async fn recorded_streams_are_read_in_pieces_of_any_size() {
     assert_eq!(played, 14 * 3);
 }
 
-/// The error of a SUBSCRIBE to which the master gives this recorded response.
+/// The error of a SUBSCRIBE call when the master answers it with this recorded response.
 async fn subscribe_refused(name: &str) -> CallError {
     refused(Reply::Bytes(recorded::answer(name)), Config::default()).await
 }
 
-/// The error of a call other than SUBSCRIBE to which the master gives this recorded response.
+/// The error of a REVIVE call when the master answers it with this recorded response.
 async fn call_refused(name: &str) -> CallError {
     let answers = vec![Reply::Silence(stream_head()), Reply::Bytes(recorded::answer(name))];
     let peer = ScriptedPeer::start(answers).await;

@@ -169,7 +169,8 @@ async fn an_executor_calls_an_agent_over_tls() {
     assert_eq!(script.requests().len(), 1);
 }
 
-/// The agent has the certificate that Mesos' documentation makes: signed by itself, an authority's, without other names.
+/// The agent's certificate is like the one in Mesos' documentation: it is self-signed, is a CA certificate (`CA:TRUE`), and has
+/// only a common name.
 #[tokio::test]
 async fn an_executor_trusts_an_agent_whose_own_certificate_is_the_ca_file() {
     let mut params = CertificateParams::default();

@@ -91,7 +91,6 @@ fn every_type_of_call_can_be_built() {
     }
 }
 
-/// The executor API has a function for each type of call, too.
 #[test]
 fn every_type_of_an_executors_call_can_be_built() {
     use v1::executor::call::Type;

@@ -16,7 +16,7 @@ use super::certificate::Certificate;
 pub(crate) struct Untrusted(pub String);
 
 impl Untrusted {
-    /// The same for the TLS library, which hands it through to [`plain`].
+    /// Wraps this error in an error of the TLS library. The library returns that error, and [`plain`] unwraps it.
     pub fn into_tls_error(self) -> rustls::Error {
         CertificateError::Other(OtherError(Arc::new(self))).into()
     }
@@ -172,7 +172,7 @@ fn alert_text(alert: AlertDescription) -> String {
     format!("the server refuses the connection ({}); {advice}", words(alert))
 }
 
-/// What is wrong with a certificate or key of ours, or with an authority's.
+/// What is wrong with the client's certificate or key, or with the certificate of an authority.
 pub(super) fn file_problem(error: &rustls::Error) -> String {
     use rustls::Error;
     match error {
@@ -199,7 +199,7 @@ pub(super) fn pem_problem(error: &pem::Error) -> String {
     }
 }
 
-/// The words of the outermost names of a Rust value: `HandshakeFailure` becomes `handshake failure`.
+/// The debug output of a value as lower-case words: `HandshakeFailure` becomes `handshake failure`.
 fn words(value: impl Debug) -> String {
     let text = format!("{value:?}");
     let mut words = String::new();
