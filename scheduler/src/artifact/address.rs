@@ -131,7 +131,8 @@ pub fn told_address(text: &str) -> Result<ToldAddress, AddressError> {
 
 /// Why no agent can connect to this host, and whether a server can listen on it. `None` if agents may be able to connect.
 fn unreachable(host: &str) -> Option<(&'static str, bool)> {
-    let Ok(ip) = host.parse::<IpAddr>() else {
+    // The interface after % is one of this machine.
+    let Ok(ip) = host.split('%').next().unwrap_or(host).parse::<IpAddr>() else {
         // If the last part of a name is a number, many programs read the name as an IPv4 address. For example, `0` means 0.0.0.0.
         let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or(host);
         let number = !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit());
@@ -333,6 +334,7 @@ mod tests {
             ("[ff02::1]:80", "multicast"),
             ("255.255.255.255", "broadcast"),
             ("fe80::1", "link-local"),
+            ("[fe80::1%eth0]:80", "link-local"),
             ("169.254.1.1:80", "link-local"),
             ("0", "neither a host name nor an IP address"),
             ("127.1:80", "neither a host name nor an IP address"),
