@@ -81,9 +81,9 @@ impl ResolverFiles {
     fn no_answer(&self, servers: &[Server], config: &Config) -> io::Error {
         let (hosts, resolv_conf) = (self.hosts.display(), self.resolv_conf.display());
         let whose = if config.nameservers.is_empty() {
-            format!("{resolv_conf} has no `nameserver`, and the default one does not answer")
+            format!("{resolv_conf} has no `nameserver`, and the default one has no answer")
         } else {
-            format!("no name server of {resolv_conf} answers")
+            format!("no name server of {resolv_conf} has an answer")
         };
         let why = |server: &Server| {
             let failure = server.failure.as_deref().unwrap_or("no answer in time");
