@@ -17,10 +17,10 @@ pub struct LogArgs {
 }
 
 impl LogArgs {
-    /// Sends logs to stderr. `default` is the filter without the file and without `RUST_LOG`.
+    /// Sends logs to stderr. The filter `default` is used if there is neither a file nor `RUST_LOG`.
     ///
     /// # Errors
-    /// [`UsageError`] if the file cannot be read, or contains no filter, or `RUST_LOG` is none.
+    /// [`UsageError`] if the file cannot be read, or the text in the file or in `RUST_LOG` is not a filter.
     pub fn init(&self, default: &str) -> Result<(), UsageError> {
         logging::init(default, self.log_filter_file.as_deref()).map_err(|error| match error {
             FilterError::Variable { .. } => UsageError(error.to_string()),

@@ -12,7 +12,7 @@ use tracing_subscriber::{EnvFilter, Registry, reload};
 /// The longest file with a filter, in bytes.
 const LONGEST: u64 = 4096;
 
-/// What is given says nothing about what to log.
+/// Why the user's log filter cannot be used.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FilterError {

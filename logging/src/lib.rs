@@ -19,7 +19,7 @@ pub use self::filter::{FilterError, reread_filter};
 /// are used on a terminal, unless `NO_COLOR` is set.
 ///
 /// # Errors
-/// If the file cannot be read, or contains no filter, or `RUST_LOG` is none.
+/// If the file cannot be read, or the text in the file or in `RUST_LOG` is not a filter.
 pub fn init(default: &str, file: Option<&Path>) -> Result<(), FilterError> {
     let color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let lines = fmt::layer()

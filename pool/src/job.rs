@@ -30,7 +30,7 @@ impl BlockClaim {
         !self.0.swap(true, Ordering::AcqRel)
     }
 
-    /// Whether a share has already taken the right to make the block.
+    /// Whether [`take`](Self::take) has already returned true.
     pub fn is_taken(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }

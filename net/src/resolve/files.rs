@@ -17,7 +17,7 @@ use super::numeric::interface;
 /// How long a lookup may take. The shortest time limit of a connection in this program is 5 s, to a Mesos master; something of it
 /// must be left for the connection itself.
 const LIMIT: Duration = Duration::from_secs(4);
-/// How many name servers of the file are asked, as in the C library.
+/// At most this many of the name servers in `resolv.conf` are asked. The C library has the same limit.
 const MOST_SERVERS: usize = 3;
 
 /// The files that say how names are resolved. They are read for each lookup, because they may change while a task runs for
@@ -164,8 +164,8 @@ async fn ask_all(names: &[Name], servers: &mut [Server], config: &Config) -> Opt
     last
 }
 
-/// Asks the servers in the order of the file, because an internal server often stands before a public one that does not know the
-/// internal names. Those that were silent before are asked last. `None` if none has an answer.
+/// Asks the servers in the order of `resolv.conf`, because an internal server often stands before a public one that does not know
+/// the internal names. Those that were silent before are asked last. `None` if none has an answer.
 async fn ask_for(name: &Name, servers: &mut [Server], config: &Config) -> Option<Answer> {
     let limit = time_limit(config, servers.len());
     for _ in 0..config.attempts.max(1) {
@@ -189,7 +189,7 @@ async fn ask_for(name: &Name, servers: &mut [Server], config: &Config) -> Option
     None
 }
 
-/// How long to wait for one server: as long as the file says, but so that each server has its turn within [`LIMIT`].
+/// How long to wait for one server: the timeout in `resolv.conf`, but at most this server's equal share of [`LIMIT`].
 fn time_limit(config: &Config, servers: usize) -> Duration {
     let share = LIMIT / u32::try_from(servers).unwrap_or(u32::MAX).max(1);
     Duration::from_secs(config.timeout.max(1).into()).min(share.saturating_sub(name_server::MARGIN))

@@ -34,7 +34,7 @@ pub(super) enum Answer {
     Addresses(Vec<IpAddr>),
     /// There is no such name, or it has no address.
     None,
-    /// The server cannot be reached, or says something else, for instance that it refuses; with the words for it.
+    /// The lookup failed. The text says why: for instance, the server refuses, or cannot be reached.
     Failure(String),
     /// Nothing in time.
     Silence,
@@ -64,7 +64,7 @@ pub(super) async fn ask(server: SocketAddr, name: Name, limit: Duration, edns0: 
     }
 }
 
-/// A client of one server, without a cache that outlives it.
+/// Makes a client of one name server.
 fn resolver(server: SocketAddr, limit: Duration, edns0: bool) -> Result<Resolver, NetError> {
     let mut config = NameServerConfig::udp_and_tcp(server.ip());
     for connection in &mut config.connections {

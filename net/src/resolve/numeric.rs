@@ -1,4 +1,4 @@
-//! Hosts that are IP addresses. Nobody is asked for them.
+//! Parses hosts that are IP addresses. They need no name server.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};

@@ -28,8 +28,8 @@ pub(super) struct Certificate {
     pub validity_text: (String, String),
     /// Whether it is the certificate of an authority (`CA:TRUE`).
     pub is_authority: bool,
-    /// Whether its key may sign other certificates: it is that of an authority, and its key usage, if it has this extension,
-    /// includes `keyCertSign` (RFC 5280, section 4.2.1.9).
+    /// Whether the certificate may sign others. It must be an authority's. If it has the key usage extension, this must include
+    /// `keyCertSign` (RFC 5280, section 4.2.1.9).
     pub may_sign: bool,
     /// Whether its version is 3, the only one that may have extensions.
     pub is_version_3: bool,

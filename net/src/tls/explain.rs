@@ -36,7 +36,7 @@ pub(super) fn untrusted(
     Untrusted(text).into_tls_error()
 }
 
-/// Explains why a certificate is not accepted that one of the user's certificates has signed.
+/// Explains why a server's certificate is not accepted although its issuer is in the CA file: the issuer is not an authority.
 pub(super) fn signed_by_no_authority(server: &Certificate, issuer: &Certificate) -> rustls::Error {
     Untrusted(format!(
         "the CA file has the certificate ({}) that has signed the server's certificate ({}), but it is not that of an authority \

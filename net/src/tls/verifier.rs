@@ -24,8 +24,8 @@ pub(super) struct Trusted {
 }
 
 impl Trusted {
-    /// Trusts the certificates that the user has given. Only those of authorities (`CA:TRUE`) are trusted for what they have
-    /// signed: whoever has the key of another server's certificate could otherwise sign certificates for every name.
+    /// Trusts the certificates that the user has given. Only authorities (`CA:TRUE`) are also trusted to sign other certificates.
+    /// Otherwise, the key of one server could sign a certificate for any other server.
     ///
     /// # Errors
     /// If a certificate is malformed.
@@ -44,8 +44,8 @@ impl Trusted {
 /// Accepts a server whose certificate is one of `given`, or comes from one of the authorities. Either way, the certificate must
 /// be valid now and for the host, and the server must have the certificate's key.
 ///
-/// The authorities alone are not enough. A server may show a self-signed certificate with `CA:TRUE`, as `openssl req -x509` makes
-/// it. [`WebPkiServerVerifier`] never accepts such a certificate for a server.
+/// The authorities alone are not enough: a certificate that signs itself and says of itself that it is an authority's
+/// (`CA:TRUE`, as `openssl req -x509` makes it) is never valid for a server by the rules of the Web.
 #[derive(Debug)]
 pub(super) struct ServerVerifier {
     given: Vec<CertificateDer<'static>>,
@@ -72,7 +72,7 @@ impl ServerVerifier {
     /// Explains why a certificate is not accepted for this host.
     fn explained(&self, error: Error, der: &CertificateDer<'_>, host: &ServerName<'_>) -> Error {
         match error {
-            // The second is the error where the server also shows the issuer's certificate.
+            // If the server also shows the issuer's certificate, the error is `Other`.
             Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::Other(_)) => {
                 self.signed_by_given(der)
             }
@@ -81,7 +81,8 @@ impl ServerVerifier {
         .unwrap_or_else(|| untrusted(error, der, host))
     }
 
-    /// The error of a certificate whose issuer is one of `given` but is not an authority.
+    /// The error for a server's certificate whose issuer is one of `given`, but not an authority. `None` for any other
+    /// certificate.
     fn signed_by_given(&self, der: &CertificateDer<'_>) -> Option<Error> {
         let server = Certificate::parse(der).filter(|server| !server.is_self_signed())?;
         let mut given = self.given.iter().filter_map(|der| Certificate::parse(der));
@@ -135,7 +136,7 @@ impl ServerCertVerifier for ServerVerifier {
     }
 }
 
-/// Checks the dates and the names of a certificate. The issuer does not matter, because the user has given this very certificate.
+/// Checks the dates and the names of a certificate that the user has given, so that its issuer does not matter.
 fn verify_given(
     end_entity: &CertificateDer<'_>,
     server_name: &ServerName<'_>,

@@ -256,7 +256,7 @@ async fn a_bad_or_broken_search_domain_does_not_matter_to_the_others() {
     let conf = "search -bad..domain broken.example example\nnameserver 127.0.0.1\noptions attempts:1\n";
     let (files, _folder) = files(None, Some(conf), server.port());
     assert_eq!(resolved(&files, "miner").await, "127.0.0.9");
-    // It is not known whether there is a name in the broken domain.
+    // The server fails for `other.broken.example`, so it is not known whether this name exists.
     let error = resolved(&files, "other").await;
     assert!(error.contains("127.0.0.1: it answers Server Failure"), "{error}");
 }
