@@ -45,8 +45,8 @@ pub struct Config {
     pub http: Option<SocketAddr>,
     /// Whether to keep trying when the master or ZooKeeper cannot be reached.
     pub retry: bool,
-    /// Whether the cluster began together with this scheduler. If so, the scheduler begins a new framework when an earlier master
-    /// has removed the previous one.
+    /// Whether the cluster was started together with this scheduler. If so, a removed framework is replaced by a new one even
+    /// without `--new-framework`.
     pub new_cluster: bool,
     /// The settings of the framework as a whole.
     pub framework: FrameworkOptions,

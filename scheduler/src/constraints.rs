@@ -219,8 +219,8 @@ pub fn all_allow(constraints: &[Constraint], here: &Place, placed: &TentativeOcc
 }
 
 /// Checks the places of running tasks one after the other. Returns for each place whether the constraints allow a task there.
-/// Only the tasks that were allowed at earlier places count as placed. `GROUP_BY` is for launches only: a group that has become
-/// smaller than the others makes no running task wrong.
+/// Only the tasks that were allowed at earlier places count as placed. `GROUP_BY` is not checked, because it restricts only
+/// launches.
 pub fn allowed_in_turn(constraints: &[Constraint], places: impl IntoIterator<Item = Place>) -> Vec<bool> {
     let nobody = Occupancy::new(constraints);
     let mut placed = TentativeOccupancy::of(&nobody);

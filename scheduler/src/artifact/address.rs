@@ -73,8 +73,8 @@ pub enum AddressError {
     },
     /// Agents are told a fixed port, but the port to listen on is 0, which stands for any free port.
     #[error(
-        "--artifact-listen {listen} binds any free port, but --artifact-address tells agents port {told}: give the port to \
-         which that one is forwarded"
+        "--artifact-listen {listen} binds any free port, but --artifact-address tells agents port {told}: say \
+         with --artifact-listen on which port connections to port {told} arrive"
     )]
     AnyPort {
         /// The address to listen on.
@@ -232,7 +232,8 @@ impl ArtifactAddress {
             }
             (None, Some(told)) => match told.host.parse() {
                 Ok(ip) => vec![SocketAddr::new(ip, told.port.unwrap_or(0))],
-                // Nobody else is told that this machine serves. An agent tries all addresses of the name.
+                // Only agents on this machine can use a loopback name, so only loopback addresses are bound. An agent tries both
+                // of them.
                 Err(_) if is_loopback(&told.host) => {
                     let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
                     loopback.map(|ip: IpAddr| SocketAddr::new(ip, told.port.unwrap_or(0))).to_vec()

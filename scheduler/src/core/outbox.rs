@@ -1,4 +1,4 @@
-//! Collects the effects that the state machine wants, such as calls and changes to write. Remembers which action follows when a
+//! Collects the effects of the state machine, such as calls to send and changes to store. Remembers which action follows when a
 //! change is on disk.
 
 use std::collections::BTreeMap;

@@ -85,7 +85,7 @@ fn refused<'a>(
 }
 
 impl Refused<'_> {
-    /// At most three short sentences: what is wrong and what to give, what stays, and what else may be the matter.
+    /// What the user is told about the refusal, in at most three short sentences.
     fn advice(&self) -> String {
         let Some(Registered { id, failover_timeout }) = self.framework else { return self.what_to_give() };
         let kept = span(failover_timeout);

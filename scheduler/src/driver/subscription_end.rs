@@ -17,7 +17,8 @@ use crate::election::{self, RunError};
 /// ended.
 const ERROR_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long to wait for the answer to the TEARDOWN of a framework that nobody asked for.
+/// If the master registers a new framework instead of continuing ours, TEARDOWN is sent for the new one. This is how long to wait
+/// for the answer.
 const TEARDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a subscription, or an attempt to subscribe, ended.

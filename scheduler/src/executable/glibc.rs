@@ -9,7 +9,7 @@ pub(crate) struct GlibcVersion {
     minor: u16,
 }
 
-/// The version that a program names if its relocations are packed (DT_RELR), which glibc 2.36 is the first to understand.
+/// The symbol version that programs with packed relocations (DT_RELR) require. It was introduced in glibc 2.36.
 const RELATIVE_RELOCATIONS: &str = "GLIBC_ABI_DT_RELR";
 
 impl GlibcVersion {

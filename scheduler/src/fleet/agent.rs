@@ -74,8 +74,8 @@ impl Agent {
     }
 }
 
-/// A host name, and the reason why agents on this host are unused. The reason is `None` for planned maintenance, because
-/// [`DeclineReason::Leaving`] contains a time that changes.
+/// A host name, and the reason why agents on this host are unused. `None` stands for planned maintenance
+/// ([`DeclineReason::Leaving`]).
 type ReasonKey = (String, Option<DeclineReason>);
 
 /// A reason why agents are unused.
@@ -142,7 +142,8 @@ impl Agents {
         })
     }
 
-    /// Counts a failure that several agents have in common. Such a failure ends the agent's pause, if there is one.
+    /// Counts a failure that several agents have in common. Since the agent is probably not to blame, it is not paused any
+    /// longer.
     pub(super) fn count_failure(&mut self, id: &str, task: Failed, now: Instant) {
         self.change(id, |agent| {
             agent.pause = Some(match agent.pause {

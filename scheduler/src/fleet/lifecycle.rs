@@ -52,7 +52,7 @@ pub enum Lifecycle {
 pub struct PlannedLaunch {
     /// The agent, the offers and the resources that were chosen for the task.
     pub planned: PlannedTask,
-    /// If this launch keeps the offers' ids: the ids of the other tasks that the same call launches. Otherwise `None`.
+    /// The ids of the other tasks that the same call launches. Only the last launch of the call has them; the others have `None`.
     pub with: Option<Vec<String>>,
 }
 

@@ -15,8 +15,8 @@ pub(super) struct TaskKey {
 /// All tasks. The key of a removed task finds nothing, even if another task has taken its slot.
 #[derive(Debug, Default)]
 pub(super) struct TaskSlab {
-    /// The tasks, each with the `order` of its [`TaskKey`], by which the key of a removed task is recognized. Tasks are boxed,
-    /// since a growing vector reserves up to twice the space and moves its elements.
+    /// A slot has a task and the `order` of the task's [`TaskKey`]. The key of a task that was removed from this slot has another
+    /// `order`. Tasks are boxed, since a growing vector reserves up to twice the space and moves its elements.
     slots: Vec<Option<(u64, Box<Task>)>>,
     free: Vec<usize>,
     next: u64,

@@ -251,7 +251,7 @@ fn replacing_is_paused_while_it_fails_and_goes_on() {
     assert!(told(&script).contains("replacing 1 worker that"), "{}", told(&script));
 }
 
-/// A worker that was away when the options changed is what it was when it returns.
+/// The options change while a worker is unreachable. When the worker returns, it still has the old options.
 #[test]
 fn a_worker_that_returns_later_is_replaced_too() {
     for (before, after) in [
@@ -283,7 +283,7 @@ fn successors_that_run_without_mining_do_not_count() {
         let mut script = fleet_of(settings(), 20);
         restart_with(&mut script, |settings| settings.template.options.backend = Some("avx512".into()));
         assert_eq!(killed_within(&mut script, MINUTE), workers([2]));
-        // From a third failure on, launches themselves are limited, so that only two are tried.
+        // This test launches only two new workers, because the scheduler limits all launches after a third failure.
         for number in 22..24 {
             let (task, agent) = (format!("miner-worker-{number}"), format!("b{number}"));
             offer_to(&mut script, number);
@@ -302,7 +302,7 @@ fn successors_that_run_without_mining_do_not_count() {
     }
 }
 
-/// A live message says it earlier than a report, and a user's own image says nothing.
+/// A live message comes earlier than a report, and also shows that the worker mines. A user's own image sends neither.
 #[test]
 fn a_live_message_or_a_users_image_that_runs_for_a_while_counts() {
     let mut script = fleet_of(settings(), 2);

@@ -19,7 +19,7 @@ fn gone(script: &Script) -> Vec<&str> {
         .collect()
 }
 
-/// The record that the master has removed the framework: on disk, and in ZooKeeper.
+/// The framework's removal as it is recorded on disk and in ZooKeeper; `None` if no removal is recorded.
 fn marks(script: &Script) -> [Option<Removal>; 2] {
     [script.disk.recover(), script.disk.shared()].map(|records| records.framework.unwrap().removal)
 }

@@ -90,7 +90,7 @@ fn a_framework_that_goes_on_is_not_taken_for_torn_down_later() {
     assert!(script.finished && script.state.removal().is_some());
 }
 
-/// An operator may end a framework that this scheduler can no longer tell the master to end.
+/// Without a subscription, the scheduler cannot send TEARDOWN. If the framework is torn down later, an operator has done it.
 #[test]
 fn without_a_subscription_no_teardown_is_recorded() {
     let mut script = ending();
@@ -130,7 +130,7 @@ fn the_end_of_a_framework_that_an_earlier_run_tore_down_is_recorded() {
     assert_eq!(marks(&script), [None, None]);
 }
 
-/// The next leader on another machine knows it, too.
+/// A leader on another machine learns from ZooKeeper that the previous leader has torn the framework down.
 #[test]
 fn another_leader_begins_anew_after_our_own_teardown() {
     for empty_disk in [false, true] {

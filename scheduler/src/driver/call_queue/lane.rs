@@ -133,8 +133,7 @@ impl Lane {
     pub fn done(&mut self, position: Position, free: &mut Vec<usize>) -> bool {
         match position.phase.wrapping_sub(self.number).checked_sub(1) {
             None => self.first.done(position.group),
-            // This is a `Use::Before` call, because no other call is sent before its phase is the first. Its answer frees no
-            // calls: they still wait for the first phase.
+            // The answered call belongs to a later phase. No call becomes free, because the first phase has unanswered calls.
             Some(later) => {
                 if let Some(phase) = self.later.get_mut(later as usize) {
                     phase.done(position.group);

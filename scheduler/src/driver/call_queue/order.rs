@@ -99,8 +99,8 @@ impl<T> CallOrder<T> {
         }
     }
 
-    /// If this call waits for calls of lower priority, raises their priority to its own. Only [`Use::Exclusive`] calls are
-    /// considered, because urgent calls wait for no others.
+    /// If this call waits for calls of lower priority, raises their priority to its own. It can wait only for [`Use::Exclusive`]
+    /// calls.
     fn raise_earlier_calls(&mut self, index: usize) {
         let mut waiting = vec![index];
         while let Some(Some(call)) = waiting.pop().and_then(|index| self.calls.get(index)) {
