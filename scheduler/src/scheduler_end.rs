@@ -91,9 +91,9 @@ impl SchedulerEnd {
         }
     }
 
-    /// The last messages to the user. They say whether tasks keep running, and since when no share is missing in this state
-    /// folder. `shares_complete_since` is that time in milliseconds since the Unix epoch; `None` if no other scheduler has ever
-    /// led.
+    /// The last messages to the user. They say whether tasks keep running. They also say that shares from before
+    /// `shares_complete_since` may be missing in the state folder. This time is in milliseconds since the Unix epoch; `None` if
+    /// no other scheduler has ever led.
     pub fn exit_messages(
         &self,
         state_dir: &Path,

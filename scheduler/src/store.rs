@@ -76,8 +76,8 @@ pub struct LedgerSnapshot {
     pub ledger: Ledger,
     /// When the oldest stored single share was received, milliseconds since the Unix epoch; `None` if no share is stored.
     pub shares_since_ms: Option<u64>,
-    /// The time from which on this folder has every share of the last framework, and not only totals, in milliseconds since the
-    /// Unix epoch. `None` if no other scheduler has ever led.
+    /// Shares of the last framework from before this time may be missing in the folder. They are still part of its totals. The
+    /// time is in milliseconds since the Unix epoch; `None` if no other scheduler has ever led.
     pub rows_since_ms: Option<u64>,
     /// Launches that failed before they mined anything, and whose rows have been removed: the number for each state and reason.
     pub failed_launches: Vec<FailedLaunches>,
@@ -131,7 +131,8 @@ impl Store {
         Ok((Store { folder, limits, notify: Arc::new(notify), next, shared, handover }, recovered))
     }
 
-    /// The framework to continue with: the one that the schedulers share or, without them, `own` of this folder.
+    /// The framework to continue with. It comes from ZooKeeper or, if ZooKeeper has no record, from `own`, the state of this
+    /// folder.
     ///
     /// # Errors
     /// If the framework's record in ZooKeeper cannot be read.

@@ -23,8 +23,8 @@ const GROUPS: usize = 16;
 /// duration.
 const SPREAD: Range<f64> = 0.75..1.25;
 
-/// The calls that decline these offers. Offers to decline for the time `middle` are split into groups, whose filter durations
-/// differ from `middle` by up to 25 %. All other offers with the same duration share one call.
+/// The calls that decline these offers. The offers that are declined for the time `middle` are split into groups. The filter
+/// durations of the groups differ from `middle` by up to 25 %. All other offers with the same duration share one call.
 pub(super) fn calls(declines: Vec<Decline>, middle: Duration, random: &mut StdRng) -> Vec<Call> {
     let mut by_time: BTreeMap<Duration, Vec<String>> = BTreeMap::new();
     for decline in declines {

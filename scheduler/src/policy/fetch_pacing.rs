@@ -27,8 +27,8 @@ const LEAST: u64 = 2;
 /// Until the first measurement, the turns of waiting agents are planned as if this many agents could fetch per second. The number
 /// is high on purpose, because a turn that comes too early does less harm than one that comes too late.
 const ASSUMED: f64 = 64.0;
-/// The turns of waiting agents follow each other this many times faster than agents can fetch. So there are enough offers if
-/// agents begin to fetch faster.
+/// Waiting agents get their turns at the estimated rate of fetches, multiplied by this factor. So there are enough offers even if
+/// agents fetch faster than estimated.
 const EARLY: f64 = 2.0;
 /// The offers of a waiting agent are declined for at most this long, even if its turn to fetch comes later: by then the rate may
 /// be higher, or an agent with an earlier turn may be gone.

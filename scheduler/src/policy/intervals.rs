@@ -27,7 +27,7 @@ use crate::user_notice::UserNotice;
 /// do not change the interval.
 const STEPS: [u64; 10] = [100, 125, 160, 200, 250, 315, 400, 500, 630, 800];
 /// Each of `STEPS` is multiplied by this many powers of ten: 1, 10, 100 and so on, up to 10 billion. The longest product is 93
-/// days; an interval can be at most 49.7 days long.
+/// days. That is enough, because no interval is longer than 49.7 days.
 const DECADES: u32 = 11;
 /// Workers are told a longer interval if all of them together would otherwise send more than this percentage of the wanted
 /// messages per second.
@@ -82,8 +82,8 @@ impl Policy for WorkerIntervals {
         match event {
             PolicyEvent::Started => {
                 let intents = self.follow_size(view, now);
-                // Before this time, most workers will send a live message, which states their intervals. So few workers need an
-                // instruction.
+                // By this time, most workers have stated their intervals in a live message. Only the other workers must be sent
+                // instructions.
                 self.round.at = Some(now + PAUSES.0);
                 intents
             }

@@ -56,8 +56,8 @@ impl Policy for LaunchTimeout {
         match event {
             PolicyEvent::Started => view.fleet.active().for_each(|task| self.wait_for(Some(task), None)),
             PolicyEvent::Alive { task, state: TaskState::TaskStaging | TaskState::TaskStarting, change } => {
-                // The first update of a task shows that the master has accepted the launch, so the timeout begins. If the task
-                // had a state before, the timeout counts from the launch.
+                // The first update of a task shows that the master has accepted the launch, so the timeout begins. If a later
+                // update finds no timeout running, the timeout counts from the launch.
                 self.wait_for(view.fleet.get(task), change.before.is_none().then_some(now));
             }
             PolicyEvent::Alive { task, .. } => drop(self.waiting.remove(task.as_str())),

@@ -144,8 +144,8 @@ impl Maintenance {
                 intents.push(Intent::Notify(UserNotice::Maintenance { host, begins_in, tasks }));
             }
             intents.push(self.set(agent, *unavailability, now));
-            // While maintenance is planned, the master sends one inverse offer for the agent after the other. It can rescind only
-            // the last one, so only the last one is remembered.
+            // Until the maintenance ends, the master repeats its inverse offer for this agent. It can rescind only the latest
+            // one, so only the latest one is remembered.
             self.inverse.set(id, agent);
             accepted.push(id.clone());
         }

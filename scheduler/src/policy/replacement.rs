@@ -31,7 +31,7 @@ use crate::history::RemarkTopic;
 use crate::task_id::task_number;
 use crate::user_notice::UserNotice;
 
-/// While no worker may be replaced yet, this is checked again after this time.
+/// If it is too early to replace another worker, the next check follows after this time.
 const LOOK: Duration = Duration::from_secs(1);
 /// If no worker in the list of workers to replace is running, the list is checked again after this time.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
@@ -153,8 +153,9 @@ impl Replacement {
         }
     }
 
-    /// Looks at a worker that has changed its state: it may return with other options, or begin to run with those of today. Whether
-    /// the constraints allow a worker that returns is checked by the policy `surplus`.
+    /// Handles a worker's change of state. A worker that was unreachable may have been launched with other options. It must then
+    /// be replaced. A worker that begins to run must show that it mines. Whether the constraints allow a worker that returns is
+    /// checked by the policy `surplus`.
     fn alive(&mut self, view: &View<'_>, id: &str, state: TaskState, change: StateChange) {
         let Some(task) = view.fleet.get(id).filter(|task| task.is_worker() && !task.is_to_end()) else {
             return;
@@ -212,7 +213,8 @@ impl Replacement {
         intents
     }
 
-    /// The running workers, without those that are to end, and those that have not shown yet that they mine.
+    /// Counts the running workers. Workers that are to end are not counted, nor are workers that have not shown yet that they
+    /// mine.
     fn running(&self, view: &View<'_>) -> Running {
         let ending = view.fleet.ending().filter(|task| task.is_worker() && task.is_running()).count();
         let not_counted = ending + self.probation.count_running(view);
@@ -263,7 +265,7 @@ fn why_worker_replaced(view: &View<'_>, worker: &Task) -> Option<Reason> {
     reasons.into_iter().find_map(|(applies, reason)| applies.then_some(reason))
 }
 
-/// How long successors have time to show that they mine: at least until their first messages must have come.
+/// How long to wait until new workers show that they mine: [`PATIENCE`], or longer if live messages are rare.
 fn patience(view: &View<'_>) -> Duration {
     let intervals = view.fleet.worker_intervals.unwrap_or(view.settings.template.intervals());
     PATIENCE.max(INTERVALS_WAITED * intervals.live())

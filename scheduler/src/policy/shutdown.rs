@@ -26,9 +26,9 @@ pub(super) enum Shutdown {
     Leaving(Instant),
     /// The tasks of this kind were told to end. The shutdown waits for them until this deadline.
     Ending(TaskKind, Instant),
-    /// All tasks have ended, and TEARDOWN follows. If this process dies between TEARDOWN and its answer, only the record shows the
-    /// next scheduler that nobody else has torn the framework down. So the shutdown waits until this record is on disk, or until
-    /// this deadline.
+    /// All tasks have ended. Before TEARDOWN is sent, a record of it should be on disk. The shutdown waits for this at most until
+    /// this deadline. If the process dies before the answer to TEARDOWN, the record tells the next scheduler who tore the
+    /// framework down.
     Recording(Instant),
     /// Nothing is left to do.
     Done,

@@ -1,6 +1,6 @@
-//! Acts on executors that have terminated, although no end of their tasks follows: the update was lost, or the agent has dropped
-//! the launch without a word. Usually the update follows at once, and this policy does nothing. Otherwise, the policy `reconcile`
-//! also asks the master about the task.
+//! When an executor has terminated, an update usually says at once that its task has ended. If there is no such update, it was
+//! lost, or the agent has dropped the launch without a word. Then this policy gives the task up after a while. Meanwhile, the
+//! policy `reconcile` asks the master about the task.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

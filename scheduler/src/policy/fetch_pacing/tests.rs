@@ -140,7 +140,7 @@ fn waiting_agents_are_offered_again_at_their_turn() {
         assert_eq!(wait, Duration::from_secs(wait.as_secs()), "whole seconds");
         *waits.entry(wait.as_secs()).or_default() += 1;
     }
-    // Five agents can fetch per second, and twice as many get their turn each second.
+    // Agents fetch at a rate of 5 per second, as measured above. Turns come at `EARLY` (2) times this rate: 10 per second.
     assert!((1..=50).all(|second| (8..=12).contains(&waits[&second])), "{waits:?}");
     assert!(waits.keys().all(|second| *second <= 121), "{waits:?}");
     let largest = waits.values().max().unwrap();

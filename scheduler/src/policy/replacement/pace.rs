@@ -1,9 +1,9 @@
 //! How fast workers are replaced.
 //!
 //! Workers are ended in batches, and new workers with the present options are launched in their place. A batch is 1 % of the
-//! running workers, but at least one worker, and there is at most one batch a minute. The next batch begins when the new workers
-//! in place of the last batch mine. If they do not mine, the present options may be wrong. Then only one worker is replaced at a
-//! time, after longer and longer pauses.
+//! running workers, but at least one worker, and there is at most one batch a minute. When these new workers have begun to mine,
+//! the next batch is ended. If they do not mine, the present options may be wrong. Then only one worker is replaced at a time,
+//! after longer and longer pauses.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 const APART: Duration = Duration::from_secs(60);
 /// The size of a batch is the number of running workers divided by this number, but at least 1.
 const SHARE: usize = 100;
-/// If the new workers in place of a batch do not mine after this time, no more workers are replaced for a while. The time is
-/// longer if live messages are rare.
+/// If the workers that replace a batch have not begun to mine after this time, no more workers are replaced for a while. The time
+/// is longer if live messages are rare.
 pub(super) const PATIENCE: Duration = Duration::from_secs(600);
-/// The first and the longest pause before one more worker is replaced, while the new workers of the last batch do not mine.
+/// The first and the longest pause before one more worker is replaced, while the workers that replace the last batch do not mine.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(6 * 3600));
 
 /// Numbers of workers that mine, without those that are told to end already.
@@ -39,7 +39,8 @@ struct Batch {
 }
 
 impl Batch {
-    /// Whether the new workers in place of this batch mine. One of ten may be missing, since some agents may have gone meanwhile.
+    /// Whether the workers that replace this batch have begun to mine. One of ten may be missing, since some agents may have gone
+    /// meanwhile.
     fn is_replaced(&self, running: Running) -> bool {
         running.all + self.without_successor >= self.before.all
             || running.current >= self.before.current + self.successors - self.successors / 10
@@ -55,8 +56,8 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// The number of workers that may be told to end now. `patience` is the time within which the new workers in place of a batch
-    /// must mine.
+    /// The number of workers that may be told to end now. `patience` is the time within which the workers that replace a batch
+    /// must begin to mine.
     pub fn allowed(&mut self, running: Running, patience: Duration, now: Instant) -> usize {
         let share = (running.all / SHARE).max(1);
         let Some(last) = self.last else { return share };
@@ -71,7 +72,8 @@ impl Pace {
         usize::from(self.failures > 0 && age >= patience + self.pause())
     }
 
-    /// Whether replacing workers is paused. It is paused when the new workers in place of the last batch do not mine.
+    /// Whether replacing workers is paused. It is paused if the workers that replace the last batch have not begun to mine in
+    /// time.
     pub fn is_paused(&self) -> bool {
         self.failures > 0
     }

@@ -1,5 +1,5 @@
-//! Workers that run, but have not shown yet that they mine. Nothing is known of the options with which they were launched until
-//! they do: a program that cannot work with them may run for a second before it fails, or run without mining.
+//! Workers that run, but have not shown yet that they mine. Until then, their options may be wrong: a program with wrong options
+//! may run for a second before it fails, or run without mining.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::task_id::TaskKind;
 
 /// A worker must have run for this long before it counts as one that mines, whatever it has reported.
 const RUNS: Duration = Duration::from_secs(10);
-/// A user's own image reports nothing, so that it counts when it has run for this long.
+/// A worker with a user's own image reports nothing. It counts as one that mines when it has run for this long.
 const IMAGE_RUNS: Duration = Duration::from_secs(60);
 
 /// The workers that have not shown yet that they mine.

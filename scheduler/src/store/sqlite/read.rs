@@ -223,7 +223,7 @@ pub(in crate::store) fn ledger(
 
 /// A row of the table `earlier`: the work of a framework under other leaders, for which this folder has no rows.
 pub(super) struct OtherLeaders {
-    /// The time from which on this folder has every share, and not only totals, in milliseconds since the Unix epoch.
+    /// Shares from before this time, in milliseconds since the Unix epoch, may be missing in the folder.
     pub rows_since_ms: u64,
     /// The totals of the work that only other leaders recorded, and the number of blocks that were found.
     pub sum: (LedgerLine, u64),
