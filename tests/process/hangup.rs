@@ -1,5 +1,5 @@
-//! The effect of SIGHUP. Under `nohup`, every subcommand ignores it. A program that has a terminal ends. Any other program reads
-//! some files again, such as those with secrets.
+//! The effect of SIGHUP. Under `nohup`, every subcommand ignores it. On a terminal, SIGHUP ends the program. Otherwise, the
+//! program reads some files again, such as those with secrets.
 
 use std::fs;
 use std::io::Write;
@@ -79,7 +79,7 @@ fn bench_outlives_a_hangup() {
         bench.signal(Signal::HUP);
         assert!(ignores_hangup(&bench));
     };
-    // The start of the program takes far less time, so it has begun to measure.
+    // After 50 clock ticks of CPU time, the program is no longer starting, but measuring.
     until_it_measures(50);
     until_it_measures(10);
     bench.signal(Signal::TERM);

@@ -34,8 +34,8 @@ fn wait_for(scheduler: &mut Process, text: &str) -> String {
     scheduler.wait_for_error(LONG_DEADLINE, |line| line.contains(text).then(|| line.to_owned()))
 }
 
-/// A framework on two agents, of which one executor never subscribes at its agent. The launch timeout is long enough for the
-/// others on a busy machine.
+/// A framework on two agents. One of its executors never subscribes. The launch timeout is long enough for the other executors on
+/// a busy machine.
 struct Stuck {
     mesos: MesosBox,
     scheduler: Process,

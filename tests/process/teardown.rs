@@ -200,7 +200,8 @@ fn ending(mesos: &MesosBox, state: &Path, fate: CallAction, more: &[&str]) -> (P
     (process, proxy, id)
 }
 
-/// The next start goes on, without a question: it begins a new framework if TEARDOWN has arrived, else it continues the old one.
+/// A scheduler is killed before it gets the answer to TEARDOWN. If TEARDOWN has arrived, the next scheduler begins a new
+/// framework. Otherwise, it continues the old one.
 #[test]
 fn a_crash_between_teardown_and_its_record_is_not_an_operators_teardown() {
     let Some(command) = peer::mesos() else { return };
@@ -216,7 +217,7 @@ fn a_crash_between_teardown_and_its_record_is_not_an_operators_teardown() {
         let begun_anew = fate == CallAction::LoseAnswer;
         assert_eq!((next_id != first_id, said), (begun_anew, begun_anew), "{fate:?}: {:#?}", next.stderr());
         stop(next);
-        // The operator's own teardown of the framework that went on is still respected.
+        // After an operator's teardown, however, the scheduler refuses to start.
         tear_down(&mesos, &next_id);
         refuses(scheduler(&mesos, state.path(), &[]), &next_id);
     }

@@ -140,7 +140,7 @@ fn deactivated_agent(mut mining: MiningHarness) {
     operator(&mining, call("DEACTIVATE_AGENT"));
     mining.kill(&worker);
     until("it is gone", DEADLINE, || (mining.tasks().len() == 2).then_some(()));
-    // During this wait, Mesos makes several offers, and the pause that follows a failure ends.
+    // This wait is longer than the agent's pause after a failure. Mesos makes several offers meanwhile.
     mining.until_these_mine_on(&mining.workers());
     let state = mining.cluster.state().expect("a master leads");
     assert_eq!(slave(&state, &agent)["offered_resources"]["cpus"].as_f64(), Some(0.0));
