@@ -44,8 +44,8 @@ impl Trusted {
 /// Accepts a server whose certificate is one of `given`, or comes from one of the authorities. Either way, the certificate must
 /// be valid now and for the host, and the server must have the certificate's key.
 ///
-/// The authorities alone are not enough: a certificate that signs itself and says of itself that it is an authority's
-/// (`CA:TRUE`, as `openssl req -x509` makes it) is never valid for a server by the rules of the Web.
+/// The authorities alone are not enough. A server may show a self-signed certificate with `CA:TRUE`, as `openssl req -x509` makes
+/// it. [`WebPkiServerVerifier`] never accepts such a certificate for a server.
 #[derive(Debug)]
 pub(super) struct ServerVerifier {
     given: Vec<CertificateDer<'static>>,
@@ -136,7 +136,7 @@ impl ServerCertVerifier for ServerVerifier {
     }
 }
 
-/// Checks the dates and the names of a certificate that the user has given, so that its issuer does not matter.
+/// Checks the dates and the names of a certificate. The issuer does not matter, because the user has given this very certificate.
 fn verify_given(
     end_entity: &CertificateDer<'_>,
     server_name: &ServerName<'_>,
