@@ -88,6 +88,16 @@ fn bench_outlives_a_hangup() {
     assert_eq!(ended.status.signal(), Some(Signal::TERM.as_raw()), "{ended:#?}");
 }
 
+/// A plan ends by itself: with status 3, because there are no agents.
+fn plan_outlives_a_hangup(master: &str) {
+    let program = env!("CARGO_BIN_EXE_mesos-miner");
+    let mut plan = start("nohup", [program, "scheduler", "plan", "--master", master]);
+    plan.wait_for_error(DEADLINE, |line| line.contains("holding offers").then_some(()));
+    plan.signal(Signal::HUP);
+    let ended = plan.wait(DEADLINE);
+    assert_eq!(ended.status.code(), Some(3), "{ended:#?}");
+}
+
 #[test]
 fn nohup_works_with_every_subcommand() {
     let pool = Pool::start();
@@ -105,9 +115,7 @@ fn nohup_works_with_every_subcommand() {
     });
     let cluster = EmbeddedCluster::start(0, 1.0, |_| ());
     let master = cluster.master.to_string();
-    outlives_a_hangup(&["scheduler", "plan", "--master", &master], |process| {
-        process.wait_for_error(DEADLINE, |line| line.contains("holding offers").then_some(()));
-    });
+    plan_outlives_a_hangup(&master);
     outlives_a_hangup(&["local", "--cluster-only", "--port", "0"], |process| {
         process.wait_for_output(DEADLINE, |line| line.starts_with("master: ").then_some(()));
     });
