@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use database::{sum, unsigned};
 use mesos::v1::TaskState;
-use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
 use serde::de::DeserializeOwned;
 use task::{ServerAddress, Totals};
 
@@ -15,8 +14,7 @@ use crate::journal::{
     self, Assignment, AvoidedAgent, Entry, FrameworkRecord, Ledger, LedgerLine, Origin, RecoveredState,
     Removal, RetiredTasks, SpecificationKey, TaskRecord,
 };
-use crate::store::FailedLaunches;
-use crate::store::totals_json::{RetiredJson, SumJson};
+use crate::store::{FailedLaunches, totals_json::RetiredJson, totals_json::SumJson};
 use crate::task_id::TaskKind;
 
 /// Reads the framework that has not ended, with all its tasks and accounts, including those of retired tasks.
@@ -57,16 +55,15 @@ pub(in crate::store) fn recover(connection: &Connection) -> rusqlite::Result<Rec
 /// The framework that has not ended, and the highest number of workers that mined at the same time.
 pub(super) fn framework(connection: &Connection) -> rusqlite::Result<Option<(FrameworkRecord, u64)>> {
     let sql = "SELECT id, started_ms, peak, removed_ms, silent_ms, failover_ms, tearing_down FROM framework
-         WHERE ended_ms IS NULL
-         ORDER BY started_ms DESC LIMIT 1";
+         WHERE ended_ms IS NULL ORDER BY started_ms DESC LIMIT 1";
     let record = |row: &Row<'_>| {
-        let (removed_ms, silent_ms): (Option<i64>, Option<i64>) = (row.get(3)?, row.get(4)?);
-        let silent_ms = silent_ms.map(unsigned);
-        let removal = removed_ms.map(|ms| Removal { removed_ms: unsigned(ms), silent_ms });
+        let time = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(unsigned));
+        let silent_ms = time(4)?;
+        let removal = time(3)?.map(|removed_ms| Removal { removed_ms, silent_ms });
         let framework = FrameworkRecord {
             id: row.get(0)?,
             started_ms: unsigned(row.get(1)?),
-            failover_ms: row.get::<_, Option<i64>>(5)?.map(unsigned),
+            failover_ms: time(5)?,
             tearing_down: row.get(6)?,
             removal,
         };
