@@ -182,6 +182,8 @@ pub enum UserNotice {
         /// The intervals that these workers now use.
         intervals: Intervals,
     },
+    /// This many workers cannot be told other intervals for live messages and reports.
+    FixedIntervals(usize),
     /// A step of the shutdown took too long: the scheduler no longer waits for these tasks.
     Overdue(Vec<String>),
 }
@@ -286,6 +288,11 @@ impl fmt::Display for UserNotice {
                 pluralize(*workers, "worker"),
                 intervals.live().as_secs_f64(),
                 intervals.report().as_secs_f64()
+            ),
+            UserNotice::FixedIntervals(workers) => write!(
+                f,
+                "{} of earlier versions cannot be told other intervals: until it ends, each keeps those of its launch",
+                pluralize(*workers, "worker")
             ),
             UserNotice::Overdue(tasks) => write!(f, "no longer waiting for {}", list(tasks)),
         }

@@ -1,9 +1,11 @@
 //! A scheduler on a real Mesos is started again with other options. The new options then apply to the tasks that already run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use rusqlite::Connection;
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -64,15 +66,25 @@ fn log(scheduler: &mut Process, text: &str) {
     scheduler.wait_for_error(LONG_DEADLINE, |line| line.contains(text).then_some(()));
 }
 
+/// Where the scheduler serves its HTTP API.
+fn address(scheduler: &mut Process) -> SocketAddr {
+    scheduler.wait_for_error(DEADLINE, |line| {
+        line.split_once("HTTP on http://").and_then(|(_, address)| address.trim().parse().ok())
+    })
+}
+
 /// The hash backends of the workers, by task id, as the scheduler's HTTP API shows them.
 fn backends(scheduler: &mut Process) -> BTreeMap<String, String> {
-    let address = scheduler.wait_for_error(DEADLINE, |line| {
-        line.split_once("HTTP on http://").and_then(|(_, address)| address.trim().parse().ok())
-    });
-    let page = http::get_json(address, "/api/v1/tasks").unwrap_or_default();
+    let page = http::get_json(address(scheduler), "/api/v1/tasks").unwrap_or_default();
     let tasks = page["tasks"].as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().map(str::to_owned);
     tasks.iter().filter_map(|task| text(&task["id"]).zip(text(&task["live"]["backend"]))).collect()
+}
+
+/// The hashes that all workers have reported, as the scheduler's HTTP API shows them.
+fn hashes(scheduler: &mut Process) -> String {
+    let page = http::get_json(address(scheduler), "/api/v1/summary").unwrap_or_default();
+    page["hashes"].as_str().unwrap_or_default().to_owned()
 }
 
 #[test]
@@ -115,29 +127,72 @@ fn limits_backend_and_share_interval_apply_to_what_runs() {
     runs.stop(scheduler);
 }
 
-/// Old versions of this program recorded no fingerprints of task specifications. The test deletes the fingerprints, as if an old
-/// version had launched the tasks.
+/// A state folder as the last version without fingerprints wrote it. It has a framework of its own.
+const EARLIER: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/scheduler/tests/fixtures/format-2/scheduler.sqlite");
+
+/// Makes the state folder one of the earlier version, with the framework and the tasks that it has now.
+fn as_the_earlier_version_wrote_it(state_dir: &Path) {
+    let (file, now) = (state_dir.join("scheduler.sqlite"), state_dir.join("now.sqlite"));
+    std::fs::rename(&file, &now).expect("our own folder");
+    // The last changes may be in SQLite's log beside the file.
+    for rest in ["-wal", "-shm"] {
+        let path = |name: &str| state_dir.join(format!("{name}.sqlite{rest}"));
+        if path("scheduler").exists() {
+            std::fs::rename(path("scheduler"), path("now")).expect("our own folder");
+        }
+    }
+    std::fs::copy(EARLIER, &file).expect("the fixture");
+    let records = Connection::open(&file).expect("the records");
+    records.execute("ATTACH ?1 AS now", [now.to_str().expect("UTF-8")]).expect("the records of today");
+    let columns = |schema: &str, table: &str| -> BTreeSet<String> {
+        let sql = format!("SELECT name FROM pragma_table_info('{table}', '{schema}')");
+        let mut names = records.prepare(&sql).expect("a table");
+        let names = names.query_map([], |row| row.get(0)).expect("columns");
+        names.map(|name| name.expect("a name")).collect()
+    };
+    for table in ["framework", "task", "account", "closed", "attribute", "share", "earlier", "avoided_agent"]
+    {
+        records.execute(&format!("DELETE FROM main.{table}"), []).expect("a table");
+    }
+    for table in ["framework", "task", "account", "closed"] {
+        let both = &columns("main", table) & &columns("now", table);
+        // Columns that the earlier version had, but did not fill.
+        let filled = both.into_iter().filter(|name| name != "specification" && name != "removed_ms");
+        let filled = filled.collect::<Vec<_>>().join(", ");
+        let copy = format!("INSERT INTO main.{table} ({filled}) SELECT {filled} FROM now.{table}");
+        records.execute(&copy, []).expect("the same columns");
+    }
+}
+
+/// Old versions of this program recorded no fingerprints of task specifications.
 #[test]
 fn an_upgrade_replaces_no_task() {
     let Some(command) = peer::mesos() else { return };
     let mesos = MesosBox::start(&command, 2);
     let executor = concat!("--executor-path=", env!("CARGO_BIN_EXE_mesos-miner"));
-    let common = vec!["--server-cpus=0.2", "--max-workers=2", executor];
+    let common = vec!["--server-cpus=0.2", "--max-workers=2", "--report-interval=1s", executor];
     let runs = Runs { mesos: &mesos, state_dir: tempfile::tempdir().expect("a folder"), common };
     let scheduler = runs.start(&[]);
     let before = [runs.workers(2), runs.running("miner-server-")].concat();
     runs.stop(scheduler);
-    let records = rusqlite::Connection::open(runs.state_dir.path().join("scheduler.sqlite"));
-    let changed = records.expect("the records").execute("UPDATE task SET specification = NULL", []);
-    assert_eq!(changed.expect("a column"), 3);
+    as_the_earlier_version_wrote_it(runs.state_dir.path());
 
-    // If the records had fingerprints, these options would make the scheduler replace the tasks.
-    let mut scheduler =
-        runs.start(&["--backend=portable", "--share-interval=3s", "--user=daemon", "--duration=20s"]);
+    // If the records had fingerprints, these options would make the scheduler replace the server first.
+    let mut scheduler = runs.start(&["--backend=portable", "--share-interval=3s", "--user=daemon"]);
+    log(&mut scheduler, "resuming with 3 tasks");
+    // Tasks are replaced when the master has answered for all of them, which takes less time than some reports.
+    let mut rounds = BTreeSet::new();
+    until("the same tasks have reported ten times", LONG_DEADLINE, || {
+        assert_eq!([runs.running("miner-worker-"), runs.running("miner-server-")].concat(), before);
+        rounds.insert(hashes(&mut scheduler));
+        (backends(&mut scheduler).len() == 2 && rounds.len() > 10).then_some(())
+    });
+    scheduler.signal(Signal::TERM);
     let ended = scheduler.wait(LONG_DEADLINE);
     assert!(ended.status.success(), "{ended:#?}");
-    assert!(ended.errors().contains("resuming with 3 tasks"), "{ended:#?}");
     assert!(!ended.errors().contains("replacing"), "{ended:#?}");
+    assert!(!ended.errors().contains("launching"), "{ended:#?}");
     assert_eq!([runs.workers(2), runs.running("miner-server-")].concat(), before);
     let mut scheduler = runs.start(&["--teardown-on-exit"]);
     log(&mut scheduler, "subscribed as framework");

@@ -85,9 +85,8 @@ impl Stuck {
     }
 
     fn until_given_up(&mut self, task: &str) {
-        let given_up = format!(
-            "giving up on {task}: it was still in TASK_STAGING 60 s after its launch (--launch-timeout)"
-        );
+        let given_up =
+            format!("giving up on {task}: it was still in TASK_STAGING after 60 s (--launch-timeout)");
         wait_for(&mut self.scheduler, &given_up);
     }
 

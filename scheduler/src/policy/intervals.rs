@@ -55,6 +55,8 @@ pub(super) struct WorkerIntervals {
     /// When workers are told shorter intervals, unless the number of workers rises again before this time.
     shrink_at: Option<Instant>,
     round: Round,
+    /// Whether the user was told of workers that cannot be told other intervals.
+    told: bool,
 }
 
 /// A round goes through all workers once, and sends the new intervals to those that have not confirmed them. This is the present
@@ -67,13 +69,15 @@ struct Round {
     after: Option<String>,
     /// Whether this round has sent an instruction. If so, another round follows, to check whether all workers have confirmed.
     any_sent: bool,
+    /// How many of the workers that the round has checked cannot be told other intervals.
+    fixed: usize,
     /// The pause after this round until the next one.
     pause: Duration,
 }
 
 impl Default for Round {
     fn default() -> Self {
-        Self { at: None, after: None, any_sent: false, pause: PAUSES.0 }
+        Self { at: None, after: None, any_sent: false, fixed: 0, pause: PAUSES.0 }
     }
 }
 
@@ -89,6 +93,10 @@ impl Policy for WorkerIntervals {
             }
             PolicyEvent::Settled if !view.run.ending => self.follow_size(view, now),
             PolicyEvent::LiveMessage { task, .. } => {
+                if !self.told && view.fleet.get(task).is_some_and(has_fixed_intervals) {
+                    // The next round counts these workers. Until it begins, more of them send their first message.
+                    self.round.at.get_or_insert(now + PAUSES.0);
+                }
                 // The worker has missed an instruction, or follows one from an earlier run of the scheduler.
                 if self.round.at.is_none()
                     && view.fleet.get(task).is_some_and(|task| needs_instruction(view, task))
@@ -151,13 +159,18 @@ impl WorkerIntervals {
                 break;
             }
             last = Some(task.id());
+            self.round.fixed += usize::from(has_fixed_intervals(task));
             if needs_instruction(view, task) {
                 let data = Instruction::SetIntervals(intervals).encode();
                 let (executor, agent) = (task.id().to_owned(), task.agent().to_owned());
                 intents.push(Intent::Call(Call::Message { executor, agent, data }));
             }
         }
-        self.round.go_on(last, !intents.is_empty(), now);
+        let any_sent = !intents.is_empty();
+        if last.is_none() && self.round.fixed > 0 && !std::mem::replace(&mut self.told, true) {
+            intents.push(Intent::Notify(UserNotice::FixedIntervals(self.round.fixed)));
+        }
+        self.round.go_on(last, any_sent, now);
         intents
     }
 }
@@ -170,6 +183,7 @@ impl Round {
         if last.is_some() {
             return;
         }
+        self.fixed = 0;
         if !std::mem::take(&mut self.any_sent) {
             *self = Self::default();
             return;
@@ -189,6 +203,12 @@ fn needs_instruction(view: &View<'_>, task: &Task) -> bool {
         && (differs || unknown)
         && !task.is_to_end()
         && matches!(task.state(), Some(TaskState::TaskStarting | TaskState::TaskRunning))
+}
+
+/// Whether the executor of a running worker is of an earlier version, which cannot be told other intervals. Its live messages do
+/// not say which it uses.
+fn has_fixed_intervals(task: &Task) -> bool {
+    task.is_worker() && task.is_running() && !task.is_to_end() && task.live.is_some() && !task.tells_intervals
 }
 
 /// An interval, and the range of numbers of workers that it suits.

@@ -1,6 +1,9 @@
 //! Gives up tasks that have not reached TASK_RUNNING in time after their launch (`--launch-timeout`), and tells the user what such
 //! tasks wait for. Mesos' own limit, the agents' `--executor_registration_timeout`, does not hold for all of them: an agent may
 //! drop a launch without a word, and an executor may register but never run its task.
+//!
+//! The time is what this run of the scheduler has measured itself, while the agent could be reached. How long ago an earlier run
+//! launched a task is known only by the wall clock. If that jumped, all tasks would be given up that are about to start.
 
 mod waiting_text;
 
@@ -51,14 +54,14 @@ struct Announcement {
 impl Policy for LaunchTimeout {
     fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
         for task in self.sent.on_event(view, event, now) {
-            self.wait_for(view.fleet.get(&task), Some(now));
+            self.wait_for(view.fleet.get(&task), now);
         }
         match event {
-            PolicyEvent::Started => view.fleet.active().for_each(|task| self.wait_for(Some(task), None)),
-            PolicyEvent::Alive { task, state: TaskState::TaskStaging | TaskState::TaskStarting, change } => {
-                // The first update of a task shows that the master has accepted the launch, so the timeout begins. If a later
-                // update finds no timeout running, the timeout counts from the launch.
-                self.wait_for(view.fleet.get(task), change.before.is_none().then_some(now));
+            PolicyEvent::Started => view.fleet.active().for_each(|task| self.wait_for(Some(task), now)),
+            PolicyEvent::Alive { task, state: TaskState::TaskStaging | TaskState::TaskStarting, .. } => {
+                // The first update of a task shows that the master has accepted the launch, so the timeout begins. For a task that
+                // was unreachable, or counted as lost, and has returned, it begins again.
+                self.wait_for(view.fleet.get(task), now);
             }
             PolicyEvent::Alive { task, .. } => drop(self.waiting.remove(task.as_str())),
             PolicyEvent::Ended(ended) => drop(self.waiting.remove(ended.task.as_str())),
@@ -71,10 +74,9 @@ impl Policy for LaunchTimeout {
 }
 
 impl LaunchTimeout {
-    /// Begins to wait until a launched task runs. The timeout counts from `since` or, if that is `None`, from the launch.
-    fn wait_for(&mut self, task: Option<&Task>, since: Option<Instant>) {
-        let Some(task) = task.filter(|task| task.is_starting()) else { return };
-        if let Some(since) = since.or(task.launched()) {
+    /// Begins to wait until a launched task runs. The timeout counts from `since`, unless the policy waits for the task already.
+    fn wait_for(&mut self, task: Option<&Task>, since: Instant) {
+        if let Some(task) = task.filter(|task| task.is_starting()) {
             self.waiting.entry(Arc::clone(task.shared_id())).or_insert(since);
         }
     }
@@ -127,7 +129,7 @@ fn given_up(task: &Task, limit: Duration) -> TaskEnd {
         Some(state) => format!("it was still in {}", state.as_str_name()),
         None => "it had no state".to_owned(),
     };
-    let message = Some(format!("{still} {} after its launch (--launch-timeout)", in_words(limit)));
+    let message = Some(format!("{still} after {} (--launch-timeout)", in_words(limit)));
     let state = state.unwrap_or(TaskState::TaskStaging);
     TaskEnd { task: task.id().to_owned(), state, reason: None, message }
 }

@@ -156,6 +156,27 @@ fn executors_of_an_earlier_version_get_no_instructions() {
     assert_eq!(script.killed(), [] as [&str; 0], "{:?}", script.notices);
 }
 
+/// Nothing is wrong with executors of earlier versions, but the user who has changed an interval is told that they keep theirs.
+#[test]
+fn the_user_is_told_once_of_executors_that_keep_their_intervals() {
+    let mut script = Script::workers_of(slow());
+    script.settings.template.options.live_interval = 7 * SECOND;
+    script.restart();
+    script.subscribe();
+    for _ in 0..20 {
+        script.say("miner-worker-2", None);
+        script.say("miner-worker-3", Some(intervals(7.0, 2.0)));
+        script.wait(5 * SECOND);
+    }
+    let said: String = script.notices.iter().map(|notice| format!("{notice}\n")).collect();
+    let kept = "1 worker of earlier versions cannot be told other intervals: until it ends, each keeps";
+    assert_eq!(said.matches(kept).count(), 1, "{said}");
+    let mut script = three_workers();
+    script.wait(100 * SECOND);
+    let notices = script.notices.iter().filter(|notice| matches!(notice, UserNotice::FixedIntervals(_)));
+    assert_eq!(notices.count(), 0, "these executors can be told");
+}
+
 #[test]
 fn intervals_become_shorter_when_there_are_fewer_workers_for_a_while() {
     let mut script = three_workers();
