@@ -142,8 +142,8 @@ impl Agents {
         })
     }
 
-    /// Counts a failure that several agents have in common. Since the agent is probably not to blame, it is not paused any
-    /// longer.
+    /// Counts a failure that several agents have in common. Ends the agent's pause, if any, because the agent is probably not to
+    /// blame.
     pub(super) fn count_failure(&mut self, id: &str, task: Failed, now: Instant) {
         self.change(id, |agent| {
             agent.pause = Some(match agent.pause {

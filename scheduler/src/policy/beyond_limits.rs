@@ -1,7 +1,8 @@
 //! Ends workers of an earlier run of the scheduler that are beyond the limits of today (`--max-workers`, `--max-cpus`).
 //!
-//! Later on, no worker is launched beyond a limit, so one check is enough: when the master has said after the first subscription
-//! which tasks are still there. Before that, a worker that is gone could count in place of one that is there.
+//! The limits are checked only once, because later no worker is launched beyond a limit. The check is made when the master has
+//! said, after the first subscription, which tasks are still there. An earlier check could count workers that are gone, and so
+//! end too many.
 
 use std::time::Instant;
 

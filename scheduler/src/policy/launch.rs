@@ -263,7 +263,8 @@ fn wanted(view: &View<'_>) -> Demand {
     if serves && view.room().is_some() { Demand::Workers } else { Demand::Nothing }
 }
 
-/// The demand that the master is told. Offers may be wanted to see whether they have room for the next server.
+/// The demand that the master is told. While a place for the next server is sought, offers are needed even if no task is to be
+/// launched.
 fn to_announce(view: &View<'_>) -> Demand {
     match wanted(view) {
         Demand::Nothing if view.fleet.seeks_server_place && !view.run.ending => server_demand(view),

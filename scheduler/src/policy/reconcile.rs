@@ -27,8 +27,9 @@ const LAUNCH_DOUBT: Duration = Duration::from_secs(10);
 /// about the task.
 pub(super) const UPDATE_FOLLOWS: Duration = Duration::from_secs(2);
 
-/// What is decided about all tasks waits for the master's answers about each of them, but not longer than this. After the election
-/// of a master, an agent may need most of this time to find it, and the master answers for its tasks only then.
+/// If the master has not answered for all tasks this long after a subscription, the other policies go on without the missing
+/// answers. After the election of a master, an agent may need most of this time to find it, and the master answers for its tasks
+/// only then.
 const GIVE_UP: Duration = Duration::from_secs(120);
 
 /// The policy.
@@ -37,7 +38,7 @@ pub(super) struct Reconcile {
     random: StdRng,
     /// The ids of the tasks that RECONCILE asks the master about. An id is removed when an update of its task is received.
     waiting: BTreeSet<String>,
-    /// The tasks that the master was asked about after the last subscription and has not answered for, until all are answered.
+    /// The wait for the master's answers after the last subscription; `None` when it is over.
     first: Option<FirstAnswers>,
     backoff: Backoff,
     /// When RECONCILE asks again about the tasks in `waiting`.
@@ -55,7 +56,7 @@ pub(super) struct Reconcile {
 struct FirstAnswers {
     /// The ids of the tasks without an answer.
     missing: BTreeSet<String>,
-    /// When they are given up.
+    /// When the wait for these answers ends.
     until: Instant,
 }
 

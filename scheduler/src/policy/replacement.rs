@@ -86,7 +86,7 @@ pub(super) struct Replacement {
     /// The workers that were launched while others were to be replaced, until they show that they mine.
     probation: Probation,
     servers: ServerReplacement,
-    /// Whether the master has said which tasks are there. Before that, the limits were not checked, and none is replaced.
+    /// Whether the master has said which tasks are there. No task is replaced before this is true.
     reconciled: bool,
     /// The earliest time for the next check of `pending`. It is set when no worker in `pending` could be replaced.
     look_again: Option<Instant>,

@@ -49,7 +49,8 @@ impl Policy for Retire {
 
 /// Whether a task is no longer needed. Of a retired task, only the number in its id is remembered. So a task whose id has no
 /// number never retires.
-/// The record of a server is needed while it says what becomes of the workers that the server has left.
+///
+/// A server is needed as long as workers refer to it, because its record says whether they are kept.
 fn may_retire(view: &View<'_>, task: &Task) -> bool {
     let has_workers = view.fleet.workers_of(task.id()).any(|worker| !worker.is_to_end());
     let needed = task.pending_uuid.is_some() || view.fleet.servers.contains_key(task.id()) || has_workers;

@@ -41,9 +41,8 @@ impl View<'_> {
         self.settings.options.on_server_loss == OnServerLoss::Repoint && self.can_redirect()
     }
 
-    /// Whether the workers of this server are kept when it ends. If the scheduler has ended it, so that another one replaces it,
-    /// they are kept in any case: where they are to end with their server, they end before it. This holds, too, if an earlier run
-    /// of the scheduler has ended the server, whatever the options of this run are.
+    /// Whether the workers of this server are kept when it ends. Workers that can be redirected are kept if the scheduler, in
+    /// this run or an earlier one, has ended the server to replace it. `--on-server-loss` does not matter then.
     pub fn keeps_workers_of(&self, server: &str) -> bool {
         let was_ended = |server: &Task| {
             let now = server.is_to_end() && (server.is_ending || server.has_ended());

@@ -154,7 +154,7 @@ fn workers_beyond_the_limit_end_the_youngest_first() {
     assert_eq!(script.state.fleet.count_running_workers(), 1);
 }
 
-/// As long as it is not known which workers are there, none is ended: the oldest, which would stay, may be gone.
+/// The scheduler ends no worker while it does not know which workers are still there. Otherwise it could end too many.
 #[test]
 fn the_limits_are_checked_when_the_master_has_answered_for_all_tasks() {
     let restarted = || {
@@ -369,7 +369,7 @@ impl Script {
     }
 }
 
-/// The scheduler is stopped while there is no server, or because the next server fails, and started with the options of before.
+/// The scheduler ends the server to replace it, and is restarted with the original options before the next server runs.
 #[test]
 fn workers_wait_for_the_next_server_through_restarts_and_hours() {
     for hours in [0, 3] {
@@ -417,7 +417,7 @@ fn workers_that_cannot_be_redirected_end_with_their_server_and_the_user_is_told_
     assert_eq!(told(&script).matches("miner-server-1 was launched").count(), 2, "{}", told(&script));
 }
 
-/// The options of a server that no agent has room for cost nothing.
+/// No agent has room for a server with the new options. So the old server goes on, and no worker is ended.
 #[test]
 fn a_server_without_a_successor_goes_on() {
     type Change = fn(&mut Settings);
@@ -468,7 +468,7 @@ fn a_server_is_replaced_when_an_offer_has_room_for_the_next_one() {
     assert_eq!(script.remarks(), Vec::<String>::new());
 }
 
-/// What an agent offers and what the server holds there is room for the next one, too.
+/// The next server fits on the old server's agent if the agent's offer and the old server's resources together are enough.
 #[test]
 fn a_server_is_replaced_when_its_own_agent_has_room() {
     let mut script = fleet_of(settings(), 1);
@@ -504,7 +504,7 @@ fn workers_make_room_for_the_next_server() {
     assert_eq!(killed_within(&mut script, MINUTE / 2), workers([]), "an offer may come");
     assert_eq!(killed_within(&mut script, MINUTE), workers([4]), "the server's neighbour");
     assert!(told(&script).contains("no offer is enough for a server: ending miner-worker-4 to make room"));
-    // Another framework takes it. What else agent `c` has is known from its offers.
+    // Another framework takes what worker 4 held. Agent `c` offers memory, which is enough together with worker 5's CPU.
     let mut spare = offer("o10", "c", 0.01, 600);
     spare.resources.retain(|resource| resource.name != "cpus");
     script.event(Event::Offers(vec![spare]));

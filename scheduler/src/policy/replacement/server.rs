@@ -21,11 +21,11 @@ use crate::fleet::{ServerState, Task};
 use crate::history::RemarkTopic;
 use crate::user_notice::UserNotice;
 
-/// The user is told that a server waits for a place after this time: offers that are asked for may come at once.
+/// The user is told of the search for a server's place only if the search takes longer than this.
 const TOLD_AFTER: Duration = Duration::from_secs(5);
-/// If no offer is large enough in this time, workers are ended to make room, on one agent after the other in such intervals.
+/// While no offer has room for the next server, workers on one more agent are ended after each interval of this length.
 const MAKE_ROOM: Duration = Duration::from_secs(60);
-/// The user is told this long before that all workers are to end with their server.
+/// If all of a server's workers are to end with it, the user is warned this long in advance.
 const WARNING: Duration = Duration::from_secs(30);
 
 /// Replaces servers.
@@ -33,7 +33,7 @@ const WARNING: Duration = Duration::from_secs(30);
 pub(super) struct ServerReplacement {
     drain: ServerDrain,
     search: Option<Search>,
-    /// The server of which the user was told that all of its workers will end with it, and when they end.
+    /// If the user was warned (see [`WARNING`]): the server's id, and the earliest time of its end.
     warned: Option<(String, Instant)>,
     remark: Option<String>,
 }
@@ -45,7 +45,7 @@ struct Search {
     server: String,
     since: Instant,
     told: bool,
-    /// When workers are ended next to make room.
+    /// The next time at which workers are ended to make room.
     make_room: Instant,
     /// Agent id → the last offers of the agent.
     free: BTreeMap<String, Vec<Offer>>,
@@ -57,7 +57,7 @@ impl ServerReplacement {
     /// Looks at the servers. Returns what is to be done, and nothing while no server is to be replaced or all have to wait.
     pub fn tick(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         let Some((server, why)) = outdated(view) else { return self.stop_searching() };
-        // Only when it has spoken is it known how much memory it has.
+        // Waits a while for the server's first live message, because the server's memory is estimated from it.
         if server.first_live_due.is_some() {
             return Vec::new();
         }
@@ -112,7 +112,7 @@ impl ServerReplacement {
         intents
     }
 
-    /// Has offers made, and makes room after a while.
+    /// Asks the master for offers. If no offer is large enough for some time, ends workers to make room.
     fn search(&mut self, view: &View<'_>, server: &Task, now: Instant) -> Vec<Intent> {
         let mut intents = Vec::new();
         if self.search.as_ref().is_none_or(|search| search.server != server.id()) {

@@ -16,7 +16,8 @@ use crate::server_capacity;
 /// Maximum number of workers for which it is checked whether the next server fits in their place.
 const CHECKED: usize = 1000;
 
-/// The agent on which the next server has room, if these tasks end: on their resources, and those of the offers.
+/// An agent on which the next server has room if the tasks in `ends` end. The resources of these tasks and of `offers` count as
+/// free.
 pub(super) fn find(view: &View<'_>, ends: &[&Task], offers: &[Offer], now: Instant) -> Option<String> {
     let held: Vec<Offer> = ends.iter().map(|task| resources(view, task)).collect();
     let mut agents: BTreeMap<&str, (Place, Vec<&Offer>)> = BTreeMap::new();
@@ -96,7 +97,7 @@ fn resources(view: &View<'_>, task: &Task) -> Offer {
 }
 
 /// The memory that a server has at least, in MB. It is not recorded. A server that says that it has room for fewer connections
-/// than one with today's memory may have been launched with less. Of others it is not known that they have less.
+/// than one with today's memory may have been launched with less. For any other server, today's memory is assumed.
 fn memory(view: &View<'_>, server: &Task) -> u64 {
     let wanted = view.settings.template.options.server_mem;
     match &server.live {

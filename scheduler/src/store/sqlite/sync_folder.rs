@@ -133,7 +133,7 @@ fn replace_accounts(
     recovered.ledger.iter().try_for_each(|account| tables.set_account(account))
 }
 
-/// Stores the sum of the accounts that are not in the folder.
+/// Stores the total of the work that only other leaders recorded.
 fn set_sum_of_others(tables: &Tables<'_>, framework: &str, handover: &Handover) -> rusqlite::Result<()> {
     let mut here = Ledger::default();
     for row in read::accounts(tables.transaction, "framework = ?1", [framework])? {
