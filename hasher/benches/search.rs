@@ -4,7 +4,8 @@
 //!
 //! Every figure is the median over rounds. In a round, each backend runs for 50 ms right after the yardstick, so that
 //! disturbances affect both. Cycles are cycles of the core clock. The rate of this clock is estimated before and after each run
-//! by a chain of dependent additions. The bound is the number of cycles per hash if no execution unit is ever idle.
+//! by a chain of dependent additions. The column `bound` shows how many cycles a hash would take if no execution unit were ever
+//! idle.
 //!
 //! With `--check`, the exit status is 1 if a ratio is below the minimum for this CPU. It is 2 if the check is not possible. This
 //! is so if the table `CORES` does not list this CPU, or if the yardstick ran below 95 % of its usual speed on this CPU.

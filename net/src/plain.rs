@@ -15,7 +15,7 @@ pub use self::http::PlainConnector;
 #[derive(Debug)]
 pub struct Plain<S> {
     stream: S,
-    /// What the user may do.
+    /// The advice to the user if the peer expects TLS, such as `use https://`.
     advice: &'static str,
     has_sent: bool,
     has_received: bool,

@@ -28,8 +28,8 @@ pub(super) struct Certificate {
     pub validity_text: (String, String),
     /// Whether it is the certificate of an authority (`CA:TRUE`).
     pub is_authority: bool,
-    /// Whether the certificate may sign others. It must be an authority's. If it has the key usage extension, this must include
-    /// `keyCertSign` (RFC 5280, section 4.2.1.9).
+    /// Whether the certificate may sign others. This is so if `is_authority` is true and the key usage extension, if present,
+    /// includes `keyCertSign` (RFC 5280, section 4.2.1.9).
     pub may_sign: bool,
     /// Whether its version is 3, the only one that may have extensions.
     pub is_version_3: bool,

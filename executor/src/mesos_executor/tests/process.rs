@@ -178,7 +178,7 @@ async fn a_lost_agent_is_tried_twice_per_second() {
         let now = Instant::now();
         pauses.extend(last.replace(now).map(|last| now - last));
     }
-    // A single pause looks short if the test has heard late of the subscription before it.
+    // The total time is checked, not each pause: if the test notices a subscription late, the next pause looks too short.
     let tries = u32::try_from(pauses.len() + 1).expect("a few");
     assert!(lost.elapsed() >= Duration::from_millis(100) * tries, "not too often: {pauses:?}");
     executor.abort();
