@@ -19,9 +19,9 @@ pub(super) const RETIRED_ELSEWHERE: i64 = 2;
 /// of a framework under other leaders. Shares from before `rows_since_ms` may be missing in this folder. `sum` is the total of
 /// the work that only other leaders recorded. `past` lists the tasks that had retired when this scheduler began to lead.
 /// `retired` is 0, [`RETIRED_HERE`] or [`RETIRED_ELSEWHERE`]. `attributes` are those of the task's agent, as a JSON object; NULL
-/// if there are none. If the master has removed a framework, `removed_ms` is the time when the scheduler learned of this. By then,
-/// it had had no contact with the master for the time `silent_ms`. `failover_ms` is the failover timeout that the master knows.
-/// `tearing_down` is 1 if the scheduler was about to send TEARDOWN. New columns come last, where ALTER TABLE adds them.
+/// if there are none. If the master has removed a framework, `removed_ms` is the time when the scheduler learned of this.
+/// By then, it had had no contact with the master for the time `silent_ms`. `failover_ms` is the failover timeout that the master
+/// knows. `tearing_down` is 1 if the scheduler was about to send TEARDOWN. New columns come last, where ALTER TABLE adds them.
 ///
 /// A row of `reported_shares` has the shares of one worker in one report; the rows are in the order of their arrival. `worker` is
 /// NULL if it is the reporting task, and [`share_columns`](super::share_columns) encodes `shares`. `shares_sequence` is the
