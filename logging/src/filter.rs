@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use thiserror::Error;
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::{EnvFilter, Registry, reload};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::{Registry, reload};
 
 /// The longest file with a filter, in bytes.
 const LONGEST: u64 = 4096;
@@ -50,7 +50,7 @@ pub enum FilterError {
 struct FilterFile {
     path: PathBuf,
     text: Mutex<String>,
-    handle: reload::Handle<EnvFilter, Registry>,
+    handle: reload::Handle<Targets, Registry>,
 }
 
 static FILE: OnceLock<FilterFile> = OnceLock::new();
@@ -59,7 +59,7 @@ static FILE: OnceLock<FilterFile> = OnceLock::new();
 pub(super) fn layer(
     default: &str,
     file: Option<&Path>,
-) -> Result<reload::Layer<EnvFilter, Registry>, FilterError> {
+) -> Result<reload::Layer<Targets, Registry>, FilterError> {
     let Some(path) = file else {
         let filter = from_variable().map_err(|text| FilterError::Variable { text })?;
         return Ok(reload::Layer::new(filter.unwrap_or_else(|| by_default(default))).0);
@@ -75,30 +75,33 @@ pub(super) fn layer(
 ///
 /// # Errors
 /// If it is no filter: the part that is wrong.
-pub(super) fn from_variable() -> Result<Option<EnvFilter>, String> {
-    match std::env::var_os(EnvFilter::DEFAULT_ENV) {
+pub(super) fn from_variable() -> Result<Option<Targets>, String> {
+    match std::env::var_os("RUST_LOG") {
         Some(text) if !text.is_empty() => parse(&text.to_string_lossy()).map(Some),
         _ => Ok(None),
     }
 }
 
 /// The default filter, without the warnings of libraries about what this program reports itself: ZooKeeper and name servers.
-pub(super) fn by_default(filter: &str) -> EnvFilter {
+pub(super) fn by_default(filter: &str) -> Targets {
     let quiet = ["zookeeper_client", "hickory_net", "hickory_proto", "hickory_resolver"];
-    EnvFilter::new(
-        quiet.iter().fold(filter.to_owned(), |filter, library| format!("{filter},{library}=error")),
-    )
+    let filter: Targets = filter.parse().expect("the defaults are filters");
+    filter.with_targets(quiet.map(|library| (library, LevelFilter::ERROR)))
 }
 
-/// Reads a filter. A word alone must be a level: the library would take any other word for the name of a crate, log everything of
-/// that crate, and nothing else.
-fn parse(text: &str) -> Result<EnvFilter, String> {
-    let is_word = |part: &&str| part.chars().all(|c| c.is_alphanumeric() || "_-: ".contains(c));
+/// Reads a filter. A part without `=` must be a level: the library would take any other word for the name of a crate, log everything
+/// of that crate, and nothing else. Likewise it would take the name of a span (`[name]`) for a crate's.
+fn parse(text: &str) -> Result<Targets, String> {
     let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
-    let mut words = text.split(',').map(str::trim).filter(is_word);
-    match words.find(|word| !word.is_empty() && !is_level(word)) {
-        Some(word) => Err(shown(word)),
-        None => EnvFilter::try_new(text).map_err(|_| shown(text)),
+    let is_crate = |name: &str| name.chars().all(|c| c.is_alphanumeric() || "_-:".contains(c));
+    let is_right = |part: &str| match part.split_once('=') {
+        Some((name, level)) => is_crate(name) && is_level(level),
+        None => is_level(part),
+    };
+    let mut parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    match parts.find(|part| !is_right(part)) {
+        Some(part) => Err(shown(part)),
+        None => text.parse().map_err(|_| shown(text)),
     }
 }
 
@@ -123,7 +126,7 @@ pub fn reread_filter() -> Option<(PathBuf, Result<bool, String>)> {
     Some((file.path.clone(), outcome))
 }
 
-fn read(path: &Path) -> Result<(String, EnvFilter), FilterError> {
+fn read(path: &Path) -> Result<(String, Targets), FilterError> {
     let mut text = String::new();
     let file = fs::File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
     file.map_err(|source| FilterError::Read { path: path.to_owned(), source })?;
@@ -156,7 +159,7 @@ mod tests {
         assert_eq!(of("debug\n").unwrap(), ("debug".to_owned(), "debug".to_owned()));
         assert!(of("warn,scheduler=debug").unwrap().1.contains("scheduler=debug"));
         for wrong in
-            ["", "\n", "info\ndebug", "scheduler=loud", "a=b=c", "verbose", "info,verbose", "info, a::b"]
+            ["", "\n", "info\ndebug", "scheduler=loud", "a=b=c", "verbose", "info,verbose", "info, a::b", "[span]=debug"]
         {
             let error = of(wrong).unwrap_err().to_string();
             assert!(error.contains("warn,scheduler=debug"), "{wrong:?}: {error}");
@@ -166,7 +169,7 @@ mod tests {
             error.contains("\"verbose\"") && error.contains("error, warn, info, debug or trace"),
             "{error}"
         );
-        for right in ["INFO", "off", "3", "info,", "warn,a::b=debug", "a-b=info", "[span]=debug,warn"] {
+        for right in ["INFO", "off", "3", "info,", "warn,a::b=debug", "a-b=info"] {
             assert!(of(right).is_ok(), "{right}");
         }
         assert!(read(Path::new("/no/such/file")).unwrap_err().to_string().starts_with("/no/such/file: "));

@@ -34,15 +34,13 @@ pub fn init(default: &str, file: Option<&Path>) -> Result<(), FilterError> {
 /// Like [`init`], but limits the rate and the total size of the logs, for a stderr file that is never rotated. A `RUST_LOG` that is
 /// no filter is not used, because whoever runs a task may not have chosen its environment.
 pub fn init_bounded(default: &str) {
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            filter::from_variable().ok().flatten().unwrap_or_else(|| filter::by_default(default)),
-        )
+    let filter = filter::from_variable().ok().flatten().unwrap_or_else(|| filter::by_default(default));
+    let lines = fmt::layer()
         .with_writer(Mutex::new(BoundedWriter::new(std::io::stderr())))
         .with_ansi(false)
         .with_target(false)
-        .log_internal_errors(false)
-        .init();
+        .log_internal_errors(false);
+    tracing_subscriber::registry().with(filter).with(lines).init();
 }
 
 /// Formats an error and all its causes on one line: `no work: no node: connection refused`.
