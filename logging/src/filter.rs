@@ -158,9 +158,17 @@ mod tests {
         };
         assert_eq!(of("debug\n").unwrap(), ("debug".to_owned(), "debug".to_owned()));
         assert!(of("warn,scheduler=debug").unwrap().1.contains("scheduler=debug"));
-        for wrong in
-            ["", "\n", "info\ndebug", "scheduler=loud", "a=b=c", "verbose", "info,verbose", "info, a::b", "[span]=debug"]
-        {
+        for wrong in [
+            "",
+            "\n",
+            "info\ndebug",
+            "scheduler=loud",
+            "a=b=c",
+            "verbose",
+            "info,verbose",
+            "info, a::b",
+            "[span]=debug",
+        ] {
             let error = of(wrong).unwrap_err().to_string();
             assert!(error.contains("warn,scheduler=debug"), "{wrong:?}: {error}");
         }
