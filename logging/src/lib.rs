@@ -31,8 +31,8 @@ pub fn init(default: &str, file: Option<&Path>) -> Result<(), FilterError> {
     Ok(())
 }
 
-/// Like [`init`], but limits the rate and the total size of the logs, for a stderr file that is never rotated. A `RUST_LOG` that is
-/// no filter is not used, because whoever runs a task may not have chosen its environment.
+/// Like [`init`], but limits the rate and the total size of the logs, for a stderr file that is never rotated. If `RUST_LOG` is
+/// no valid filter, `default` is used.
 pub fn init_bounded(default: &str) {
     let filter = filter::from_variable().ok().flatten().unwrap_or_else(|| filter::by_default(default));
     let lines = fmt::layer()

@@ -9,7 +9,8 @@ use mesos::executor::{self, Event, ExecutorClient};
 use mesos::v1::TaskState;
 
 fn main() -> anyhow::Result<()> {
-    // For agents that authenticate their executors: hide the token first, before there are other threads.
+    // The agent may put an authentication token into the environment. To remove it, `hide` executes the program again, so this
+    // must come first.
     let token = mesos::token::hide()?;
     let env = ExecutorEnv::from_process_with_token(token)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -51,7 +51,7 @@ pub enum CallError {
         /// The peer's message.
         message: String,
     },
-    /// The master of the subscription does not lead any more.
+    /// The master to which the client is subscribed does not lead any more.
     #[error("{endpoint} does not lead any more; subscribe again")]
     NotLeading {
         /// The master.

@@ -114,8 +114,8 @@ impl ExecutorClient {
         Self::with_config(env.endpoint.clone(), config)
     }
 
-    /// Reads the certificates for an agent with TLS again, for all further connections. Returns whether there are any; if they
-    /// cannot be used, those that were read before stay in use.
+    /// Reads the certificate files again. Further connections to the agent use the new certificates. After an error, the old
+    /// certificates stay in use. Returns `false` if the client does not use TLS.
     ///
     /// # Errors
     /// If a file cannot be read, or has the wrong content.

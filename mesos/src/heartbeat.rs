@@ -11,8 +11,8 @@ pub struct Watchdog {
     missed: u32,
     /// When the last bytes arrived.
     last_bytes: Instant,
-    /// The end of the last attempt to read, which the caller makes when the silence has become too long. If no bytes come until
-    /// then, the stream is assumed to be dead. `None` before that attempt.
+    /// The time at which the caller's last attempt to read ends. The caller makes this attempt after too long a silence. If no
+    /// bytes come, the stream is assumed to be dead. `None` before this attempt.
     last_look: Option<Instant>,
 }
 
@@ -37,8 +37,8 @@ impl Watchdog {
         self.last_look = None;
     }
 
-    /// Call this when the deadline has passed. Returns whether to read once more, until a new deadline, before the stream is
-    /// assumed to be dead.
+    /// Call this when the deadline has passed. If it returns `true`, read once more until the new deadline. If it returns
+    /// `false`, the stream is assumed to be dead.
     pub fn begin_last_look(&mut self, now: Instant) -> bool {
         let first = self.last_look.is_none();
         self.last_look.get_or_insert(now + LAST_LOOK.min(self.interval.unwrap_or(LAST_LOOK)));

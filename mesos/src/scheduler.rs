@@ -202,7 +202,8 @@ impl SchedulerClient {
         self.detector().masters().scheme().unwrap_or(configured)
     }
 
-    /// Returns a copy of the latest session. If a caller owned the session itself, the session would outlive its subscription.
+    /// Returns a copy of the latest session. Only the subscription owns the session itself, so calls fail once the subscription
+    /// is dropped.
     fn session(&self) -> Result<Arc<Session>, CallError> {
         let session = self.latest_session().upgrade().ok_or(CallError::NotSubscribed)?;
         Ok(Arc::new(Session::clone(&session)))

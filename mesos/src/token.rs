@@ -49,7 +49,7 @@ fn execute_again(token: OsString) -> io::Error {
             return Err(io::Error::other(format!("a token of more than {LONGEST} bytes")));
         }
         let (reader, mut writer) = io::pipe()?;
-        // `exec` closes the writing end, so the reader sees the end of the token.
+        // The writing end is close-on-exec. So after `exec`, the reader sees the end of the token.
         writer.write_all(&token)?;
         Ok((reader, writer))
     };

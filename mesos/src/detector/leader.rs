@@ -1,4 +1,4 @@
-//! Reads the nodes in which masters describe themselves.
+//! Reads the ZooKeeper nodes in which masters describe themselves.
 
 use std::net::Ipv4Addr;
 

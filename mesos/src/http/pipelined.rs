@@ -274,8 +274,8 @@ impl<C> PipelinedConnection<C> {
     }
 
     fn broken(&mut self, error: io::Error, events: &mut Vec<ConnectionEvent<C>>) {
-        // Callers repeat calls that are reported as not sent. But before the first response, all calls are reported as broken.
-        // Otherwise, calls to a peer that closes each connection immediately would be repeated for ever.
+        // Callers repeat calls that are reported as `NotSent`. With a peer that closes each connection immediately, this would
+        // never end. So `NotSent` is reported only after the peer's first response on a connection.
         let not_sent = !self.begun && self.responded;
         let calls = self.close();
         if calls.is_empty() {

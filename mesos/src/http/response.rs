@@ -88,7 +88,7 @@ fn header(response: &Response<Incoming>, name: HeaderName) -> Option<String> {
     response.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-/// The properties of a call that the meaning of its response depends on.
+/// What must be known about a call to understand its response.
 pub(crate) struct CallContext<'a> {
     pub endpoint: &'a Endpoint,
     /// The name of the call's type.
@@ -125,7 +125,8 @@ impl CallContext<'_> {
             let found = format!("HTTP {status}, {content_type}, to {}: {message}", self.call);
             return CallError::NotMesos { endpoint, found };
         }
-        // A starting master or agent sends such a 404. With a Server header, the response is not from Mesos.
+        // A master or agent that is starting sends a 404 with one of these texts. A response with a Server header is not from
+        // Mesos.
         let starting = status == StatusCode::NOT_FOUND
             && server.is_none()
             && matches!(message.as_str(), "404 Not Found." | NO_TEXT);

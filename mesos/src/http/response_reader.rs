@@ -130,7 +130,7 @@ fn take(buffer: &mut BytesMut, response: &mut CallResponse, length: u64) -> u64 
     length - here as u64
 }
 
-/// Takes a line between chunks. Returns the part that follows the line.
+/// Takes a line between chunks. Returns what to read next, or `None` if the line is not complete yet.
 fn line(buffer: &mut BytesMut, rest: Rest) -> Result<Option<Rest>, Malformed> {
     if rest == Rest::Size {
         return match httparse::parse_chunk_size(buffer) {
@@ -177,7 +177,7 @@ fn read_head(head: &httparse::Response<'_, '_>) -> Result<(CallResponse, Rest), 
     };
     let closes = is("connection", "close") || head.version == Some(0) && !is("connection", "keep-alive");
     let text = |name: &str| value(name).map(std::borrow::Cow::into_owned);
-    // These headers are used only for responses that do not accept a call.
+    // In a successful response, nobody reads these headers.
     let (content_type, server) =
         if status.is_success() { (None, None) } else { (text("content-type"), text("server")) };
     let informational = status.is_informational();

@@ -59,8 +59,8 @@ pub fn decline(framework: &FrameworkId, offer_ids: Vec<OfferId>, refuse: Option<
     Call { decline: Some(decline), ..call(framework, Type::Decline) }
 }
 
-/// ACCEPT_INVERSE_OFFERS: promises to return the resources in time. Until they are returned, Mesos repeats the inverse offers
-/// every `refuse` (`None`: Mesos' default, 5 s).
+/// ACCEPT_INVERSE_OFFERS: the framework promises to return the resources in time. Until they are returned, Mesos repeats the
+/// inverse offers every `refuse` (`None`: Mesos' default, 5 s).
 pub fn accept_inverse_offers(
     framework: &FrameworkId,
     inverse_offer_ids: Vec<OfferId>,
@@ -70,8 +70,8 @@ pub fn accept_inverse_offers(
     Call { accept_inverse_offers: Some(accept), ..call(framework, Type::AcceptInverseOffers) }
 }
 
-/// DECLINE_INVERSE_OFFERS: does not promise to return the resources in time. Mesos repeats the inverse offers after `refuse`
-/// (`None`: Mesos' default, 5 s).
+/// DECLINE_INVERSE_OFFERS: the framework does not promise to return the resources in time. Mesos repeats the inverse offers after
+/// `refuse` (`None`: Mesos' default, 5 s).
 pub fn decline_inverse_offers(
     framework: &FrameworkId,
     inverse_offer_ids: Vec<OfferId>,
@@ -91,8 +91,8 @@ pub fn suppress(framework: &FrameworkId, roles: Vec<String>) -> Call {
     Call { suppress: Some(call::Suppress { roles }), ..call(framework, Type::Suppress) }
 }
 
-/// KILL: ends a task. If the master does not know the task, it kills nothing and responds as to a RECONCILE of this task and
-/// agent. `policy` overrides the task's own kill policy.
+/// KILL: ends a task. If the master does not know the task, the call has the effect of a RECONCILE of this task and agent.
+/// `policy` overrides the task's own kill policy.
 pub fn kill(
     framework: &FrameworkId,
     task: TaskId,

@@ -10,7 +10,7 @@
 //! use mesos::v1::resource::{DiskInfo, ReservationInfo, reservation_info};
 //! use mesos::v1::{FrameworkId, Offer, Resource, Volume, scheduler::Call, volume};
 //!
-//! /// Creates a volume of 32 MB for the role `db`, which tasks see as the folder `data`.
+//! /// Creates a volume of 32 MB for the role `db`. Tasks see this volume as the folder `data`.
 //! fn make_volume(framework: &FrameworkId, offer: Offer) -> Result<Call, Shortage> {
 //!     let kind = Some(reservation_info::Type::Dynamic.into());
 //!     let reservation = ReservationInfo { r#type: kind, role: Some("db".into()), ..Default::default() };

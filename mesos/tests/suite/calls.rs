@@ -140,7 +140,7 @@ async fn a_closed_connection_is_replaced_without_sending_twice() {
     let revive = scheduler::revive(&"f".into(), vec![]);
     client.call(&revive).await.unwrap();
     client.call(&revive).await.unwrap();
-    // This call has arrived, so the caller must decide whether to repeat it.
+    // The client does not repeat this call by itself, because the peer has already received it.
     let error = client.call(&revive).await.unwrap_err();
     assert!(matches!(error, CallError::Broken { .. }) && error.is_transient(), "{error}");
     assert_eq!(peer.requests().len(), 4);

@@ -156,7 +156,7 @@ async fn a_connection_that_was_closed_while_idle_is_replaced() {
         match outcomes(&mut pipeline, 1).await.remove(&1) {
             Some(CallOutcome::NotSent) => {}
             Some(CallOutcome::Accepted) => break,
-            // The call was written before the pipeline noticed the end.
+            // The call was written before the pipeline noticed that the connection had ended.
             Some(CallOutcome::Failed(CallError::Broken { .. })) => return,
             other => panic!("{other:?}"),
         }

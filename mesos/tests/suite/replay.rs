@@ -145,7 +145,7 @@ async fn a_refusal_names_peer_reason_and_remedy() {
 async fn calls_follow_the_redirect_of_their_subscription() {
     let recorded = recorded::answer("failures/election/scheduler-call-51-SUBSCRIBE.http");
     let leader = ScriptedPeer::start(vec![Reply::Silence(stream_head()), accepted()]).await;
-    // The recorded response, with the address of our leader.
+    // The recorded response redirects to another address. Replace this address by our leader's.
     let text = String::from_utf8(recorded).unwrap();
     assert!(text.contains("Location: //127.0.0.1:5050/master/api/v1/scheduler\r\n"));
     let redirect = text.replace("127.0.0.1:5050", &leader.address.to_string());
