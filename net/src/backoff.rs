@@ -16,7 +16,8 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Delays that start at `first`, before jitter, and double up to `max`.
+    /// The first delay is `first`. Each further delay is twice as long, but at most `max`. Jitter shortens every delay by up to a
+    /// half.
     pub fn new(first: Duration, max: Duration) -> Self {
         let first = first.min(max);
         Self { first, max, next: first }

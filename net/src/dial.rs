@@ -27,7 +27,7 @@ const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Advice for connections in plain text to a server that expects TLS.
 const EXPECTS_TLS: &str = "write stratum+ssl://";
-/// Advice for a TLS handshake without an end.
+/// Advice for a TLS handshake that does not end in time.
 const SILENT_TLS: &str =
     "; the server does not answer in TLS: if it does not speak TLS on this port, write stratum+tcp://";
 

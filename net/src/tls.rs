@@ -107,7 +107,6 @@ pub enum TlsError {
 /// their certificates.
 #[derive(Clone, derive_more::Debug)]
 pub struct Tls {
-    /// Changed only as a whole.
     #[debug(skip)]
     config: Arc<RwLock<Arc<ClientConfig>>>,
     /// The application protocol to offer (ALPN), if any.
@@ -180,7 +179,7 @@ impl Tls {
         host: &str,
         stream: S,
     ) -> io::Result<TlsStream<S>> {
-        // The network interface of a link-local address is this machine's own matter.
+        // In `fe80::1%eth0`, `eth0` is a network interface of this machine. Certificates do not contain it.
         let host = host.split('%').next().unwrap_or(host);
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;

@@ -91,7 +91,7 @@ async fn a_given_certificate_of_no_authority_is_not_trusted_for_what_its_key_has
             let text = refused(&server.file(), name, serve(server.signs_for(&[name])).await).await;
             assert!(text.contains("CN=master.example") && text.contains("CA:TRUE"), "{text}");
         }
-        // The certificate of an authority in the same file changes nothing.
+        // The server is refused even if the user's file also contains the certificate of an authority.
         let both =
             [server.file(), Authority::new().file()].map(|file| std::fs::read_to_string(file).unwrap());
         let folder = tempfile::tempdir().unwrap();

@@ -45,8 +45,8 @@ impl ResolverFiles {
         Self { hosts: "/etc/hosts".into(), resolv_conf: "/etc/resolv.conf".into(), port: 53 }
     }
 
-    /// All addresses of a name: those in the file of hosts if it has the name, else what the first name server that answers
-    /// says. `localhost` has its addresses also without a file (RFC 6761, section 6.3).
+    /// All addresses of a name. If the hosts file has the name, these are the addresses in that file. Otherwise, name servers are
+    /// asked, and the first answer counts. `localhost` has its addresses also without a file (RFC 6761, section 6.3).
     pub async fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>> {
         let name =
             Name::from_ascii(host).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
@@ -151,7 +151,8 @@ fn servers(config: &Config, port: u16) -> Vec<Server> {
     addresses.iter().take(MOST_SERVERS).map(server).collect()
 }
 
-/// Asks for one name after the other. `None` if no name has an address, and there is one for which no server has an answer.
+/// Asks for one name after the other until a name has an address. `None` if no address was found, and no server had an answer for
+/// at least one of the names.
 async fn ask_all(names: &[Name], servers: &mut [Server], config: &Config) -> Option<Answer> {
     let mut last = Some(Answer::None);
     for name in names {

@@ -1,7 +1,7 @@
 //! One name server, and what it says about one name.
 //!
-//! The library could also choose among several servers, but its time limit is for all of them together, and it does not ask the
-//! next one after an answer such as SERVFAIL.
+//! `hickory_resolver` is given only one server. With several servers, it has one time limit for all of them together. Also, it
+//! does not ask the next server after an answer such as SERVFAIL.
 
 use std::future::{Future, pending};
 use std::io;
@@ -24,7 +24,8 @@ use tokio::io::{Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-/// What the library may need on top of its own time limit: it then returns what it has, for instance only IPv4 addresses.
+/// How much longer than the resolver's own time limit we wait. At its limit, the resolver returns what it has, for instance only
+/// IPv4 addresses.
 pub(super) const MARGIN: Duration = Duration::from_millis(200);
 
 /// What a name server says about a name.
@@ -58,7 +59,7 @@ pub(super) async fn ask(server: SocketAddr, name: Name, limit: Duration, edns0: 
         Err(NetError::Dns(DnsError::NoRecordsFound(_))) => Answer::None,
         Err(NetError::Dns(DnsError::ResponseCode(code))) => Answer::Failure(format!("it answers {code}")),
         Err(NetError::Timeout) => Answer::Silence,
-        // What the library makes of every I/O error.
+        // The resolver returns this error for every I/O error.
         Err(NetError::NoConnections) => Answer::Failure("it cannot be reached".to_owned()),
         Err(error) => Answer::Failure(error.to_string()),
     }
@@ -83,8 +84,8 @@ fn resolver(server: SocketAddr, limit: Duration, edns0: bool) -> Result<Resolver
 
 type Resolver = hickory_resolver::Resolver<OneServer>;
 
-/// Opens connections to one server only. Unlike the library's own ones, UDP sockets are connected, so that a port where nobody
-/// listens is an error at once; and the server's address may name a network interface (`fe80::1%eth0`).
+/// Opens connections to one server only. Its UDP sockets are connected to the server. So if nobody listens on the server's port,
+/// there is an error at once. The server's address may name a network interface (`fe80::1%eth0`).
 #[derive(Clone)]
 struct OneServer {
     tokio: TokioRuntimeProvider,
@@ -121,7 +122,8 @@ impl RuntimeProvider for OneServer {
 struct Connected {
     socket: Arc<UdpSocket>,
     server: SocketAddr,
-    /// Ends when an error has come from the network. Reading alone does not notice it.
+    /// This future ends when the socket has an error. It is needed because an error does not wake a task that waits only for
+    /// data.
     failing: Mutex<Opening<Ready>>,
 }
 

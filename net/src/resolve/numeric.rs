@@ -67,7 +67,6 @@ mod tests {
 
     use super::*;
 
-    /// The expected addresses are those of the C library, so that all builds agree.
     #[tokio::test]
     async fn addresses_are_read_as_the_c_library_reads_them() {
         for host in [

@@ -24,7 +24,7 @@ pub(super) struct Certificate {
     pub common_names: Vec<String>,
     /// The first and the last second at which the certificate is valid, in seconds since 1970.
     pub validity: (i64, i64),
-    /// The same two times as text.
+    /// `validity` as text.
     pub validity_text: (String, String),
     /// Whether it is the certificate of an authority (`CA:TRUE`).
     pub is_authority: bool,
@@ -65,8 +65,8 @@ impl Certificate {
         self.subject == self.issuer
     }
 
-    /// Whether the certificate is for this host by the older rule for certificates without the extension `subjectAltName`: the
-    /// common name is the host's (RFC 2818, section 3.1). curl follows this rule, too.
+    /// Whether the certificate has no `subjectAltName`, but has the host's name as its common name. RFC 2818, section 3.1,
+    /// accepts this, and so does curl.
     pub fn has_common_name(&self, host: &ServerName<'_>) -> bool {
         let host = host.to_str();
         let first_label_removed = host.split_once('.').map(|(_, domain)| domain);

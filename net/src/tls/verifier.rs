@@ -17,9 +17,9 @@ use super::explain::{signed_by_no_authority, untrusted};
 
 /// The certificates to trust.
 pub(super) struct Trusted {
-    /// Those that may have signed the certificates of servers.
+    /// Authorities that may sign the certificates of servers.
     pub authorities: RootCertStore,
-    /// Those that the user has given. A server that shows one of them is trusted.
+    /// Certificates that the user has given. A server that shows one of them is trusted.
     pub given: Vec<CertificateDer<'static>>,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct ServerVerifier {
 }
 
 impl ServerVerifier {
-    /// A verifier that trusts these certificates; `None` if there is none, or the library refuses an authority.
+    /// A verifier that trusts these certificates. `None` if there is no certificate, or if the TLS library refuses an authority.
     pub fn new(Trusted { authorities, given }: Trusted, provider: Arc<CryptoProvider>) -> Option<Self> {
         let algorithms = provider.signature_verification_algorithms;
         let authorities = match authorities.is_empty() {
@@ -81,8 +81,7 @@ impl ServerVerifier {
         .unwrap_or_else(|| untrusted(error, der, host))
     }
 
-    /// The error for a server's certificate whose issuer is one of `given`, but not an authority. `None` for any other
-    /// certificate.
+    /// Returns an error if the issuer of the server's certificate is in `given`, but is no authority. Otherwise, returns `None`.
     fn signed_by_given(&self, der: &CertificateDer<'_>) -> Option<Error> {
         let server = Certificate::parse(der).filter(|server| !server.is_self_signed())?;
         let mut given = self.given.iter().filter_map(|der| Certificate::parse(der));

@@ -13,11 +13,11 @@ use super::*;
 /// What a name server does.
 #[derive(Clone, Copy, Debug)]
 enum Does {
-    /// It knows `miner.example` and `both.example`.
+    /// The server knows the addresses of `miner.example` and `both.example`.
     Answer,
-    /// It has the same answers, but over UDP it sends only their beginning.
+    /// Like `Answer`, but over UDP, the server sends only the beginning of each answer.
     AnswerOverTcp,
-    /// It fails for names in `broken.example`, and otherwise answers.
+    /// Like `Answer`, but the server fails for names in `broken.example`.
     FailForBroken,
     Say(ResponseCode),
     Nothing,
