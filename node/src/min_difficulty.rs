@@ -26,8 +26,8 @@ const PERIOD: u32 = 2016;
 pub enum MinDifficultyTime {
     /// Use the lowest difficulty when our clock shows that 20 minutes have passed since the last block.
     Honest,
-    /// Use the lowest difficulty as soon as nodes accept a header whose time is 20 minutes after the parent's time. Nodes may
-    /// accept such a header up to two hours before our clock shows that time.
+    /// Use the lowest difficulty as soon as nodes accept a header whose time is 20 minutes after the parent's time. Nodes accept
+    /// header times up to two hours ahead of their clocks, so this may be long before 20 minutes have passed.
     Early,
 }
 
@@ -43,8 +43,8 @@ pub struct HeaderTimes {
     /// The latest time for which `bits` are right; `u32::MAX` if `bits` are right for all times. In any case, nodes accept
     /// no time more than two hours ahead of their clocks.
     pub last: u32,
-    /// When our clock shows this time, miners need a new job, because jobs can then have the lowest difficulty. `None` if
-    /// there is no such time.
+    /// When our clock shows this time, miners need a new job, because the 20-minute rule of testnets then allows the lowest
+    /// difficulty. `None` if there is no such time.
     pub until: Option<u32>,
 }
 
@@ -54,8 +54,8 @@ pub fn applies_to(network: Network) -> bool {
 }
 
 impl HeaderTimes {
-    /// Times and bits for a template at `now` (our clock). `parent_time` is the time in the parent's header. Without it, the
-    /// bits are known to be right only at the template's own time.
+    /// Times and bits for a template at `now` (our clock). `parent_time` is the time in the parent's header. Without it, all
+    /// headers have the template's time, because the 20-minute rule may require other bits at other times.
     pub fn of(
         template: &Template,
         network: Network,
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_node_s_clock_counts_too() {
-        // Our clock is behind, but the node has already applied the rule.
+        // By the node's clock, more than 20 minutes have passed, so its template has the lowest difficulty. Our clock is behind.
         let template = template(PARENT + 1300, LOWEST);
         let times = HeaderTimes::of(&template, Network::Testnet4, Some(PARENT), PARENT + 5, Honest);
         assert_eq!((bits(&times), times.start, times.first), (LOWEST, PARENT + 1300, PARENT + 1201));
@@ -173,7 +173,8 @@ mod tests {
         let lowest = Template { bits: CompactTarget::from_consensus(LOWEST), ..template.clone() };
         let times = HeaderTimes::of(&lowest, Network::Testnet4, Some(PARENT), PARENT + 20, Honest);
         assert_eq!((bits(&times), times.last, times.until), (LOWEST, u32::MAX, None));
-        // Without the parent's time, miners must not change the header's time.
+        // Without the parent's time, it is unknown when the 20-minute rule begins to apply. So miners must not change the
+        // header's time.
         let times = HeaderTimes::of(&template, Network::Testnet4, None, PARENT + 20, Early);
         assert_eq!((times.first, times.start, times.last), (PARENT + 10, PARENT + 10, PARENT + 10));
     }

@@ -27,7 +27,7 @@ pub use net::node_url::{DEFAULT_PORT, NodeUrl, NodeUrlError};
 use self::answer::AnswerError;
 use crate::text::one_line;
 
-/// Advice for an address where something expects TLS.
+/// Advice to the user if a TLS proxy listens on the address instead of the node.
 const EXPECTS_TLS: &str = "give the node's own RPC port, since nodes do not speak TLS";
 
 /// Limits of a client.

@@ -69,7 +69,7 @@ impl From<crate::rpc::RpcError> for TemplateFetchError {
     }
 }
 
-/// Nodes on one network, the best first.
+/// Bitcoin nodes on one network, in the operator's order of preference.
 #[derive(Clone, Debug)]
 pub struct Nodes {
     clients: Arc<[Arc<RpcClient>]>,
@@ -81,7 +81,7 @@ pub struct Nodes {
 pub struct NoNodes;
 
 impl Nodes {
-    /// Nodes in the operator's order, the best first.
+    /// Nodes in the operator's order of preference.
     ///
     /// # Errors
     /// If there is no node.
@@ -90,7 +90,7 @@ impl Nodes {
         if clients.is_empty() { Err(NoNodes) } else { Ok(Nodes { clients }) }
     }
 
-    /// The clients of the nodes, the best first.
+    /// The clients of the nodes, in the operator's order of preference.
     pub fn clients(&self) -> &[Arc<RpcClient>] {
         &self.clients
     }
@@ -186,7 +186,7 @@ pub struct TemplateUpdate {
 pub enum TemplateEvent {
     /// There is a new template.
     New(TemplateUpdate),
-    /// No node works; their errors, in the nodes' order.
+    /// No node works. Contains the error of each node, in the nodes' order.
     AllDown(Vec<Arc<TemplateFetchError>>),
 }
 
@@ -228,7 +228,7 @@ struct LastEvent {
 }
 
 impl LastEvent {
-    /// The event to which these states lead; `None` if they change nothing for the stream's owner.
+    /// The event that follows from these states; `None` if nothing has changed since the last event.
     fn decide(&mut self, states: &[NodeState]) -> Option<TemplateEvent> {
         let up = states.iter().enumerate().filter_map(|(node, state)| match state {
             NodeState::Up(fetched) => Some((node, fetched)),

@@ -18,11 +18,10 @@ use crate::template::{self, Template, Unchecked};
 use logging::error_chain;
 use net::Backoff;
 
-/// Time limit of a long poll. With a shorter limit, abandoned polls would block threads of Bitcoin Core, which has few
-/// threads and notices that a client is gone only when it answers. The limit need not detect a node that is gone, because
-/// the next refresh does.
+/// Time limit of a long poll. It is so high because each abandoned poll blocks a thread of Bitcoin Core until Core answers the
+/// poll, and Core has few threads. A node that is gone is detected by the next refresh.
 const LONG_POLL: Duration = Duration::from_secs(24 * 60 * 60);
-/// Time between two requests for the tip of a node without long polls.
+/// If a node does not support long polls, its tip is requested at this interval.
 const POLL: Duration = Duration::from_secs(1);
 
 /// Watches a node; never returns.

@@ -102,8 +102,8 @@ fn spend(previous: &Transaction) -> Transaction {
     }
 }
 
-/// Mines from block 1, whose coinbase pushes the height with a single opcode, past the activation of segwit, to a block
-/// whose transactions have witnesses.
+/// Mines until segwit is active and a block has transactions with witnesses. Begins at block 1, whose coinbase pushes the height
+/// with a single opcode.
 #[tokio::test]
 async fn the_chain_grows_by_our_blocks() {
     let Some(bcoin) = Bcoin::start().await else { return };
@@ -198,7 +198,7 @@ async fn a_long_poll_returns_after_a_block_and_a_reorganisation() {
     let next = work_on(&mut templates, block.block_hash()).await;
     assert!(next.clean && next.template.height == 2);
 
-    // Another block of height 1 is on a branch until a block on top makes this branch the best chain.
+    // First, a rival block of height 1 begins a branch. Then, a block of height 2 makes this branch the longest chain.
     let rival = mine(&fork.template, 1);
     assert!(soon(nodes.submit(&rival)).await.is_accepted());
     let on_rival = Template { prev_hash: rival.block_hash(), ..(*next.template).clone() };
