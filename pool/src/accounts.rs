@@ -169,12 +169,13 @@ impl Accounts {
         unsaved
     }
 
-    /// Takes the accounts that have changed since they were last taken, sorted by name, with the rows added since then.
+    /// Takes the accounts that have changed since they were last taken, sorted by name. Each account contains the rows added
+    /// since then.
     pub fn take_changed(&mut self) -> Vec<Account> {
         self.take(|entry| entry.changed)
     }
 
-    /// Takes all accounts of this run of the pool, sorted by name, with the rows added since they were last taken.
+    /// Takes all accounts of this run of the pool, sorted by name. Each account contains the rows added since it was last taken.
     pub fn take_all(&mut self) -> Vec<Account> {
         self.take(|entry| entry.totals != Totals::default())
     }

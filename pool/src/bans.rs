@@ -133,7 +133,7 @@ impl Bans {
     }
 
     /// The address under which the shares of `peer` are counted. For IPv6, this is the /64 network, since a customer usually gets
-    /// a whole one. `None` if `peer` is never banned.
+    /// a whole one. `None` if the rules never ban `peer`, for instance because it is a loopback address.
     fn key(&self, peer: IpAddr) -> Option<IpAddr> {
         let address = match peer.to_canonical() {
             IpAddr::V6(v6) if !v6.is_loopback() => {

@@ -4,10 +4,9 @@
 //! is found per interval; unlike on regtest, the target differs from block to block. [`node::draft::check_block`] checks
 //! each block and uses only the `bitcoin` crate for this.
 //!
-//! The chain begins with regtest's genesis block. The first [`MATURITY`] blocks are mined at the start at the lowest
-//! difficulty, which takes a few hundred hashes. Later blocks spend the coinbases of these blocks, so their transactions
-//! have real inputs. The scripts need no signature, but the inputs have witnesses, so each such block needs a witness
-//! commitment.
+//! The chain begins with regtest's genesis block. The first [`MATURITY`] blocks are mined at the start at the lowest difficulty,
+//! which takes a few hundred hashes. Later blocks spend the coinbases of these blocks, so their transactions have real inputs.
+//! The inputs have witnesses without signatures, so the later blocks also need a witness commitment.
 
 #[cfg(test)]
 mod tests;

@@ -62,7 +62,7 @@ impl JobPublisher {
         self.current.send_replace(CurrentJob::Nothing);
     }
 
-    /// Withdraws the job, but keeps connections for the next one.
+    /// Withdraws the job. Connections stay open and wait for the next job.
     pub fn idle(&self) {
         self.current.send_if_modified(|current| {
             let CurrentJob::Job(job) = current else { return false };

@@ -60,7 +60,7 @@ pub struct UpstreamJob {
     pub layout: ExtranonceLayout,
     /// Rises by one whenever a new job of the upstream pool makes all earlier jobs stale.
     pub epoch: u64,
-    /// All jobs for the same block have the same claim. The first share that seems to make the block takes it, and later
+    /// All jobs for the same block have the same claim. The first share that seems to make the block takes the claim. Later
     /// shares do not count as blocks. Only the upstream pool knows whether a share really made the block.
     pub claim: BlockClaim,
 }
@@ -168,7 +168,7 @@ impl Job {
         (clean && id.issue == 0 && self.common_builder.is_some()).then_some(&self.first_encoding)
     }
 
-    /// The right to make this block.
+    /// The claim on this block. Only one share can take it.
     pub fn claim(&self) -> &BlockClaim {
         match &self.content {
             JobContent::Template(job) => &job.claim,
@@ -176,7 +176,7 @@ impl Job {
         }
     }
 
-    /// Whether no job id is left for this job on a connection whose last job id is `last`.
+    /// Whether a connection whose last job id is `last` has used all ids of this job.
     pub fn is_exhausted_after(&self, last: JobId) -> bool {
         last.serial == self.serial && last.issue == self.layout.last_issue()
     }

@@ -50,8 +50,8 @@ pub struct JudgedShare {
     pub worker: Arc<str>,
     /// The share and its verdict.
     pub row: ShareRow,
-    /// The number of hashes that a share takes on average at the difficulty for which this share counts; 0 if it was not
-    /// accepted.
+    /// The work for which the share counts: the average number of hashes to find a share of its difficulty. 0 if the share was
+    /// not accepted.
     pub work: u128,
     /// Whether the share makes a block. If so, its row is always kept. The block itself is counted when the chain has
     /// judged it.

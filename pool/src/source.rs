@@ -1,4 +1,4 @@
-//! The running source of work. Only this module names every kind of source.
+//! The running source of work.
 
 mod builtin;
 mod node;

@@ -192,7 +192,8 @@ impl<T: FnMut() -> UnsavedChanges, R: FnMut(bool)> WriterThread<T, R> {
         true
     }
 
-    /// Removes some of the share rows that are older than the retention, if any may be left.
+    /// Removes some of the share rows that are older than the retention. When none is left, looks again only after
+    /// [`EXPIRE_EVERY`].
     fn expire(&mut self) {
         if self.expired.is_some_and(|at| at.elapsed() < EXPIRE_EVERY) {
             return;

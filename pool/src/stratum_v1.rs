@@ -9,7 +9,7 @@ use crate::job::{HeaderBuilder, IssuedJob};
 use crate::session::{Answer, MinerMessage, Request, SessionId};
 use crate::share::SubmittedShare;
 
-/// A request that waits for its answer. The default value is used with messages to the miner that answer no request.
+/// A request that waits for its answer. For a message that is no answer, such as `mining.notify`, the default value is used.
 #[derive(Debug, Default)]
 pub struct PendingRequest {
     id: Id,
@@ -22,7 +22,7 @@ pub struct PendingRequest {
 pub enum Decoded {
     /// A request to the session.
     Request(PendingRequest, Request),
-    /// The answer to a request that does not concern the session.
+    /// An answer to send to the miner. The session need not know of the request.
     Answer(String),
     /// The message needs no answer.
     Ignored,

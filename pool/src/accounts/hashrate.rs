@@ -48,7 +48,8 @@ impl HashrateMeter {
         let seconds = now.saturating_duration_since(self.observed).as_secs_f64();
         let kept = (-seconds / self.memory).exp();
         self.hashes *= kept;
-        // The second summand is the integral of the weight over the time since the last observation.
+        // The moment `t` seconds ago has the weight exp(-t / memory). The second summand is the integral of this weight since the
+        // last observation.
         self.seconds = self.seconds * kept + self.memory * (1.0 - kept);
         self.observed = self.observed.max(now);
     }

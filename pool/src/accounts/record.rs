@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bitcoin::{Amount, BlockHash};
 use task::{ShareRow, Totals};
 
-/// Changes of the accounts that are not on disk yet. A worker's totals are sums since its account began, so writing them
+/// What has changed in the accounts, but is not on disk yet. A worker's totals are sums since its account began, so writing them
 /// twice does no harm.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UnsavedChanges {
@@ -33,7 +33,7 @@ pub struct ShareRecord {
     pub worker: Arc<str>,
     /// The share.
     pub row: ShareRow,
-    /// The number of hashes that a share takes on average at the difficulty for which this share counts.
+    /// The work for which the share counts: the average number of hashes to find a share of its difficulty.
     pub work: u128,
     /// When the share was accepted, in milliseconds since the Unix epoch.
     pub accepted_ms: u64,

@@ -30,7 +30,7 @@ impl DataArgs {
         (is_real || self.data_dir.is_some()).then(|| self.for_real_blocks())
     }
 
-    /// The name of an option of the data folder that the user has given. Options with a default are not considered.
+    /// Returns `--data-dir` if the user has given this option.
     pub fn given(&self) -> Option<&'static str> {
         self.data_dir.as_ref().map(|_| "--data-dir")
     }

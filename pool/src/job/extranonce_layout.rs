@@ -1,7 +1,7 @@
 //! How the extranonce bytes between a coinbase's two halves are divided.
 
 /// The bytes between a coinbase's halves, from left to right. A miner receives extranonce1 when it subscribes, and chooses
-/// extranonce2. The other parts are sent as the end of the coinbase's first half, so they may differ from job to job.
+/// extranonce2. It receives the other parts with each job, at the end of the coinbase's first half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExtranonceLayout {
     /// Number of unused bytes, which are all zero.
@@ -65,8 +65,8 @@ impl ExtranonceLayout {
         }
     }
 
-    /// The padding, followed by the issue number (the count of jobs sent on one tip). Miners receive these bytes as the end
-    /// of the coinbase's first half.
+    /// The zero bytes of the padding, followed by the bytes of the issue number. Miners receive these bytes as the end of the
+    /// coinbase's first half.
     pub fn hidden(&self, issue: u16) -> Vec<u8> {
         let mut bytes = vec![0; self.padding];
         let issue = issue.to_be_bytes();

@@ -26,7 +26,7 @@ pub struct IssuedJob {
 pub struct JobId {
     /// The job's number in this pool.
     pub serial: u32,
-    /// The job's number among those sent to the connection on the same tip, from 0. It is also part of the coinbase.
+    /// The number of the job on its connection. It starts at 0 on each tip, and is also part of the coinbase.
     pub issue: u16,
 }
 

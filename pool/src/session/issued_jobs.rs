@@ -14,7 +14,7 @@ pub(super) const MAX_ACCEPTED: usize = 1 << 14;
 /// After this number of accepted shares of one job, the miner gets another job, because at most [`MAX_ACCEPTED`] shares are
 /// remembered. Some jobs last for hours.
 pub(super) const RENEW_AFTER: usize = MAX_ACCEPTED / 2;
-/// The text of a share's rejection if this connection once had the job. If it never had the job, the text is "job not found".
+/// A share of an earlier job of this connection is rejected with this text. For an unknown job, the text is "job not found".
 const STALE: &str = "stale";
 
 /// The jobs of one connection.
@@ -49,8 +49,9 @@ impl IssuedJobs {
 
     /// Whether `job` can be issued on this connection, even if it was issued before.
     pub fn can_issue(&self, job: &Job) -> bool {
-        // Only a misbehaving miner is sent the same job so often that the job's ids are used up. From then on, the miner
-        // keeps the job under its last id. If the upstream pool's extranonce2 is short, each job has only one id.
+        // Only a misbehaving miner is sent the same job so often that the job's ids are used up. From then on, the miner keeps
+        // the job under its last id. The ids of a job differ in a number that takes bytes from the upstream pool's extranonce2.
+        // If no bytes are left for this number, each job has only one id.
         self.range.is_none_or(|(_, last)| !job.is_exhausted_after(last))
     }
 
@@ -65,7 +66,7 @@ impl IssuedJobs {
         self.can_issue(job).then_some(JobId { serial: job.serial, issue })
     }
 
-    /// Adds a job that was issued under its [`IssuedJobs::next_id`].
+    /// Adds an issued job. Its id must be from [`IssuedJobs::next_id`].
     pub fn push(&mut self, issued: IssuedJob) {
         self.on_tip = true;
         self.range = Some((self.range.map_or(issued.id, |(first, _)| first), issued.id));
@@ -134,7 +135,7 @@ pub struct AcceptedShares(HashMap<JobId, HashSet<[u8; 32]>>);
 
 impl AcceptedShares {
     /// Whether a share with this digest was accepted for any job. All jobs are searched, because two jobs may have the same
-    /// headers if the upstream pool's extranonce2 is too short for a part that differs from job to job.
+    /// headers. This happens if the upstream pool's extranonce2 has no byte left for a job number.
     pub fn contains(&self, digest: &[u8; 32]) -> bool {
         self.0.values().any(|digests| digests.contains(digest))
     }

@@ -197,7 +197,7 @@ fn a_session_without_a_worker_is_closed_in_time_and_one_with_a_worker_is_not() {
     assert!(harness.next_deadline() <= harness.now.at + Duration::from_secs(1));
     assert!(matches!(harness.pass(1).effects[..], [Effect::Close(CloseReason::Unauthorized)]));
 
-    // An authorized worker without a subscription is not enough.
+    // A miner that is authorized, but not subscribed, is disconnected, too.
     let mut harness = Harness::new(1e6);
     assert!(
         lines(&harness.line(r#"{"id":1,"method":"mining.authorize","params":["w","x"]}"#))[0]

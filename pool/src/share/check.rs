@@ -10,7 +10,7 @@ use crate::job::IssuedJob;
 /// How far ahead of our clock a header's time may be, in seconds (consensus).
 const MAX_AHEAD: u32 = 2 * 60 * 60;
 
-/// What the check of a share needs to know about the connection, and the time.
+/// What the check of a share needs to know, apart from the share and its job.
 #[derive(Clone, Copy, Debug)]
 pub struct ShareContext<'a> {
     /// The connection's part of the coinbase.
@@ -36,9 +36,9 @@ pub struct ValidShare {
     pub nonce: u32,
     /// The header's digest. Two spellings of the same share have the same digest.
     pub digest: Digest,
-    /// The number of hashes that a share takes on average at the difficulty for which this share counts. This is the
-    /// connection's difficulty when the job was sent, if the digest meets it. Otherwise it is the lowest difficulty that was
-    /// sent later.
+    /// The work for which the share counts: the average number of hashes to find a share of a certain difficulty. If the digest
+    /// meets the difficulty that the connection had when the job was sent, that difficulty counts. Otherwise, the lowest
+    /// difficulty that was sent later counts.
     pub work: u128,
     /// Whether the digest also meets the target of the job's source.
     pub meets_job_target: bool,
@@ -251,7 +251,8 @@ mod tests {
     #[test]
     fn a_job_ahead_of_our_clock_allows_no_later_times_than_nodes_do() {
         let mut issued = issued(1e-30, 1e-30);
-        // On testnets, the header times of a job of the lowest difficulty may begin ahead of our clock.
+        // On testnets, a header more than 20 minutes after its parent may have the lowest difficulty. So a job may begin at a
+        // future time.
         let start = NOW + 7_000;
         let mut job = Job::new(1, builtin_work());
         (job.times.start, job.times.first) = (start, start);

@@ -16,7 +16,8 @@ pub struct UpstreamShare {
     pub job: Arc<Job>,
     /// The share in the form that the upstream pool expects.
     pub share: Share,
-    /// The share in the form in which the worker's account counts it. It is counted once the upstream pool has answered.
+    /// The share in the form in which the worker's account counts it. The account counts it only after the upstream pool's
+    /// answer.
     pub judged: JudgedShare,
 }
 

@@ -48,7 +48,7 @@ fn found() -> FoundBlock {
     FoundBlock { worker: "a".into(), height: 7, at: 8, block }
 }
 
-/// Has the store write these batches, and closes it.
+/// Writes these batches through the store, and then closes the store.
 fn write_all(store: Store, batches: Vec<UnsavedChanges>) {
     let mut batches = batches.into_iter();
     let last = Arc::new(Mutex::new(false));

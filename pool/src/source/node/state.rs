@@ -13,7 +13,7 @@ use crate::job::{BlockClaim, TemplateJob};
 /// of the job would be stale.
 const KEEP_WORK: Duration = Duration::from_secs(10 * 60);
 
-/// An event at the nodes.
+/// An event that may change what miners work on.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A node has a new template.
@@ -59,7 +59,7 @@ pub struct NodeWorkState {
     /// Whether a node has rejected our block on the current tip. If so, another block may be made on this tip, with the next
     /// template.
     rejected: bool,
-    /// When miners need a job with other header times and bits; `None` if never.
+    /// When miners need a new job because of the 20-minute rule of testnets; `None` if they need none.
     renew_at: Option<Instant>,
     /// When miners lose their job because no node works; `None` while a node works.
     withdraw_at: Option<Instant>,
@@ -240,8 +240,8 @@ mod tests {
         assert_eq!((work.times.bits.to_consensus(), work.times.first), (0x1d00_ffff, UNIX + 1201));
         assert_eq!(state.next_deadline(), None);
 
-        // The work is withdrawn before it would need new header times. Withdrawn work needs no new times, so no deadline is
-        // left.
+        // The work is withdrawn before the 20-minute rule of testnets requires a new job. Withdrawn work is not renewed, so no
+        // deadline is left.
         let mut state = self::state(Network::Testnet4);
         state.work(now(0));
         state.on_event(Event::AllNodesDown, now(0));

@@ -36,14 +36,14 @@ pub enum Effect {
 /// The work from the upstream pool.
 #[derive(Debug, Default)]
 pub struct UpstreamWorkState {
-    /// The address of the upstream pool that gives the jobs; `None` while no upstream pool works.
+    /// The address of the upstream pool that gives the jobs; `None` while no upstream pool gives jobs.
     pool: Option<String>,
     job: Option<(Arc<Job>, ExtranonceLayout)>,
     epoch: u64,
     /// Whether the next job makes all earlier jobs stale even if the upstream pool does not mark it as `clean`.
     next_is_clean: bool,
     claim: BlockClaim,
-    /// Set when no upstream pool works any more: the time at which miners lose their job, unless a new job comes first.
+    /// Set when no upstream pool gives jobs any more: the time at which miners lose their job, unless a new job comes first.
     idle_at: Option<Instant>,
 }
 
