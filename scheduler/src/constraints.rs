@@ -207,7 +207,7 @@ impl Constraint {
         }
     }
 
-    /// Whether this constraint may allow a place that it has refused, after tasks were added elsewhere.
+    /// Whether this constraint may refuse an agent at first, and allow it when tasks have been placed on other agents.
     pub fn waits_for_others(&self) -> bool {
         matches!(self.operator, Operator::GroupBy(_))
     }
@@ -218,8 +218,8 @@ pub fn all_allow(constraints: &[Constraint], here: &Place, placed: &TentativeOcc
     constraints.iter().enumerate().all(|(index, constraint)| constraint.allows(here, index, placed))
 }
 
-/// Checks the places of running tasks one after the other. Returns for each place whether the constraints allow a task there.
-/// Only the tasks that were allowed at earlier places count as placed. `GROUP_BY` is not checked, because it restricts only
+/// Checks the places of running tasks one after the other. Returns for each place whether the constraints allow a task there. A
+/// task that is not allowed does not count when later places are checked. `GROUP_BY` is not checked, because it restricts only
 /// launches.
 pub fn allowed_in_turn(constraints: &[Constraint], places: impl IntoIterator<Item = Place>) -> Vec<bool> {
     let nobody = Occupancy::new(constraints);

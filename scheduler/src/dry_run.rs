@@ -34,7 +34,8 @@ const HOLD: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_millis(1500);
 /// How long to wait for the master's first event.
 const ANSWER: Duration = Duration::from_secs(5);
-/// How long to wait for the master's answer to TEARDOWN. The end of the connection ends the framework, too.
+/// How long to wait for the master's answer to TEARDOWN. Without an answer, the framework still ends when this process
+/// disconnects.
 const TEARDOWN: Duration = Duration::from_secs(2);
 /// The same after a signal that asks this process to end.
 const TEARDOWN_AFTER_STOP: Duration = Duration::from_millis(500);

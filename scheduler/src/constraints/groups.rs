@@ -84,7 +84,7 @@ pub struct TentativeOccupancy<'a> {
 }
 
 impl<'a> TentativeOccupancy<'a> {
-    /// The occupancy, without any tentative change so far.
+    /// Starts from `occupancy`, without any changes.
     pub fn of(occupancy: &'a Occupancy) -> Self {
         Self { groups: occupancy.groups.iter().map(TentativeGroups::of).collect() }
     }
@@ -103,14 +103,13 @@ impl<'a> TentativeOccupancy<'a> {
         }
     }
 
-    /// The number of tasks for each value of the constraint with this index; `None` if the occupancy was made without
-    /// constraints.
+    /// The number of tasks for each value of one constraint's field; `None` if there is no constraint with this index.
     pub(super) fn groups(&self, index: usize) -> Option<&TentativeGroups<'a>> {
         self.groups.get(index)
     }
 
     /// A constraint groups tasks by the value of an attribute. Returns for each constraint the size of the smallest group, and
-    /// the number of groups. While these numbers stay the same, no place that a constraint has refused becomes allowed.
+    /// the number of groups. While these numbers stay the same, each constraint still refuses the agents that it has refused.
     pub fn level(&self) -> Vec<(usize, usize)> {
         self.groups.iter().map(|groups| (groups.smallest().unwrap_or(0), groups.count())).collect()
     }
@@ -122,9 +121,9 @@ pub(super) struct TentativeGroups<'a> {
     base: &'a Groups,
     /// The groups whose size was changed: the attribute value, and the new number of tasks.
     changed: HashMap<String, usize>,
-    /// For each number of tasks, how many of the groups in `changed` had this size before the changes.
+    /// For each size of a group (its number of tasks): how many of the groups in `changed` had this size before the changes.
     before: BTreeMap<usize, usize>,
-    /// For each number of tasks, how many of the groups in `changed` have this size now.
+    /// For each size of a group (its number of tasks): how many of the groups in `changed` have this size now.
     now: BTreeMap<usize, usize>,
     total: usize,
 }
@@ -140,7 +139,7 @@ impl<'a> TentativeGroups<'a> {
         self.total
     }
 
-    /// The number of tasks with this value.
+    /// The number of tasks on agents where the constraint's field has this value.
     pub fn size(&self, value: &str) -> usize {
         self.changed.get(value).copied().unwrap_or_else(|| self.base.size(value))
     }

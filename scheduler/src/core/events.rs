@@ -17,7 +17,7 @@ impl Transition<'_> {
     /// Resumes with the tasks of an earlier run of the scheduler, which are already in the fleet.
     pub fn resume(&mut self) {
         if self.history.framework.as_ref().is_some_and(|framework| framework.removal.is_some()) {
-            // The master has removed this framework. The scheduler has started nevertheless, so the user has allowed a new
+            // The master has removed this framework. In this case, the scheduler starts only if the user has allowed a new
             // framework.
             self.begin_anew();
         }
@@ -105,7 +105,7 @@ impl Transition<'_> {
 
     /// The master has removed the framework, and all its tasks with it. Normally, the scheduler records that the framework was
     /// removed, and ends. It begins a new framework instead if the user has allowed this, or if an earlier run sent TEARDOWN and
-    /// did not receive the answer. A shutdown that was to end the framework needs nothing more.
+    /// did not receive the answer. If the scheduler is shutting down with `teardown_on_exit`, it ends and records nothing.
     fn removed(&mut self, now_ms: u64) {
         self.run.connected = false;
         self.end_tasks();

@@ -77,7 +77,7 @@ impl Transition<'_> {
         if self.outbox.count_unpersisted() == 0 {
             return self.raise(PolicyEvent::Reconciled);
         }
-        // This change changes nothing, but is written after the answers.
+        // Changes are written in order. So when this unchanged peak has been written, the answers are on disk, too.
         let written = OnPersisted::Raise(Box::new(PolicyEvent::Reconciled));
         self.persist(Change::Peak(self.history.persisted_peak), written);
     }

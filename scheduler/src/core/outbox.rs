@@ -18,7 +18,7 @@ pub(super) enum OnPersisted {
     Update(Box<StatusUpdate>),
     /// Policies get an event.
     Raise(Box<PolicyEvent>),
-    /// A peak of the number of running workers is on disk. If there was a higher peak in the meantime, it is persisted now.
+    /// If the number of running workers has reached a new peak in the meantime, the new peak is persisted.
     Peak,
     /// No action follows.
     Nothing,

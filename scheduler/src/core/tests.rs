@@ -125,7 +125,7 @@ pub(super) struct Script {
     pub notices: Vec<UserNotice>,
     pub finished: bool,
     settings: Settings,
-    /// The id with which [`Script::subscribe`] answers.
+    /// The framework id in the SUBSCRIBED event of [`Script::subscribe`].
     framework: String,
     /// When each task's launch was decided.
     created: HashMap<String, Instant>,

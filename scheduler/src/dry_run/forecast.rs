@@ -89,7 +89,6 @@ pub enum Limit {
 }
 
 impl AgentForecast {
-    /// Whether a worker would be launched on the agent.
     fn has_worker(&self) -> bool {
         self.tasks.iter().any(|task| task.kind == TaskKind::Worker)
     }
@@ -122,7 +121,7 @@ impl Forecast {
     }
 }
 
-/// What the scheduler would launch: a server, if workers do not mine at an external pool; and workers, as if the server ran.
+/// What the scheduler would launch on these offers: workers and, unless they mine at an external pool, a server for them.
 pub(super) fn forecast(
     config: &Config,
     offers: &[Offer],

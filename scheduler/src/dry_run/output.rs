@@ -14,7 +14,7 @@ use crate::task_id::TaskKind;
 
 /// The table has at most this many rows. The JSON output always lists all agents.
 const ROWS: usize = 50;
-/// Agents that offer the same, and on which the same would be launched, are one row. A row has at most this many host names.
+/// Agents with equal offers and equal planned tasks share one row. A row has at most this many host names.
 const NAMED: usize = 3;
 /// The maximum number of characters of a host name in the table.
 const MAX_HOST: usize = 40;
@@ -80,7 +80,7 @@ fn summary(forecast: &Forecast) -> String {
     )
 }
 
-/// The number of unused agents with one kind of reason.
+/// A reason why nothing would be launched on some agents, and the number of these agents.
 #[derive(Debug, Serialize)]
 struct UnusedAgents {
     reason: &'static str,
@@ -128,7 +128,7 @@ fn table(f: &mut fmt::Formatter<'_>, forecast: &Forecast) -> fmt::Result {
     Ok(())
 }
 
-/// The agents, in groups that are equal but for their names: that of the server first, then those with workers.
+/// Groups of agents that are equal but for their names. The group with the server comes first, then the groups with workers.
 fn groups(forecast: &Forecast) -> Vec<Vec<&AgentForecast>> {
     type Key<'a> = (bool, Offered, &'a [TaskForecast], Option<&'a WhyNot>);
     let mut groups: BTreeMap<Key<'_>, Vec<&AgentForecast>> = BTreeMap::new();
@@ -137,7 +137,6 @@ fn groups(forecast: &Forecast) -> Vec<Vec<&AgentForecast>> {
         groups.entry(key).or_default().push(agent);
     }
     let mut groups: Vec<_> = groups.into_values().collect();
-    // The sort is stable. The first group with the most agents comes first.
     groups.sort_by_key(|group| {
         let tasks = &group[0].tasks;
         let has_server = tasks.iter().any(|task| task.kind == TaskKind::Server);

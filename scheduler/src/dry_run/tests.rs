@@ -101,7 +101,7 @@ fn the_server_s_agent_has_a_reason_if_it_gets_no_worker() {
 }
 
 proptest! {
-    /// An agent that gets no worker has a reason, and no other agent has one.
+    /// The forecast gives a reason for each agent that gets no worker, and for no other agent.
     #[test]
     fn every_agent_without_a_worker_has_its_reason(
         agents in prop::collection::vec((0..40u32, 0..600u64), 1..8),

@@ -79,12 +79,13 @@ fn answer_all(script: &mut Script) {
     script.write();
 }
 
-/// The tasks that are told to end within the time, each once and in the order of their first KILL. They end immediately.
+/// Lets `time` pass. Returns the tasks that are told to end meanwhile, each once, in the order of their first KILL. They end
+/// immediately.
 fn killed_within(script: &mut Script, time: Duration) -> Vec<String> {
     killed_by(script, |_| {}, time)
 }
 
-/// The tasks that are told to end because of what happens, or within the time after it.
+/// Calls `happens` and lets `time` pass. Returns the tasks that are told to end meanwhile.
 fn killed_by(script: &mut Script, happens: impl FnOnce(&mut Script), time: Duration) -> Vec<String> {
     let end = script.now + time;
     script.calls.retain(|call| !matches!(call, Call::Kill { .. }));
@@ -278,7 +279,7 @@ fn a_worker_that_returns_later_is_replaced_too() {
     assert_eq!(killed_within(&mut script, 60 * MINUTE), workers([]), "its options are those of today");
 }
 
-/// Options with which workers fail, or run without mining, cost one worker and not the fleet.
+/// With the changed option, new workers fail, or run without mining. The scheduler ends one old worker, and then no more.
 #[test]
 fn successors_that_run_without_mining_do_not_count() {
     for (fails, mined) in [(true, 0), (true, 1), (false, 0)] {

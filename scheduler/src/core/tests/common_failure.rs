@@ -293,7 +293,7 @@ fn some_bad_agents_among_many_good_ones_limit_nothing() {
         assert_eq!(agents.running.len(), 116);
         agents.pass(MINUTE * 8);
         assert_eq!(agents.told(), (0, 0));
-        // A new launch is not limited by the failures on a few bad agents.
+        // The failures on a few agents do not prevent a launch on a new agent.
         agents.fates.push(Fate::Runs);
         agents.pass(Duration::from_secs(1));
         assert!(agents.running.contains_key("agent120"));

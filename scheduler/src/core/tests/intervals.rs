@@ -156,7 +156,7 @@ fn executors_of_an_earlier_version_get_no_instructions() {
     assert_eq!(script.killed(), [] as [&str; 0], "{:?}", script.notices);
 }
 
-/// Nothing is wrong with executors of earlier versions, but the user who has changed an interval is told that they keep theirs.
+/// Executors of earlier versions cannot change their intervals. A user who changes an interval is told this.
 #[test]
 fn the_user_is_told_once_of_executors_that_keep_their_intervals() {
     let mut script = Script::workers_of(slow());

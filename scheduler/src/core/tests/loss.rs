@@ -290,7 +290,8 @@ fn no_worker_is_launched_for_a_server_whose_end_was_received() {
         if restarts {
             script.restart();
             script.subscribe();
-            // After this time, launches no longer wait for a live message of the server, because a user's image sends none.
+            // Launches wait for a live message of the server, but not longer than this. A server from a user's own image sends
+            // none.
             script.wait(Duration::from_secs(25));
         }
         script.event(Event::Offers(vec![offer("o2", "b", 2.0, 1024)]));

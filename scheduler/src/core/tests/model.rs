@@ -301,8 +301,8 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
-    /// Whenever the master removes the framework, all sums are kept, and the framework is recorded as removed. If the scheduler
-    /// is then started with `new_framework`, it deletes all records of the old framework.
+    /// The master removes the framework at any time. The sums of accepted shares are kept, and the framework is recorded as
+    /// removed. If the scheduler is then started with `new_framework`, it deletes all records of the old framework.
     #[test]
     fn a_removal_at_any_time_is_marked_and_keeps_the_sums(
         actions in prop::collection::vec((0u8..22, any::<u16>()), 0..150),

@@ -82,7 +82,7 @@ fn only_the_newest_failures_are_shown_with_their_messages() {
         script.write();
         script.now += Duration::from_secs(1);
     }
-    // A worker of our own program that ends in TASK_FINISHED is not a failure.
+    // This worker ends in TASK_FINISHED, which is not a failure.
     script.update(status(&worker(20), TaskState::TaskFinished, 2));
     script.write();
     let overview = overview(&script);

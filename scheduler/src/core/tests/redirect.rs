@@ -63,7 +63,7 @@ fn a_redirect_names_the_new_servers_address_too() {
     });
     let alternatives = vec!["stratum+tcp://10.0.0.3:31010".to_owned()];
     assert_eq!(told, Some(Instruction::MineAt { pool: NEW.into(), alternatives }));
-    // The worker names the preferred URL, whichever it is connected to.
+    // The worker reports the server's first URL, even if it is connected to another URL of the server.
     script.says("miner-worker-2", NEW);
     script.write();
     assert_eq!(script.task("miner-worker-2").record.server(), Some("miner-server-4"));

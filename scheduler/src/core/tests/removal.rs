@@ -123,7 +123,7 @@ fn launches_that_were_not_sent_are_forgotten() {
     }
 }
 
-/// The scheduler is ending the framework anyway.
+/// The removal is not recorded, because the scheduler itself is ending the framework.
 #[test]
 fn a_removal_while_the_framework_is_torn_down_leaves_no_mark() {
     for new_framework in [false, true] {

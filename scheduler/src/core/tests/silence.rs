@@ -63,7 +63,7 @@ fn silence_does_not_count_while_the_master_is_silent() {
     assert!(script.killed().contains(&"miner-server-1"), "{:?}", script.notices);
 }
 
-/// Heartbeats show that the tasks are silent, not the master.
+/// The master sends heartbeats, so only the tasks are silent.
 #[test]
 fn tasks_that_are_all_silent_are_given_up() {
     for limit in [30, 120].map(Duration::from_secs) {

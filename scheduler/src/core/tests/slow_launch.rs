@@ -147,7 +147,8 @@ fn a_limit_below_the_two_minutes_for_an_answer_holds_too() {
     assert_eq!(given_up.count(), 1, "{:?}", script.said());
 }
 
-/// Only the wall clock says how long ago an earlier run of the scheduler launched a task. It may jump, for all tasks at once.
+/// Only the wall clock says how long ago an earlier run of the scheduler launched a task. That clock may have jumped, so the
+/// restarted scheduler waits for the whole timeout again.
 #[test]
 fn a_restarted_scheduler_waits_for_the_whole_timeout_whatever_the_wall_clock_says() {
     for (state, ago) in [

@@ -73,7 +73,8 @@ fn whenever_the_process_dies_the_next_run_goes_on() {
     assert!(after_teardown);
 }
 
-/// The master never got TEARDOWN, so the framework goes on. What an operator does to it afterwards is respected.
+/// The master never got TEARDOWN, so the framework goes on. If an operator removes it later, the scheduler begins no new
+/// framework.
 #[test]
 fn a_framework_that_goes_on_is_not_taken_for_torn_down_later() {
     let mut script = ending();

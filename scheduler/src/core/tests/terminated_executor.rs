@@ -1,4 +1,4 @@
-//! FAILURE events: executors that terminate, and agents that are removed, although no update of their tasks follows.
+//! FAILURE events: an executor terminates or an agent is removed, and no status update of its tasks follows.
 
 use super::*;
 
@@ -21,7 +21,7 @@ impl Script {
     }
 }
 
-/// A script with a running framework, in which no request of the subscription is open any more.
+/// A framework with a server and two workers, after the master has answered RECONCILE for all of them.
 fn mining() -> Script {
     let mut script = Script::with_workers();
     for task in ["miner-server-1", "miner-worker-2", "miner-worker-3"] {

@@ -47,7 +47,8 @@ impl Script {
     }
 }
 
-/// The scheduler ends the server to replace it, and is restarted with the original options before the next server runs.
+/// The scheduler ends the server, because an option has changed. Before the next server runs, the scheduler is restarted without
+/// this change.
 #[test]
 fn workers_wait_for_the_next_server_through_restarts_and_hours() {
     for hours in [0, 3] {
@@ -60,14 +61,14 @@ fn workers_wait_for_the_next_server_through_restarts_and_hours() {
         restart_with(&mut script, |settings| {
             settings.template.options.share_interval = TaskOptions::default().share_interval;
         });
-        // After a while a worker would make room for the next server.
+        // Only after a longer time without a sufficient offer does the scheduler end a worker to make room for the next server.
         assert_eq!(killed_within(&mut script, MINUTE / 12), workers([]), "after {hours} hours");
         next_server(&mut script, "miner-server-4");
         assert_eq!(script.workers_at("miner-server-4"), 2);
     }
 }
 
-/// A server that fails is another matter: `--on-server-loss=kill` says what becomes of its workers.
+/// When a server fails, its workers end, because `--on-server-loss=kill` is set.
 #[test]
 fn the_workers_of_a_server_that_fails_end_before_it_can_be_replaced() {
     let mut script = fleet_of(settings(), 2);
@@ -160,7 +161,7 @@ fn a_server_is_replaced_when_its_own_agent_has_room() {
         let offers = Event::Offers(vec![offer(id, "a", cpus, mem)]);
         let killed = killed_by(&mut script, |script| script.event(offers), MINUTE / 60);
         assert_eq!(killed, if fits { vec!["miner-server-1".to_owned()] } else { vec![] }, "{id}");
-        // The workers that were launched on the other offers end.
+        // If the offer was too small for the server, a worker was launched on it. This worker ends.
         for task in script.launched() {
             script.update(status(&task, TaskState::TaskFinished, 9));
             script.write();
@@ -169,7 +170,8 @@ fn a_server_is_replaced_when_its_own_agent_has_room() {
     }
 }
 
-/// Where workers hold everything, some of them make room, on one agent after the other. A worker whose place is too small stays.
+/// No agent has room for the next server, so the scheduler ends workers, on one agent after the other. A worker goes on if its
+/// end would not make enough room.
 #[test]
 fn workers_make_room_for_the_next_server() {
     let mut script = fleet_of(settings(), 2);
@@ -182,7 +184,8 @@ fn workers_make_room_for_the_next_server() {
     assert_eq!(killed_within(&mut script, MINUTE / 2), workers([]), "an offer may come");
     assert_eq!(killed_within(&mut script, MINUTE), workers([4]), "the server's neighbour");
     assert!(told(&script).contains("no offer is enough for a server: ending miner-worker-4 to make room"));
-    // Another framework takes what worker 4 held. Agent `c` offers memory, which is enough together with worker 5's CPU.
+    // Another framework takes the resources of worker 4. The memory that agent `c` offers and the CPU of worker 5 are enough for
+    // the next server.
     let mut spare = offer("o10", "c", 0.01, 600);
     spare.resources.retain(|resource| resource.name != "cpus");
     script.event(Event::Offers(vec![spare]));

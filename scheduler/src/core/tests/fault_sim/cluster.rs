@@ -174,7 +174,7 @@ impl Cluster {
         }
     }
 
-    /// Time passes for the scheduler without a subscription, while the simulated cluster stands still.
+    /// Time passes only for the scheduler, which has no subscription. The simulated cluster stands still.
     fn pass_alone(&mut self, time: Duration) {
         for _ in 0..time.as_secs() {
             self.script.now += Duration::from_secs(1);
