@@ -73,8 +73,8 @@ impl Drop for ArtifactServer {
 }
 
 impl ArtifactServer {
-    /// Reads the file once for its checksum, packs it into an unnamed file in `folder`, and listens. `local` is this machine's
-    /// address on the route to the master.
+    /// Reads the file once for its checksum, packs it into an unnamed file in `folder`, and listens. `local` is the address from
+    /// which this machine connects to the master.
     ///
     /// # Errors
     /// If the file cannot be read or packed, or the server cannot listen on the address.

@@ -35,8 +35,8 @@ use crate::options::{FrameworkOptions, OnServerLoss, TaskOptions};
 use crate::store::{self, ShareLimits};
 use crate::task_info::EXECUTABLE;
 
-/// The shortest allowed `--silence-timeout`. The master sends a heartbeat every 15 s. If a task is silent for less than two such
-/// intervals, the reason may still be a master that forwards nothing.
+/// The shortest allowed `--silence-timeout`. The master sends a heartbeat every 15 s. After two missing heartbeats, the scheduler
+/// knows that the master itself is silent, and not only a task.
 const SHORTEST_SILENCE: Duration = Duration::from_secs(30);
 
 /// The shortest allowed `--launch-timeout`. An agent needs some seconds to start even an executor that need not be fetched.
@@ -174,7 +174,8 @@ pub fn sibling_executable() -> anyhow::Result<PathBuf> {
 }
 
 impl Args {
-    /// Checks all options. `executable` is the file to serve to the agents; it is called only if a file is needed.
+    /// Checks all options. `executable` returns the path of the file to serve to the agents. It is called only if such a file is
+    /// needed.
     ///
     /// # Errors
     /// If a file cannot be read, or a value is invalid.
@@ -224,7 +225,7 @@ impl Args {
         })
     }
 
-    /// The files whose content is part of what tasks are launched with.
+    /// The files whose content is passed to tasks.
     fn files_of_tasks(&self) -> Vec<Reread> {
         let files = [
             ("--tls-ca", &self.connection.tls_ca),

@@ -321,8 +321,8 @@ impl Driver {
     fn handle_all(&mut self, events: Vec<Event>, calls: Option<&CallQueue>) -> ControlFlow<()> {
         let mut queued = Queued::default();
         let flow = events.into_iter().try_for_each(|event| self.handle(event, calls, &mut queued));
-        // The changes of all events go to the store together, and the lines to the display. Each separate handover would cost a
-        // system call.
+        // All changes go to the store together, and all lines go to the display together, because each handover costs a system
+        // call.
         self.store.persist_all(queued.changes);
         self.display.log_all(queued.lines);
         flow

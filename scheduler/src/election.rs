@@ -91,7 +91,7 @@ impl Leadership {
         &self.lease
     }
 
-    /// The ZooKeeper that holds the election.
+    /// The ZooKeeper ensemble that is used for the election.
     pub fn ensemble(&self) -> &Ensemble {
         &self.ensemble
     }

@@ -125,14 +125,14 @@ pub enum Call {
         offers: Vec<String>,
         /// The tasks to launch.
         tasks: Vec<TaskInfo>,
-        /// For this time, the master does not offer again those resources of the offers that the tasks do not use.
+        /// How long the master does not offer this framework the resources that the tasks leave unused.
         refuse: Duration,
     },
     /// Declines offers.
     Decline {
         /// The ids of the offers to decline.
         offers: Vec<String>,
-        /// For this time, the master does not offer the resources of these offers again.
+        /// How long the master does not offer this framework the resources of these offers.
         refuse: Duration,
     },
     /// Accepts inverse offers: the resources will be free in time.

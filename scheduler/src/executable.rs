@@ -68,7 +68,8 @@ impl Architecture {
 }
 
 impl Executable {
-    /// Reads the parts of a file that say what the file needs; at most some kilobytes.
+    /// Reads what a file needs to be executed, such as its processor architecture or its interpreter. Only some kilobytes of the
+    /// file are read.
     ///
     /// # Errors
     /// If the file cannot be read, or is a damaged ELF file.

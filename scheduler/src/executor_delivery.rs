@@ -18,7 +18,8 @@ use crate::task_info::Delivery;
 /// How long to wait for ZooKeeper to tell which master leads.
 const ELECTION: Duration = Duration::from_secs(15);
 
-/// Starts the server for the executor, if this scheduler serves it. Returns `None` if the scheduler was stopped meanwhile.
+/// If agents fetch the executor from this scheduler, starts the HTTP server for it. Returns `None` if the scheduler was stopped
+/// meanwhile.
 pub(crate) async fn prepare_delivery(
     config: &Config,
     detector: &Detector,
@@ -60,7 +61,7 @@ fn tell_what_agents_need(executable: &Path, display: &Display) {
     }
 }
 
-/// This machine's address on the route to the master. Agents can probably reach this address, too.
+/// The address from which this machine connects to the master. Agents can probably reach this address, too.
 async fn local_address(
     config: &Config,
     detector: &Detector,

@@ -1,4 +1,4 @@
-//! The text format of Prometheus, version 0.0.4, as its exposition formats page describes it.
+//! The text format of Prometheus, version 0.0.4.
 
 use std::collections::HashSet;
 

@@ -33,7 +33,7 @@ pub enum AddressError {
         /// Whether it may be bound.
         bindable: bool,
     },
-    /// Agents would be told the address to listen on, but none can connect to it.
+    /// Without `--artifact-address`, agents are told the `--artifact-listen` address. No agent can connect to the given address.
     #[error(
         "--artifact-listen {listen} is {what}, which no agent can reach: say with --artifact-address what agents are told"
     )]
@@ -43,7 +43,8 @@ pub enum AddressError {
         /// What kind of address it is.
         what: &'static str,
     },
-    /// Agents would be told this machine's address on the route to the master, but none can connect to it.
+    /// Without `--artifact-address`, agents are told the address from which this machine connects to the master. No agent can
+    /// connect to that address.
     #[error(
         "this machine's address on the route to the master, {local}, is {what}, which no agent can reach: say with \
          --artifact-address what agents are told"
@@ -131,7 +132,7 @@ pub fn told_address(text: &str) -> Result<ToldAddress, AddressError> {
 
 /// Why no agent can connect to this host, and whether a server can listen on it. `None` if agents may be able to connect.
 fn unreachable(host: &str) -> Option<(&'static str, bool)> {
-    // The interface after % is one of this machine.
+    // In `fe80::1%eth0`, the address ends at the `%`, and `eth0` is a network interface.
     let Ok(ip) = host.split('%').next().unwrap_or(host).parse::<IpAddr>() else {
         // If the last part of a name is a number, many programs read the name as an IPv4 address. For example, `0` means 0.0.0.0.
         let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or(host);
@@ -173,7 +174,8 @@ pub fn listen_at(text: &str) -> Result<ListenAt, AddressError> {
     alone.or_else(with_port).ok_or_else(|| AddressError::Listen(text.to_owned()))
 }
 
-/// The two addresses as the user chose them. By default, agents are told this machine's address on the route to the master.
+/// The two addresses as the user chose them. By default, agents are told the address from which this machine connects to the
+/// master.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ArtifactAddress {
     told: Option<ToldAddress>,
@@ -195,7 +197,8 @@ impl ArtifactAddress {
     /// Checks that the two addresses do not contradict each other.
     ///
     /// # Errors
-    /// If agents are told a port that is not bound, or an address that none can reach.
+    /// If no agent can reach the address that agents are told. Also if agents are told a fixed port, but the server listens on
+    /// any free port.
     pub fn new(told: Option<ToldAddress>, listen: Option<ListenAt>) -> Result<Self, AddressError> {
         match (&told, &listen) {
             (Some(ToldAddress { port: Some(told), .. }), Some(listen)) if listen.port == Some(0) => {
@@ -214,7 +217,8 @@ impl ArtifactAddress {
         Self { told: Some(ToldAddress { host: ip.to_string(), port: None }), listen: None }
     }
 
-    /// The endpoints on a machine whose address on the route to the master is `local`.
+    /// The addresses to listen on, and the address to tell agents. `local` is the address from which this machine connects to the
+    /// master.
     ///
     /// # Errors
     /// If agents would be sent to `local`, but the server does not listen there, or no agent can reach this address.

@@ -24,8 +24,8 @@ pub struct ExecutorArgs {
     /// Serve this file to agents as the executor, instead of this program: a build for their machines, or a stripped one.
     #[arg(long, value_name = "FILE", env = "MINER_EXECUTOR_FILE", group = "source")]
     pub executor_file: Option<PathBuf>,
-    /// Have agents fetch the executor from this URI instead. An archive (.tar.gz, .tgz, .tar, .tar.bz2, .tar.xz or .zip) is
-    /// unpacked and must have mesos-miner at its top.
+    /// The URI from which agents fetch the executor. An archive (.tar.gz, .tgz, .tar, .tar.bz2, .tar.xz or .zip) is unpacked and
+    /// must have mesos-miner at its top.
     #[arg(long, value_name = "URI", env = "MINER_EXECUTOR_URI", hide_env_values = true, group = "source")]
     #[arg(value_parser = NonEmptyStringValueParser::new(), conflicts_with_all = ["artifact_address", "artifact_listen"])]
     pub executor_uri: Option<String>,

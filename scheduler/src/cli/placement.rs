@@ -41,7 +41,7 @@ pub struct PlacementArgs {
     pub remote_regions: bool,
     /// Where workers may run: FIELD:OPERATOR or FIELD:OPERATOR:VALUE as in Marathon (such as rack:UNIQUE or
     /// hostname:LIKE:node1.*). FIELD is hostname, @region, @zone or an attribute. OPERATOR is UNIQUE, CLUSTER, GROUP_BY, LIKE,
-    /// UNLIKE or MAX_PER. May be repeated (in the variable: one a line).
+    /// UNLIKE or MAX_PER. For several rules, repeat the option, or write one rule per line in the environment variable.
     #[arg(long, value_name = "RULE", env = "MINER_CONSTRAINT", value_delimiter = '\n', value_parser = rule)]
     pub constraint: Vec<Constraint>,
     /// Where the server may run, in the form of --constraint.
@@ -87,7 +87,7 @@ fn milli(cpus: f64) -> u64 {
     (cpus * 1000.0).round() as u64
 }
 
-/// Parses a constraint. The error includes its causes, because the last one explains why a regular expression is invalid.
+/// Parses a constraint.
 fn rule(text: &str) -> Result<Constraint, String> {
     text.parse().map_err(|error: ConstraintError| error_chain(&error))
 }

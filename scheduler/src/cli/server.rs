@@ -22,8 +22,8 @@ const TASK_WORDS: [&str; 3] = ["p2pool_port", "worker_port", "task_id"];
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Server and workers")]
 pub struct ServerArgs {
-    /// The server: builtin (our pool server), or docker:IMAGE, such as docker:derekchiang/p2pool, which Mesos' own executor runs
-    /// and whose work is not recorded in the ledger.
+    /// The server: builtin (our pool server), or docker:IMAGE, such as docker:derekchiang/p2pool. Mesos' own executor runs the
+    /// image, and the ledger does not record the work of such a server.
     #[arg(
         long,
         value_name = "KIND",
@@ -43,8 +43,8 @@ pub struct ServerArgs {
     /// to it. Without this option, the data are in the task's sandbox and are deleted with it.
     #[arg(long, value_name = "DIR", env = "MINER_DATA_DIR", conflicts_with = "pool")]
     pub data_dir: Option<String>,
-    /// Arguments of the image of --server, separated by spaces. {bitcoind_address}, {bitcoind_port}, {p2pool_port},
-    /// {worker_port}, {rpc_user}, {rpc_password} and {task_id} are filled in.
+    /// Arguments for the container image that --server names, separated by spaces. {bitcoind_address}, {bitcoind_port},
+    /// {p2pool_port}, {worker_port}, {rpc_user}, {rpc_password} and {task_id} are filled in.
     #[arg(
         long,
         value_name = "TEXT",

@@ -83,7 +83,7 @@ struct Section {
     lines: Vec<(u64, String)>,
     /// The number of further items of the section that have no line in `lines`.
     beyond: u64,
-    /// The singular noun in the last line, which counts the hidden items: "more task" for "… and 7 more tasks".
+    /// The last line counts the hidden items. This is what it counts, in the singular: "more task" for "… and 7 more tasks".
     noun: &'static str,
 }
 

@@ -30,19 +30,19 @@ pub(super) struct Registered<'a> {
     pub failover_timeout: Duration,
 }
 
-/// What the advice depends on.
+/// A refusal, and what else determines the advice to the user.
 struct Refused<'a> {
     why: Why,
     framework: Option<Registered<'a>>,
     principal: Option<&'a str>,
     /// The file with the secret.
     secret_file: Option<String>,
-    /// Whether the scheduler goes on trying.
+    /// Whether the scheduler tries again after the refusal.
     retries: bool,
 }
 
-/// What to do about a failed call; `None` if it was not refused for its credentials. `retries` says whether the scheduler goes on
-/// trying; otherwise the advice is the last that it says.
+/// What to do about a failed call; `None` if it was not refused for its credentials. `retries` says whether the scheduler tries
+/// again.
 pub(super) fn advice_on_call(
     error: &CallError,
     config: &Config,
@@ -129,8 +129,8 @@ impl Refused<'_> {
         }
     }
 
-    /// Whether the framework may never have had a principal. Mesos gives it none later, so it cannot subscribe where one is
-    /// required.
+    /// Whether the framework may have first subscribed without a principal. Such a framework can never get one, so it cannot
+    /// subscribe at a master that requires authentication.
     fn may_have_no_principal(&self) -> bool {
         match self.why {
             Why::NoCredentials => self.principal.is_none(),

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::call_queue::BURST;
 
-/// The maximum time for which a burst of launches delays the master's events. The time is limited because a burst does not end
-/// while writes to the disk fail.
+/// The maximum time for which a burst of launches delays the master's events. Without this limit, the burst and the delay would
+/// not end while writes to the disk fail.
 const MAX_DELAY: Duration = Duration::from_secs(3);
 
 /// Tracks whether a burst of launches is being written to the disk or sent to the master. Until the burst is over, other
@@ -17,13 +17,13 @@ pub(super) struct LaunchBurst {
 }
 
 impl LaunchBurst {
-    /// Begins or ends the burst. `open` is the number of launches that are being written, plus the number of unanswered calls.
+    /// Begins or ends the burst. `open` is the number of launches that are being written to the disk, plus the number of
+    /// unanswered calls.
     pub fn update(&mut self, open: usize, now: Instant) {
         self.since = (open >= BURST).then(|| self.since.unwrap_or(now));
     }
 
-    /// Whether the master's events have to wait for the burst. They wait at most `MAX_DELAY`, because a burst does not end while
-    /// writes to the disk fail.
+    /// Whether the master's events have to wait for the end of the burst.
     pub fn delays_events(&self, now: Instant) -> bool {
         self.since.is_some_and(|since| now.duration_since(since) < MAX_DELAY)
     }

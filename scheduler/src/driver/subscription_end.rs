@@ -105,7 +105,7 @@ impl Driver {
         Ok(SubscriptionEnd::Lost(Loss { what, why: error_chain(&error) }))
     }
 
-    /// The framework of the records, for the advice on credentials.
+    /// The framework that the scheduler's records name; `None` if they name none.
     fn registered(&self) -> Option<Registered<'_>> {
         let id = self.state.framework()?;
         // Records of an earlier version of this program lack the failover timeout, so the configured one is used.

@@ -27,7 +27,7 @@ struct Inner {
 }
 
 impl Lease {
-    /// The lease of a session that has this timeout and was requested at the time `sent`.
+    /// The lease of a new session. `sent` is when the request for the session was sent.
     pub fn new(session_timeout: Duration, sent: Instant) -> Self {
         let length = session_timeout.mul_f64(LEASE_PART);
         let (ended, why) = Default::default();

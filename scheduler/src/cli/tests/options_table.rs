@@ -8,7 +8,7 @@ const DOCUMENT: &str = include_str!("../../../../docs/OPTIONS.md");
 /// The texts that the second column of the table in docs/OPTIONS.md may have.
 const APPLIES_TO: [&str; 4] = ["running tasks", "new tasks", "the scheduler", "never"];
 
-/// The cells of the rows of the table whose first column is `option`.
+/// The table of options in docs/OPTIONS.md: for each row, its cells.
 fn rows() -> Vec<Vec<&'static str>> {
     let cells = |line: &'static str| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>();
     let rows = DOCUMENT.lines().filter(|line| line.starts_with("| `--"));

@@ -27,7 +27,7 @@ pub(super) struct CongestionWindow {
     resume: Option<Instant>,
     /// When the master last refused a call; `None` if it is not overloaded.
     refused: Option<Instant>,
-    /// When the master first refused a call since it last accepted one; `None` if it has accepted a call since its last refusal.
+    /// When the current series of refusals began. An accepted call ends the series.
     refused_since: Option<Instant>,
     /// When the user was last informed that the master is overloaded. The next such message follows after [`TELL_EVERY`] at the
     /// earliest.

@@ -28,13 +28,13 @@ impl Key {
 /// How a call uses a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
-    /// The call may overtake other calls that share the key, but it is kept in order with calls that use the key exclusively.
+    /// `Shared` calls with the same key may overtake each other. A `Shared` and an `Exclusive` call are kept in order.
     Shared,
     /// The call and any other call that uses the key are kept in order.
     Exclusive,
     /// The call waits for all earlier calls that use the key, but later calls do not wait for this one.
     After,
-    /// Later calls that use the key exclusively wait for this one, but this one does not wait for earlier calls.
+    /// Later `Exclusive` calls with the same key wait for this call, but this call does not wait for earlier calls.
     Before,
 }
 
@@ -82,8 +82,8 @@ impl Footprint {
                 keys.extend(tasks.iter().map(|info| task(&info.task_id.value)));
                 keys.push((Key::LAUNCHES, Use::Shared));
                 // A launch may overtake an earlier REVIVE. Otherwise the launch would have to wait for all the DECLINEs before
-                // the REVIVE. An overtaken REVIVE also removes the filter that the launch has set. This does no harm: Mesos only
-                // offers again what the launch has left unused.
+                // the REVIVE. The overtaken REVIVE then also removes the filter that the launch has set. The only effect is that
+                // Mesos immediately offers the unused resources again.
                 keys.extend(filter(refuse, Use::Before));
                 (Priority::Launch, keys)
             }

@@ -15,7 +15,7 @@ pub(super) struct Lane {
     number: u32,
 }
 
-/// A call's position in a lane.
+/// Where a call stands in its [`Lane`] of unanswered calls: the numbers of its [`Phase`], and of its [`Group`] in that phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Position {
     phase: u32,
@@ -30,10 +30,10 @@ struct Phase {
     /// The indexes of the calls in this phase that must not be sent before all calls of the previous phase are answered.
     waiting: Vec<usize>,
     group: Group,
-    /// The number of `group` among the groups of this phase, from 0.
+    /// The groups of a phase are numbered from 0. This is the number of `group`, the newest one.
     number: u32,
-    /// The calls of a phase are divided into groups. These are all groups but the last, the oldest first. A group is removed when
-    /// all its calls and those of the older groups are answered.
+    /// The groups of this phase that are older than `group`, the oldest first. A group is removed when all its calls and those of
+    /// the older groups are answered.
     before: VecDeque<Group>,
 }
 
@@ -56,7 +56,8 @@ impl Phase {
     /// Adds a [`Use::Shared`] or [`Use::Before`] call.
     fn join(&mut self) {
         if !self.group.after.is_empty() {
-            // The calls in `after` must not wait for the new call, so it begins a new group.
+            // The calls in `after` wait for all calls of their group. They must not wait for the new call, so it begins a new
+            // group.
             self.before.push_back(std::mem::take(&mut self.group));
             self.number += 1;
         }
@@ -128,12 +129,13 @@ impl Lane {
         std::iter::once(&self.first).chain(&self.later).filter_map(|phase| phase.exclusive)
     }
 
-    /// Registers that the call at `position` is answered. Adds to `free` the calls that no longer wait for calls of this lane.
-    /// Returns whether the lane is empty.
+    /// Registers that the call at `position` is answered. Adds to `free` the calls that waited for it, and for no other call of
+    /// this lane. Returns whether the lane is empty.
     pub fn done(&mut self, position: Position, free: &mut Vec<usize>) -> bool {
         match position.phase.wrapping_sub(self.number).checked_sub(1) {
             None => self.first.done(position.group),
-            // The answered call belongs to a later phase. No call becomes free, because the first phase has unanswered calls.
+            // The answered call belongs to a later phase. All waiting calls still wait, because the first phase has unanswered
+            // calls.
             Some(later) => {
                 if let Some(phase) = self.later.get_mut(later as usize) {
                     phase.done(position.group);

@@ -38,10 +38,10 @@ struct PendingCall<T> {
     number: u64,
     /// The call's own priority, or a higher one that it got because a call of that priority waits for it.
     priority: Priority,
-    /// The keys that the call uses, except those it uses as [`Use::After`], each with the call's position in the key's lane.
+    /// For each key that the call uses: the call's position among the calls with the same key. Keys that it uses as
+    /// [`Use::After`] are left out.
     keys: Vec<(Key, Position)>,
-    /// For how many of its keys this call still waits for earlier calls that use the same key. When this number is 0, the call
-    /// may be sent.
+    /// The number of the call's keys that earlier calls still block. When it is 0, the call may be sent.
     waits: usize,
     sent: bool,
 }
@@ -99,8 +99,8 @@ impl<T> CallOrder<T> {
         }
     }
 
-    /// If this call waits for calls of lower priority, raises their priority to its own. It can wait only for [`Use::Exclusive`]
-    /// calls.
+    /// If this call waits for calls of lower priority, raises their priority to its own. Only [`Use::Exclusive`] calls are
+    /// searched, because calls of high priority wait for no others.
     fn raise_earlier_calls(&mut self, index: usize) {
         let mut waiting = vec![index];
         while let Some(Some(call)) = waiting.pop().and_then(|index| self.calls.get(index)) {

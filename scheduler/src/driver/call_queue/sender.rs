@@ -134,7 +134,7 @@ impl Sender {
                 tokio::task::yield_now().await;
             }
             self.send();
-            // This check comes after `send`, because `send` also removes each `Item::Mark` that is due.
+            // `order` may still contain an `Item::Mark`, which is removed by `send`. So `send` comes before this check.
             if !open && self.order.is_empty() {
                 return Ok(());
             }
@@ -204,7 +204,7 @@ impl Sender {
         match outcome {
             CallOutcome::Accepted => self.taken(number),
             CallOutcome::NotSent => self.order.put_back(number),
-            // The master would refuse all other calls in the same way, so sending pauses. This call is sent again later.
+            // The master would now refuse other calls, too, so no call is sent for a while. Then this call is sent again.
             CallOutcome::Failed(error) if is_refused_for_now(&error) => return self.refused(number, error),
             CallOutcome::Failed(error) if self.concerns_this_call_only(number, &error) => {
                 tracing::error!("{}", error_chain(&error));

@@ -239,7 +239,7 @@ async fn a_mark_reports_when_all_earlier_calls_are_answered() {
     let taken = master.taken.lock().unwrap().clone();
     let is_taken = |call: &Call| taken.contains(&mesos_api::call(&"f".into(), call.clone()).unwrap());
     assert!(before.iter().all(is_taken));
-    // The queue also ends if its last entry is not a call but a mark, for which no answer comes.
+    // The sender also finishes if the last entry of the queue is a mark, for which no answer comes.
     master.queue.mark(now);
     assert_eq!(master.take(&[]).await.len(), calls.len());
 }
