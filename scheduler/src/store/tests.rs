@@ -120,7 +120,7 @@ fn a_folder_is_created_when_there_is_something_to_write() {
     );
 }
 
-/// After a restart, the time of a launch that has not led to a running task still counts.
+/// After a restart, the store still knows the launch times of tasks that have not run yet.
 #[test]
 fn the_times_of_launches_are_known_after_reopening() {
     let folder = tempfile::tempdir().unwrap();

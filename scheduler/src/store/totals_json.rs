@@ -1,4 +1,4 @@
-//! Totals as JSON: in ZooKeeper's nodes, and in the state folder's rows about other leaders.
+//! The JSON form of totals, for nodes in ZooKeeper and for a table in the state folder.
 
 use std::collections::BTreeMap;
 
@@ -39,8 +39,7 @@ mod decimal {
     }
 }
 
-/// The sum of accounts that have no rows or nodes of their own: the totals that workers counted, those that pool servers counted,
-/// and the number of blocks.
+/// A sum of many accounts: the totals that workers counted, those that pool servers counted, and the number of blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SumJson {
     #[serde(default, with = "TotalsJson")]

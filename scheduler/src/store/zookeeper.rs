@@ -60,7 +60,7 @@ pub enum SharedError {
          ledger is in the --state-dir of the last leader"
     )]
     NoLedger {
-        /// The servers and the path at which there is no ledger.
+        /// The addresses of the ZooKeeper servers, and the path in ZooKeeper at which there is no ledger.
         path: String,
     },
     /// Another scheduler leads, or may lead.
@@ -109,7 +109,8 @@ impl Leader {
 pub(super) struct SharedTree {
     task: JoinHandle<bool>,
     closing: Arc<AtomicBool>,
-    /// When an earlier leader last wrote the node of any task, in milliseconds since the Unix epoch. `None` if there is no task.
+    /// The latest time at which an earlier leader wrote a task's record, in milliseconds since the Unix epoch. `None` if there is
+    /// no task.
     pub last_written_ms: Option<u64>,
 }
 

@@ -13,7 +13,7 @@ struct Columns {
     /// The job ids: one for each run of consecutive shares with the same job.
     #[prost(string, repeated, tag = "1")]
     jobs: Vec<String>,
-    /// The number of shares in each run of `jobs`.
+    /// The number of consecutive shares that belong to each job in `jobs`.
     #[prost(uint64, repeated, tag = "2")]
     runs: Vec<u64>,
     /// The extranonce2 of each share, concatenated; `extranonce2_sizes` has their lengths.
@@ -175,8 +175,8 @@ mod tests {
             let _ = decode(&bytes);
         }
 
-        /// Damaged bytes are refused or decoded to wrong shares, but never cause a panic. Truncated bytes are never decoded to
-        /// all shares.
+        /// Damaged bytes are refused or decoded to wrong shares, but never cause a panic. Truncated bytes never yield the full
+        /// number of shares.
         #[test]
         fn damage_is_no_panic(
             shares in prop::collection::vec(any_share(), 1..9),

@@ -2,8 +2,8 @@
 //! this folder's scheduler led.
 //!
 //! The tree has the accounts of current tasks, and one sum of all accounts of retired tasks. The accounts are copied to the
-//! folder. The folder may still have some of the accounts that the sum includes. So only the rest of the sum is stored in the
-//! folder.
+//! folder. The folder may still have some of the accounts that the sum includes. The folder stores the sum minus these accounts,
+//! so that nothing is counted twice.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ pub(in crate::store) struct Handover {
     pub was_last_leader: bool,
 }
 
-/// Brings the folder up to date in one transaction. Repeating it changes nothing.
+/// Brings the folder up to date with the records in `handover`, in one transaction. Repeating it changes nothing.
 pub(in crate::store) fn sync_folder(
     connection: &mut Connection,
     handover: &Handover,
@@ -87,8 +87,8 @@ fn set_framework(tables: &Tables<'_>, framework: &FrameworkRecord, peak: u64) ->
 }
 
 /// Marks the rows of tasks that retired under other leaders as retired. If the folder does not record how such a task ended, its
-/// state becomes unknown. A task that is not in the tree, and whose end is not recorded in the folder, was never launched and is
-/// deleted.
+/// state becomes unknown. A task that is not in ZooKeeper, and whose end is not recorded in the folder, was never launched. Its
+/// row is deleted.
 fn retire_or_delete_tasks(
     tables: &Tables<'_>,
     framework: &str,
@@ -133,7 +133,7 @@ fn replace_accounts(
     recovered.ledger.iter().try_for_each(|account| tables.set_account(account))
 }
 
-/// Stores the total of the work that only other leaders recorded.
+/// Stores the total of the work that only other leaders recorded: the sum in `handover` minus the folder's own accounts.
 fn set_sum_of_others(tables: &Tables<'_>, framework: &str, handover: &Handover) -> rusqlite::Result<()> {
     let mut here = Ledger::default();
     for row in read::accounts(tables.transaction, "framework = ?1", [framework])? {

@@ -55,7 +55,8 @@ impl Tables<'_> {
         )
     }
 
-    /// Inserts or replaces a task. An existing task keeps its attributes if `task` has none, and stays closed if it was closed.
+    /// Inserts or replaces a task. If `task` has no attributes, an existing task keeps its attributes. The mark that a task's
+    /// final update is recorded (`closed`) is never removed.
     pub fn set_task(&self, task: &TaskRecord) -> rusqlite::Result<()> {
         let address = task.address.as_ref();
         let pool = match &task.assignment {

@@ -19,13 +19,13 @@ pub(super) type Changes = Vec<(ChangeId, Change)>;
 
 /// When a transaction has at least this number of changes, further changes wait for the next transaction.
 const BATCH: usize = 1000;
-/// The time between the starts of two transactions that are not full. A transaction costs several times as much as a change: if
-/// some hundred updates per second had a transaction each, transactions would be most of the scheduler's work. It does no harm if
-/// an acknowledgement waits for this time.
+/// The minimum time from the start of one transaction to the start of the next, unless [`BATCH`] changes are waiting. A
+/// transaction costs several times as much as a change: if some hundred updates per second had a transaction each, transactions
+/// would be most of the scheduler's work. It does no harm if an acknowledgement waits for this time.
 const INTERVAL: Duration = Duration::from_millis(20);
 /// While nothing is written, the writer checks at this interval whether single shares have become too old.
 const IDLE: Duration = Duration::from_secs(60);
-/// The pause between two steps that remove shares while nothing is written.
+/// While no changes arrive, old shares are removed in steps. This is the pause between two steps.
 const PAUSE: Duration = Duration::from_millis(10);
 /// The minimum time between two log messages about failures to remove shares.
 const WARN_EVERY: Duration = Duration::from_secs(3600);

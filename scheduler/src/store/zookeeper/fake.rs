@@ -67,7 +67,7 @@ impl FakeTree {
         retired
     }
 
-    /// Whether the report of a task with this sequence number, or a later one, was written to the task's account of a worker.
+    /// Whether the task's account of this worker contains the report with this sequence number, or a later report.
     pub fn has(&self, task: &str, worker: &str, sequence: u64) -> bool {
         let Ok(entry) = self.state.account(task, worker);
         entry.is_some_and(|entry| entry.sequence >= sequence)

@@ -74,7 +74,7 @@ pub(super) struct ZooKeeperTree {
 }
 
 impl ZooKeeperTree {
-    /// Creates missing shards, and reads the tree.
+    /// Creates the shards, which are the parent nodes of the tasks' nodes, if they are missing. Then reads the tree.
     pub async fn open(leadership: &Leadership) -> Result<(Self, TreeContent), ReadError> {
         let ensemble = leadership.ensemble();
         let mut tree = Self {
@@ -225,7 +225,7 @@ async fn names_in_shards(client: &Client, path: &str) -> Result<Vec<String>, ZkE
     Ok(names)
 }
 
-/// Reads nodes. Returns when the last of them was written, milliseconds since the Unix epoch.
+/// Reads nodes into `nodes`. Returns the time of the latest write to one of them, in milliseconds since the Unix epoch.
 async fn read_nodes(
     client: &Client,
     names: Vec<String>,

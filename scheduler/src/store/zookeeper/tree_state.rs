@@ -47,14 +47,14 @@ pub(super) struct TreeState {
     framework_changed: bool,
     /// The names of the other nodes that have changed and are to be written or deleted.
     changed: BTreeSet<String>,
-    /// The nodes from which accounts have moved to the sum in the framework node, by name. The value is what has moved: the
-    /// totals and the number of blocks. Each of these nodes is written in one transaction with the framework node.
+    /// Node name → the totals and the number of blocks that have moved from this node to the sum in the framework node. Each of
+    /// these nodes is written in one transaction with the framework node.
     moved: BTreeMap<String, (LedgerLine, u64)>,
     /// The names of nodes whose task has retired or whose framework has ended. Such a node is written again without the task, or
     /// deleted if nothing else is in it. The framework node, which records the retirement or the end, is written first.
     dropped: BTreeSet<String>,
-    /// The sum of retired accounts that was last written to the framework node. It does not include what `moved` contains,
-    /// because that has not been written yet.
+    /// The sum of retired accounts that was last written to the framework node. It lacks what was added to the sum after this
+    /// write.
     written_sum: (LedgerLine, u64),
     /// The content of the framework node of format 1, if the tree has yet to be converted. It is written to a backup node
     /// together with the new framework node.
@@ -116,7 +116,8 @@ impl TreeState {
         self.leader.as_ref()
     }
 
-    /// Records a new leader. If the tree has no specification key yet, `key` becomes its key.
+    /// Records a new leader. `key` is used for the fingerprints of task specifications, unless the tree already has a key for
+    /// them.
     pub fn set_leader(&mut self, leader: Leader, key: Option<SpecificationKey>) {
         self.leader = Some(leader);
         self.specification_key = self.specification_key.take().or(key);
@@ -143,7 +144,8 @@ impl TreeState {
         }
     }
 
-    /// Removes a worker's accounts from their nodes, because these accounts are now part of the sum.
+    /// Removes a worker's accounts from the nodes that list them, because the total in the framework node now includes these
+    /// accounts.
     fn move_to_sum(&mut self, aggregated: AggregatedWorker) {
         let AggregatedWorker { worker, line, by_reporter } = aggregated;
         if task_number(&worker).is_some() {

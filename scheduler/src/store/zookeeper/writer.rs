@@ -46,8 +46,8 @@ impl<T: Tree> Writer<T> {
         true
     }
 
-    /// Deletes the nodes of a conversion from format 1 that a leader did not complete, and then writes the changed nodes. Returns
-    /// whether everything was written.
+    /// Deletes the `unfinished` nodes, which a leader left when it stopped in the middle of a conversion from format 1. Then
+    /// writes the changed nodes. Returns whether everything was written.
     pub async fn begin(&mut self, unfinished: Vec<String>) -> bool {
         for names in unfinished.chunks(DELETIONS) {
             let delete = |name: &String| NodeWrite { name: name.clone(), data: None };
@@ -113,7 +113,7 @@ impl<T: Tree> Writer<T> {
 }
 
 /// Splits the transactions into groups, to be committed one group after another. The transactions of one group may be committed
-/// in any order, since each node in a shard is complete in itself. A transaction with the framework node is a group of its own,
+/// in any order, because their nodes do not depend on each other. A transaction with the framework node is a group of its own,
 /// because that node decides whether other nodes are valid.
 fn independent_groups(transactions: &[Vec<NodeWrite>]) -> impl Iterator<Item = &[Vec<NodeWrite>]> {
     let alone = |writes: &[NodeWrite]| {

@@ -96,7 +96,8 @@ pub struct Leader {
     pub since_ms: u64,
 }
 
-/// A node in a shard: a task with all its accounts, or some accounts of miners that are not tasks, or an avoided agent.
+/// The content of a ZooKeeper node. It is either a task with all its accounts, or some accounts of miners that are not tasks, or
+/// an agent to avoid.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Node {
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -167,7 +167,8 @@ fn a_late_report_of_a_task_that_is_in_the_sum_of_others_is_not_counted_again() {
         |connection: &Connection| read::recover(connection).unwrap().ledger.sum().0.worker.accepted;
     let before = accepted(&connection);
     assert_eq!(before, handover.recovered.ledger.sum().0.worker.accepted);
-    // The folder has five shares of this task. The other eleven are in the sum.
+    // All 16 shares in this report are already counted: 5 in the folder's account of the task, and 11 in the sum from other
+    // leaders.
     for _ in 0..2 {
         write(&mut connection, status(&worker(4, None), TaskState::TaskRunning, 9, 16));
         assert_eq!(accepted(&connection), before, "whatever its state has become");
@@ -175,7 +176,8 @@ fn a_late_report_of_a_task_that_is_in_the_sum_of_others_is_not_counted_again() {
     let state = "SELECT state FROM task WHERE id = 'miner-worker-4'";
     let state: Option<String> = connection.query_row(state, [], |row| row.get(0)).unwrap();
     assert_eq!(state.as_deref(), Some("TASK_RUNNING"));
-    // Worker 5 retired while this scheduler led, so the folder has all its accounts. Its late report is therefore counted.
+    // This scheduler led when worker 5 retired. The worker's account is therefore in the folder, and not in the sum from other
+    // leaders. Its late report replaces the account.
     write(&mut connection, status(&worker(5, None), TaskState::TaskRunning, 9, 7));
     assert_eq!(accepted(&connection), before - 3 + 7);
     sync_folder(&mut connection, &handover).unwrap();

@@ -1,4 +1,5 @@
-//! The accounts of miners that are not tasks: each reporting task has pages of bounded size for them, and each page is one node.
+//! The accounts of miners that are not tasks. The accounts that one task reports are distributed over pages of limited size. Each
+//! page is one node in ZooKeeper.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +9,7 @@ pub(super) const PAGE_BYTES: usize = 200_000;
 /// The maximum size of an account in a page, in bytes, without the names of its task and its worker.
 const ACCOUNT_BYTES: usize = 400;
 
-/// The pages of all reporting tasks.
+/// For each reporting task: which of its pages (nodes in ZooKeeper) contains the account of which worker.
 #[derive(Clone, Debug, Default)]
 pub(super) struct AccountPages {
     by_reporter: BTreeMap<String, ReporterPages>,
@@ -73,8 +74,8 @@ impl AccountPages {
         Some(name(reporter, page))
     }
 
-    /// The task that reports the accounts on the page with this name, and the workers of these accounts; `None` if there is no
-    /// such page, or if it has no accounts.
+    /// Looks up the page (a node in ZooKeeper) with this name. Returns the task that reports the accounts on this page, and the
+    /// workers of these accounts. Returns `None` if there is no such page, or if it has no accounts.
     pub fn workers<'a>(&'a self, name: &'a str) -> Option<(&'a str, &'a BTreeSet<String>)> {
         let (reporter, page) = parse(name)?;
         Some((reporter, self.by_reporter.get(reporter)?.workers.get(&page)?))

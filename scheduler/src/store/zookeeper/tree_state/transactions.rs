@@ -69,7 +69,7 @@ impl TreeState {
         let mut names = mem::take(&mut self.changed);
         names.extend(mem::take(&mut self.moved).into_keys());
         names.extend(mem::take(&mut self.dropped));
-        // A node that would be empty is not written to the shards.
+        // A node that would have no content is not written.
         names.retain(|name| self.node(name).is_some());
         let mut transactions = self.in_portions(names.iter());
         self.framework_changed = false;

@@ -130,7 +130,7 @@ fn a_leader_that_stops_at_any_write_does_no_harm() {
             } else {
                 assert_eq!(tree.copy.as_ref(), Some(&before.framework));
             }
-            // After the interruption, a leader that still uses format 1 changes the tree.
+            // If the takeover stopped before the tree was converted, a leader that uses format 1 may change the tree next.
             let mut changed = tree.clone();
             if format(&tree.framework).unwrap() == 1 {
                 changed.tasks.remove("miner-worker-13");
