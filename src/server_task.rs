@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::health::HealthCheck;
 
-/// Time limit for the pool's first work to arrive. The scheduler abandons a silent task after 180 s; a task that fails before
-/// that can report the reason.
+/// Time limit for the pool's first work to arrive. The scheduler abandons a task that it hears nothing of for 180 s. This limit
+/// is shorter, so that the task can still report why it failed.
 const WORK_TIMEOUT: Duration = Duration::from_secs(150);
 
 /// The default data folder. The folder is in the task's sandbox and is removed with the sandbox.
@@ -86,8 +86,8 @@ struct Reporter {
 impl Reporter {
     /// Sends reports, live messages and changes of the health until the task is stopped.
     async fn report(mut self, check: HealthCheck) -> Self {
-        // The live message, which contains the number of miners that the server admits, is sent first, because workers are
-        // launched as soon as the server runs.
+        // The scheduler launches workers as soon as it learns that the server runs. The live message is sent earlier, because it
+        // says how many miners the server admits.
         self.send_live().await;
         let first = self.next_report(Vec::new());
         self.send(TaskEvent::Running(first)).await;

@@ -56,8 +56,8 @@ pub enum Delivery {
 }
 
 impl Delivery {
-    /// Whether agents fetch the executor from this scheduler. Only then is caching allowed, since only the scheduler's own URI is
-    /// known to change with the content.
+    /// Whether agents fetch the executor from this scheduler. If so, agents may cache it, because the scheduler's URI changes
+    /// whenever the executor changes. For other URIs, this is not known.
     pub fn is_served_here(&self) -> bool {
         matches!(self, Delivery::Fetch { cache: true, .. })
     }
@@ -277,8 +277,9 @@ impl TaskTemplate {
         }
     }
 
-    /// What service discovery learns of a server. DiscoveryInfo has no field for addresses, so they are a label, best first.
-    /// Mesos-DNS does not need it: it takes the agent's IP address from the master's state or from the task's status.
+    /// What service discovery learns of a server. DiscoveryInfo has no field for addresses, so a label lists them, with the best
+    /// address first. Mesos-DNS does not need this label: it takes the agent's IP address from the master's state or from the
+    /// task's status.
     fn discovery(&self, record: &TaskRecord, address: &ServerAddress) -> DiscoveryInfo {
         let url = record.agent_url.as_deref();
         let hosts = server_address::hosts(&record.host, url, self.options.server_address);
@@ -301,8 +302,8 @@ impl TaskTemplate {
     }
 }
 
-/// The file name extensions of archives that Mesos' fetcher unpacks. `.gz` is not among them, since a file that is only
-/// compressed cannot be executed after unpacking.
+/// The file name extensions of archives that Mesos' fetcher unpacks. `.gz` is not among them: a `.gz` file stores no file mode,
+/// so the unpacked file would not be executable.
 const ARCHIVES: [&str; 8] = [".tar.gz", ".tgz", ".tar", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".zip"];
 
 /// How the fetcher gets the executor. A file that is not an archive is the executor itself.

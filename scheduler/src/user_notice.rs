@@ -19,9 +19,9 @@ const NAMED: usize = 10;
 pub enum UserNotice {
     /// The master has accepted the subscription of this framework.
     Subscribed(String),
-    /// The master has removed this framework, and a new one begins.
+    /// The master has removed this framework, and a new framework begins.
     Removed(String),
-    /// An earlier run has torn this framework down, and a new one begins.
+    /// An earlier run has torn this framework down, and a new framework begins.
     TornDown(String),
     /// The number of tasks of an earlier run or of another scheduler that are still running.
     Resumed(usize),
@@ -136,11 +136,11 @@ pub enum UserNotice {
     ServerDrained {
         /// The task's id.
         task: String,
-        /// What happens to the server and why, as a phrase after the task's id.
+        /// The words that follow the task's id in the notice. They say what happens to the server, and why.
         why: &'static str,
         /// The number of the server's workers.
         workers: usize,
-        /// Whether the workers keep running and wait for the next server. Otherwise they are ended first.
+        /// Whether the workers keep running and wait for the next server. Otherwise they are ended before the server.
         keeps_workers: bool,
     },
     /// Nothing is launched on an agent for a while.

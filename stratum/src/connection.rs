@@ -77,8 +77,8 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     ///
     /// # Errors
     ///
-    /// If the stream fails or ends in the middle of a line, or if a line is too long or not a message. Reading can continue only
-    /// after a line that is not a message, see [`ReadError::is_fatal`].
+    /// If the stream fails or ends in the middle of a line, or if a line is too long or not a message. If a line is not a
+    /// message, reading can continue with the next line. After any other error, it cannot (see [`ReadError::is_fatal`]).
     pub async fn read(&mut self) -> Result<Option<Message>, ReadError> {
         loop {
             while let Some(line) = self.lines.next()? {

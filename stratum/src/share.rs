@@ -50,7 +50,7 @@ impl Reason {
         Reason { code, message: printable(message) }
     }
 
-    /// A reason for which the pool sent no code. The code is derived from typical words in the text.
+    /// A reason that the pool gave as text, without a code. The code is derived from typical words in the text.
     pub fn from_text(message: &str) -> Self {
         let text = message.to_lowercase();
         let has = |words: &[&str]| words.iter().any(|word| text.contains(word));

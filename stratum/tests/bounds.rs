@@ -1,4 +1,5 @@
-//! Limits on data from peers, tested at the limit and just beyond it. Also tests which fields make two jobs the same work.
+//! Limits on data from peers, tested at the limit and just beyond it. Also tests in which fields two jobs may differ and still be
+//! the same work.
 
 use hasher::{CompactTarget, Target};
 use serde_json::{Value, json};

@@ -18,7 +18,7 @@ fn sessions_of_all_pools() {
     assert!(played >= 11, "{played} sessions");
 }
 
-/// Replays one file. Holds the messages and events of the session that the file has not listed yet.
+/// Replays one file. `sent` and `events` come from the session. They are removed when the file lists them.
 struct Player {
     place: String,
     options: SessionOptions,

@@ -7,10 +7,10 @@
 //! | [`Live`] | the executor's `MESSAGE` | yes: it is only displayed, never counted |
 //! | [`Instruction`] | the scheduler's `MESSAGE` | yes: it is repeated until the task obeys |
 //!
-//! The wire form is protobuf. Field numbers are never reused, so a reader skips fields that it does not know. Some fields must
-//! not be skipped. Each message therefore carries the lowest version whose readers know all such fields of the message. This
-//! crate reads versions [`OLDEST_VERSION`] to [`VERSION`]. Messages are compact, because a Mesos agent keeps every update of a
-//! live task in memory and on disk.
+//! The wire form is protobuf. A field number is never used again for another field. Readers skip fields whose numbers they do not
+//! know. Some fields must not be skipped. Each message therefore carries the lowest version whose readers know all such fields of
+//! the message. This crate reads versions [`OLDEST_VERSION`] to [`VERSION`]. Messages are compact, because a Mesos agent keeps
+//! every update of a live task in memory and on disk.
 
 mod instruction;
 mod live;

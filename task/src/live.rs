@@ -25,7 +25,8 @@ pub struct WorkerLive {
     /// The preferred URL of the worker's pool, even while the worker is connected to one of the alternatives, or to none. Empty if
     /// the executor sends messages of version 1.
     pub pool: String,
-    /// The intervals in use; `None` from executors that do not support [`Instruction::SetIntervals`](crate::Instruction).
+    /// How often the task sends live messages and reports; `None` from executors that do not support
+    /// [`Instruction::SetIntervals`](crate::Instruction).
     pub intervals: Option<Intervals>,
 }
 
@@ -38,7 +39,7 @@ pub struct PoolLive {
     pub height: u64,
     /// The difficulty of the network.
     pub difficulty: f64,
-    /// The intervals in use; `None` from older executors.
+    /// How often the task sends live messages and reports; `None` from older executors.
     pub intervals: Option<Intervals>,
     /// The maximum number of connections; `None` from older executors.
     pub max_connections: Option<u32>,

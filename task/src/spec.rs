@@ -51,8 +51,8 @@ pub struct ServerSpec {
 pub struct WorkerSpec {
     /// The URL of the pool, such as `stratum+tcp://host:3333`.
     pub pool: String,
-    /// Further URLs of the same pool, best first, for when the ones before cannot be reached. Executors that do not support this
-    /// field use only [`pool`](Self::pool).
+    /// Further URLs of the same pool, best first. Each is tried if no earlier URL can be reached. Executors that do not support
+    /// this field use only [`pool`](Self::pool).
     pub alternatives: Vec<String>,
     /// Stratum user name; for our own pool server this is the task id.
     pub user: String,

@@ -18,7 +18,7 @@ use prost::Message;
 /// A message that a version does not change keeps its earlier version number, so that older programs can read it. All messages
 /// therefore have version 2, except for the instruction that version 3 added.
 pub const VERSION: u32 = 3;
-/// The version number in all messages except the instruction that version 3 added.
+/// The version number in all messages except `Instruction::SetIntervals`, which version 3 added.
 const COMMON_VERSION: u32 = 2;
 /// The oldest version that this crate reads.
 pub const OLDEST_VERSION: u32 = 1;

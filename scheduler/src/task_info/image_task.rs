@@ -42,7 +42,7 @@ pub enum ArgumentsError {
     /// A brace is not closed.
     #[error("no closing brace in {word:?}")]
     Open {
-        /// The word with the brace.
+        /// The word in which the brace is not closed.
         word: String,
     },
 }

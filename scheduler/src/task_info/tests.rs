@@ -74,7 +74,7 @@ fn an_archive_is_unpacked_by_the_fetcher_whoever_serves_it() {
     for archive in ["http://h:1/abc/mesos-miner.tar.gz", "hdfs://h/mesos-miner-1.2.tgz", "/shared/m.zip"] {
         assert_eq!(fetched(archive), (Some(true), Some(false), None), "{archive}");
     }
-    // A `.gz` file is not an archive: it does not store a file mode.
+    // Mesos must not unpack the `.gz` file, because the unpacked file would not be executable.
     for file in ["http://h:1/mesos-miner", "http://h:1/m.tar.gz/m", "http://h:1/mesos-miner.gz"] {
         assert_eq!(fetched(file), (Some(false), Some(true), Some("mesos-miner".to_owned())), "{file}");
     }
@@ -88,7 +88,7 @@ fn tasks_launched_together_are_not_renewed_together() {
     assert!(limits.iter().all(|limit| (90_000..=100_000).contains(limit)), "{limits:?}");
     limits.sort_unstable();
     let gap = limits.windows(2).map(|pair| pair[1] - pair[0]).min();
-    // With one report a minute, no two tasks are replaced within half an hour of each other.
+    // The limits of two tasks differ by at least 30 updates. At one update a minute, these take half an hour.
     assert!(gap >= Some(30), "{gap:?}");
     for few in 1..=20 {
         let few = NonZeroU64::new(few).unwrap();

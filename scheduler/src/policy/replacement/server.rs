@@ -164,7 +164,7 @@ enum Why {
 }
 
 impl Why {
-    /// The reason as a phrase after the server's id.
+    /// The words that follow the server's id in the notice. They give the reason.
     fn text(self) -> &'static str {
         match self {
             Why::Options => "was launched with other options: replacing it",
