@@ -13,7 +13,7 @@ use bitcoin::{
 use node::{BlockDraft, CoinbasePlan, Solution, Template};
 use serde_json::json;
 
-/// The compact target of regtest, which every second hash meets.
+/// The compact target of regtest, which half of all hashes meet.
 const BITS: u32 = 0x207f_ffff;
 
 /// One test case: what a pool receives from its node, its owner and a miner.

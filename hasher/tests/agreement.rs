@@ -206,7 +206,7 @@ fn a_full_buffer_loses_nothing() {
     }
 }
 
-/// Every second hash meets the target of regtest.
+/// Half of all hashes meet the target of regtest.
 #[test]
 fn regtest() {
     let target = Target::from_compact(CompactTarget(0x207f_ffff)).unwrap();

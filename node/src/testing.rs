@@ -67,7 +67,7 @@ pub fn solution<'a>(draft: &BlockDraft, extranonces: &'a [u8], nonce: u32) -> So
     Solution { extranonces, version: template.version, ntime: template.time, bits: template.bits, nonce }
 }
 
-/// Tries nonces until the hash meets the target; on regtest, every second hash does. Checks the header against the block.
+/// Tries nonces until the hash meets the target; on regtest, half of all hashes do. Checks the header against the block.
 pub fn mine(draft: &BlockDraft, extranonces: &[u8], version: u32, ntime: u32) -> Block {
     let target = bitcoin::Target::from_compact(draft.template.bits);
     let solution = (0..)

@@ -37,7 +37,7 @@ const MEDIAN_SPAN: usize = 11;
 const HALVING_INTERVAL: u32 = 210_000;
 /// The version in the header of each block: BIP-0009's top bits, and no version bit set.
 const VERSION: u32 = 0x2000_0000;
-/// The compact target that is easiest to meet: regtest's limit, which every second hash meets.
+/// The compact target that is easiest to meet: regtest's limit, which half of all hashes meet.
 const EASIEST: u32 = 0x207f_ffff;
 /// The fee that each transaction of this chain pays.
 const FEE: Amount = Amount::from_sat(1_000);

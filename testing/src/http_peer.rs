@@ -132,8 +132,8 @@ async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<(String, 
     Some((head, body))
 }
 
-/// Prepared replies, which are sent in order, regardless of the connection. Records the requests. Clones share the replies and
-/// the requests.
+/// Prepared replies. Each request gets the next reply, no matter on which connection it arrives. Records the requests. Clones
+/// share the replies and the requests.
 #[derive(Debug, Clone)]
 pub struct Script {
     replies: Arc<Mutex<std::vec::IntoIter<Reply>>>,

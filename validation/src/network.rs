@@ -8,7 +8,7 @@ pub const SIGNET_CHALLENGE: [u8; 1] = [0x51];
 /// A network to mine on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Net {
-    /// Regtest, where every second hash makes a block.
+    /// Regtest, where half of all hashes make a block.
     Regtest,
     /// A private signet whose challenge anyone satisfies: `51` (OP_TRUE).
     Signet,

@@ -47,8 +47,8 @@ async fn height(client: &RpcClient) -> u32 {
     soon(client.call("getblockcount", json!([]))).await.unwrap()
 }
 
-/// Tries nonces until the hash meets the target; on regtest, every second hash does. Different values of `extra` give
-/// different blocks of one template.
+/// Tries nonces until the hash meets the target; on regtest, half of all hashes do. Different values of `extra` give different
+/// blocks of one template.
 fn mine(template: &Arc<Template>, extra: u8) -> Block {
     let draft = BlockDraft::new(template.clone(), &plan()).unwrap();
     let target = Target::from_compact(template.bits);

@@ -258,7 +258,7 @@ async fn accounts_outlive_connections_and_the_pool() {
 
 #[tokio::test]
 async fn the_pool_stays_responsive_when_every_hash_is_a_block() {
-    // On the easiest chain, every second hash makes a block. Several miners mine without a pause.
+    // On the easiest chain, half of all hashes make a block. Several miners mine without a pause.
     let config = with_difficulty(1e-12);
     let pool = TestPool::with_block_interval(config, Duration::from_nanos(1)).await;
     let start = pool.handle.live().height;
