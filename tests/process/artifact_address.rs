@@ -1,4 +1,4 @@
-//! What agents are told about where to fetch the executor, and what the scheduler binds, on a real Mesos.
+//! Tests on a real Mesos: from which address agents fetch the executor, and on which address the scheduler listens.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::support::mesos_box::MesosBox;
 use crate::support::process::mesos_miner;
 use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
-/// An address of this machine that is not the scheduler's: it stands for that of a NAT gateway.
+/// The address of a simulated NAT gateway. The scheduler does not listen on this address.
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// Forwards connections at the gateway to the scheduler, as NAT does. Returns the gateway's address, and the number of

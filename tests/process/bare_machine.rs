@@ -1,6 +1,6 @@
 //! The static build (`scripts/static`) on machines that have next to nothing, and what a scheduler says about a dynamic one.
 //!
-//! `tests/bare-machine` makes such a machine of this one: an empty root, and system calls that Linux 3.10 does not have.
+//! `tests/bare-machine` simulates such a machine: the file system is empty, and system calls that are newer than Linux 3.10 fail.
 
 use std::fs;
 use std::net::SocketAddr;

@@ -1,5 +1,5 @@
-//! `mesos-miner pool --chain node` between a real node (bcoin on regtest) and `mesos-miner mine`. On regtest, every second
-//! hash solves a block, so blocks are found as fast as possible.
+//! `mesos-miner pool --chain node` between a real node (bcoin on regtest) and `mesos-miner mine`. On regtest, half of all hashes
+//! solve a block, so blocks are found as fast as possible.
 
 #[path = "../../node/tests/bcoin/node_process.rs"]
 pub mod bcoin;

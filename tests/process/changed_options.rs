@@ -127,11 +127,11 @@ fn limits_backend_and_share_interval_apply_to_what_runs() {
     runs.stop(scheduler);
 }
 
-/// A state folder as the last version without fingerprints wrote it. It has a framework of its own.
+/// A state folder as the last version without fingerprints wrote it.
 const EARLIER: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/scheduler/tests/fixtures/format-2/scheduler.sqlite");
 
-/// Makes the state folder one of the earlier version, with the framework and the tasks that it has now.
+/// Rewrites the state folder as the earlier version would have written it, with the same framework and tasks.
 fn as_the_earlier_version_wrote_it(state_dir: &Path) {
     let (file, now) = (state_dir.join("scheduler.sqlite"), state_dir.join("now.sqlite"));
     std::fs::rename(&file, &now).expect("our own folder");
@@ -181,7 +181,7 @@ fn an_upgrade_replaces_no_task() {
     // If the records had fingerprints, these options would make the scheduler replace the server first.
     let mut scheduler = runs.start(&["--backend=portable", "--share-interval=3s", "--user=daemon"]);
     log(&mut scheduler, "resuming with 3 tasks");
-    // Tasks are replaced when the master has answered for all of them, which takes less time than some reports.
+    // The scheduler would have begun to replace tasks long before their tenth report.
     let mut rounds = BTreeSet::new();
     until("the same tasks have reported ten times", LONG_DEADLINE, || {
         assert_eq!([runs.running("miner-worker-"), runs.running("miner-server-")].concat(), before);
@@ -199,7 +199,7 @@ fn an_upgrade_replaces_no_task() {
     runs.stop(scheduler);
 }
 
-/// The user ids of the executors below a folder.
+/// The user ids of the running executors whose sandboxes are in `folder`.
 fn users(folder: &Path) -> Vec<u32> {
     let owner = |pid: i32| Some(std::fs::metadata(format!("/proc/{pid}")).ok()?.uid());
     let mut users: Vec<u32> =
@@ -208,8 +208,8 @@ fn users(folder: &Path) -> Vec<u32> {
     users
 }
 
-/// Mesos keeps the user of a framework's first subscription, so each task must name its user itself. Without that, executors that
-/// should have lost root's rights would keep them.
+/// Mesos keeps the user of a framework's first subscription, so each task must name its user itself. Otherwise, the executors of
+/// a framework that began as root would always run as root.
 #[test]
 fn another_user_runs_all_executors_and_root_none() {
     let Some(command) = peer::mesos() else { return };

@@ -14,8 +14,8 @@ use crate::support::{LONG_DEADLINE, peer, until};
 const AGENTS: u16 = 12;
 /// The number of launches that fail before the scheduler tries one agent at a time.
 const QUICK: usize = 3;
-/// The number of launches on single agents that the test waits for, and the minimum time that they take: the pauses before them
-/// are 1, 2 and 4 s, each up to a quarter shorter.
+/// While the scheduler tries one agent at a time, the test waits for this number of launches. They take at least this time,
+/// because the pauses before them are 1, 2 and 4 s, each up to a quarter shorter.
 const TRIES: (usize, Duration) = (3, Duration::from_millis(5250));
 
 /// The agent id of each task in the master's state, including ended tasks.

@@ -18,7 +18,6 @@ fn the_real_mesos_check_passes_on_it() {
     assert!(cluster.is_running());
 }
 
-/// The check script passes on a real Mesos with messages that are generated from our .proto files.
 #[test]
 fn a_real_mesos_understands_our_messages() {
     let (Some(python), Some(command)) = (peer::python_protobuf(), peer::mesos()) else { return };

@@ -56,7 +56,7 @@ fn outlives_a_hangup(line: &[&str], ready: impl FnOnce(&mut Process)) {
     ready(&mut process);
     assert!(ignores_hangup(&process), "{line:?}");
     process.signal(Signal::HUP);
-    // The signals arrive in their order, so SIGHUP would have killed a program that does not ignore it.
+    // The program receives SIGHUP before SIGTERM. If SIGHUP has killed the program, it has no exit code.
     process.signal(Signal::TERM);
     let ended = process.wait(LONG_DEADLINE);
     let exited = ended.status.code().is_some();
@@ -88,7 +88,7 @@ fn bench_outlives_a_hangup() {
     assert_eq!(ended.status.signal(), Some(Signal::TERM.as_raw()), "{ended:#?}");
 }
 
-/// A plan ends by itself: with status 3, because there are no agents.
+/// `plan` needs no signal to end. It exits with status 3, because there are no agents.
 fn plan_outlives_a_hangup(master: &str) {
     let program = env!("CARGO_BIN_EXE_mesos-miner");
     let mut plan = start("nohup", [program, "scheduler", "plan", "--master", master]);

@@ -162,7 +162,7 @@ fn an_interrupted_plan_leaves_no_framework() {
     }
 }
 
-/// A proxy holds TEARDOWN back. The plan is complete by then, so it is printed, and the end of the connection ends the framework.
+/// A proxy holds TEARDOWN back. The plan is printed nevertheless. The master removes the framework when the connection ends.
 #[test]
 fn a_signal_ends_a_plan_that_waits_for_the_end_of_its_framework() {
     let Some(command) = peer::mesos() else { return };

@@ -142,7 +142,8 @@ fn another_or_an_unknown_principal_is_refused_and_the_first_one_continues() {
     strict.continues(&right, &before);
 }
 
-/// A framework that names its principal from the start continues under authentication; a running scheduler says what is missing.
+/// A framework that has named its principal from the start can continue when the master begins to require authentication. A
+/// scheduler without the secret tells the user to give it.
 #[test]
 fn authentication_turned_on_later_wants_the_secret_of_the_first_principal() {
     let Some(mut strict) = Strict::start(false) else { return };

@@ -37,7 +37,7 @@ fn kept(mesos: &MesosBox, task: &str) -> Kept {
     Kept { memory: kilobytes.expect("a size") * 1024, file }
 }
 
-/// The file below a folder whose path ends with `name`, if there is one.
+/// Searches `folder` and its subfolders for a file. The file's path must end with `name`.
 fn find(folder: &Path, name: &Path) -> Option<PathBuf> {
     for entry in std::fs::read_dir(folder).ok()?.flatten() {
         let path = entry.path();

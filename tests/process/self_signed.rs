@@ -20,7 +20,8 @@ fn text(path: &Path) -> String {
     path.to_str().expect("UTF-8").to_owned()
 }
 
-/// The error of a program that must not trust its server. It has no names of Rust types.
+/// Returns the error message of a program that must not trust its server. Checks that the message contains no names of Rust
+/// types, because users would not understand them.
 fn refused(ended: &Ended) -> String {
     assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
     let said = ended.errors();

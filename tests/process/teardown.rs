@@ -1,5 +1,5 @@
-//! On a real Mesos: what the master has removed is not begun anew, neither by this scheduler, nor by a restart, nor by another
-//! scheduler, unless the user wants it.
+//! Tests on a real Mesos. If the master has removed a framework, no scheduler begins a new one in its place, unless the user asks
+//! for it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ fn stop(mut process: Process) -> Ended {
     ended
 }
 
-/// Checks that the master has no framework, and that only these were completed.
+/// Checks that the master has no active framework, and that its completed frameworks are those with the ids in `completed`.
 fn nothing_was_begun(mesos: &MesosBox, completed: &[&str]) {
     assert_eq!(frameworks(mesos, "frameworks"), Vec::<Value>::new());
     let mut ids: Vec<String> = frameworks(mesos, "completed_frameworks").iter().map(id).collect();
@@ -176,8 +176,8 @@ fn no_standby_undoes_a_teardown_unless_a_new_framework_is_wanted() {
     tear_down(&mesos, &second_id);
 }
 
-/// A scheduler with `--teardown-on-exit` that runs, and then is told to end. `fate` is what becomes of its TEARDOWN. Returns when
-/// TEARDOWN was sent and, if the master gets it, the framework is gone.
+/// A scheduler with `--teardown-on-exit` that runs, and then is told to end. `fate` is what becomes of its TEARDOWN. Waits until
+/// TEARDOWN was sent. If the master gets it, also waits until the framework is gone.
 fn ending(mesos: &MesosBox, state: &Path, fate: CallAction, more: &[&str]) -> (Process, Proxy, String) {
     let sent = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&sent);

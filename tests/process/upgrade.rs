@@ -55,7 +55,7 @@ impl Nodes {
         });
     }
 
-    /// Creates the tree below `path` that a program with format 1 leaves.
+    /// Creates a tree of format 1 below `path`.
     fn fill(&self, path: &str) {
         for (name, text) in tree() {
             let place = if name == "framework" { name } else { format!("tasks/{name}") };

@@ -91,7 +91,7 @@ fn frozen_master(mut mining: MiningHarness) {
     only_the_end_killed_tasks(mining);
 }
 
-/// Like a lost agent, but the connections between the agent and its executors never break.
+/// An agent is frozen until the master gives it up. Its connections to its executors stay open.
 fn frozen_agent(mut mining: MiningHarness) {
     let away = other_agent(&mining);
     mining.cluster.real().freeze(Member::Agent(away));
@@ -140,7 +140,7 @@ fn deactivated_agent(mut mining: MiningHarness) {
     operator(&mining, call("DEACTIVATE_AGENT"));
     mining.kill(&worker);
     until("it is gone", DEADLINE, || (mining.tasks().len() == 2).then_some(()));
-    // This wait is longer than the agent's pause after a failure. Mesos makes several offers meanwhile.
+    // This wait is so long that the scheduler would launch on the agent again if Mesos offered its resources.
     mining.until_these_mine_on(&mining.workers());
     let state = mining.cluster.state().expect("a master leads");
     assert_eq!(slave(&state, &agent)["offered_resources"]["cpus"].as_f64(), Some(0.0));

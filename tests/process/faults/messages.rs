@@ -16,7 +16,7 @@ use crate::support::mesos_box::MesosBox;
 use crate::support::proxy::{CallAction, Proxy};
 use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
-/// The number of calls that the proxy handles while it simulates an overloaded master.
+/// After this number of calls, the proxy refuses no more calls.
 const REFUSED: usize = 40;
 
 /// The first ACCEPT reaches the master only after the master has rescinded the offer. This launch is lost, and the scheduler

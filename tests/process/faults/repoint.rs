@@ -49,8 +49,7 @@ fn killed_server_and_scheduler(mut mining: MiningHarness) {
     ended(mining, 1);
 }
 
-/// Ends the framework, and checks that `servers` tasks failed and all others were killed: at the scheduler's end, or to free
-/// resources for the next server.
+/// Ends the framework. Checks that `servers` tasks failed, and that all others were killed.
 fn ended(mining: MiningHarness, servers: u64) {
     let (summary, ended) = mining.end();
     let states: Vec<&str> = summary.tasks.keys().map(String::as_str).collect();

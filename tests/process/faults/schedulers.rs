@@ -123,7 +123,7 @@ fn wrong_credentials_on_a_real_mesos() {
     assert!(said.contains("401") && said.contains("credentials"), "{said}");
 }
 
-/// After a restart with new credentials, the master accepts only the new secret. The scheduler uses the new secret as soon as
+/// The master restarts with new credentials, and then accepts only the new secret. The scheduler uses the new secret as soon as
 /// the secret file contains it.
 #[test]
 fn replaced_secret_on_a_real_mesos() {

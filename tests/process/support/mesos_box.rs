@@ -184,7 +184,7 @@ impl MesosBox {
         self.added = Some(Box::new(start(&words[0], &words[1..])));
     }
 
-    /// The commands of the processes that `mesos-box up` would start, given `more` arguments.
+    /// The commands of the processes that `mesos-box up` would start if it also got the arguments in `more`.
     fn commands(&self, more: &[&str]) -> Value {
         let mut command = Command::new(&self.command);
         let flags =

@@ -16,7 +16,7 @@ pub fn mesos() -> Option<PathBuf> {
     require("Mesos (tests/mesos-box)", installed.then_some(command))
 }
 
-/// The static build that `scripts/static` has made of the present sources, as `scripts/test` does.
+/// The static build of the current sources, which `scripts/static` makes.
 pub fn static_build() -> Option<PathBuf> {
     let target = Path::new(env!("CARGO_BIN_EXE_mesos-miner")).ancestors().nth(2)?;
     let program = target.join(format!("{}-unknown-linux-gnu/dist/mesos-miner", std::env::consts::ARCH));
@@ -43,7 +43,7 @@ fn is_current(program: &Path) -> Result<(), String> {
     }
 }
 
-/// The command that runs a program with an empty root, with the system calls of Linux 3.10, or with a network of its own.
+/// The script that runs a program in an empty file system, with only the system calls of Linux 3.10, or in a network namespace.
 pub fn bare_machine() -> Option<PathBuf> {
     let command = root().join("tests/bare-machine");
     let check = Command::new(&command).arg("--check").output();

@@ -170,8 +170,8 @@ impl Process {
         family
     }
 
-    /// Waits until no process of `family` and no process that uses the temporary folder is left. `family` is the result of
-    /// [`Process::family`] while the process ran.
+    /// Waits until no process of `family` and no process that uses the temporary folder is left. To get `family`, call
+    /// [`Process::family`] while the process still runs.
     pub fn assert_nothing_left(&self, family: &HashSet<ProcessIdentity>, within: Duration) {
         until(&format!("no process of {} is left", self.name), within, || {
             let mut left: HashSet<ProcessIdentity> = family.iter().filter(|p| alive(p)).cloned().collect();

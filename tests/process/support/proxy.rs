@@ -110,7 +110,7 @@ fn stream(
         let _ = std::io::copy(&mut responses, &mut back);
         let _ = back.shutdown(Shutdown::Both);
     });
-    // The scheduler sends nothing more on this connection, so this copy ends when the scheduler closes the connection.
+    // The scheduler sends nothing more on this connection. This call returns when the scheduler closes the connection.
     let _ = std::io::copy(&mut &client, &mut std::io::sink());
     upstream.shutdown(Shutdown::Both)
 }
