@@ -31,12 +31,11 @@ const SERVERS: usize = 1;
 #[derive(Debug)]
 pub(super) struct Launch {
     random: StdRng,
-    /// The demand when the master was last sent REVIVE or SUPPRESS, or accepted a subscription. When the demand differs from this
-    /// one, REVIVE or SUPPRESS is sent.
+    /// The demand for which the master sends offers now. If the scheduler's demand differs from it, REVIVE or SUPPRESS is sent.
     announced_demand: Demand,
     /// Whether offers were declined because of a constraint that may be met when workers come or go.
     held_back: bool,
-    /// Whether declined offers may be usable now, so that REVIVE is to ask for them.
+    /// Whether offers that were declined earlier may be usable now. If so, REVIVE asks the master for them again.
     offer_again: bool,
     /// Whether offers were declined, or used only partly, because no more launches were allowed.
     limited: bool,
@@ -177,8 +176,8 @@ impl Launch {
         let Some(known) = view.fleet.get(holder).filter(|task| task.is_unsent()) else { return Vec::new() };
         let holder = holder.to_owned();
         let Some(with) = known.launched_with() else {
-            // The offers are reserved for another launch. This launch is sent together with that one, or forgotten now if it was
-            // cancelled.
+            // Another launch holds the offers, and its call will contain this launch, too. If this launch was cancelled, it is
+            // forgotten now.
             return match known.planned_launch() {
                 Some(_) => Vec::new(),
                 None => self.forget(view, &[known]),

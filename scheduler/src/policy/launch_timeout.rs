@@ -2,8 +2,8 @@
 //! tasks wait for. Mesos' own limit, the agents' `--executor_registration_timeout`, does not hold for all of them: an agent may
 //! drop a launch without a word, and an executor may register but never run its task.
 //!
-//! The time is what this run of the scheduler has measured itself, while the agent could be reached. How long ago an earlier run
-//! launched a task is known only by the wall clock. If that jumped, all tasks would be given up that are about to start.
+//! Each scheduler process measures the timeout itself. The launch times that an earlier process recorded are not used, because
+//! they are wall-clock times. If that clock jumped, all starting tasks would be given up at once.
 
 mod waiting_text;
 
@@ -47,7 +47,7 @@ pub(super) struct LaunchTimeout {
 #[derive(Debug, Default)]
 struct Announcement {
     text: Option<String>,
-    /// When the user is told next, and how often the user was told before.
+    /// When the user is next notified of the remark, and how often the user was notified of it before.
     next: Option<(Instant, usize)>,
 }
 

@@ -91,7 +91,8 @@ impl Policy for Maintenance {
                 agents.iter().filter_map(set).collect()
             }
             PolicyEvent::InverseOffers(offers) => self.answer(view, offers, now),
-            // The plan has changed. If the new plan includes the agent, another inverse offer follows.
+            // An inverse offer is rescinded when the maintenance schedule has changed. If the new schedule includes the agent,
+            // another inverse offer follows.
             PolicyEvent::InverseRescinded(offer) => match self.inverse.by_offer.get(offer).cloned() {
                 Some(agent) => vec![self.forget(agent)],
                 None => Vec::new(),

@@ -19,22 +19,21 @@ use crate::user_notice::UserNotice;
 
 /// Workers on one agent are merged into a larger one only when they have mined for this long.
 const SETTLED: Duration = Duration::from_secs(60);
-/// Minimum time between two mergers on one agent.
+/// Minimum time between two merges on one agent.
 const EVERY: Duration = Duration::from_secs(30 * 60);
-/// If the workers that are to be merged have not all ended after this time, offers of their agent are used again. The grace
-/// period for a worker to end is shorter.
+/// If the workers that are to be merged have not all ended after this time, offers of their agent are used again.
 const END: Duration = Duration::from_secs(30);
 /// After the workers have ended, the master has this time to gather their resources, before REVIVE asks for them.
 const GATHER: Duration = Duration::from_secs(3);
 
-/// How far the merging of an agent's workers has come.
+/// The step that a merge has reached. A merge replaces several workers on one agent by one larger worker.
 #[derive(Debug)]
 enum MergeInProgress {
     /// The workers are being ended.
     Ending {
         /// The ids of the workers that are to be merged.
         workers: Vec<String>,
-        /// If these workers have not all ended by this time, the merger is given up.
+        /// If the workers have not all ended by this time, the agent's offers are no longer declined.
         until: Instant,
     },
     /// The workers have ended, and the master gathers their resources to offer them together.
@@ -52,12 +51,12 @@ impl MergeInProgress {
     }
 }
 
-/// The policy. While the workers of an agent end, its offers are declined, because each offer would become a small worker
-/// again. When the master has had time to gather the resources, REVIVE asks for them.
+/// The policy. While the workers of an agent end, the agent's offers are declined. Otherwise a small worker would be launched
+/// again as soon as the first worker has ended. When the master has had time to gather the resources, REVIVE asks for them.
 #[derive(Debug, Default)]
 pub(super) struct Merge {
     in_progress: BTreeMap<String, MergeInProgress>,
-    /// The ids of the agents whose workers were merged in the last half hour, each with the time when the merger began.
+    /// The ids of the agents whose workers were merged in the last half hour, each with the time when the merge began.
     last: BTreeMap<String, Instant>,
     /// The agents to check for workers that can be merged, each with the time of the check.
     due: DeadlineQueue<String>,
@@ -110,15 +109,15 @@ impl Merge {
         }
     }
 
-    /// Merges the workers of an agent and its free CPU, if no worker can be launched on the free CPU alone: there is too
-    /// little of it, or no memory is left for a worker.
+    /// Replaces the workers of an agent by one larger worker that also gets the agent's free CPU. This is done if no worker can
+    /// be launched on the free CPU alone, because there is too little CPU or memory.
     fn merge_with_rest(&mut self, view: &View<'_>, unused: &UnusedAgent, now: Instant) -> Vec<Intent> {
         match unused.reason {
             DeclineReason::NoWorker { cpus_milli, reserved, .. } if cpus_milli > reserved => {
                 self.merge(view, &unused.agent, cpus_milli - reserved, now)
             }
             // There is no free CPU that a larger worker could use. If the agent has several workers, `look_at` has scheduled a
-            // check for a merger.
+            // check whether they can be merged.
             _ => Vec::new(),
         }
     }
@@ -139,7 +138,7 @@ impl Merge {
         let cpus = |task: &&Task| task.record.cpus_milli();
         let Some(biggest) = workers.iter().map(cpus).max() else { return Vec::new() };
         if !workers.iter().all(is_settled) {
-            // A worker has not mined for long enough yet. No event tells when it has, so the agent is checked again later.
+            // A worker has not mined for long enough yet, so the agent is checked again later.
             if workers.len() > 1 {
                 self.due.add(now + SETTLED, agent.to_owned());
             }

@@ -28,8 +28,8 @@ const LAUNCH_DOUBT: Duration = Duration::from_secs(10);
 pub(super) const UPDATE_FOLLOWS: Duration = Duration::from_secs(2);
 
 /// If the master has not answered for all tasks this long after a subscription, the other policies go on without the missing
-/// answers. After the election of a master, an agent may need most of this time to find it, and the master answers for its tasks
-/// only then.
+/// answers. A newly elected master answers for an agent's tasks only after the agent has found this master. That may take most of
+/// these two minutes.
 const GIVE_UP: Duration = Duration::from_secs(120);
 
 /// The policy.
@@ -51,7 +51,7 @@ pub(super) struct Reconcile {
     doubts: DeadlineQueue<Arc<str>>,
 }
 
-/// The answers after a subscription.
+/// The wait for the master's answers to RECONCILE after a subscription.
 #[derive(Debug)]
 struct FirstAnswers {
     /// The ids of the tasks without an answer.
@@ -114,8 +114,7 @@ impl Reconcile {
         self.go_on(view, now)
     }
 
-    /// Tells the other policies, once after each subscription, that there is an answer for each task, or that no more are waited
-    /// for.
+    /// Tells the other policies that the wait for the master's answers is over. This happens once after each subscription.
     fn all_answered(&mut self, view: &View<'_>, now: Instant) -> Option<Intent> {
         let first = self.first.as_mut()?;
         first.missing.retain(|id| view.fleet.get(id).is_some());
@@ -152,7 +151,7 @@ impl Reconcile {
     }
 
     fn add_doubtful(&mut self, view: &View<'_>, now: Instant) {
-        // The end of a task may have been received and not be on disk yet.
+        // A task with a `pending_uuid` is not in doubt: an update of it was received, and is being written to disk.
         let is_doubtful = |task: &&Task| {
             task.may_live() && task.pending_uuid.is_none() && task.state() != Some(TaskState::TaskUnreachable)
         };

@@ -6,8 +6,8 @@
 //!   or after they were lost, are looked at when they return.
 //!
 //! An old wire format alone is no reason to replace an executor: the scheduler reads each version since
-//! [`OLDEST_VERSION`](::task::OLDEST_VERSION). But with `--on-server-loss=repoint`, workers are to outlive their server. A
-//! worker can do so only if its executor can be redirected to the next server, so the other workers are replaced.
+//! [`OLDEST_VERSION`](::task::OLDEST_VERSION). But with `--on-server-loss=repoint`, workers are to outlive their server. For
+//! that, their executors must be redirected to the next server. Workers whose executors are too old for that are replaced.
 
 mod pace;
 mod probation;
@@ -83,7 +83,7 @@ pub(super) struct Replacement {
     /// The workers to replace, the oldest first.
     pending: BTreeMap<LaunchPosition, Reason>,
     pace: Pace,
-    /// The workers that were launched while others were to be replaced, until they show that they mine.
+    /// New workers that have not shown yet that they mine. They do not count as running workers.
     probation: Probation,
     servers: ServerReplacement,
     /// Whether the master has said which tasks are there. No task is replaced before this is true.
@@ -91,7 +91,7 @@ pub(super) struct Replacement {
     /// The earliest time for the next check of `pending`. It is set when no worker in `pending` could be replaced.
     look_again: Option<Instant>,
     remark: Option<String>,
-    /// Whether the user was told that replacing is paused, and not yet that it goes on.
+    /// Whether the last notice to the user about replacements said that they are paused.
     told_paused: bool,
 }
 
@@ -136,7 +136,7 @@ impl Replacement {
         view.run.connected && !view.run.ending && self.reconciled
     }
 
-    /// Looks through the workers of an earlier run of the scheduler.
+    /// Finds the workers that an earlier run of the scheduler launched and that have to be replaced now.
     fn find_workers(&mut self, view: &View<'_>) {
         let placement = &view.settings.placement;
         let kept = |task: &&Task| {
@@ -254,7 +254,7 @@ impl Replacement {
     }
 }
 
-/// Why a worker is replaced, whatever the constraints; `None` if it is what the options of today would launch.
+/// Why a worker has to be replaced, whatever the constraints; `None` if it complies with the present options.
 fn why_worker_replaced(view: &View<'_>, worker: &Task) -> Option<Reason> {
     let (limits, cpus) = (&view.settings.placement.limits, worker.record.cpus_milli());
     let reasons = [
@@ -265,7 +265,8 @@ fn why_worker_replaced(view: &View<'_>, worker: &Task) -> Option<Reason> {
     reasons.into_iter().find_map(|(applies, reason)| applies.then_some(reason))
 }
 
-/// How long to wait until new workers show that they mine: [`PATIENCE`], or longer if live messages are rare.
+/// How long to wait until new workers show that they mine: [`PATIENCE`], or [`INTERVALS_WAITED`] intervals between a worker's
+/// periodic live messages if that is longer.
 fn patience(view: &View<'_>) -> Duration {
     let intervals = view.fleet.worker_intervals.unwrap_or(view.settings.template.intervals());
     PATIENCE.max(INTERVALS_WAITED * intervals.live())

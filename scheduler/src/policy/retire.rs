@@ -1,6 +1,6 @@
 //! Retires tasks that ended long ago. A retired task is no longer in the fleet. Only the number in its id stays in memory. Totals
-//! still include the task: the number of tasks that ended in its state, and the sum of all work in the ledger. The task's record
-//! stays on disk, unless the launch failed.
+//! still include the task: it counts among the tasks that ended in its state, and its work is part of the ledger's sum. The
+//! task's record stays on disk, unless the launch failed.
 
 use std::time::{Duration, Instant};
 
@@ -8,16 +8,16 @@ use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::Task;
 use crate::task_id::task_number;
 
-/// An ended task retires after this time if the final update from the task's agent is on disk: only repetitions of earlier
-/// updates can follow.
+/// An ended task retires after this time if the final update from the task's agent is on disk. The time is short, because the
+/// agent sends nothing new about the task after this update.
 const KEEP_FINAL: Duration = Duration::from_secs(600);
-/// An ended task retires after this time if the final update from the task's agent is missing. The time is long, because a lost
-/// task may return, and a task whose end only the master has reported may send more updates. Updates of a retired task are only
-/// persisted, and the task is killed if it is alive.
+/// An ended task retires after this time if the final update from the task's agent is missing. The time is long, because the task
+/// may still run on an agent that the master cannot reach. If the agent returns, it sends updates of the task. Updates of a
+/// retired task are only persisted, and the task is killed if it is alive.
 const KEEP_LOST: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The time between two checks for ended tasks that may retire.
 const CHECK_EVERY: Duration = Duration::from_secs(60);
-/// Maximum number of tasks that retire in one change of the store.
+/// Maximum number of tasks in one [`Intent::Retire`].
 const AT_ONCE: usize = 500;
 
 /// The policy.

@@ -24,8 +24,8 @@ impl SentLaunches {
                 let answered = self.0.partition_point(|(decided, _)| decided < decided_before);
                 self.take(answered)
             }
-            // The master will not answer the calls of the previous subscription. So the time limits of the launches in these
-            // calls begin now.
+            // Calls that were sent before this subscription will not be answered. So their launches no longer wait for an answer:
+            // the time limits begin now.
             PolicyEvent::Subscribed => self.take(self.0.len()),
             _ => Vec::new(),
         }

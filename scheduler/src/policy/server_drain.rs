@@ -44,7 +44,7 @@ impl ServerDrain {
         [Intent::Notify(notice), Intent::DrainServer(server)].into_iter().chain(ends).collect()
     }
 
-    /// Ends servers whose workers have ended or take too long.
+    /// Ends servers whose workers have ended, or have not ended in time.
     pub fn end_drained(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         self.draining.retain(|server, _| view.fleet.servers.contains_key(server));
         let drained = self.draining.iter().filter(|(server, deadline)| {

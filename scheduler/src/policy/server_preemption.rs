@@ -16,7 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The policy.
 #[derive(Debug, Default)]
 pub(super) struct ServerPreemption {
-    /// Since when workers wait for a server, or when a worker was last ended to make room for a server.
+    /// When the wait for room for a server began; `None` if no worker waits for a server. The wait begins anew when a worker has
+    /// been ended to make room.
     waiting_since: Option<Instant>,
 }
 
@@ -55,7 +56,7 @@ fn most_dispensable(view: &View<'_>, now: Instant) -> Option<String> {
     };
     // A server cannot use revocable CPU.
     let candidates = redirect::waiting(view).filter(|_| !placement.revocable).filter(helps);
-    // The CPU of a smaller worker may be enough together with the free CPU on its agent.
+    // If no worker has enough CPU for the server, the largest one is chosen: with the free CPU on its agent, it may be enough.
     let cost = |task: &&Task| {
         let cpus = task.record.cpus_milli();
         (cpus < needed, if cpus < needed { u64::MAX - cpus } else { cpus })

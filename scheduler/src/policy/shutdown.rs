@@ -26,8 +26,8 @@ pub(super) enum Shutdown {
     Leaving(Instant),
     /// The tasks of this kind were told to end. The shutdown waits for them until this deadline.
     Ending(TaskKind, Instant),
-    /// All tasks have ended. Before TEARDOWN is sent, a record of it should be on disk. The shutdown waits for this at most until
-    /// this deadline. If the process dies before the answer to TEARDOWN, the record tells the next scheduler who tore the
+    /// All tasks have ended. Before TEARDOWN is sent, a record of it should be on disk. The shutdown waits for the record at most
+    /// until this deadline. If the process dies before the answer to TEARDOWN, the record tells the next scheduler who tore the
     /// framework down.
     Recording(Instant),
     /// Nothing is left to do.
@@ -84,7 +84,7 @@ impl Shutdown {
         while let Some(next) = self.next(view, now) {
             intents.extend(next);
             if let Self::Recording(_) = self {
-                // The record is not part of `view` yet.
+                // The intent to record TEARDOWN is carried out later, so `view.unpersisted` does not count the record yet.
                 break;
             }
         }
@@ -115,7 +115,8 @@ impl Shutdown {
         }
     }
 
-    /// TEARDOWN cannot be sent without a subscription. Then nothing is recorded, because an operator may end the framework.
+    /// TEARDOWN cannot be sent without a subscription. Then it is not recorded either: if an operator tore the framework down
+    /// later, the record would wrongly say that this scheduler did it.
     fn begin_teardown(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         if view.history.framework.is_none() || !view.run.connected {
             return self.finish();

@@ -19,7 +19,8 @@ const GIVE_UP: Duration = Duration::from_secs(30);
 /// The policy.
 #[derive(Debug, Default)]
 pub(super) struct TerminatedExecutors {
-    /// Tasks whose executor has terminated, each with a time. A server that has not ended by that time is taken out of service.
+    /// Tasks whose executor has terminated, each with a deadline. If no update has reported a server's end by the deadline, the
+    /// server is taken out of service.
     servers: DeadlineQueue<Arc<str>>,
     /// Tasks whose executor has terminated, each with the time when it is given up if it has not ended.
     tasks: DeadlineQueue<Arc<str>>,

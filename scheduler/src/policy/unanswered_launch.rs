@@ -1,5 +1,5 @@
-//! Gives up launches without any update: the master did not get the call, or the agent is gone. Launches that the master knows
-//! have a longer limit (`launch_timeout`).
+//! Gives up a launch if no update of its task is received in time. Then the master did not get the call, or the agent is gone.
+//! Launches that the master knows have a longer limit (`launch_timeout`).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

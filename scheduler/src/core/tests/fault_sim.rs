@@ -16,7 +16,7 @@ use crate::offers::{Placement, WorkerLimits};
 use crate::task_info::ExternalPool;
 
 /// Time limit for the simulated cluster to recover after the last fault. It is longer than all waiting times together: agent
-/// pauses, filters, the silence timeout, the launch timeout, and a merger of workers.
+/// pauses, filters, the silence timeout, the launch timeout, and a merge of workers.
 const RECOVERY: Duration = Duration::from_secs(45 * 60);
 
 impl Cluster {

@@ -1,5 +1,5 @@
-//! What the user is told of launches that take long. Only what is known is said: whether an executor is being fetched is known
-//! only while this scheduler itself serves it.
+//! What the user is told of launches that take long. Whether an executor is being fetched is known only if the agents fetch it
+//! from this scheduler. Otherwise the text leaves it open.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ pub(super) struct Waiting<'a> {
     pub time: Duration,
 }
 
-/// The downloads of the executor from this scheduler.
+/// The agents' downloads of the executor from this scheduler: when they were last counted, and how many there were.
 #[derive(Debug, Default)]
 pub(super) struct Downloads(Option<(Instant, usize)>);
 

@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 const APART: Duration = Duration::from_secs(60);
 /// The size of a batch is the number of running workers divided by this number, but at least 1.
 const SHARE: usize = 100;
-/// If the workers that replace a batch have not begun to mine after this time, no more workers are replaced for a while. The time
-/// is longer if live messages are rare.
+/// If the workers that replace a batch have not begun to mine after this time, no more workers are replaced for a while.
 pub(super) const PATIENCE: Duration = Duration::from_secs(600);
-/// The first and the longest pause before one more worker is replaced, while the workers that replace the last batch do not mine.
+/// If the workers that replace a batch do not mine, a pause follows before one more worker is replaced. The pauses grow from the
+/// first of these times to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(6 * 3600));
 
-/// Numbers of workers that mine, without those that are told to end already.
+/// Counts of workers that mine. Workers that were told to end are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Running {
     /// All workers that mine.
@@ -30,11 +30,11 @@ pub(super) struct Running {
 #[derive(Clone, Copy, Debug)]
 struct Batch {
     at: Instant,
-    /// The numbers of workers that mined just before this batch was told to end.
+    /// The counts of mining workers just before this batch was told to end.
     before: Running,
-    /// The number of workers in this batch in whose place new workers are expected.
+    /// The number of workers in this batch that should each be replaced by a new worker.
     successors: usize,
-    /// The number of workers in this batch in whose place no new workers are expected, because there may be no place for them.
+    /// The number of workers in this batch that may remain without a replacement, because their agents may not suit a new worker.
     without_successor: usize,
 }
 

@@ -24,7 +24,7 @@ impl Probation {
         self.0.insert(Arc::clone(worker.shared_id()));
     }
 
-    /// Removes the workers that mine, and those that have ended.
+    /// Takes workers out of this set if they have shown that they mine, or if they have ended.
     pub fn look(&mut self, view: &View<'_>, now: Instant) {
         self.0
             .retain(|id| view.fleet.get(id).is_some_and(|task| !task.has_ended() && !mines(view, task, now)));

@@ -1,7 +1,7 @@
 //! Replaces a server that has other options than those of today.
 //!
-//! The server is ended only when its successor has a place: on what the server itself holds, or on an offer. Until then it goes
-//! on, and if no offer is large enough, workers are ended on an agent where the successor then fits.
+//! The server is ended only when there are enough resources for its successor: those of the server itself, or those of an offer.
+//! Until then it goes on, and if no offer is large enough, workers are ended on an agent where the successor then fits.
 //!
 //! Its workers go on, too, and are redirected to the successor, whatever `--on-server-loss` says: that option is about servers
 //! that fail. Workers that run a user's own image cannot be redirected. They end before the server, and the user is told of this
@@ -23,7 +23,8 @@ use crate::user_notice::UserNotice;
 
 /// The user is told of the search for a server's place only if the search takes longer than this.
 const TOLD_AFTER: Duration = Duration::from_secs(5);
-/// While no offer has room for the next server, workers on one more agent are ended after each interval of this length.
+/// If no offer is large enough for the next server after this time, workers on one agent are ended to make room. After the same
+/// time again, workers on another agent follow.
 const MAKE_ROOM: Duration = Duration::from_secs(60);
 /// If all of a server's workers are to end with it, the user is warned this long in advance.
 const WARNING: Duration = Duration::from_secs(30);
@@ -54,7 +55,7 @@ struct Search {
 }
 
 impl ServerReplacement {
-    /// Looks at the servers. Returns what is to be done, and nothing while no server is to be replaced or all have to wait.
+    /// Replaces an outdated server if there is a place for its successor. Otherwise searches for a place.
     pub fn tick(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         let Some((server, why)) = outdated(view) else { return self.stop_searching() };
         // Waits a while for the server's first live message, because the server's memory is estimated from it.
@@ -89,7 +90,7 @@ impl ServerReplacement {
         self.replace(view, server, why, now)
     }
 
-    /// Ends servers whose workers have ended or take too long.
+    /// Ends servers whose workers have ended, or have not ended in time.
     pub fn end_drained(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         self.drain.end_drained(view, now)
     }
@@ -119,7 +120,7 @@ impl ServerReplacement {
             let (id, free, tried) = (server.id().to_owned(), BTreeMap::new(), BTreeSet::new());
             let make_room = now + MAKE_ROOM;
             self.search = Some(Search { server: id, since: now, told: false, make_room, free, tried });
-            // Offers that were declined before may be a place.
+            // Offers that were declined earlier may be large enough for the server, so REVIVE asks for them again.
             intents.extend([Intent::SeekServerPlace(true), Intent::ReviveOffers]);
         }
         intents.extend(self.remark(Some(waiting(view, server))));
@@ -173,7 +174,7 @@ impl Why {
     }
 }
 
-/// The server in service that is not what the options of today would launch.
+/// A server in service that does not comply with the present options, and why it has to be replaced.
 fn outdated<'a>(view: &View<'a>) -> Option<(&'a Task, Why)> {
     view.fleet.servers.iter().find_map(|(id, state)| {
         let server = view.fleet.get(id).filter(|server| server.may_live() && !server.is_to_end())?;
@@ -183,7 +184,7 @@ fn outdated<'a>(view: &View<'a>) -> Option<(&'a Task, Why)> {
     })
 }
 
-/// Why a server is replaced; `None` if it is what the options of today would launch.
+/// Why a server has to be replaced; `None` if it complies with the present options.
 fn why_replaced(view: &View<'_>, server: &Task) -> Option<Why> {
     if view.fingerprints.differ_from(&server.record) {
         return Some(Why::Options);

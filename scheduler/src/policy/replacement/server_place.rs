@@ -13,7 +13,7 @@ use crate::fleet::Task;
 use crate::offers::{self, AgentMarks, PlanContext, WORKER_MEM};
 use crate::server_capacity;
 
-/// Maximum number of workers for which it is checked whether the next server fits in their place.
+/// To make room for the next server, at most this many workers are considered for ending.
 const CHECKED: usize = 1000;
 
 /// An agent on which the next server has room if the tasks in `ends` end. The resources of these tasks and of `offers` count as
@@ -45,8 +45,9 @@ pub(super) fn find(view: &View<'_>, ends: &[&Task], offers: &[Offer], now: Insta
     agents.into_iter().find(is_place).map(|(agent, _)| agent.to_owned())
 }
 
-/// The workers on one agent that have to end so that the next server has room there once the present one has ended, too. `free`
-/// has the last offers of agents. Agents in `tried` are left out. `None` if there are no such workers.
+/// Finds an agent on which the next server has room if some workers there and the present server end. Returns the agent and these
+/// workers; `None` if there is no such agent. `free` has the last offers of agents. Agents for which `tried` is true are left
+/// out.
 pub(super) fn workers_to_end(
     view: &View<'_>,
     server: &Task,
@@ -84,7 +85,7 @@ pub(super) fn workers_to_end(
     others.find_map(|worker| Some((fits(&[worker])?, ids(&[worker]))))
 }
 
-/// The resources of a task as an offer.
+/// Makes an offer with the resources of a task, because Mesos would offer them if the task ended.
 fn resources(view: &View<'_>, task: &Task) -> Offer {
     let mem = if task.is_worker() { WORKER_MEM } else { memory(view, task) };
     let cpus = scalar("cpus", Quantity::from_milli(task.record.cpus_milli()));
@@ -96,8 +97,9 @@ fn resources(view: &View<'_>, task: &Task) -> Offer {
     Offer { resources, ..Offer::default() }
 }
 
-/// The memory that a server has at least, in MB. It is not recorded. A server that says that it has room for fewer connections
-/// than one with today's memory may have been launched with less. For any other server, today's memory is assumed.
+/// A lower bound of a server's memory, in MB. The memory is not recorded, so it is estimated from the maximum number of
+/// connections that the server reports. The estimate is at most `--server-mem`. If the server has not reported this number,
+/// `--server-mem` is assumed.
 fn memory(view: &View<'_>, server: &Task) -> u64 {
     let wanted = view.settings.template.options.server_mem;
     match &server.live {
