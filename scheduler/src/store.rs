@@ -74,10 +74,11 @@ pub struct LedgerSnapshot {
     pub tasks: Vec<TaskRecord>,
     /// The frameworks' accounts.
     pub ledger: Ledger,
-    /// When the oldest stored single share was received, milliseconds since the Unix epoch; `None` if no share is stored.
+    /// When the oldest of the stored shares was received, in milliseconds since the Unix epoch; `None` if no share is stored.
     pub shares_since_ms: Option<u64>,
-    /// Shares of the last framework from before this time may be missing in the folder. They are still part of its totals. The
-    /// time is in milliseconds since the Unix epoch; `None` if no other scheduler has ever led.
+    /// Shares of the last framework that were received before this time may be missing in the folder, because another scheduler
+    /// led then. Totals still include them. The time is in milliseconds since the Unix epoch; `None` if no other scheduler has
+    /// ever led.
     pub rows_since_ms: Option<u64>,
     /// Launches that failed before they mined anything, and whose rows have been removed: the number for each state and reason.
     pub failed_launches: Vec<FailedLaunches>,

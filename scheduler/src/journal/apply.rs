@@ -43,7 +43,7 @@ pub trait Records {
     /// Moves a task to the retired tasks. The task must have a number and a state.
     fn retire_task(&mut self, task: TaskRecord) -> Result<(), Self::Error>;
 
-    /// One reporter's account of one worker.
+    /// The work that the task `reporter` has counted for `worker`.
     fn account(&self, reporter: &str, worker: &str) -> Result<Option<Entry>, Self::Error>;
     /// Adds an account, or replaces the one of the same reporter and worker.
     fn put_account(&mut self, account: Account<'_>) -> Result<(), Self::Error>;

@@ -18,7 +18,7 @@ pub const UNTRACKED_MINERS: usize = 100;
 /// The miners beyond [`UNTRACKED_MINERS`] have one account under this name, with their sum. The pool server uses the same name.
 pub const OTHERS: &str = "(others)";
 
-/// One reporter's account of one worker.
+/// The work that one task has counted for one worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
     /// The sequence number of the report from which this entry comes.
@@ -50,7 +50,7 @@ pub struct Account<'a> {
     pub entry: Entry,
 }
 
-/// One task's account of a worker.
+/// The work that the task `reporter` has counted for a worker.
 #[derive(Clone, Debug)]
 struct ReporterAccount {
     reporter: Arc<str>,
@@ -180,7 +180,7 @@ impl Ledger {
         reporter
     }
 
-    /// One reporter's account of one worker.
+    /// The work that the task `reporter` has counted for `worker`.
     pub fn entry(&self, reporter: &str, worker: &str) -> Option<&Entry> {
         self.workers.get(worker)?.get(reporter).map(|account| &account.entry)
     }
@@ -201,7 +201,7 @@ impl Ledger {
         })
     }
 
-    /// One reporter's account of one worker, with the names of both.
+    /// The work that the task `reporter` has counted for `worker`, with the names of both.
     pub fn account<'a>(&'a self, reporter: &'a str, worker: &'a str) -> Option<Account<'a>> {
         let account = self.workers.get(worker)?.get(reporter)?;
         Some(Account { reporter, kind: account.kind, worker, entry: account.entry })

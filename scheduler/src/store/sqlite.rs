@@ -171,8 +171,8 @@ impl StateFolder {
         &self.folder
     }
 
-    /// Creates the folder if it does not exist, brings it up to date with `handover`, and starts to write. `notify` is called from
-    /// the writing thread. The second call does nothing.
+    /// Creates the folder if it does not exist, brings it up to date with `handover`, and starts to write. `notify` is called
+    /// from the writing thread. A second call of `start` does nothing.
     ///
     /// # Errors
     /// Under the same conditions as [`open`](StateFolder::open), or if the thread cannot be started.

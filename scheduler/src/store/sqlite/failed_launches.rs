@@ -1,5 +1,6 @@
-//! Launches that failed before they mined anything. When the tasks of such launches retire, a run of consecutive task
-//! numbers with the same state and reason replaces the tasks' rows, so that thousands of consecutive failures take one row.
+//! Launches that failed before they mined anything. When the tasks of such launches retire, their own rows are deleted. Instead,
+//! each run of consecutive task numbers with the same state and reason has one row. So even thousands of failures take little
+//! space.
 
 use database::integer;
 use mesos::v1::TaskState;
@@ -79,8 +80,8 @@ fn delete(tables: &Tables<'_>, first: u64) -> rusqlite::Result<()> {
     )
 }
 
-/// Each [`FailedRun`] covers the task numbers from `first` to `last`. Returns the last one that begins at or before `number`,
-/// because no other can contain `number`.
+/// Returns the last [`FailedRun`] that begins at or before `number`. No other one can contain `number`, because they do not
+/// overlap.
 fn find(tables: &Tables<'_>, number: u64) -> rusqlite::Result<Option<FailedRun>> {
     let sql = format!("{FAILED_LAUNCHES} AND first <= ?2 ORDER BY first DESC LIMIT 1");
     let framework = tables.framework.as_deref().unwrap_or_default();
@@ -94,7 +95,8 @@ pub(super) fn contain(tables: &Tables<'_>, id: &str) -> rusqlite::Result<bool> {
     Ok(find(tables, number)?.is_some_and(|run| run.last >= number))
 }
 
-/// Removes a task's number from the failed launches. The caller then stores the task's record from ZooKeeper instead.
+/// Removes a task's number from the failed launches. The caller then stores a row for the task, because ZooKeeper has a record of
+/// it.
 pub(super) fn remove_task(tables: &Tables<'_>, id: &str) -> rusqlite::Result<()> {
     let Some(number) = task_number(id) else { return Ok(()) };
     let Some(run) = find(tables, number)?.filter(|run| run.last >= number) else { return Ok(()) };

@@ -66,7 +66,7 @@ pub(in crate::store) fn prepare(connection: &mut Connection, path: &Path) -> Res
     let error = STATE_FOLDER.database_error(path);
     let format = known_format(connection, path)?;
     if format == 0 && !has_tables(connection).map_err(&error)? {
-        // Only an empty file can be set up to give pages back to the system.
+        // With this setting, free pages can later be given back to the file system. SQLite accepts it only for an empty database.
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(&error)?;
     }
     make_durable(connection).map_err(&error)?;

@@ -72,8 +72,8 @@ pub(super) fn framework(connection: &Connection) -> rusqlite::Result<Option<(Fra
     connection.query_row(sql, [], record).optional()
 }
 
-/// When the last launch or report of a framework was recorded, milliseconds since the Unix epoch; when the framework began if
-/// there is none.
+/// When the last launch or report of a framework was recorded, in milliseconds since the Unix epoch. If there is no launch or
+/// report, this is the time when the framework began.
 pub(super) fn last_recorded_ms(
     connection: &Connection,
     framework: &FrameworkRecord,
@@ -110,8 +110,8 @@ pub(super) fn task(
 pub(super) struct RetiredTask {
     /// The task's last known state; `None` if no state was recorded.
     pub state: Option<TaskState>,
-    /// Whether the task retired under another leader. If so, the sum of other leaders' work may already include this task's
-    /// accounts. These are not changed any more, so that nothing is counted twice.
+    /// Whether the task retired under another leader. If so, [`OtherLeaders::sum`] may already include this task's work. Then the
+    /// task's accounts are no longer changed, because work must not be counted twice.
     pub in_sum: bool,
 }
 
@@ -222,7 +222,7 @@ pub(in crate::store) fn ledger(
 pub(super) struct OtherLeaders {
     /// Shares from before this time, in milliseconds since the Unix epoch, may be missing in the folder.
     pub rows_since_ms: u64,
-    /// The totals of the work that only other leaders recorded, and the number of blocks that were found.
+    /// The totals of the work that only other leaders recorded, and the number of blocks that this work found.
     pub sum: (LedgerLine, u64),
     /// The tasks that had already retired when this scheduler began to lead.
     pub retired: RetiredTasks,
@@ -370,7 +370,7 @@ pub(super) fn accounts(
     query.query_map(values, account)?.collect()
 }
 
-/// One reporter's account of one worker.
+/// The work that the task `reporter` has counted for `worker`.
 pub(super) fn account(
     connection: &Connection,
     reporter: &str,

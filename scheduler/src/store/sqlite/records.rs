@@ -180,8 +180,7 @@ impl Records for Tables<'_> {
 
     fn late_update(&mut self, status: &StatusRecord) -> rusqlite::Result<()> {
         let Some(row) = read::retired_task(self.transaction, &status.task)? else {
-            // A task without a row may be a failed launch. Such a task had no account when it retired, so recording its late
-            // report counts nothing twice.
+            // A task without a row may be a failed launch. None of its work has been counted yet, so its late report is recorded.
             let failed = failed_launches::contain(self, &status.task)?;
             return if failed { journal::record_accounts(self, status) } else { Ok(()) };
         };
@@ -194,7 +193,7 @@ impl Records for Tables<'_> {
     }
 
     /// Replaces the accounts of untracked miners by their sum, except for the [`UNTRACKED_MINERS`] largest accounts. A second
-    /// call finds only these, and changes nothing.
+    /// call changes nothing.
     fn aggregate_untracked_miners(&mut self, server: &str) -> rusqlite::Result<()> {
         let excess = read::accounts(
             self.transaction,

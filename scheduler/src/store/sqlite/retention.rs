@@ -1,8 +1,8 @@
 //! Removes the oldest single shares when they exceed their limits of age and size.
 //!
 //! The writing thread does this in steps of milliseconds: one step after each batch, and further steps while there is nothing to
-//! write. So no acknowledgement waits for the removal of gigabytes. Later rows reuse the freed pages. Pages are given back to the
-//! system only if the limit was lowered or most of the file is free.
+//! write. So new changes never wait until gigabytes have been removed. Later rows reuse the freed pages. Pages are given back to
+//! the system only if the limit was lowered or most of the file is free.
 
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,8 @@ use crate::unix_time::date;
 const REPORTS: usize = 200;
 /// A step removes at most this number of shares of format 2, in which each share has its own row.
 const ROWS_2: usize = 200;
-/// For each change that was just written, a step may remove this number of shares of format 2 in addition to [`ROWS_2`]. This
-/// frees the space that the shares of a new report take.
+/// A step may remove this number of additional shares of format 2 for each change that was just written. So removing old shares
+/// frees as much space as new shares take.
 const ROWS_2_PER_CHANGE: usize = 20;
 /// Maximum number of pages that a step gives back to the system. For each page, SQLite searches its list of free pages, which
 /// takes longer if the list is longer.
@@ -116,8 +116,8 @@ impl ShareRetention {
         Ok(PruneStep { more: give_back(connection, surplus.min(PAGES))?, message: None })
     }
 
-    /// Removes some of the shares that were received before the time `before`, the oldest first. Returns when the last removed
-    /// share was received.
+    /// Removes some of the shares that were received before the time `before`, the oldest first. Returns the time when the last
+    /// removed share was received.
     fn remove(
         &mut self,
         connection: &mut Connection,
@@ -130,8 +130,8 @@ impl ShareRetention {
             }
             self.format_2 = !drop_if_empty(connection)?;
             if self.format_2 {
-                // No remaining share of format 2 was received before the time `before`. Shares of format 3 are newer than these,
-                // so none of them is to be removed either.
+                // The remaining shares of format 2 are too new to be removed. All shares of format 3 are even newer, so they are
+                // kept, too.
                 return Ok(None);
             }
         }
@@ -162,7 +162,7 @@ impl ShareRetention {
     }
 }
 
-/// Removes the oldest shares of format 2 that were received before a time. Returns when the last of them was received.
+/// Removes the oldest shares of format 2 that were received before a time. Returns the time when the last of them was received.
 fn remove_2(connection: &mut Connection, before: i64, rows: usize) -> rusqlite::Result<Option<i64>> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let key = "task, worker, sequence, ordinal";
@@ -190,7 +190,7 @@ fn remove_2(connection: &mut Connection, before: i64, rows: usize) -> rusqlite::
     Ok(last)
 }
 
-/// Drops the table of format 2 if it is empty, and returns whether it was.
+/// Drops the table of format 2 if it is empty. Returns whether the table was dropped.
 fn drop_if_empty(connection: &Connection) -> rusqlite::Result<bool> {
     let sql = format!("SELECT EXISTS (SELECT 1 FROM {SHARES_2})");
     if connection.query_row(&sql, [], |row| row.get(0))? {

@@ -123,7 +123,7 @@ fn the_file_stays_within_its_limit_however_much_is_written() {
     let mut told = 0;
     let mut largest = 0;
     for batch in 0..300 {
-        // Batches and reports of all sizes; some reports need pages of their own.
+        // Each batch has 1 to 20 reports, and each report has 1 to 128 shares.
         let step = folder.report(1 + batch * 7 % 20, 1 + batch * 31 % 128);
         told += usize::from(step.message.is_some_and(|text| text.contains("--ledger-max-size")));
         let pages = folder.pages();
