@@ -110,7 +110,7 @@ struct Answer<Q, A> {
 #[derive(Debug)]
 pub(crate) struct QueryQueue {
     queries: mpsc::Receiver<Query>,
-    /// When the driver's pause after the last answer ends. Before that, no query is answered.
+    /// After each answer, the driver pauses. It answers no query until this time.
     paused_until: Instant,
 }
 

@@ -1,13 +1,13 @@
 //! Writes the options that apply to a server or a worker in a canonical form, and computes a fingerprint of this form.
 //!
 //! A task's record has the fingerprint of the form that applied when the task was launched. If another form applies after a
-//! restart of the scheduler, the task is replaced. So the form must not contain what depends on the task or the moment: ids and
-//! addresses, intervals that the scheduler tells running workers, or where this scheduler serves the executor. A new build of
-//! the program replaces no task.
+//! restart of the scheduler, the task is replaced. So the form must not contain values that differ between tasks, such as ids and
+//! addresses. It must also not contain values that may change while a task runs, such as the workers' report intervals. A new
+//! build of the program replaces no task.
 //!
-//! A new version of the program must give the same form for the same options, because a different form replaces all tasks. So
-//! today's fields stay as they are, and a new field is left out where it has the value that earlier versions imply. Tests have
-//! the forms and fingerprints that earlier versions gave.
+//! A new version of the program must give the same form for the same options, because a different form replaces all tasks. So the
+//! existing fields stay as they are. A field for a new option is written only if the option makes the task behave differently
+//! than under earlier versions. Tests have the forms and fingerprints that earlier versions gave.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::settings::Settings;
 use crate::task_id::TaskKind;
 use crate::task_info::{Containerizer, Delivery, ExternalPool, ImageTask, ServerProgram};
 
-/// The fingerprints for tasks that are launched now. They are `None` only in tests without a key.
+/// The fingerprints of the options for tasks that are launched now. They are `None` only in tests.
 #[derive(Clone, Debug, Default)]
 pub struct Fingerprints {
     server: Option<String>,
@@ -41,7 +41,8 @@ impl Fingerprints {
         }
     }
 
-    /// Whether a task was launched with other options. If the task's record has no fingerprint of the options, the answer is no.
+    /// Whether a task was launched with other options than those for new tasks. If the task's record has no fingerprint of the
+    /// options, the answer is no.
     pub fn differ_from(&self, record: &TaskRecord) -> bool {
         match (&record.specification, self.of(record.kind)) {
             (Some(recorded), Some(wanted)) => recorded != wanted,

@@ -8,7 +8,7 @@ fn key() -> SpecificationKey {
     SpecificationKey::from_hex(&"01".repeat(32)).unwrap()
 }
 
-/// The fingerprints of the server and of the workers.
+/// The fingerprints of the server's options and of the workers' options.
 fn fingerprints(settings: &Settings) -> (String, String) {
     let fingerprints = Fingerprints::new(settings, Some(&key()));
     let of = |kind| fingerprints.of(kind).unwrap().to_owned();
@@ -45,7 +45,8 @@ fn node() -> NodeSpec {
     }
 }
 
-/// These texts must never change: another form of the same options would replace all tasks after an upgrade.
+/// These texts must never change. If an upgrade changed the form of the same options, their fingerprints would change, too, and
+/// the scheduler would replace all tasks.
 #[test]
 fn the_forms_of_earlier_versions_stay_as_they_are() {
     let form = |settings: &Settings, kind| String::from_utf8(form(settings, kind)).unwrap();
