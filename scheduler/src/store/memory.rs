@@ -23,7 +23,7 @@ fn empty() -> Connection {
     connection
 }
 
-/// Adds a key to records that have none. All folders of a test get the same key.
+/// Adds a specification key to records that have none. All folders of a test get the same key.
 fn with_key(recovered: RecoveredState) -> RecoveredState {
     let key = SpecificationKey::from_hex(&"01".repeat(32));
     RecoveredState { specification_key: recovered.specification_key.or(key), ..recovered }

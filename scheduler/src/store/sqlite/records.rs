@@ -180,7 +180,7 @@ impl Records for Tables<'_> {
 
     fn late_update(&mut self, status: &StatusRecord) -> rusqlite::Result<()> {
         let Some(row) = read::retired_task(self.transaction, &status.task)? else {
-            // A task without a row may be a failed launch. None of its work has been counted yet, so its late report is recorded.
+            // A task without a row may be a failed launch. Its work is not part of any sum, so its late report is recorded.
             let failed = failed_launches::contain(self, &status.task)?;
             return if failed { journal::record_accounts(self, status) } else { Ok(()) };
         };
