@@ -6,7 +6,7 @@
 //! before the next policy gets the event. So later policies see the effects of earlier ones: for example that a task is to
 //! end, that a server was given up, or that the offers of an agent are declined for a while. Some intents cannot be undone by
 //! any policy: a task that is to end is never kept, and nothing is launched once the shutdown has begun. An agent's
-//! maintenance window, the declining of an agent's offers while its workers are merged, and the limit on launches are each set
+//! maintenance window, the limit on launches, and the decision to hold an agent's offers (`Intent::HoldOffers`) are each set
 //! and cleared by one policy only.
 //!
 //! An intent may raise further events. They are handled after the present one.

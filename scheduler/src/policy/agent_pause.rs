@@ -22,7 +22,7 @@ impl Policy for AgentPause {
             _ => return Vec::new(),
         };
         let Some(task) = view.fleet.get(&ended.task) else { return Vec::new() };
-        // Our own worker or server ends in TASK_FINISHED when it has sent its maximum number of status updates. This is no reason
+        // Our own worker or server ends in TASK_FINISHED when it is to be renewed (`--updates-per-task`). This is no reason
         // for a pause. A user's image that finishes might finish again immediately, so its agent is paused.
         let ours = view.settings.template.programs.is_ours(task.record.kind);
         let renewed = ended.state == TaskState::TaskFinished && task.running_since.is_some() && ours;

@@ -139,8 +139,8 @@ impl CommonFailures {
         if changed || notice.is_some() { self.set_limit(was_limited, notice) } else { Vec::new() }
     }
 
-    /// Checks a launch that was sent `OUTCOME` ago. If its task does not run yet, other launches stop waiting for the launch. The
-    /// launch stays open until the task has ended, since agents may be slow. Returns whether anything has changed.
+    /// Checks a launch that was sent `OUTCOME` ago. If its task does not run yet, other launches stop waiting for the launch.
+    /// The launch itself stays open, because a slow agent may still start the task. Returns whether anything has changed.
     fn check_start(&mut self, view: &View<'_>, id: String, now: Instant) -> bool {
         if !self.open.contains(&id) {
             return false;

@@ -16,8 +16,7 @@ use crate::offers::Decline;
 /// Offers to decline are split into groups of at most this size, and each group is declined with one DECLINE call. The groups are
 /// larger only if there would otherwise be more than `GROUPS` groups.
 const GROUP: usize = 64;
-/// Offers that are declined for the same average time are split into at most this many groups, since each group takes one DECLINE
-/// call.
+/// Maximum number of groups into which declined offers are split. Each group takes one DECLINE call.
 const GROUPS: usize = 16;
 /// Each group of declined offers gets a different filter duration from this range. The range is given in multiples of the average
 /// duration.
@@ -35,8 +34,7 @@ pub(super) fn calls(declines: Vec<Decline>, middle: Duration, random: &mut StdRn
     others.chain(spread.into_iter().flatten()).collect()
 }
 
-/// Rounds a filter duration up to whole seconds. Otherwise a thousand agents with slightly different pauses would take a
-/// thousand calls.
+/// Rounds a filter duration up to whole seconds, because one call can decline all offers with the same duration.
 fn rounded(refuse: Duration, middle: Duration) -> Duration {
     if refuse == middle || refuse.subsec_nanos() == 0 {
         return refuse;

@@ -3,9 +3,9 @@
 //! about their turn.
 //!
 //! The limit follows from two measurements: how many copies the artifact server sends per second, and how long agents take to
-//! start a task, since some have the executor in their cache. The limit grows as soon as one of the two measurements shows that
-//! more agents could fetch. It falls only while many agents fetch: while few do, a low measurement does not mean that the network
-//! is slow.
+//! start a task. The second measurement is needed because agents with the executor in their cache do not download it. The limit
+//! grows as soon as one of the two measurements shows that more agents could fetch. It falls only while many agents fetch: while
+//! few do, a low measurement does not mean that the network is slow.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -27,17 +27,16 @@ const LEAST: u64 = 2;
 /// Until the first measurement, the turns of waiting agents are planned as if this many agents could fetch per second. The number
 /// is high on purpose, because a turn that comes too early does less harm than one that comes too late.
 const ASSUMED: f64 = 64.0;
-/// Waiting agents get their turns at the estimated rate of fetches, multiplied by this factor. So there are enough offers even if
-/// agents fetch faster than estimated.
+/// Agents that wait to fetch the executor get their turns this many times as fast as agents are estimated to fetch. So there
+/// are enough offers even if agents fetch faster than estimated.
 const EARLY: f64 = 2.0;
-/// The offers of a waiting agent are declined for at most this long, even if its turn to fetch comes later: by then the rate may
-/// be higher, or an agent with an earlier turn may be gone.
+/// The offers of an agent that waits to fetch the executor are declined for at most this long. Its turn may come earlier than
+/// planned, because fetches have become faster or other agents have gone.
 const LONGEST: Duration = Duration::from_secs(120);
-/// When the turn of a waiting agent has come, the master should offer its resources again. The agent is forgotten if that does
-/// not happen within this time.
+/// A waiting agent is forgotten if its resources are not offered within this time after its turn to fetch has come.
 const ABSENT: Duration = Duration::from_secs(300);
-/// The first and the longest time between two REVIVEs that ask for the offers of waiting agents. Such REVIVEs are sent only
-/// while agents wait and far fewer agents fetch than the limit allows.
+/// The shortest and the longest pause between two REVIVE calls for the offers of agents that wait to fetch the executor. Each
+/// call doubles the pause. Such calls are sent only while far fewer agents fetch the executor than the limit allows.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 /// Minimum time between two measurements of how many agents start a task per second.
 const LOOK: Duration = Duration::from_secs(1);
@@ -187,7 +186,8 @@ impl FetchPacing {
         }
     }
 
-    /// Handles a tick. Returns whether declined offers are wanted again because fewer agents fetch than the limit allows.
+    /// Handles a tick. Returns whether to ask for declined offers again, because more of the waiting agents could fetch the
+    /// executor now.
     pub fn tick(&mut self, now: Instant) -> bool {
         while let Some((begun, agent)) =
             self.begun.front().copied().filter(|(at, _)| *at + REGISTRATION <= now)
@@ -207,8 +207,7 @@ impl FetchPacing {
         self.asks(now)
     }
 
-    /// Measures how many agents start a task per second. The number of agents is divided by the average time that a start took,
-    /// or by the time since the last measurement if that is longer.
+    /// Measures how many agents start a task per second.
     fn measure_starts(&mut self, now: Instant) {
         let Starts { since, agents, took } = self.starts;
         let time = since.map_or(Duration::ZERO, |since| now.duration_since(since));
@@ -247,7 +246,7 @@ impl FetchPacing {
         true
     }
 
-    /// The remark for the user while agents wait.
+    /// The remark for the user while agents wait to fetch the executor; otherwise `None`.
     pub fn remark(&self) -> Option<String> {
         let waiting = self.waiting.len();
         if waiting == 0 {

@@ -22,7 +22,7 @@ pub enum Intent {
     PersistLaunches(Vec<PlannedTask>),
     /// Send launches that are on disk, all in one call.
     SendLaunches {
-        /// The id of the task with which the offers are stored: the last task in the list of `PersistLaunches`.
+        /// The id of the last task in the list of `PersistLaunches`. The offers were stored with this task.
         holder: String,
         /// The ids of the tasks to launch.
         tasks: Vec<String>,
@@ -47,7 +47,7 @@ pub enum Intent {
     GiveUpLaunch(TaskEnd),
     /// Take a server out of service.
     GiveUpServer(String),
-    /// Set whether offers are wanted that have room for the next server, although a server is in service.
+    /// Set whether the scheduler looks for offers with room for a server that will replace the present one.
     SeekServerPlace(bool),
     /// Assign no more workers to a server.
     DrainServer(String),

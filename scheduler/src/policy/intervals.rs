@@ -32,8 +32,7 @@ const DECADES: u32 = 11;
 /// Workers are told a longer interval if all of them together would otherwise send more than this percentage of the wanted
 /// messages per second.
 const MOST: u64 = 105;
-/// Workers are told a shorter interval only if it would not raise their messages per second above this percentage of the wanted
-/// number.
+/// Workers are told a shorter interval only if they then send at most this percentage of the wanted messages per second.
 const LEAST: u64 = 95;
 /// Intervals become shorter only after there have been fewer workers for this long. If workers end because their server was lost,
 /// they are soon replaced, and the intervals need not change.
@@ -55,7 +54,7 @@ pub(super) struct WorkerIntervals {
     /// When workers are told shorter intervals, unless the number of workers rises again before this time.
     shrink_at: Option<Instant>,
     round: Round,
-    /// Whether the user was told of workers that cannot be told other intervals.
+    /// Whether the user was notified that the intervals of some workers cannot be changed.
     told: bool,
 }
 
@@ -69,7 +68,7 @@ struct Round {
     after: Option<String>,
     /// Whether this round has sent an instruction. If so, another round follows, to check whether all workers have confirmed.
     any_sent: bool,
-    /// How many of the workers that the round has checked cannot be told other intervals.
+    /// The number of workers whose intervals cannot be changed, among the workers that this round has checked.
     fixed: usize,
     /// The pause after this round until the next one.
     pause: Duration,
@@ -94,7 +93,8 @@ impl Policy for WorkerIntervals {
             PolicyEvent::Settled if !view.run.ending => self.follow_size(view, now),
             PolicyEvent::LiveMessage { task, .. } => {
                 if !self.told && view.fleet.get(task).is_some_and(has_fixed_intervals) {
-                    // The next round counts these workers. Until it begins, more of them send their first message.
+                    // The next round counts these workers. It begins after a pause, so that it can count workers whose first
+                    // message comes a little later.
                     self.round.at.get_or_insert(now + PAUSES.0);
                 }
                 // The worker has missed an instruction, or follows one from an earlier run of the scheduler.
@@ -205,8 +205,8 @@ fn needs_instruction(view: &View<'_>, task: &Task) -> bool {
         && matches!(task.state(), Some(TaskState::TaskStarting | TaskState::TaskRunning))
 }
 
-/// Whether the executor of a running worker is of an earlier version, which cannot be told other intervals. Its live messages do
-/// not say which it uses.
+/// Whether the intervals of a running worker cannot be changed, because its executor is of an earlier version. The live
+/// messages of such executors do not tell the intervals.
 fn has_fixed_intervals(task: &Task) -> bool {
     task.is_worker() && task.is_running() && !task.is_to_end() && task.live.is_some() && !task.tells_intervals
 }
@@ -222,7 +222,7 @@ impl SizedInterval {
     /// The interval, at least `shortest`, at which this many workers together send `rate` messages per second.
     fn of(workers: u64, rate: NonZeroU32, shortest: Duration) -> Self {
         let shortest = micros(shortest);
-        // The number of workers above which an interval is too short.
+        // The number of workers that, at this interval, together send this percentage of `rate` messages per second.
         let limit = |micros: u64, percent: u64| {
             let workers = u128::from(micros) * u128::from(rate.get()) * u128::from(percent) / 100_000_000;
             u64::try_from(workers).unwrap_or(u64::MAX)

@@ -109,7 +109,7 @@ pub struct TaskEnd {
     pub state: TaskState,
     /// The reason that Mesos gave for the end, if any.
     pub reason: Option<task_status::Reason>,
-    /// What Mesos or the executor says about the end, for people.
+    /// What Mesos or the executor says about the end, as text for the user.
     pub message: Option<String>,
 }
 

@@ -23,20 +23,19 @@ const AGENTS: usize = 3;
 /// Launches whose offers had been rescinded count as a common failure only after this many calls have failed. The number is
 /// higher than `AGENTS`, because the master may rescind the offers of several calls at the same time.
 const LOST_RACES: usize = 16;
-/// A failure on few agents among many good ones does not count as common. For each agent with the failure, there may be at most
-/// this many launches in progress and running workers.
+/// A failure does not count as common if, for each agent with the failure, there are more than this many launches in progress
+/// and running workers.
 const GOOD_FOR_EACH_BAD: usize = 4;
 /// The first and the longest pause between two tries, when launches are tried one at a time because of a common failure. Each
 /// failed try doubles the pause.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(180));
 /// Each success doubles the number of launches that may be in progress. Above this number, launches are not limited any more.
 const NO_LIMIT: u64 = 1024;
-/// The limit on launches is also lifted this long after a success if no launch has failed since. Otherwise the limit could
-/// stay forever when there are no more agents to try.
+/// The limit on launches is lifted when the last success was this long ago and no launch has failed since.
 const CALM: Duration = Duration::from_secs(60);
 /// Maximum number of kinds of failure that are counted. The oldest is forgotten first.
 const KINDS: usize = 16;
-/// Maximum number of agents, or of calls whose offers had been rescinded, that are remembered per kind of failure.
+/// Maximum number of sites (usually agents) that are remembered per kind of failure.
 const SITES: usize = 16_384;
 
 /// Where a launch failed. Several failures at one site count once. Usually the site is the agent, and the second field is `None`.
@@ -62,7 +61,7 @@ struct FailureKind {
 #[derive(Debug)]
 struct Limit {
     allowed: u64,
-    /// No launch may begin before this time, when launches are tried one at a time; otherwise `None`.
+    /// The time of the next try, if launches are tried one at a time; otherwise `None`.
     next: Option<Instant>,
     pause: Duration,
     /// The index in `kinds` of the failure that caused the limit; `None` for the initial limit.
@@ -124,7 +123,8 @@ impl LaunchLimiter {
         if limit.allowed > NO_LIMIT || limit.kind.is_none() { self.lift() } else { None }
     }
 
-    /// Called at ticks while no launch is in progress. Lifts the limit if no launch has failed for some time after a success.
+    /// Called at ticks while no launch is in progress. Lifts the limit if the last success was `CALM` ago and no launch has
+    /// failed since.
     pub fn calm(&mut self, now: Instant) -> Option<UserNotice> {
         let good = self.limit.as_ref().and_then(|limit| limit.succeeded);
         let failed = self.kinds.iter().any(|kind| !kind.sites.is_empty());

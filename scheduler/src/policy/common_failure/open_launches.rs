@@ -49,7 +49,7 @@ impl OpenLaunches {
         true
     }
 
-    /// The number of launches that other launches wait for.
+    /// The number of launches in progress that are not late. Other launches wait for the outcome of these.
     pub fn count_awaited(&self) -> usize {
         self.all.len() - self.late
     }

@@ -202,8 +202,8 @@ struct Cluster {
     now: Instant,
     /// Idle agent → when its resources are offered next.
     offered: BTreeMap<u64, Instant>,
-    /// The agents that fetch, in the order of their launches, each with the time of its launch and the missing part of the
-    /// executor.
+    /// The agents that fetch the executor, in the order of their launches. For each: the agent, the time of its launch, and
+    /// the fraction of the executor that it still has to receive.
     fetching: Vec<(u64, Instant, f64)>,
     longest: Duration,
     asked: u32,

@@ -23,11 +23,11 @@ impl Clocked {
         Self { limiter: LaunchLimiter::new(1), now: Instant::now() }
     }
 
-    /// A limiter after `running` successful launches. The first success lifts the initial limit, so launches are no longer
+    /// A limiter after this many successful launches. The first success lifts the initial limit, so launches are no longer
     /// limited.
-    fn free(running: usize) -> Self {
+    fn free(successes: usize) -> Self {
         let mut clocked = Self::new();
-        (0..running).for_each(|_| drop(clocked.limiter.succeeded(clocked.now)));
+        (0..successes).for_each(|_| drop(clocked.limiter.succeeded(clocked.now)));
         assert_eq!(clocked.limiter.limit(0), None);
         clocked
     }
