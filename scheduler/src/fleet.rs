@@ -49,7 +49,7 @@ pub struct Fleet {
     pub launch_limit: Option<LaunchLimit>,
     /// The intervals of workers' live messages and reports; `None` until they are first decided.
     pub worker_intervals: Option<Intervals>,
-    /// Whether offers are wanted that have room for the next server, although a server is in service.
+    /// Whether the scheduler looks for offers with room for a server that will replace the present one.
     pub seeks_server_place: bool,
     tasks: TaskSlab,
     index: Index,
@@ -115,7 +115,7 @@ impl Fleet {
         self.index.by_agent.get(agent).map_or(0, |agent| agent.workers)
     }
 
-    /// The workers of a server that have not ended.
+    /// All workers of a server, except workers that have ended.
     pub fn workers_of(&self, server: &str) -> impl Iterator<Item = &Task> {
         let keys = self.index.by_server.get(server);
         keys.into_iter().flatten().filter_map(|key| self.tasks.get(*key))
@@ -162,8 +162,8 @@ impl Fleet {
         self.servers.keys().filter_map(|id| self.get(id))
     }
 
-    /// The servers to which workers may be assigned: they run, their address is known, they are not draining, and their end was
-    /// not received.
+    /// The servers to which workers may be assigned. They run, they are neither draining nor known to be ending, and their
+    /// address is known.
     pub fn open_servers(&self) -> impl Iterator<Item = (&Task, &ServerAddress)> {
         let open = self.servers.iter().filter(|(_, state)| **state == ServerState::Open);
         let runs = |server: &&Task| server.is_running() && !server.is_ending;
@@ -197,7 +197,7 @@ impl Fleet {
         self.launch_limit.as_ref().map(|limit| limit.room(self.count_unsent() as u64, now))
     }
 
-    /// The failure because of which launches are tried on one agent at a time; `None` if there is no such failure.
+    /// The failure that limits launches to one agent at a time; `None` if no failure does so.
     pub fn common_failure(&self) -> Option<&CommonFailure> {
         self.launch_limit.as_ref().filter(|limit| limit.is_cautious())?.failure.as_ref()
     }
@@ -235,7 +235,7 @@ impl Fleet {
         self.index.of_kind(kind)
     }
 
-    /// How many tasks may be running on their agents.
+    /// The number of tasks whose launch was sent and whose end is not known.
     pub fn count_live(&self) -> usize {
         self.index.may_live
     }
@@ -245,7 +245,7 @@ impl Fleet {
         self.index.running_workers
     }
 
-    /// The workers that count against limits and constraints: their CPU (thousandths) and their number.
+    /// The total CPU (in thousandths of a CPU) and the number of the workers that count against limits and constraints.
     pub fn placed(&self) -> (u64, u64) {
         self.index.placed
     }

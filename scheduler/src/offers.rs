@@ -30,7 +30,7 @@ pub const WORKER_MEM: u64 = 128;
 /// whether the maintenance plan has changed.
 const LEAVING: Duration = Duration::from_secs(10);
 /// How long each offer of an agent is declined while the agent's workers are being replaced by one larger worker. The larger
-/// worker needs the resources of all of them together.
+/// worker needs the resources of all these workers at once.
 const HELD: Duration = Duration::from_secs(1);
 
 /// What the next offers are wanted for.
@@ -79,13 +79,14 @@ pub struct PlanContext<'a> {
     /// The number of further agents that may begin to fetch the executor now. The other agents that do not have the executor wait
     /// for their turn; until then their offers are declined.
     pub fetches_left: u64,
-    /// The existing workers: for each constraint, how many there are for each value of the constraint's field.
+    /// For each constraint: the number of existing workers for each value of the constraint's field, for example for each
+    /// rack.
     pub placed: &'a Occupancy,
     /// Returns what affects launches on the agent with this id.
     pub marks: &'a dyn Fn(&str) -> AgentMarks,
     /// How long offers that cannot be used are declined.
     pub refuse: Duration,
-    /// Whether the agents on which the fewest launches have failed are used first.
+    /// Whether agents with fewer failed launches are used first.
     pub fewest_failures_first: bool,
 }
 

@@ -25,8 +25,8 @@ pub struct FrameworkOptions {
     #[arg(long, value_name = "TIME", env = "MINER_FAILOVER_TIMEOUT", default_value = "7d", value_parser = failover_timeout)]
     pub failover_timeout: Duration,
     /// If the master has removed the framework (an operator tore it down, or its failover timeout was over), begin a new one;
-    /// the ledger is kept. A framework that lives is never left. Without this, the scheduler ends with status 1 in this case,
-    /// and so does each restart.
+    /// the ledger is kept. Without this, the scheduler ends with status 1 in this case, and so does each restart. A framework that
+    /// still exists is resumed.
     #[arg(long, env = "MINER_NEW_FRAMEWORK", value_parser = BoolishValueParser::new())]
     pub new_framework: bool,
     /// End after this time, such as 30s, 5m or 12h [default: never].
@@ -87,7 +87,8 @@ pub struct TaskOptions {
     /// name and then the address, but miners of --worker-image try only the host name.
     #[arg(long, value_enum, value_name = "KIND", env = "MINER_SERVER_ADDRESS")]
     pub server_address: Option<PinnedAddress>,
-    /// Minimum time between two reports of a task; agents keep every report of a live task.
+    /// Minimum time between two reports of a task. A shorter time means more reports, and agents store all reports of live
+    /// tasks.
     #[arg(long, value_name = "TIME", env = "MINER_REPORT_INTERVAL", default_value = "60s", value_parser = duration)]
     pub report_interval: Duration,
     /// Minimum time between two live messages of a task, which are displayed but never recorded in the ledger.
@@ -113,7 +114,7 @@ impl Default for TaskOptions {
             server_address: None,
             report_interval: Duration::from_secs(60),
             live_interval: Duration::from_secs(5),
-            // A task that sends one report a minute is renewed after some two months.
+            // At one report a minute, a task is renewed after 100,000 minutes, or some two months.
             updates_per_task: NonZeroU64::new(100_000).expect("not zero"),
             share_interval: Duration::from_secs(1),
             backend: None,

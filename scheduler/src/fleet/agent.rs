@@ -51,7 +51,7 @@ pub struct Agent {
 }
 
 impl Pause {
-    /// Whether a task was launched before the last counted failure. If such a task fails, too, no further pause is needed.
+    /// Whether a task was launched before the last counted failure.
     fn covers(&self, launched: Option<Instant>) -> bool {
         launched.is_some_and(|launched| launched <= self.since)
     }
@@ -83,7 +83,7 @@ type ReasonKey = (String, Option<DeclineReason>);
 struct Reason {
     /// The number of agents that are unused for this reason.
     agents: usize,
-    /// Of the agents with the same host name and reason, the one that was found unused last.
+    /// The agent that was most recently found unused for this reason.
     latest: UnusedAgent,
 }
 
@@ -118,12 +118,12 @@ impl Agents {
         self.change(id, |agent| agent.window = window);
     }
 
-    /// Sets whether an agent's offers are declined until its resources can be offered together.
+    /// Sets whether an agent's workers are being replaced by one larger worker. Meanwhile the agent's offers are declined.
     pub fn hold_offers(&mut self, id: &str, held: bool) {
         self.change(id, |agent| agent.held = held);
     }
 
-    /// Counts a failure. Returns the new pause and its length; `None` if the current pause covers the failure.
+    /// Counts a failure. Returns the new pause and its length; `None` if the agent's current pause is long enough.
     pub(super) fn fail(&mut self, id: &str, task: Failed, now: Instant) -> Option<(Pause, Duration)> {
         self.change(id, |agent| {
             let before = agent.pause.map_or(0, |pause| pause.failures);

@@ -200,7 +200,7 @@ impl Fleet {
         self.change(id, |task| task.slot = slot);
     }
 
-    /// Begins to end a task, unless this has begun already: its first KILL is due now. If its launch has not been sent yet, the
+    /// Makes the first KILL of a task due now, unless the task is to end anyway. If its launch has not been sent yet, the
     /// launch is cancelled.
     pub fn want_end(&mut self, id: &str, now: Instant) {
         self.change(id, |task| {
@@ -240,9 +240,8 @@ impl Fleet {
         });
     }
 
-    /// Restarts the timeouts after which the scheduler gives up on tasks, because it could receive nothing from tasks until now.
-    /// The timeouts of unreachable tasks and of health are restarted only if `all` is true. After a new subscription, `all` is
-    /// false, because the master then reports the current states.
+    /// Restarts the timeouts after which the scheduler gives up on silent tasks. It is called when the scheduler itself could
+    /// not receive messages for some time. If `all` is false, the timeouts of unreachable and unhealthy tasks continue.
     pub fn restart_timers(&mut self, all: bool, now: Instant) {
         self.tasks.for_each_mut(|task| {
             task.silent_since = task.silent_since.map(|_| now);
@@ -273,8 +272,8 @@ impl Fleet {
         }
     }
 
-    /// Counts a failure of a task on its agent. A failure that several agents have in common causes no pause. Returns the new
-    /// pause, if any, and its length, which is at least `least`.
+    /// Counts a failure of a task on its agent. A failure that several agents have in common causes no pause. If a pause
+    /// begins, it lasts at least `least`, and is returned together with its length.
     pub fn count_failure(
         &mut self,
         task: &str,

@@ -9,8 +9,8 @@ use super::deadline_queue::DeadlineQueue;
 use super::task::{Hashrate, Task};
 use super::task_slab::{TaskKey, TaskSlab};
 
-/// The number of steps into which each doubling of hashrate per CPU is divided. Workers in the same step count as equally fast,
-/// so that small changes of a hashrate do not reorder the workers.
+/// Hashrates per CPU are rounded to steps on a logarithmic scale, with this many steps for each factor of two. Workers in the
+/// same step count as equally fast, so that small changes of a hashrate do not reorder the workers.
 const STEPS: f64 = 16.0;
 
 /// The recent hashrates of workers.

@@ -80,8 +80,8 @@ pub(super) struct OnAgent {
 pub(super) struct Index {
     /// The number of tasks in each of Mesos' states, including tasks that have ended.
     pub states: BTreeMap<TaskState, u64>,
-    /// Mesos' state → the number of tasks in this state that have not ended. The key `None` is for tasks without any update so
-    /// far.
+    /// The number of tasks in each of Mesos' states, without tasks that have ended. The key `None` is for tasks without any
+    /// update so far.
     pub active_states: BTreeMap<Option<TaskState>, u64>,
     pub unsent: BTreeSet<TaskKey>,
     pub active: BTreeSet<TaskKey>,

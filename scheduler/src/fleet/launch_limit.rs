@@ -57,7 +57,8 @@ impl LaunchLimit {
         self.failure.is_some() && self.not_before.is_some()
     }
 
-    /// The number of further launches that may begin while `unsent` launches are being persisted.
+    /// The number of further launches that may begin now. The `unsent` launches, which are being persisted, already count
+    /// against the limit.
     pub fn room(&self, unsent: u64, now: Instant) -> u64 {
         if self.not_before.is_some_and(|at| at > now) {
             return 0;

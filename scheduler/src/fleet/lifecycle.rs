@@ -61,8 +61,8 @@ pub struct PlannedLaunch {
 pub enum Slot {
     /// The worker counts against the limits and constraints. No other worker may take its slot.
     Held,
-    /// The worker was unreachable when this run of the scheduler began. It counts, but another worker may already have taken its
-    /// slot.
+    /// The worker was unreachable when this run of the scheduler began. It counts against the limits and constraints, although
+    /// another worker may already have taken its slot.
     Unknown,
     /// The worker has been unreachable for so long that another worker may take its slot.
     Released,
@@ -73,7 +73,7 @@ pub enum Slot {
 pub struct StateChange {
     /// The last state that Mesos had reported before the update; `None` if there was none.
     pub before: Option<TaskState>,
-    /// The task's slot before the update.
+    /// Whether the task counted against limits and constraints before the update.
     pub slot: Slot,
 }
 

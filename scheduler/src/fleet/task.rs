@@ -297,8 +297,7 @@ impl Task {
         }
     }
 
-    /// If offers are reserved for the launch of this task: the ids of the other tasks that the same call launches. Otherwise
-    /// `None`.
+    /// The ids of the other tasks that the same call launches; `None` if no offers are reserved for the launch of this task.
     pub fn launched_with(&self) -> Option<&[String]> {
         match &self.lifecycle {
             Lifecycle::Persisting(launch) => launch.with.as_deref(),

@@ -13,7 +13,7 @@ const EXECUTOR_CPUS_MILLI: u64 = 10;
 /// The part of a task's memory that goes to its executor, in MB: the minimum that Mesos allows.
 const EXECUTOR_MEM: u64 = 32;
 
-/// The numbers that are ports. At port 0, the system would choose any other port.
+/// The valid port numbers. Zero is excluded, because a program that listens at port 0 gets a random port from the system.
 const PORTS: RangeInclusive<u64> = 1..=65_535;
 
 /// The resources of one task.
@@ -49,7 +49,7 @@ pub(super) fn fill(
     if let Demand::Server { .. } = context.demand {
         // After failures, other ports are taken, since another program may use the first ones although Mesos offers them.
         let skipped = 2 * u64::from(failures) % left.count("ports").saturating_sub(1).max(1);
-        // This cannot fail, since no more ports are skipped than there are.
+        // This cannot fail, because `left` has at least `skipped` ports.
         left.take_values("ports", usize::try_from(skipped).unwrap_or(0)).ok();
     }
     match take_next(&mut left, context) {

@@ -43,7 +43,7 @@ fn demand_with(wanted: Demand, placement: Placement) -> PlanContext<'static> {
     }
 }
 
-/// A context in which agent `a` has these marks, and all other agents have none.
+/// A context in which agent `a` has these marks (for example that it is paused). All other agents have none.
 fn marked(marks: AgentMarks, context: PlanContext<'static>) -> PlanContext<'static> {
     let marks = move |agent: &str| if agent == "a" { marks } else { AgentMarks::default() };
     PlanContext { marks: Box::leak(Box::new(marks)), ..context }
@@ -286,8 +286,8 @@ fn a_constraint_is_tried_again_when_something_is_launched_elsewhere() {
     assert!(all.tasks.len() == 3 && !all.held_back && all.unused.is_empty());
 }
 
-/// The offers of all agents of one rack come before the offers of the other rack. The constraint keeps the racks balanced, so
-/// nearly every launch on one rack allows a launch on the other.
+/// The offers of all agents of one rack come before the offers of the other rack. The constraint demands nearly equal numbers
+/// of workers on both racks, so the launches must alternate between the racks.
 #[test]
 fn a_thousand_agents_that_have_to_wait_for_each_other_are_all_used() {
     let offers = (0..1000).map(|n| {
