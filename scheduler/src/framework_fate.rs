@@ -30,7 +30,7 @@ impl LeftFramework {
         }
     }
 
-    /// For how long the framework stays registered, for people.
+    /// Tells the user how long the framework stays registered.
     pub(crate) fn how_long(&self) -> String {
         format!(
             "the master keeps framework {} and its tasks for {} without a scheduler (--failover-timeout)",
@@ -49,7 +49,7 @@ fn teardown_command(masters: &Masters, framework: &str) -> String {
     format!("curl -d frameworkId={framework} {master}/master/teardown")
 }
 
-/// Why there is nothing to run: the master has removed the framework. Names the likelier cause and the way out.
+/// The message that the master has removed the framework. It names the probable cause, and what the user can do.
 pub(crate) fn removed(
     config: &Config,
     framework: &str,

@@ -21,7 +21,7 @@ pub struct History {
     pub framework: Option<Framework>,
     /// The ledger.
     pub ledger: Ledger,
-    /// The numbers of the tasks that ended long ago, and how many of them ended in each state.
+    /// What is kept of the tasks that ended long ago.
     pub retired: RetiredTasks,
     /// The highest number of workers that have run at the same time.
     pub peak_workers: u64,
@@ -80,7 +80,7 @@ pub struct Framework {
     pub id: String,
     /// The failover timeout that the master knows, in milliseconds; `None` if it is not recorded.
     pub failover_ms: Option<u64>,
-    /// Whether this run of the scheduler is, or an earlier run was, about to send TEARDOWN.
+    /// Whether this run of the scheduler, or an earlier run, has decided to send TEARDOWN.
     pub tearing_down: bool,
     /// The record of the framework's removal by the master; `None` if the master has not removed it.
     pub removal: Option<Removal>,
@@ -89,17 +89,17 @@ pub struct Framework {
 /// What a remark is about. Remarks are shown in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RemarkTopic {
-    /// The server has not started for a while.
+    /// The launch of the server takes unusually long.
     ServerLaunch,
     /// The server has as many workers as it admits.
     Server,
     /// Agents wait for their turn to fetch the executor.
     Fetching,
-    /// A server is to be replaced because of other options, and there is no place for the next one yet.
+    /// A server is to be replaced because it does not match the present options, but there is no room for the new server yet.
     ReplacingServer,
     /// Workers that do not match the present options are being replaced, or their replacement is paused.
     Replacing,
-    /// Workers have not started for a while.
+    /// Launches of workers take unusually long.
     WorkerLaunches,
 }
 

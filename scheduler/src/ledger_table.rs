@@ -59,8 +59,8 @@ pub struct LedgerRow {
     /// The number of accepted shares that the pool counted, but that the worker had not reported when it ended. `None` for a live
     /// task, which will report them, and for a worker at a foreign pool.
     pub unreported: Option<u64>,
-    /// The number of accepted shares that the worker counted, but that the pool server had not reported when it ended. `None` in
-    /// the same cases as `unreported`.
+    /// The number of accepted shares that the worker counted, but that no pool server has reported. `None` in the same cases
+    /// as `unreported`.
     pub uncounted: Option<u64>,
     /// In the row of a server: whether the server ended without its last report, so that its count may lack the shares of one
     /// report interval.

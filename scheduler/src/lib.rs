@@ -8,12 +8,12 @@
 //!             calls
 //! ```
 //!
-//! [`core`] only decides; it has no clock, no disk and no socket. It keeps tasks and agents in a [`fleet`] and asks the policies
-//! in [`policy`]. `driver` talks to the master. [`journal`] defines the meaning of each change of the records, [`store`] writes
-//! the records, and [`ledger_table`] shows the ledger. [`master_access`] has the credentials for masters, and [`artifact`] serves
-//! the executor to agents. `display` draws on the terminal. `http_api` answers HTTP requests by asking the driver through
-//! `query`. With several schedulers, `election` decides which one leads: `run` stands for election, `framework_run` runs the
-//! framework while this scheduler leads, and `closing` writes the last records.
+//! [`core`] only decides; it has no clock, no disk and no socket. It keeps tasks and agents in a [`fleet`] and asks the
+//! policies in [`policy`]. `driver` talks to the master. [`journal`] defines the meaning of each change of the records,
+//! [`store`] writes the records, and [`ledger_table`] shows the ledger. [`master_access`] has the credentials for masters, and
+//! [`artifact`] serves the executor to agents. `display` draws on the terminal. `http_api` answers HTTP requests by asking the
+//! driver through `query`. With several schedulers, `election` decides which one leads, and `run` makes this scheduler a
+//! candidate. `framework_run` runs the framework while this scheduler leads, and `closing` writes the last records.
 
 pub mod artifact;
 pub mod attributes;

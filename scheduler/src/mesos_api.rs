@@ -12,8 +12,8 @@ use crate::event::{self, Call, Event, InverseOffer};
 /// repeat inverse offers every 5 s for each agent.
 const INVERSE_OFFER_FILTER: Duration = Duration::from_secs(60);
 
-/// The longest time that is taken from the master's maintenance schedule. Longer times are shortened to it, so that sums do not
-/// overflow.
+/// Start times (since 1970) and durations in the master's maintenance schedule are capped at this value, so that their sums do
+/// not overflow.
 const LONGEST: Duration = Duration::from_secs(200 * 365 * 24 * 3600);
 
 /// Converts an event from the master to events for the state machine. The driver handles ERROR.

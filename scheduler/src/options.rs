@@ -25,8 +25,8 @@ pub struct FrameworkOptions {
     #[arg(long, value_name = "TIME", env = "MINER_FAILOVER_TIMEOUT", default_value = "7d", value_parser = failover_timeout)]
     pub failover_timeout: Duration,
     /// If the master has removed the framework (an operator tore it down, or its failover timeout was over), begin a new one;
-    /// the ledger is kept. Without this, the scheduler ends with status 1 in this case, and so does each restart. A framework that
-    /// still exists is resumed.
+    /// the ledger is kept. Without this, the scheduler ends with status 1 in this case, and so does each restart. A framework
+    /// that still exists is resumed.
     #[arg(long, env = "MINER_NEW_FRAMEWORK", value_parser = BoolishValueParser::new())]
     pub new_framework: bool,
     /// End after this time, such as 30s, 5m or 12h [default: never].

@@ -72,7 +72,7 @@ pub enum UserNotice {
         host: String,
         /// Mesos' name of the task's last state.
         state: String,
-        /// Mesos' reason and message, for people.
+        /// Mesos' reason and message, as text for the user.
         why: String,
     },
     /// A server is lost. Its workers are killed, or they wait for the next server.
@@ -175,14 +175,14 @@ pub enum UserNotice {
     },
     /// The shutdown has begun: this many tasks are to be ended.
     Ending(usize),
-    /// Workers use other intervals for live messages and reports.
+    /// The intervals of workers' live messages and reports have changed.
     Intervals {
         /// The number of workers.
         workers: u64,
         /// The intervals that these workers now use.
         intervals: Intervals,
     },
-    /// This many workers cannot be told other intervals for live messages and reports.
+    /// The intervals of live messages and reports cannot be changed for this many workers.
     FixedIntervals(usize),
     /// A step of the shutdown took too long: the scheduler no longer waits for these tasks.
     Overdue(Vec<String>),

@@ -41,7 +41,7 @@ impl SubscriptionEnd {
 /// Why there is no subscription.
 pub(super) struct Loss {
     what: LossKind,
-    /// The cause, for people.
+    /// The cause, as text for the user.
     pub why: String,
 }
 
@@ -57,7 +57,7 @@ enum LossKind {
 }
 
 impl Loss {
-    /// What happened, and when the scheduler subscribes again, for people.
+    /// What happened, and when the scheduler subscribes again, as text for the user.
     pub fn text(&self, master: &Masters, pause: Duration) -> String {
         let (why, seconds) = (&self.why, pause.as_secs_f64());
         match self.what {

@@ -18,7 +18,7 @@ pub enum Change {
     Framework(String),
     /// The framework has ended.
     FrameworkEnded,
-    /// The master has learned that this is the framework's failover timeout.
+    /// The framework has subscribed at the master with this failover timeout.
     FailoverTimeout {
         /// The failover timeout in milliseconds.
         ms: u64,
@@ -44,7 +44,8 @@ pub enum Change {
     /// A server task has ended. Its accounts of miners that are not our tasks are aggregated into one, except for the
     /// [`UNTRACKED_MINERS`](super::UNTRACKED_MINERS) accounts with the most accepted shares.
     AggregateUntrackedMiners(String),
-    /// These tasks ended long ago. Only their numbers, counts of their states, and sums of their accounts are kept.
+    /// These tasks ended long ago. Their records are removed, except for the task numbers in their ids, the number of tasks in
+    /// each state, and the sums of their accounts.
     Retire(Vec<String>),
     /// The number of workers that run at the same time has risen to this new maximum.
     Peak(u64),
@@ -67,7 +68,7 @@ pub struct StatusRecord {
     pub reason: Option<String>,
     /// Whether this is the final update that the task's agent sends, rather than one that the master generated.
     pub last: bool,
-    /// The message of Mesos or of the executor in the update, for people.
+    /// The message of Mesos or of the executor in the update, as text for the user.
     pub message: Option<String>,
     /// The report of the task, if the update has one.
     pub report: Option<Report>,
@@ -85,7 +86,7 @@ impl StatusRecord {
 pub struct AvoidedAgent {
     /// The agent's id or host name.
     pub agent: String,
-    /// Why the agent is avoided, for people.
+    /// Why the agent is avoided, as text for the user.
     pub why: String,
     /// Since when the agent is avoided, in milliseconds since the Unix epoch.
     pub since_ms: u64,

@@ -15,7 +15,8 @@ use crate::task_id::TaskKind;
 /// When a server task has ended, at most this many of its miners that are not our tasks keep an account of their own. A limit is
 /// needed, since anyone who can reach the Stratum port can choose any number of names.
 pub const UNTRACKED_MINERS: usize = 100;
-/// The miners beyond [`UNTRACKED_MINERS`] have one account under this name, with their sum. The pool server uses the same name.
+/// The name of the account with the sum of all miners that get no account of their own because of [`UNTRACKED_MINERS`]. The
+/// pool server uses the same name.
 pub const OTHERS: &str = "(others)";
 
 /// The work that one task has counted for one worker.
@@ -95,14 +96,14 @@ pub struct AggregatedWorker {
     pub worker: String,
     /// The sums of the worker's accounts.
     pub line: LedgerLine,
-    /// The accounts that the sum has replaced: id of the reporting task → the task's kind, and its account of this worker.
+    /// The worker's former accounts: id of the reporting task → the task's kind, and its account of this worker.
     pub by_reporter: BTreeMap<String, (TaskKind, Entry)>,
 }
 
 /// All accounts of one framework.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    /// Worker name → its accounts. A worker that is our task reports about itself under its own task id.
+    /// Worker name → its accounts. If the worker is a task of this framework, its name is its task id.
     workers: BTreeMap<Arc<str>, WorkerAccounts>,
     /// Id of a reporting task → the workers that it reports about, other than itself.
     reported: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
@@ -114,7 +115,7 @@ pub struct Ledger {
     blocks: u128,
 }
 
-/// Compares all accounts, and the sums in the form in which they are shown and stored.
+/// Compares all accounts and sums. Sums that are too high to be stored are capped first.
 impl PartialEq for Ledger {
     fn eq(&self, other: &Ledger) -> bool {
         self.iter().eq(other.iter()) && self.aggregated() == other.aggregated() && self.sum() == other.sum()
@@ -132,7 +133,7 @@ impl Ledger {
         changed
     }
 
-    /// Sets one account unless the known one is of a later report. Returns whether the account was set.
+    /// Sets one account, unless the ledger has a newer version of it. Returns whether the account was set.
     #[cfg(test)]
     pub fn insert(&mut self, account: Account<'_>) -> bool {
         let supersedes = account.entry.supersedes(self.entry(account.reporter, account.worker));
@@ -142,7 +143,7 @@ impl Ledger {
         supersedes
     }
 
-    /// Adds an account. It replaces a known account of the same reporter and worker, even if the known one is of a later report.
+    /// Adds an account. It replaces the account of the same reporter and worker, even a newer version.
     pub fn put(&mut self, account: Account<'_>) {
         let Account { reporter, kind, worker, entry } = account;
         if !self.workers.contains_key(worker) {
@@ -167,7 +168,8 @@ impl Ledger {
         }
     }
 
-    /// Adds the worker to the workers that the task `reporter` reports about. Returns the shared allocation of the task's id.
+    /// Records that the task `reporter` reports about this worker. Returns the reporter's id, in an `Arc` that is already in
+    /// use if there is one.
     fn note_reporter(&mut self, reporter: &str, worker: &str) -> Arc<str> {
         let kept = |name: &str| self.workers.get_key_value(name).map(|(name, _)| Arc::clone(name));
         let worker = kept(worker).unwrap_or_else(|| worker.into());
@@ -282,12 +284,12 @@ impl Ledger {
         Some(AggregatedWorker { worker, line, by_reporter })
     }
 
-    /// The sums of the accounts of a worker that is not aggregated.
+    /// The sums of a worker's accounts; `None` if the ledger has no accounts of this worker.
     pub fn line(&self, worker: &str) -> Option<LedgerLine> {
         self.workers.get(worker).map(|accounts| accounts.sum().line())
     }
 
-    /// The names of all workers that are not aggregated, with the sums of their accounts.
+    /// All workers that have accounts of their own: their names, and the sums of their accounts.
     pub fn lines(&self) -> impl ExactSizeIterator<Item = (&str, LedgerLine)> {
         self.workers.iter().map(|(worker, accounts)| (&**worker, accounts.sum().line()))
     }

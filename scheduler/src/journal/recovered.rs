@@ -18,7 +18,7 @@ use crate::task_id::task_number;
 pub struct RecoveredState {
     /// The framework to resume.
     pub framework: Option<FrameworkRecord>,
-    /// The framework's tasks that have not retired, including those that have ended, in the order of their launch.
+    /// The framework's tasks in the order of their launch, without the tasks that ended long ago.
     pub tasks: Vec<TaskRecord>,
     /// What remains of the framework's retired tasks.
     pub retired: RetiredTasks,

@@ -5,8 +5,8 @@ use sha2::{Digest, Sha256};
 /// The block size of SHA-256 in bytes. HMAC pads its key with zeros to this size.
 const BLOCK: usize = 64;
 
-/// A random key, which is generated once and kept with the records. Without the key, nobody can test guesses of a specification
-/// against its fingerprint.
+/// A random key, which is generated once and kept with the records. The fingerprint of a task's specification is a hash with
+/// this key. So nobody without the key can check a guess of a specification.
 #[derive(Clone, PartialEq, Eq, derive_more::Debug)]
 pub struct SpecificationKey(#[debug("…")] [u8; 32]);
 

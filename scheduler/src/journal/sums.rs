@@ -12,7 +12,7 @@ use task::Totals;
 pub struct LedgerLine {
     /// The totals as counted by the workers themselves.
     pub worker: Totals,
-    /// The totals as counted by the pool servers. A worker of several servers has the sum of their accounts.
+    /// The totals as counted by the pool servers. If several servers have counted shares of a worker, their counts are added.
     pub pool: Totals,
 }
 
@@ -107,7 +107,7 @@ pub(super) struct LedgerSum {
 }
 
 impl LedgerSum {
-    /// The sums in the form in which they are shown and stored.
+    /// The sums, each capped at the highest number that can be stored.
     pub fn line(&self) -> LedgerLine {
         LedgerLine { worker: self.worker.totals(), pool: self.pool.totals() }
     }

@@ -21,7 +21,7 @@ pub struct TaskRecord {
     pub agent_url: Option<String>,
     /// For a worker: the server task or external pool at which it mines.
     pub assignment: Option<Assignment>,
-    /// How the task got its record.
+    /// Whether the scheduler recorded the task before the launch, or found it without a record.
     pub origin: Origin,
     /// For a server: the host and the ports at which it will listen.
     pub address: Option<ServerAddress>,
@@ -72,7 +72,7 @@ impl TaskRecord {
     }
 }
 
-/// How a task got its record.
+/// Whether the scheduler recorded a task before the launch, or found it without a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The scheduler recorded the task, and then launched it.

@@ -32,9 +32,9 @@ pub struct Args {
     /// The scheduler's state folder.
     #[arg(long, value_name = "DIR", env = "MINER_STATE_DIR", default_value = "mesos-miner-state")]
     pub state_dir: PathBuf,
-    /// Read the ledger that several schedulers share in ZooKeeper (their --zk) instead: zk://HOST:PORT,…/PATH, or
-    /// zk://USER:PASSWORD@HOST:PORT,…/PATH; or file:///PATH of a file with such an address, which keeps the password out of the
-    /// process list.
+    /// Instead of --state-dir, read the ledger that several schedulers share in ZooKeeper (their --zk): zk://HOST:PORT,…/PATH,
+    /// or zk://USER:PASSWORD@HOST:PORT,…/PATH; or file:///PATH of a file with such an address, which keeps the password out of
+    /// the process list.
     #[arg(long, value_name = "ADDRESS", env = "MINER_ZK", hide_env_values = true, value_parser = RedactedParser(ensemble))]
     pub zk: Option<Ensemble>,
     /// Print the accounts of all frameworks in the folder, not only of the last one.
