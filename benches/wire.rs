@@ -11,7 +11,7 @@ use mesos::recordio::{RecordReader, encode};
 use stratum::message::{Notification, Request, Submit};
 use stratum::{Id, Message, Notify};
 
-/// The number of bytes that the reader receives at a time. It is the size of one read by hyper.
+/// The number of bytes that the reader receives at a time.
 const PIECE: usize = 16 << 10;
 
 fn recordio(c: &mut Criterion) {

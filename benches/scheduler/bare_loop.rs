@@ -20,7 +20,7 @@ use crate::suite::machine::threads;
 pub const PLAY: &str = "--play-bare-loop";
 /// The number of rows in each transaction.
 const GROUP: usize = 100;
-/// The size of the report in each row, in bytes.
+/// Each row of the table contains a report of this many bytes.
 const REPORT: usize = 120;
 
 /// Returns the CPU time of one event, averaged over `events` events.
@@ -33,7 +33,7 @@ pub fn measure(master: SocketAddr, folder: &Path, events: usize) -> Duration {
     Duration::from_nanos(nanoseconds)
 }
 
-/// Records and acknowledges `events` updates. Prints the CPU time per update in nanoseconds.
+/// Records a number of updates and acknowledges them. Prints the CPU time per update in nanoseconds.
 pub fn play(arguments: &[String]) {
     let [master, folder, events] = arguments else { panic!("master, folder and events, not {arguments:?}") };
     let (master, events): (SocketAddr, usize) =

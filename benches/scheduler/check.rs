@@ -19,8 +19,9 @@ const EVENTS: usize = 4000;
 /// The number of events in a batch. Each event of a batch concerns a different agent or task, so the smallest cluster must have
 /// at least this number of agents.
 const AT_ONCE: usize = 100;
-/// The number of batches of live messages before an update. The scheduler does not acknowledge live messages; the update's
-/// acknowledgement shows that the scheduler has handled them. Updates cost more CPU time than live messages, so they must be few.
+/// After this many batches of live messages, a task sends one update. The scheduler does not acknowledge live messages. When it
+/// acknowledges the update, it has handled all earlier messages. Updates must be few, because they cost more CPU time than live
+/// messages.
 const LIVE_BATCHES: usize = 10;
 /// A round sends no further events of a kind once the scheduler has used this much CPU time for them.
 const ENOUGH: Duration = Duration::from_secs(2);
@@ -31,8 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// `SILENCE` is the shortest --silence-timeout that this interval allows.
 const LONG: &str = "1h";
 const SILENCE: &str = "3h";
-/// The number of launches, and of restarts, that are measured on each cluster. The figures use the medians.
+/// The check measures this many launches of each cluster except the largest, and takes their median cost.
 const LAUNCHES: usize = 3;
+/// The check measures this many restarts of the scheduler on each cluster, and takes their median cost.
 const RESTARTS: usize = 3;
 
 /// The kinds of events.

@@ -38,7 +38,7 @@ const MASTER_ID: &str = "6d3bd2ef-6f0c-4f57-a5b0-20260e0cb5ca";
 pub struct Settings {
     pub agents: usize,
     pub agent: AgentSettings,
-    /// Whether an agent's remaining resources are offered even without CPU, as Mesos does by default
+    /// Whether the rest of an agent's resources is offered even if no CPU is left, as Mesos does by default
     /// (`--min_allocatable_resources`).
     pub leftovers: bool,
     /// Time from one allocation, in which the master offers free resources, to the next.
@@ -112,7 +112,8 @@ pub struct Cluster {
     agents: Vec<Agent>,
     tasks: Vec<Task>,
     by_id: HashMap<String, usize>,
-    /// The offers that are neither answered nor withdrawn, keyed by their numbers: the agent's index, and the offered resources.
+    /// The offers that are neither answered nor withdrawn. The key is the offer's number. The value is the agent's index and the
+    /// offered resources.
     offers: HashMap<u64, (usize, Amount)>,
     next_offer: u64,
     watched: Option<Watched>,
@@ -140,7 +141,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Creates a cluster. It sends requests to fetch executors to `fetches`.
+    /// Creates a cluster. When an agent must fetch an executor, the cluster sends a [`Fetch`] to `fetches`.
     pub fn new(settings: Settings, fetches: mpsc::UnboundedSender<Fetch>, now: Instant) -> Self {
         let agents = (0..settings.agents).map(|number| Agent::new(number, &settings.agent)).collect();
         Self {

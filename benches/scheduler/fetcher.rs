@@ -19,9 +19,10 @@ const RECEIVED: u32 = 64 * 1024;
 /// Maximum size of a response's head in bytes.
 const HEAD: usize = 16 * 1024;
 
-/// The shared network link, and the time at which the link will have forwarded all bytes so far.
+/// The network link that all fetches share.
 struct Line {
     bytes_per_second: f64,
+    /// When the link becomes free, because it has forwarded all bytes that were passed to it.
     free: Mutex<Instant>,
 }
 

@@ -61,7 +61,7 @@ pub struct Options {
     /// Number of different values of `rack`.
     #[arg(long, value_name = "N", default_value = "50")]
     pub racks: usize,
-    /// Offer an agent's remaining resources even without CPU, as Mesos does by default.
+    /// Offer the rest of an agent's resources even if no CPU is left, as Mesos does by default.
     #[arg(long)]
     pub leftovers: bool,
     /// Seconds between two allocations of the master.
@@ -82,7 +82,7 @@ pub struct Options {
     /// The scheduler's --report-interval [default: the scheduler's own].
     #[arg(long, value_name = "TIME")]
     pub report_interval: Option<String>,
-    /// The scheduler's --server-mem, in MB [default: as much as the workers need, if the program has this option].
+    /// The scheduler's --server-mem, in MB [default: as much as the workers need].
     #[arg(long, value_name = "MB")]
     pub server_mem: Option<u64>,
     /// Measure resident memory again this many seconds after the burst.

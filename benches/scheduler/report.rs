@@ -42,7 +42,7 @@ impl Row {
         Self { outcome: Outcome::Missed, ..Self::new(figure, agents, why) }
     }
 
-    /// A figure that was measured within `limit`. If the limit was exceeded, `value` is an error that says how far the
+    /// A figure whose measurement may take at most `limit`. If it took longer, `value` is an error that says how far the
     /// measurement came.
     pub fn within(
         figure: impl Into<String>,

@@ -20,8 +20,8 @@ const MINER_TIME: Duration = Duration::from_secs(3);
 struct Run {
     /// The number of hashes that the mining threads compute per second of their CPU time.
     rate: f64,
-    /// The CPU time of the mining threads, divided by the CPU time that was available to them. Available is the time of all cores
-    /// except what other processes used.
+    /// The CPU time of the mining threads, divided by the CPU time that was available to them. The available CPU time is that of
+    /// all cores, minus the CPU time that other processes used.
     share: f64,
     load: Load,
 }
@@ -82,7 +82,7 @@ fn mine(pool: &Pool) -> Run {
     let (watch, before) = (Watch::start(&[miner.id()]), miner.mining_time());
     thread::sleep(MINER_TIME);
     let (load, time) = (watch.load(), miner.mining_time());
-    // `theirs` includes the pool's CPU time.
+    // `theirs` is the CPU time of all other processes, including the pool.
     let allowed = load.whole.saturating_sub(load.theirs);
     let share = (time - before).as_secs_f64() / allowed.as_secs_f64();
     miner.interrupt();

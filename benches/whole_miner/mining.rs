@@ -89,7 +89,7 @@ pub struct Miner {
 }
 
 impl Miner {
-    /// Starts a miner with `threads` threads. The output of shares and statistics is on.
+    /// Starts a miner with `threads` threads.
     pub fn start(address: &str, threads: usize, more: &[&str]) -> Self {
         let started = Instant::now();
         let mut command = binary();

@@ -21,8 +21,8 @@ const SLICE: Duration = Duration::from_millis(50);
 /// The speeds that the backends must reach on a kind of core.
 struct Core {
     name: &'static str,
-    /// The CPU's family as in /proc/cpuinfo. A machine has such a core if its CPU has this family and its model lies in one of
-    /// the ranges in `models`.
+    /// The CPU's family as in /proc/cpuinfo. The goals apply to CPUs of this family whose model lies in one of the ranges in
+    /// `models`.
     family: u32,
     models: &'static [(u32, u32)],
     /// The CPU cycles per hash of the crate `sha2`, with which all backends are compared.
@@ -33,7 +33,7 @@ struct Core {
 struct Goal {
     backend: &'static str,
     rolled: bool,
-    /// The lowest speed that passes, as a multiple of the yardstick's speed.
+    /// The lowest speed that passes, as a multiple of the speed of the crate `sha2`.
     minimum: f64,
     /// The fewest cycles per hash that are possible, reached if no execution unit is ever idle; `None` if unknown.
     bound: Option<f64>,
@@ -53,11 +53,11 @@ const fn avx512_bound(per_cycle: f64, versions: f64) -> Option<f64> {
     Some((OPERATIONS + SHARED_OPERATIONS / versions) / per_cycle / 16.0)
 }
 
-/// The number of `sha256rnds2` instructions per hash. Each computes two rounds; together they compute rounds 2 to 63 of hash 1
-/// and rounds 0 to 61 of hash 2.
+/// The number of `sha256rnds2` instructions per hash. Each computes two rounds; together they compute rounds 2 to 63 of the first
+/// SHA-256 and rounds 0 to 61 of the second SHA-256.
 const TWO_ROUNDS: f64 = 62.0;
 /// The number of `sha256msg2` instructions for each of the two hashes. Each instruction completes a group of four schedule words.
-/// All versions share the schedule of hash 1.
+/// The schedule of the first hash is computed once for all versions of a header.
 const GROUPS: f64 = 12.0;
 
 /// The fewest cycles per hash that are possible. `two_rounds` and `group` are the cycles that one `sha256rnds2` and one

@@ -6,18 +6,20 @@ use crate::report::thousands;
 use crate::scheduler::Binary;
 use crate::suite::figure::{Bound, Figure, quantile};
 
-/// The number of rounds. Each round measures every launch once, and the figures use the medians.
+/// The number of rounds. Each round measures every launch once. Each figure is a median over the rounds.
 const ROUNDS: usize = 3;
 /// The check runs on one of the given cluster sizes: the largest that does not exceed this number of agents.
 const AGENTS: usize = 1000;
-/// The check fails if the scheduler's CPU time per worker is more than this many times that of the plain launch.
+/// A variant is a launch with changed options. The check divides the scheduler's CPU time per worker in the variant by that in a
+/// launch with unchanged options. This is the upper bound for the ratio.
 const MOST: f64 = 2.0;
-/// If the round trip to the master takes 2 ms, calls that are sent one by one make a launch longer by 2 ms each. The check fails
-/// if the launch becomes longer by more than this fraction of 2 ms for each call.
+/// In one variant, the round trip to the master takes 2 ms. If the scheduler waited for each response before its next call, each
+/// call would add 2 ms to the launch. The time that is really added, divided by the time for all calls, must not exceed this
+/// bound.
 const MOST_OF_SEQUENTIAL: f64 = 0.25;
 
-/// The names of the figures, one for each of [`VARIANTS`]: the scheduler's CPU time for each worker, divided by that of the plain
-/// launch.
+/// The names of the figures, one for each of [`VARIANTS`]: the scheduler's CPU time for each worker in the variant, divided by
+/// that in a launch with unchanged options.
 const NAMES: [&str; VARIANTS.len()] = [
     "launch with leftover offers, CPU a worker ÷ plain",
     "launch with rack:GROUP_BY, CPU a worker ÷ plain",
@@ -31,7 +33,7 @@ const SEQUENTIAL: &str = "launch at a master 2 ms away, time added ÷ that of ca
 /// One launch of each kind.
 struct Round {
     plain: Cost,
-    /// The launches of the variants, in the order of [`VARIANTS`].
+    /// The cost of each of the [`VARIANTS`], in the same order.
     others: Vec<Cost>,
 }
 

@@ -16,7 +16,8 @@ use super::{Cluster, events};
 const GOLDEN: f64 = 0.618_033_988_749_894_9;
 
 impl Cluster {
-    /// Launches a task. It sends TASK_STARTING and then TASK_RUNNING, but a server sends TASK_RUNNING only if `server_comes_up`.
+    /// Launches a task. The task sends TASK_STARTING and then TASK_RUNNING. A server task sends TASK_RUNNING only if
+    /// `server_comes_up` is set.
     pub(super) fn launch(&mut self, agent: usize, info: TaskInfo, now: Instant) {
         let Ok(spec) = TaskSpec::decode(info.data.as_deref().unwrap_or_default()) else {
             self.counters.failed_launches += 1;
@@ -197,8 +198,8 @@ impl Cluster {
         workers.last().map_or(from, |last| last + 1)
     }
 
-    /// Makes a worker without unacknowledged updates send an update, the marker. The marker's acknowledgement shows that the
-    /// scheduler has handled everything that was sent before the marker. `None` if there is no such worker.
+    /// Sends an update, the marker, for a worker that has no unacknowledged updates. When the scheduler acknowledges the marker,
+    /// it has handled everything that was sent earlier. Returns `None` if every worker has unacknowledged updates.
     pub fn send_marker(&mut self, now: Instant) -> Option<()> {
         let workers = self.next_workers(0, self.tasks.len());
         let idle = workers.into_iter().find(|index| self.tasks[*index].updates.is_empty())?;

@@ -28,7 +28,8 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    /// Records that `offers` offers were sent. All offers sent so far have numbers less than `below`.
+    /// Records that new offers were sent. `offers` is the number of new offers. All offers sent so far have numbers less than
+    /// `below`.
     fn sent(&mut self, offers: usize, below: u64, now: Instant) {
         if self.missing > 0 {
             self.missing = self.missing.saturating_sub(offers);
@@ -99,12 +100,12 @@ impl Cluster {
         self.watched = Some(Watched { from, below: from, missing, ..Watched::default() });
     }
 
-    /// The time at which the first watched offers were sent.
+    /// The time at which the first offers after [`Self::watch_offers`] were sent.
     pub fn watched_since(&self) -> Option<Instant> {
         self.watched.as_ref()?.since
     }
 
-    /// The time at which the last watched offer was answered.
+    /// The time at which the scheduler had answered the first offer of every agent after [`Self::watch_offers`].
     pub fn watched_answered(&self) -> Option<Instant> {
         self.watched.as_ref()?.answered
     }

@@ -53,7 +53,8 @@ pub fn measure(mut run: Run<'_>) -> Vec<Row> {
     vec![Row::within(FIGURE, run.agents, LIMIT, value)]
 }
 
-/// Creates the file to fetch: the beginning of the measured binary, which compresses as well as the whole binary.
+/// Creates the file that agents fetch. It contains the first bytes of the measured binary, which compress as well as the whole
+/// binary.
 fn artifact(run: &Run<'_>) -> PathBuf {
     let size = (run.options.fetch_size * 1e6) as u64;
     let mut content = Vec::new();

@@ -11,12 +11,12 @@ use crate::run::Run;
 use crate::suite::figure::quantile;
 use crate::support::http;
 
-/// The pages that are requested in turn. By default, a page of `/api/v1/tasks` has 100 tasks.
+/// The pages that are requested, one after the other. By default, a page of `/api/v1/tasks` has 100 tasks.
 const PATHS: [&str; 4] = ["/healthz", "/metrics", "/api/v1/tasks?limit=100", "/api/v1/summary"];
 /// The time from one request to the next.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// A thread that requests the pages in turn.
+/// A thread that requests the pages in [`PATHS`] one after the other.
 pub struct Asked {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Answers>,
@@ -43,7 +43,7 @@ impl Asked {
     }
 }
 
-/// Requests the pages in turn until `stop` is set, and each page at least once.
+/// Requests the pages in [`PATHS`] one after the other until `stop` is set, and each page at least once.
 fn ask(http: SocketAddr, stop: &AtomicBool) -> Answers {
     let mut answers = Answers::default();
     let begun = Instant::now();

@@ -56,13 +56,13 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// The time that the latency adds to the plain launch, as a fraction of the time that it would add if the scheduler sent its
-    /// calls one by one: 2 ms for each call.
+    /// The time by which this launch took longer than `plain`, divided by [`Self::sequential`].
     pub fn added_by_sequential(&self, plain: &Self) -> f64 {
         let added = self.running.saturating_sub(plain.running);
         added.as_secs_f64() / self.sequential().as_secs_f64()
     }
 
+    /// How much longer a launch takes with a master 2 ms away, if the scheduler waits for each response before its next call.
     fn sequential(&self) -> Duration {
         DELAY.mul_f64(self.calls as f64)
     }
@@ -86,7 +86,7 @@ impl Cost {
     }
 }
 
-/// Measures a launch on a cluster of this many agents. Without a variant, this is the plain launch.
+/// Measures a launch on a cluster of this many agents. A variant changes the options of the launch.
 ///
 /// # Errors
 /// If the launch exceeds the time limit. The error says how far the launch came, such as `90 of 100`.
