@@ -1,7 +1,7 @@
 //! The backends: several implementations of the same search, in one table.
 //!
-//! A backend supplies an [`Entry`] with a function that hashes a chunk of nonces with all versions. The function marks the hashes
-//! whose last word has the required zeros as candidates. The other parts of a scan are common to all backends ([`scan`]):
+//! A backend supplies an [`Entry`] with a function that hashes a chunk of nonces with all versions. The function marks a hash as
+//! a candidate if its last word has the required zeros. The other parts of a scan are common to all backends ([`scan`]):
 //! progress, the end of the search space, the exact check of candidates, and the case of a full buffer.
 //!
 //! To add a backend, add a file that defines an `ENTRY`, and add the `ENTRY` to [`BACKENDS`]. The choice by name, the
@@ -45,12 +45,13 @@ static BACKENDS: &[Entry] = &[
 /// A row of the table of backends.
 struct Entry {
     name: &'static str,
-    /// The number of nonces in one item of a chunk, which is the number of lanes of a vector: at most 16.
+    /// The number of nonces in a vector of the backend, at most 16; 1 if the backend has no vectors.
     lanes: usize,
     /// The CPU features that the backend requires, as Linux names them in /proc/cpuinfo.
     features: &'static [&'static str],
     available: fn() -> bool,
-    /// The number of items in a chunk, for work with `versions` versions. A chunk takes 20 to 50 µs.
+    /// A chunk consists of this many groups of `lanes` nonces. The number depends on the number of header versions, so that a
+    /// chunk takes 20 to 50 µs.
     items: fn(versions: usize) -> usize,
     search: Search,
 }

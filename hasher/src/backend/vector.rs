@@ -3,10 +3,10 @@
 //! A work item is *(version, nonce vector)*. Arithmetic dominates the cost of an item, so the design saves operations and
 //! keeps the execution units busy:
 //!
-//! * Constants are precomputed ([`fold`](crate::fold)). The schedule of hash 1 depends only on the nonce, so all versions
-//!   share that schedule ([`schedule()`]). It is stored with the round constants added.
-//! * Hash 1 and rounds 0 to 15 of hash 2 read precomputed K + W ([`first()`]). The other rounds of hash 2 compute their
-//!   schedule as they go ([`second()`]). Each stage is a function that runs over a batch of items.
+//! * Constants are precomputed ([`fold`](crate::fold)). The schedule of the first SHA-256 depends only on the nonce, so all
+//!   versions share that schedule ([`schedule()`]). It is stored with the round constants added.
+//! * The first SHA-256 and rounds 0 to 15 of the second SHA-256 read precomputed K + W ([`first()`]). The other rounds of the
+//!   second SHA-256 compute their schedule as they go ([`second()`]). Each stage is a function that runs over a batch of items.
 //! * A round is a chain of dependent operations. Several items run side by side as *streams*, so that the operations of one
 //!   stream fill the gaps of another.
 //! * Loops of eight rounds, after which each working variable is back in its register, keep the code small. The caches of
@@ -32,8 +32,8 @@ use super::unroll::{streams, unroll};
 /// A vector of 32-bit lanes in a register. The methods are the operations of SHA-256, so that each instruction set can use
 /// its best instructions for them.
 ///
-/// A value proves that the CPU has the instructions, because the first value is created only where the instructions are
-/// enabled. All methods must be inlined into functions that enable the features.
+/// A value proves that the CPU has the instructions, because values are created only where the instructions are enabled. All
+/// methods must be inlined into functions that enable the features.
 ///
 /// # Safety
 /// The type must be a plain vector of integers: all byte patterns are valid values.
@@ -89,7 +89,7 @@ pub(super) type State<L> = [L; 8];
 pub(super) struct Schedule<L> {
     /// The nonces as message words.
     nonces: L,
-    /// K + W of rounds 8 to 63 of hash 1. The value of round t is at index t − 8.
+    /// K + W of rounds 8 to 63 of the first SHA-256. The value of round t is at index t − 8.
     k_plus_w: [L; 56],
 }
 
@@ -107,9 +107,9 @@ fn word<L: Lanes, const N: usize>(words: &[L; N], index: usize) -> L {
 /// The result of [`first()`] for an item, which [`second()`] continues.
 #[repr(C)]
 pub(super) struct Item<L> {
-    /// Hash 1, which is words 0 to 7 of the message of hash 2.
+    /// The result of the first SHA-256, which is words 0 to 7 of the message of the second SHA-256.
     words: [L; 8],
-    /// The working variables after round 15 of hash 2.
+    /// The working variables after round 15 of the second SHA-256.
     state: State<L>,
     /// Makes the size of an item an odd number of vectors, so that items do not compete for the same cache sets.
     _padding: L,

@@ -1,4 +1,4 @@
-//! The first stage: hash 1 and the first 16 rounds of hash 2, which read precomputed K + W.
+//! The first stage: the first SHA-256 and the first 16 rounds of the second SHA-256, which read precomputed K + W.
 
 use std::hint::black_box;
 
@@ -6,7 +6,7 @@ use super::{Item, Lanes, Schedule, State, round, round_with, streams, unroll};
 use crate::fold::FoldedRounds;
 use crate::sha256::{DIGEST_BITS, IV, K, PAD};
 
-/// K + W of rounds 8 to 15 of hash 2, in which W is the padding.
+/// K + W for rounds 8 to 15 of the second SHA-256. In these rounds, the message words W are the padding.
 #[inline(always)]
 pub(in crate::backend) fn padding<L: Lanes>(proof: L) -> [L; 8] {
     let mut padding = [proof; 8];
@@ -21,10 +21,10 @@ pub(in crate::backend) fn padding<L: Lanes>(proof: L) -> [L; 8] {
     padding
 }
 
-/// Computes hash 1 and rounds 0 to 15 of hash 2 for several items. Each item is a version and a schedule.
+/// Computes the first SHA-256 and rounds 0 to 15 of the second SHA-256 for several items. Each item is a version and a schedule.
 ///
-/// Rounds 8 to 63 of hash 1 and 8 to 15 of hash 2 share one loop of 1500 instructions (eight rounds of three streams). Two
-/// separate loops would take twice the room in the CPU's cache of decoded instructions.
+/// Rounds 8 to 63 of the first SHA-256 and rounds 8 to 15 of the second SHA-256 share one loop of 1500 instructions (eight rounds
+/// of three streams). Two separate loops would take twice the room in the CPU's cache of decoded instructions.
 #[inline(always)]
 pub(in crate::backend) fn first<L: Lanes, const S: usize>(
     versions: [&FoldedRounds; S],
@@ -56,7 +56,7 @@ pub(in crate::backend) fn first<L: Lanes, const S: usize>(
     });
 }
 
-/// Computes rounds 3 to 7 of hash 1. The module [`fold`](crate::fold) describes the constants.
+/// Computes rounds 3 to 7 of the first SHA-256. The module [`fold`](crate::fold) describes the constants.
 #[inline(always)]
 fn rounds_3_to_7<L: Lanes, const S: usize>(
     versions: [&FoldedRounds; S],
@@ -69,7 +69,8 @@ fn rounds_3_to_7<L: Lanes, const S: usize>(
         let FoldedRounds { a3_e3, a, e, .. } = versions[s];
         let n = schedules[s].nonces;
         let ([a0, a1, a2], [_, e1, e2]) = (a.each_ref().map(splat), e.each_ref().map(splat));
-        // The last element (h) is only a placeholder, because the constants in `versions[s].h` include it.
+        // No round reads the last element, so its value does not matter. The constants in `versions[s].h` already include the
+        // variable h.
         states[s] = [n.plus(&a3_e3[0]), a2, a1, a0, n.plus(&a3_e3[1]), e2, e1, n];
     });
     unroll!(I in 0 1 2 => {
@@ -84,10 +85,11 @@ fn rounds_3_to_7<L: Lanes, const S: usize>(
     states
 }
 
-/// Completes hash 1, stores its words as the message of hash 2, and computes rounds 0 to 7 of hash 2.
+/// Completes the first SHA-256, stores its words as the message of the second SHA-256, and computes rounds 0 to 7 of the second.
 ///
-/// Hash 2 starts from the initial state, so round 0 consists of two additions. In rounds 1 to 3, some working variables are still
-/// constants of the initial state. In the notation of [`fold`](crate::fold), they are a−1 to a−4 and e−1 to e−4.
+/// The second SHA-256 starts from the constant initial state, so its round 0 only adds the message word to two constants. In
+/// rounds 1 to 3, some working variables are still constants of the initial state. In the notation of [`fold`](crate::fold), they
+/// are a−1 to a−4 and e−1 to e−4.
 #[inline(always)]
 fn rounds_0_to_7<L: Lanes, const S: usize>(
     versions: [&FoldedRounds; S],

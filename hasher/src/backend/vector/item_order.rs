@@ -12,7 +12,7 @@ impl ItemOrder {
         ItemOrder { versions, vector: 0, version: 0 }
     }
 
-    /// Returns the next N items, one for each stream of a stage, as pairs of vector index and version index.
+    /// Returns the next N items, as pairs of vector index and version index.
     #[inline(always)]
     pub(super) fn take<const N: usize>(&mut self) -> [(usize, usize); N] {
         std::array::from_fn(|_| {
