@@ -23,7 +23,7 @@ use crate::shares::{InFlightShare, InFlightShares, OpenJobs};
 /// How long data may wait because the pool does not read. After this time the connection fails.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection with its Stratum session and the shares submitted on it. Its errors name the pool and end the connection.
+/// A connection with its Stratum session and the shares submitted on it.
 pub(crate) struct PoolConnection {
     url: PoolUrl,
     stage: Stage,

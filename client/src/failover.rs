@@ -25,7 +25,7 @@ const MAX_REDIRECT_WAIT: Duration = Duration::from_secs(30);
 pub(crate) struct Failover {
     pools: usize,
     index: usize,
-    /// The number of failures in a row: attempts that failed, and the loss of the last connection that provided work. At more
+    /// The number of failures since a pool last provided work. Each failed attempt and each lost connection is a failure. At more
     /// than `retries` failures, the client stops trying.
     failures: u64,
     retries: Option<u64>,
@@ -80,9 +80,9 @@ impl Failover {
         Some(if self.index == 0 { self.backoff.delay() } else { Duration::ZERO })
     }
 
-    /// The current pool asks us to reconnect, perhaps to another address, after `wait`. `worked` is as in
-    /// [`Failover::on_lost`]. Returns the pause before the next connection, or `None` to refuse the redirect. A pool whose
-    /// redirect is refused counts as lost without having provided work.
+    /// The current pool asks us to reconnect, perhaps to another address, after `wait`. `worked` is as in [`Failover::on_lost`].
+    /// Returns the pause before the next connection, or `None` to refuse the redirect. After a refusal, the caller calls
+    /// [`Failover::on_lost`] with `None`.
     pub fn on_redirect(&mut self, worked: Option<Duration>, wait: Duration) -> Option<Duration> {
         if worked.is_some() {
             (self.failures, self.redirects) = (0, 0);

@@ -13,8 +13,8 @@ use serde::Serialize;
 
 use crate::cli::BenchArgs;
 
-/// How long one measurement takes. Measurements are short and alternate with measurements of the yardstick, so that both run at
-/// the same clock rate.
+/// How long one measurement takes. Short measurements of a backend and of the `sha2` crate alternate, so that both run at the
+/// same clock rate.
 const SLICE: Duration = Duration::from_millis(50);
 
 /// One line of the table.

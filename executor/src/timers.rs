@@ -101,7 +101,7 @@ mod tests {
         at.duration_since(now).as_secs_f64()
     }
 
-    /// Counts how many of the times fall into each tenth of an interval.
+    /// Takes the times modulo the interval, and counts how many fall into each tenth of the interval.
     fn spread(times: impl Iterator<Item = f64>, interval: f64) -> [usize; 10] {
         let mut tenths = [0; 10];
         times.for_each(|time| tenths[(time / interval * 10.0) as usize % 10] += 1);

@@ -27,8 +27,7 @@ const RETRY_PAUSE: Duration = Duration::from_secs(5);
 /// How often a worker that mines at an alternative URL of its pool checks whether it can use the preferred URL again. The checks
 /// are rare, because both URLs lead to the same pool.
 const PROBE_INTERVAL: Duration = Duration::from_secs(600);
-/// The time limit for a connection if the pool has alternative URLs, so that a name server or a firewall that does not answer
-/// delays the next URL only for this long.
+/// If the pool has alternative URLs, an attempt to connect to one of them may take this long. Then the worker tries the next URL.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// A pool that sends nothing for this long counts as lost.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(120);

@@ -18,7 +18,7 @@ use job::sample_job;
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// The number of hashes to wait for. They take several hundred chunks, but are only a small part of a unit.
+/// The number of hashes to wait for.
 const HASHES: u128 = 1 << 21;
 const TIMEOUT: Duration = Duration::from_secs(300);
 

@@ -1,4 +1,5 @@
-//! Compares `mining.notify` → header with the `bitcoin` crate, which computes the merkle root from all transactions.
+//! Checks that a session computes the right header from a `mining.notify`. The `bitcoin` crate computes the expected header, with
+//! the merkle root of all transactions.
 
 use arbitrary::{Result, Unstructured};
 use bitcoin::hashes::{Hash, sha256d};

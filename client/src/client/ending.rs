@@ -16,7 +16,8 @@ impl Client {
             let silent = error.is_hang_up() && connection.got_no_message();
             history.skip_configure = silent && !history.skip_configure;
         }
-        // If the pool refused the client, the connection counts as one without work, even if the pool sent jobs.
+        // A pool that refused the client counts as one that sent no jobs, even if it did send some. So the client tries the next
+        // pool now.
         let worked = self.leave().filter(|_| !matches!(error, ClientError::Refused { .. }));
         self.retry(error, worked);
     }

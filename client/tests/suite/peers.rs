@@ -79,7 +79,8 @@ async fn a_pool_that_hangs_up_on_configure_is_tried_without_it() {
     pool.answer(&call, json!([[], "0a", 4]), Value::Null).await;
     pool.notify("a", true).await;
     harness.job("a").await;
-    // The hang-up may have been an accident, so every second connection sends `mining.configure` again.
+    // From here on, the pool closes every connection without an answer. `mining.configure` may not be the reason, so the client
+    // omits it only on every second connection.
     drop(pool);
     for method in ["mining.configure", "mining.subscribe", "mining.configure"] {
         assert_eq!(Pool::accept(&listener).await.next().await["method"], method);
@@ -87,8 +88,8 @@ async fn a_pool_that_hangs_up_on_configure_is_tried_without_it() {
     let mut pool = Pool::accept(&listener).await;
     assert_eq!(pool.next().await["method"], "mining.subscribe");
     drop(pool);
-    // This time the pool sends a message before it hangs up. So the client does not blame `mining.configure` for the hang-up, and
-    // sends it on the next connection, too.
+    // This time the pool sends a message before it hangs up. A pool that hangs up because of `mining.configure` sends no message.
+    // So the client sends `mining.configure` on the next connection, too.
     let mut pool = Pool::accept(&listener).await;
     assert_eq!(pool.next().await["method"], "mining.configure");
     pool.send_line(r#"{"id":null,"method":"client.show_message","params":["no"]}"#).await;

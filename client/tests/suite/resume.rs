@@ -118,7 +118,7 @@ async fn an_empty_extranonce1_does_not_prove_that_a_session_was_resumed() {
     pool.welcome("").await;
     pool.notify("b", true).await;
     harness.job("b").await;
-    // The answer is delivered immediately, not when the connection ends.
+    // The outcome `Unanswered` is reported immediately, not only when the connection ends.
     assert_eq!(
         harness.answers.iter().map(|answer| (answer.ticket, &answer.outcome)).collect::<Vec<_>>(),
         [(ticket, &Outcome::Unanswered)]

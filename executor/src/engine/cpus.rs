@@ -66,7 +66,7 @@ pub enum CpuError {
 /// The highest number of threads that `-t` may ask for.
 pub const MAX_THREADS: usize = 4096;
 
-/// Determines threads, duty and cores.
+/// Determines the number of threads, the fraction of time that each thread works, and the cores to which the threads are pinned.
 ///
 /// Without `--cpu-affinity`, threads are pinned only if there is one thread for each core of the cpuset. Otherwise the kernel
 /// places the threads: if they were pinned, several workers on one host would all pin their threads to the same first cores.

@@ -31,8 +31,8 @@ pub struct UnitRemainder {
 pub struct JobSearch {
     job: Arc<Job>,
     space: SearchSpace,
-    /// The number of the first unit that no thread has claimed. Searches whose headers differ only in the version share this
-    /// counter.
+    /// The number of the first unit that no thread has claimed. Several searches use the same counter if their headers differ
+    /// only in the version.
     next: Arc<AtomicU64>,
     /// The remainders of units that threads returned unsearched when the job changed. Threads claim remainders before new units,
     /// so that no header is skipped.
@@ -66,7 +66,6 @@ impl JobSearch {
                 return Some(remainder);
             }
         }
-        // The counter stops at the number of units, so that it never overflows.
         let claimed = |next| (next < self.space.units()).then_some(next + 1);
         let unit = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, claimed).ok()?;
         Some(UnitRemainder { unit, cursor: Cursor::default() })

@@ -204,7 +204,7 @@ fn a_job_that_comes_again_continues_where_it_stopped() {
     }
 }
 
-/// A part of a unit that a thread has given back is searched first. Then the next unit is searched from its start.
+/// A thread has given back the rest of a unit. This rest is searched first. Then the next unit is searched from its start.
 #[test]
 fn the_end_of_a_unit_is_searched_to_its_last_nonce() {
     const LEFT: u32 = 10;

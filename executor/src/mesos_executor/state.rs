@@ -238,7 +238,8 @@ impl State {
         if self.outbox.is_connected() {
             warn!(reason, "lost the connection to the agent");
             self.outbox.disconnected();
-            // The agent acknowledges the remaining updates after its restart, so the time limit starts again.
+            // Clear the time limit for the agent's acknowledgements. The agent may be restarting, and can acknowledge the
+            // remaining updates only after that.
             self.acknowledge_by = None;
             self.disconnected_since = now;
         } else {

@@ -272,7 +272,8 @@ async fn a_pool_that_floods_the_miner_delays_neither_shares_nor_the_end() {
     let mut harness = Harness::start(&[&listener], |_| {});
     let mut pool = Pool::accept(&listener).await;
     pool.welcome().await;
-    // The pool reads and writes on threads, so that the miner always has something to read.
+    // One thread of the pool writes jobs without a pause, so that the miner always has something to read. Another thread reads
+    // the shares.
     let whole = pool.lines.into_inner().into_inner().reunite(pool.out).expect("one connection");
     let stream = whole.into_std().expect("a socket");
     stream.set_nonblocking(false).expect("a socket that can wait");
