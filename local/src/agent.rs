@@ -130,7 +130,7 @@ pub struct Agent {
     effects: Vec<Effect>,
 }
 
-/// An agent's state of one framework.
+/// What an agent knows about one framework.
 #[derive(Clone, Debug)]
 struct Framework {
     info: FrameworkInfo,

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!  HTTP ──▶ routes ──▶ core ──▶ Master::on_event ──▶ effects: answers, events, messages to agents
-//!                       ▲  └──▶ Agent::on_event  ──▶ effects: the same to executors and master, and processes
+//!                       ▲  └──▶ Agent::on_event  ──▶ effects: answers, events, messages to the master, processes
 //!                       └────── containers: started, failed, exited
 //! ```
 //!

@@ -14,8 +14,8 @@ pub(crate) struct PortClaims {
     _listeners: Vec<TcpListener>,
 }
 
-/// Gives each agent a block that no other cluster has claimed. The first ports of the block must be free, because tasks use these
-/// first. When no block is left, the remaining agents keep the ports that they have.
+/// Gives each agent a block of ports that no other cluster has claimed. The first ports of the block must be free, because tasks
+/// use these first. When no block of ports is left, the remaining agents keep the ports that they have.
 pub(crate) fn claim(agents: &mut [AgentSize]) -> PortClaims {
     // Try the ports from 31000, Mesos' default, up to those that Linux gives to outgoing connections; then the ports below
     // 31000.
@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn blocks_whose_first_ports_are_taken_are_skipped() {
         let (claims, ports) = claimed(1);
-        // While the block is claimed, no other cluster looks at its ports.
+        // While `claims` exists, no other cluster tries these ports, so the test can occupy one.
         let _taken = TcpListener::bind(("127.0.0.1", ports[0].0)).unwrap();
         drop(claims);
         assert!(claim_block(ports[0].0).is_none());

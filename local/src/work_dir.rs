@@ -44,7 +44,7 @@ impl WorkDir {
         }
     }
 
-    /// Removes a temporary folder before the process exits without dropping it.
+    /// Removes the folder if it is temporary. Call this before the process exits without running destructors.
     pub fn remove(&self) {
         if let WorkDir::Temporary { folder, .. } = self {
             // Ignore errors: the process is about to exit, and the next run tries again.

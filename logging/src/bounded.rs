@@ -148,8 +148,8 @@ mod tests {
             writer.write_all(line.as_bytes()).unwrap();
         }
         let text = String::from_utf8(writer.writer).unwrap();
-        // On a slow machine, the allowance for bursts may be refilled during the test, so more lines may follow a line with the
-        // number of dropped lines.
+        // On a slow machine, the writer's allowance may grow during the test. Then the writer reports how many lines it dropped,
+        // and writes further lines.
         assert!(text.len() as u64 >= BURST - 100);
         assert!(text.lines().all(|text| text == line.trim_end() || text.starts_with('(')), "whole lines");
         assert!(writer.budget.dropped > 0);

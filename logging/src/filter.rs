@@ -46,10 +46,12 @@ pub enum FilterError {
     },
 }
 
-/// The file in use, its text as last read, and where to set another filter.
+/// The file that contains the filter of log messages.
 struct FilterFile {
     path: PathBuf,
+    /// The content of the file when it was last read.
     text: Mutex<String>,
+    /// Replaces the filter in use.
     handle: reload::Handle<Targets, Registry>,
 }
 
@@ -74,7 +76,7 @@ pub(super) fn layer(
 /// The filter in `RUST_LOG`; `None` without this variable.
 ///
 /// # Errors
-/// If it is no filter: the part that is wrong.
+/// The wrong part of the variable, if the variable is not a filter.
 pub(super) fn from_variable() -> Result<Option<Targets>, String> {
     match std::env::var_os("RUST_LOG") {
         Some(text) if !text.is_empty() => parse(&text.to_string_lossy()).map(Some),
@@ -82,15 +84,17 @@ pub(super) fn from_variable() -> Result<Option<Targets>, String> {
     }
 }
 
-/// The default filter, without the warnings of libraries about what this program reports itself: ZooKeeper and name servers.
+/// The default filter. It suppresses the warnings of some libraries, because this program itself reports problems with ZooKeeper
+/// and name servers.
 pub(super) fn by_default(filter: &str) -> Targets {
     let quiet = ["zookeeper_client", "hickory_net", "hickory_proto", "hickory_resolver"];
     let filter: Targets = filter.parse().expect("the defaults are filters");
     filter.with_targets(quiet.map(|library| (library, LevelFilter::ERROR)))
 }
 
-/// Reads a filter. A part without `=` must be a level: the library would take any other word for the name of a crate, log everything
-/// of that crate, and nothing else. Likewise it would take the name of a span (`[name]`) for a crate's.
+/// Reads a filter. A part without `=` must be a level. Otherwise a mistyped level would count as the name of a crate, and only
+/// that crate would write logs. Names of spans (`[name]`) are not allowed, because the library would treat them as names of
+/// crates.
 fn parse(text: &str) -> Result<Targets, String> {
     let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
     let is_crate = |name: &str| name.chars().all(|c| c.is_alphanumeric() || "_-:".contains(c));
@@ -110,8 +114,8 @@ fn shown(text: &str) -> String {
     text.lines().next().unwrap_or_default().chars().take(80).collect()
 }
 
-/// Reads the filter's file again, if there is one. Returns the file and whether its content has changed, or why the filter that
-/// was read before stays in use.
+/// Reads the filter's file again, if there is one. Returns the file's path, and whether the file's content has changed. If the
+/// file has no valid filter, the previous filter stays in use, and the error is returned.
 pub fn reread_filter() -> Option<(PathBuf, Result<bool, String>)> {
     let file = FILE.get()?;
     let mut before = file.text.lock().unwrap_or_else(PoisonError::into_inner);

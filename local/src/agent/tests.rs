@@ -1,4 +1,4 @@
-//! Tests of an agent from the sides of the master and of an executor.
+//! Tests of an agent. They play the master and an executor.
 
 use super::*;
 use crate::cluster::AgentSize;

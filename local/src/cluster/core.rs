@@ -132,7 +132,7 @@ impl Core {
         }
     }
 
-    /// Passes the members their events, and carries out the effects, until no event is left.
+    /// Passes the queued events to the master and the agents, and carries out the effects, until no event is left.
     fn settle(&mut self) {
         while let Some(event) = self.queue.pop_front() {
             let now = Now::read();

@@ -65,7 +65,7 @@ impl Master {
                 (Some(offer), Some(first)) => first.resources.extend(offer.resources),
             }
         }
-        // Even after a fault, the offers are used up, and the master can offer their resources again.
+        // All of the offers are removed, even if one of them is invalid. The master can offer their resources again.
         match (fault, sum) {
             (None, Some(offer)) => Ok(offer),
             (fault, _) => Err(fault.unwrap_or_default()),
@@ -123,7 +123,7 @@ fn tasks_of(operation: Operation) -> Vec<TaskInfo> {
     }
 }
 
-/// Fills in the role of the allocation, `role`, and the role of the reservation, `*`, where the framework has left them out.
+/// Fills in roles that the framework has left out. The role of an allocation is `role`, and the role of a reservation is `*`.
 fn allocate(resources: &mut [Resource], role: &str) {
     for resource in resources {
         resource.allocation_info.get_or_insert_with(|| AllocationInfo { role: Some(role.to_owned()) });

@@ -25,7 +25,7 @@ const MIN_MEM: Quantity = Quantity::whole(32);
 pub(super) struct Offer {
     pub role: String,
     pub resources: Resources,
-    /// When the master rescinds the offer if the framework has not answered it; `None`: never.
+    /// The time at which the master rescinds the unanswered offer; `None`: never.
     pub expires: Option<Instant>,
     /// The offer as sent to the framework.
     pub message: OfferMessage,

@@ -69,7 +69,7 @@ pub(super) struct Framework {
     pub tasks: BTreeMap<TaskId, Task>,
     pub completed_tasks: VecDeque<Task>,
     pub executors: BTreeMap<(AgentId, ExecutorId), ExecutorInfo>,
-    /// When the master removes the framework if the framework has not subscribed again by then; `None` while it is subscribed.
+    /// The time at which the master removes a disconnected framework; `None` while the framework is subscribed.
     pub removal: Option<Instant>,
     pub next_heartbeat: Instant,
     pub registered: Duration,

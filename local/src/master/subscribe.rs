@@ -85,7 +85,6 @@ impl Master {
         framework.stream = None;
         framework.removal = Some(now.instant + framework.failover_timeout());
         let id = framework.id.clone();
-        // If the timeout is zero, `expire_frameworks` removes the framework now.
         self.drop_offers(&id);
     }
 

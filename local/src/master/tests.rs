@@ -1,4 +1,4 @@
-//! Tests of the master from the sides of a scheduler and of an agent.
+//! Tests of the master. They play a scheduler and an agent.
 
 use super::*;
 use crate::cluster::AgentSize;
