@@ -81,7 +81,7 @@ impl Failover {
     }
 
     /// The current pool asks us to reconnect, perhaps to another address, after `wait`. `worked` is as in [`Failover::on_lost`].
-    /// Returns the pause before the next connection, or `None` to refuse the redirect. After a refusal, the caller calls
+    /// Returns the pause before the next connection, or `None` to refuse the redirect. After a refusal, the caller must call
     /// [`Failover::on_lost`] with `None`.
     pub fn on_redirect(&mut self, worked: Option<Duration>, wait: Duration) -> Option<Duration> {
         if worked.is_some() {

@@ -14,8 +14,8 @@ const AGENTS: usize = 1000;
 /// launch with unchanged options. This is the upper bound for the ratio.
 const MOST: f64 = 2.0;
 /// In one variant, the round trip to the master takes 2 ms. If the scheduler waited for each response before its next call, each
-/// call would add 2 ms to the launch. The time that is really added, divided by the time for all calls, must not exceed this
-/// bound.
+/// call would add 2 ms to the launch. The check divides the time that is really added by the sum of these 2 ms. This is the upper
+/// bound for the ratio.
 const MOST_OF_SEQUENTIAL: f64 = 0.25;
 
 /// The names of the figures, one for each of [`VARIANTS`]: the scheduler's CPU time for each worker in the variant, divided by

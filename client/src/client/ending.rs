@@ -16,8 +16,8 @@ impl Client {
             let silent = error.is_hang_up() && connection.got_no_message();
             history.skip_configure = silent && !history.skip_configure;
         }
-        // A pool that refused the client counts as one that sent no jobs, even if it did send some. So the client tries the next
-        // pool now.
+        // A pool that refused the client counts as one that sent no jobs, even if it did send some. So the client next tries
+        // another pool, if it has one.
         let worked = self.leave().filter(|_| !matches!(error, ClientError::Refused { .. }));
         self.retry(error, worked);
     }

@@ -79,8 +79,8 @@ async fn a_pool_that_hangs_up_on_configure_is_tried_without_it() {
     pool.answer(&call, json!([[], "0a", 4]), Value::Null).await;
     pool.notify("a", true).await;
     harness.job("a").await;
-    // From here on, the pool closes every connection without an answer. `mining.configure` may not be the reason, so the client
-    // omits it only on every second connection.
+    // Now the pool closes every connection without an answer. `mining.configure` may not be the reason, so the client omits it
+    // only on every second connection.
     drop(pool);
     for method in ["mining.configure", "mining.subscribe", "mining.configure"] {
         assert_eq!(Pool::accept(&listener).await.next().await["method"], method);
