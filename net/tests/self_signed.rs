@@ -105,6 +105,23 @@ async fn a_given_certificate_of_no_authority_is_not_trusted_for_what_its_key_has
     works(&authority.file(), "localhost", serve(authority.signs_for(&["localhost"])).await).await;
 }
 
+/// Old authorities have such certificates, and curl accepts them.
+#[tokio::test]
+async fn an_authority_of_version_1_or_with_key_usage_alone_may_sign() {
+    let key_usage = |params: &mut CertificateParams| {
+        params.is_ca = IsCa::NoCa;
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    };
+    for authority in
+        [SelfSigned::with("old", &[], |_| {}).of_version_1(), SelfSigned::with("old", &[], key_usage)]
+    {
+        let port = serve(authority.signs_for(&["localhost"])).await;
+        works(&authority.file(), "localhost", port).await;
+        let stranger = SelfSigned::with("old", &[], |_| {}).of_version_1();
+        refused(&stranger.file(), "localhost", port).await;
+    }
+}
+
 #[tokio::test]
 async fn a_certificate_without_alternative_names_is_for_its_common_name() {
     let server = SelfSigned::with("localhost", &[], |_| {});

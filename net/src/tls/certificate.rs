@@ -28,9 +28,10 @@ pub(super) struct Certificate {
     pub validity_text: (String, String),
     /// Whether it is the certificate of an authority (`CA:TRUE`).
     pub is_authority: bool,
-    /// Whether the certificate may sign others. This is so if `is_authority` is true and the key usage extension, if present,
-    /// includes `keyCertSign` (RFC 5280, section 4.2.1.9).
+    /// Whether the certificate may sign others.
     pub may_sign: bool,
+    /// Whether the certificate names its own subject as its issuer.
+    pub is_self_signed: bool,
     /// Whether its version is 3, the only one that may have extensions.
     pub is_version_3: bool,
 }
@@ -41,7 +42,6 @@ impl Certificate {
         let (_, parsed) = X509Certificate::from_der(der).ok()?;
         let validity = parsed.validity();
         let names = parsed.subject_alternative_name().ok()?;
-        let usage = parsed.key_usage().ok()?;
         Some(Self {
             subject: name(parsed.subject()),
             issuer: name(parsed.issuer()),
@@ -55,14 +55,10 @@ impl Certificate {
             validity: (validity.not_before.timestamp(), validity.not_after.timestamp()),
             validity_text: (validity.not_before.to_string(), validity.not_after.to_string()),
             is_authority: parsed.is_ca(),
-            may_sign: parsed.is_ca() && usage.is_none_or(|usage| usage.value.key_cert_sign()),
+            may_sign: may_sign(&parsed)?,
+            is_self_signed: is_self_signed(&parsed),
             is_version_3: parsed.version() == X509Version::V3,
         })
-    }
-
-    /// Whether the certificate names its own subject as its issuer.
-    pub fn is_self_signed(&self) -> bool {
-        self.subject == self.issuer
     }
 
     /// Whether the certificate has no `subjectAltName`, but has the host's name as its common name. RFC 2818, section 3.1,
@@ -82,6 +78,27 @@ impl Certificate {
         let names = self.alternative_names.as_ref().unwrap_or(&self.common_names);
         if names.is_empty() { "no host".to_owned() } else { printable(&names.join(", ")) }
     }
+}
+
+/// Whether a certificate may sign others, by the rules of OpenSSL, so that each authority that other programs accept is accepted
+/// here too. `None` if an extension is malformed.
+///
+/// - `keyUsage`, if present, must include `keyCertSign`.
+/// - `basicConstraints` decides if it is present. Otherwise, `keyUsage` is enough.
+/// - A certificate of version 1 has no extensions. It may sign if it is signed by itself, like the root of an old authority.
+fn may_sign(certificate: &X509Certificate<'_>) -> Option<bool> {
+    let usage = certificate.key_usage().ok()?.map(|usage| usage.value.key_cert_sign());
+    let constraints = certificate.basic_constraints().ok()?.map(|constraints| constraints.value.ca);
+    Some(match (constraints, usage) {
+        (_, Some(false)) => false,
+        (Some(is_authority), _) => is_authority,
+        (None, Some(true)) => true,
+        (None, None) => certificate.version() == X509Version::V1 && is_self_signed(certificate),
+    })
+}
+
+fn is_self_signed(certificate: &X509Certificate<'_>) -> bool {
+    certificate.subject().as_raw() == certificate.issuer().as_raw()
 }
 
 fn alternative_names(names: &[GeneralName<'_>]) -> Vec<String> {
@@ -108,7 +125,7 @@ fn printable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, DnType, KeyPair};
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
 
     use super::*;
 
@@ -135,6 +152,28 @@ mod tests {
         ] {
             let certificate = certificate(common_name, names);
             assert_eq!(certificate.has_common_name(&host(name)), matches, "{common_name} {name}");
+        }
+    }
+
+    #[test]
+    fn key_usage_alone_makes_an_authority_but_never_against_the_basic_constraints() {
+        use KeyUsagePurpose::{CrlSign, KeyCertSign};
+        let authority = IsCa::Ca(BasicConstraints::Unconstrained);
+        for (is_ca, usages, expected) in [
+            (authority.clone(), vec![], true),
+            (authority.clone(), vec![KeyCertSign], true),
+            (authority, vec![CrlSign], false),
+            (IsCa::ExplicitNoCa, vec![], false),
+            (IsCa::ExplicitNoCa, vec![KeyCertSign], false),
+            (IsCa::NoCa, vec![KeyCertSign], true),
+            (IsCa::NoCa, vec![CrlSign], false),
+            (IsCa::NoCa, vec![], false),
+        ] {
+            let text = format!("{is_ca:?} {usages:?}");
+            let mut params = CertificateParams::default();
+            (params.is_ca, params.key_usages) = (is_ca, usages);
+            let der = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+            assert_eq!(Certificate::parse(der.der()).unwrap().may_sign, expected, "{text}");
         }
     }
 

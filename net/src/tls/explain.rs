@@ -40,7 +40,7 @@ pub(super) fn untrusted(
 pub(super) fn signed_by_no_authority(server: &Certificate, issuer: &Certificate) -> rustls::Error {
     Untrusted(format!(
         "the CA file has the certificate ({}) that has signed the server's certificate ({}), but it is not that of an authority \
-         (CA:TRUE), so it is accepted only from the server that shows it itself; make the authority's certificate again with \
+         (CA:TRUE, and keyCertSign if it has a key usage), so it is accepted only from the server that shows it itself; make the authority's certificate again with \
          `-addext basicConstraints=critical,CA:TRUE`, or give the server's certificate as the CA file",
         issuer.subject, server.subject
     ))
@@ -71,7 +71,7 @@ fn problem(error: &CertificateError, certificate: &Certificate, host: &ServerNam
             format!("the server's certificate ({subject}) is not of version 3; {}", make_another(host))
         }
         CertificateError::UnknownIssuer | CertificateError::BadSignature | CertificateError::Other(_)
-            if certificate.is_self_signed() =>
+            if certificate.is_self_signed =>
         {
             format!(
                 "the server's certificate ({subject}) is signed by itself and is not one of the trusted ones; give the CA file \

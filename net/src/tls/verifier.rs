@@ -24,7 +24,7 @@ pub(super) struct Trusted {
 }
 
 impl Trusted {
-    /// Trusts the certificates that the user has given. Only authorities (`CA:TRUE`) are also trusted to sign other certificates.
+    /// Trusts the certificates that the user has given. Only authorities are also trusted to sign other certificates.
     /// Otherwise, the key of one server could sign a certificate for any other server.
     ///
     /// # Errors
@@ -83,7 +83,7 @@ impl ServerVerifier {
 
     /// Returns an error if the issuer of the server's certificate is in `given`, but is no authority. Otherwise, returns `None`.
     fn signed_by_given(&self, der: &CertificateDer<'_>) -> Option<Error> {
-        let server = Certificate::parse(der).filter(|server| !server.is_self_signed())?;
+        let server = Certificate::parse(der).filter(|server| !server.is_self_signed)?;
         let mut given = self.given.iter().filter_map(|der| Certificate::parse(der));
         let issuer = given.find(|given| !given.may_sign && given.subject == server.issuer)?;
         Some(signed_by_no_authority(&server, &issuer))

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa,
     KeyPair,
@@ -10,10 +12,12 @@ use rcgen::{
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::crypto::ring::sign::any_ecdsa_type;
-use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert, ServerConfig, WebPkiClientVerifier};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{ConfigBuilder, RootCertStore, WantsVerifier};
+
+use super::der::version_1;
 
 /// An authority, and the file with its certificate.
 pub struct Authority {
@@ -80,6 +84,7 @@ impl Authority {
 /// A server whose certificate is signed by itself, and the file with that certificate.
 pub struct SelfSigned {
     pub acceptor: TlsAcceptor,
+    der: CertificateDer<'static>,
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: tempfile::TempDir,
 }
@@ -101,7 +106,17 @@ impl SelfSigned {
         let config = config.with_single_cert(vec![issuer.der().clone()], secret).unwrap();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("cert.pem"), issuer.pem()).unwrap();
-        SelfSigned { acceptor: TlsAcceptor::from(Arc::new(config)), issuer, folder }
+        let der = issuer.der().clone();
+        SelfSigned { acceptor: TlsAcceptor::from(Arc::new(config)), der, issuer, folder }
+    }
+
+    /// The same subject and key with a certificate of X.509 version 1, as `openssl x509 -req -signkey` makes it.
+    pub fn of_version_1(self) -> Self {
+        let der = version_1(&self.der, self.issuer.key());
+        let text = BASE64_STANDARD.encode(&der);
+        let text = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+        std::fs::write(self.file(), text).unwrap();
+        Self { der: der.into(), ..self }
     }
 
     /// A server with a certificate for these names, signed with the key of this certificate.
@@ -110,7 +125,7 @@ impl SelfSigned {
         let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
         let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
         let secret = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let chain = vec![certificate.der().clone(), self.issuer.der().clone()];
+        let chain = vec![certificate.der().clone(), self.der.clone()];
         TlsAcceptor::from(Arc::new(versions().with_no_client_auth().with_single_cert(chain, secret).unwrap()))
     }
 
