@@ -39,6 +39,19 @@ pub fn agent_url(offer: &Offer) -> Option<String> {
     Some(format!("{}://{address}{}", url.scheme, url.path.as_deref().unwrap_or_default()))
 }
 
+/// The URL in an offer of the agent on which a task runs, if the URL has an IP address that the task's record does not have.
+pub fn new_agent_url(task: &TaskRecord, offer: &Offer) -> Option<String> {
+    let url = agent_url(offer).filter(|_| offer.agent_id.value == task.agent)?;
+    let offered = ip(&url)?;
+    let known = task.agent_url.as_deref().and_then(ip);
+    (known != Some(offered)).then_some(url)
+}
+
+/// Whether workers should connect to a server by its agent's IP address, but this address is not known.
+pub fn lacks_ip(server: &TaskRecord, pinned: Option<PinnedAddress>) -> bool {
+    pinned == Some(PinnedAddress::Ip) && server.agent_url.as_deref().and_then(ip).is_none()
+}
+
 /// The hosts at which workers reach a server on an agent, best first. There is at least one. IPv6 addresses have no brackets.
 /// `name` is the agent's host name, and `agent_url` its URL, if that is known.
 pub fn hosts(name: &str, agent_url: Option<&str>, pinned: Option<PinnedAddress>) -> Vec<String> {

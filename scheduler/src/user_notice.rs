@@ -41,6 +41,13 @@ pub enum UserNotice {
         /// The address at which it listens.
         address: ServerAddress,
     },
+    /// Workers should connect to a server by its agent's IP address, but this address is not known yet.
+    AddressUnknown {
+        /// The server's task id.
+        task: String,
+        /// The host name of the server's agent, to which workers connect until then.
+        host: String,
+    },
     /// A worker mines.
     Mining {
         /// The task's id.
@@ -213,6 +220,11 @@ impl fmt::Display for UserNotice {
             UserNotice::ServerUp { task, address: ServerAddress { host, stratum_port, .. } } => {
                 write!(f, "{task} listens at {}", stratum_url(host, *stratum_port))
             }
+            UserNotice::AddressUnknown { task, host } => write!(
+                f,
+                "the IP address of {host}, where {task} runs, is not known (--server-address=ip): workers connect to {host} \
+                 until an offer of this agent tells the address"
+            ),
             UserNotice::Mining { task, host } => write!(f, "{task} mines on {host}"),
             UserNotice::Health { task, healthy: true, .. } => write!(f, "{task} is healthy again"),
             UserNotice::Health { task, why, .. } => write!(f, "{task} is not healthy: {why}"),

@@ -28,13 +28,16 @@ impl Mining {
     }
 
     fn on(mesos: MesosBox, options: &[&str]) -> Self {
+        Mining::without_teardown(mesos, &[options, &["--teardown-on-exit"]].concat())
+    }
+
+    fn without_teardown(mesos: MesosBox, options: &[&str]) -> Self {
         let ports = ReservedPorts::take(1);
         let http = SocketAddr::from(([127, 0, 0, 1], ports.first()));
         let arguments = [
             "scheduler".to_owned(),
             format!("--master={}", mesos.master),
             format!("--http={http}"),
-            "--teardown-on-exit".to_owned(),
             "--live-interval=1s".to_owned(),
             "--json".to_owned(),
         ];
@@ -46,6 +49,17 @@ impl Mining {
     /// The tasks of our framework, as the master knows them.
     fn tasks(&self) -> Vec<Value> {
         self.mesos.state()["frameworks"][0]["tasks"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Waits until a worker has a hashrate.
+    fn until_worker_mines(&mut self, worker: &str) {
+        until(&format!("{worker} mines"), LONG_DEADLINE, || {
+            assert!(self.scheduler.is_running(), "{:#?}", self.scheduler.stderr());
+            let summary = http::get_json(self.http, "/api/v1/summary")?;
+            let tasks = summary["tasks"].as_array()?;
+            let task = tasks.iter().find(|task| task["id"] == worker)?;
+            (task["live"]["hashrate"].as_f64()? > 0.0).then_some(())
+        });
     }
 
     /// Waits until a server runs to which one worker is connected, and returns the master's view of the server.
@@ -104,6 +118,35 @@ fn workers_connect_to_the_address_alone_if_the_user_says_so() {
     let server = mining.until_mining("miner-server-1");
     assert_eq!(label(&server, "addresses"), Some("127.0.0.1"));
     mining.end();
+}
+
+/// The records of earlier versions do not have the address of a server's agent.
+#[test]
+fn the_address_of_a_server_of_an_earlier_version_is_learned_from_offers() {
+    let Some(command) = peer::mesos() else { return };
+    let agent = format!("--agent-flag=hostname={}", unresolvable());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let state = format!("--state-dir={}", folder.path().display());
+    let options = [&state, "--server-cpus=0.2", "--cpus-per-worker=0.2", "--min-worker-cpus=0.2"];
+    let mesos = MesosBox::with_options(&command, 1, &[&agent]);
+    let mut earlier = Mining::without_teardown(mesos, &[&options[..], &["--max-workers=1"]].concat());
+    earlier.until_mining("miner-server-1");
+    earlier.scheduler.signal(Signal::INT);
+    let ended = earlier.scheduler.wait(LONG_DEADLINE);
+    assert!(ended.status.success(), "{ended:#?}");
+    let database = rusqlite::Connection::open(folder.path().join("scheduler.sqlite")).expect("our database");
+    let forgotten = database.execute("UPDATE task SET agent_url = NULL", []).expect("our table");
+    assert_eq!(forgotten, 2);
+    let options = [&options[..], &["--max-workers=2", "--server-address=ip"]].concat();
+    let mut upgraded = Mining::on(earlier.mesos, &options);
+    upgraded.until_worker_mines("miner-worker-3");
+    let unknown = "is not known (--server-address=ip)";
+    let said = upgraded.scheduler.stderr().iter().filter(|line| line.contains(unknown)).count();
+    assert_eq!(said, 1, "{:#?}", upgraded.scheduler.stderr());
+    let url = "SELECT agent_url FROM task WHERE id = 'miner-server-1'";
+    let url: String = database.query_row(url, [], |row| row.get(0)).expect("the address is recorded");
+    assert!(url.starts_with("http://127.0.0.1:"), "{url}");
+    upgraded.end();
 }
 
 /// The resources of an agent: 2 CPUs, 1024 MB, two of these ports, and more.

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use mesos::v1::TaskState;
+use mesos::v1::{Offer, TaskState};
 
 use super::outbox::OnPersisted;
 use super::transition::{Transition, end_without_report};
 use crate::event::{Call, Event};
 use crate::fleet::{ServerState, Task};
-use crate::journal::{Change, ChangeId, Origin, Removal};
+use crate::journal::{Change, ChangeId, Origin, Removal, TaskRecord};
 use crate::options::FrameworkOptions;
 use crate::policy::PolicyEvent;
+use crate::server_address;
 use crate::user_notice::UserNotice;
 
 impl Transition<'_> {
@@ -34,9 +35,10 @@ impl Transition<'_> {
             .all()
             .rfind(launched)
             .filter(|server| !server.has_ended())
-            .map(|server| server.id().to_owned());
+            .map(|server| server.record.clone());
         if let Some(server) = last.filter(|_| self.settings.template.pool.is_none()) {
-            self.fleet.servers.insert(server, ServerState::Open);
+            self.note_unknown_address(&server);
+            self.fleet.servers.insert(server.id, ServerState::Open);
         }
         self.raise(PolicyEvent::Started);
     }
@@ -57,7 +59,10 @@ impl Transition<'_> {
                 self.fleet.cancel_all_launches();
             }
             Event::Removed { now_ms } => self.removed(now_ms),
-            Event::Offers(offers) => self.raise(PolicyEvent::Offers(offers)),
+            Event::Offers(offers) => {
+                self.learn_server_urls(&offers);
+                self.raise(PolicyEvent::Offers(offers));
+            }
             Event::Rescinded(offer) => self.rescinded(&offer),
             Event::Unavailabilities(agents) => self.raise(PolicyEvent::Unavailabilities(agents)),
             Event::InverseOffers(offers) => self.raise(PolicyEvent::InverseOffers(offers)),
@@ -192,6 +197,25 @@ impl Transition<'_> {
         }
         self.fleet.set_ending(&executor);
         self.raise(PolicyEvent::ExecutorTerminated { executor, status });
+    }
+
+    /// Records the IP addresses of servers' agents that the offers tell. Workers that are launched or redirected from now on get
+    /// them. A server of an earlier version has no recorded address, and an agent may come back with another address.
+    fn learn_server_urls(&mut self, offers: &[Offer]) {
+        let learned = |server: &Task| {
+            let url = offers.iter().find_map(|offer| server_address::new_agent_url(&server.record, offer))?;
+            Some(Change::AgentUrl { task: server.id().to_owned(), url })
+        };
+        let changes: Vec<Change> = self.fleet.active_servers().filter_map(learned).collect();
+        changes.into_iter().for_each(|change| self.change(change, OnPersisted::Nothing));
+    }
+
+    /// Tells the user that workers connect to a server by name, although the user wants them to use the IP address.
+    pub fn note_unknown_address(&mut self, server: &TaskRecord) {
+        if server_address::lacks_ip(server, self.settings.template.options.server_address) {
+            let (task, host) = (server.id.clone(), server.host.clone());
+            self.notify(UserNotice::AddressUnknown { task, host });
+        }
     }
 
     /// The master has rescinded an offer, so the launches that were to use it and are not sent yet are cancelled.

@@ -119,6 +119,7 @@ impl Transition<'_> {
         self.fleet.agents.forget_unused(agent);
         self.fleet.insert(Task::planned(record.clone(), PlannedLaunch { planned, with }));
         if kind == TaskKind::Server {
+            self.note_unknown_address(&record);
             self.fleet.servers.insert(id.clone(), ServerState::Open);
         }
         self.change(Change::Task(record), OnPersisted::Launch(id.clone()));

@@ -21,6 +21,7 @@ mod reconnect;
 mod redirect;
 mod removal;
 mod retired;
+mod server_url;
 mod silence;
 mod slow_launch;
 mod teardown;

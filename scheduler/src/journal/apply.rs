@@ -112,6 +112,7 @@ pub fn apply<R: Records>(records: &mut R, change: &Change, now_ms: u64) -> Resul
         }
         Change::Status(status) => update(records, status),
         Change::Assign { task, server } => assign(records, task, server),
+        Change::AgentUrl { task, url } => set_agent_url(records, task, url),
         Change::AggregateUntrackedMiners(server) => records.aggregate_untracked_miners(server),
         Change::Retire(tasks) => retire(records, tasks),
         Change::Peak(workers) => records.raise_peak_workers(*workers),
@@ -180,6 +181,16 @@ fn assign<R: Records>(records: &mut R, id: &str, server: &str) -> Result<(), R::
     if task.server() != Some(server) {
         let mut task = task.into_owned();
         task.assignment = Some(Assignment::Server(server.to_owned()));
+        records.put_task(task)?;
+    }
+    Ok(())
+}
+
+fn set_agent_url<R: Records>(records: &mut R, id: &str, url: &str) -> Result<(), R::Error> {
+    let Some(task) = records.task(id)? else { return Ok(()) };
+    if task.agent_url.as_deref() != Some(url) {
+        let mut task = task.into_owned();
+        task.agent_url = Some(url.to_owned());
         records.put_task(task)?;
     }
     Ok(())

@@ -41,6 +41,13 @@ pub enum Change {
         /// The task id of the worker's new server.
         server: String,
     },
+    /// The URL of a task's agent has become known, or has changed.
+    AgentUrl {
+        /// The task's id.
+        task: String,
+        /// The agent's URL.
+        url: String,
+    },
     /// A server task has ended. Its accounts of miners that are not our tasks are aggregated into one, except for the
     /// [`UNTRACKED_MINERS`](super::UNTRACKED_MINERS) accounts with the most accepted shares.
     AggregateUntrackedMiners(String),

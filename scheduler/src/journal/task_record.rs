@@ -17,7 +17,7 @@ pub struct TaskRecord {
     pub agent: String,
     /// The host name of the agent.
     pub host: String,
-    /// The agent's URL, if its offer had one. It tells the agent's IP address.
+    /// The agent's URL, if an offer of the agent had one. It tells the agent's IP address.
     pub agent_url: Option<String>,
     /// For a worker: the server task or external pool at which it mines.
     pub assignment: Option<Assignment>,

@@ -150,7 +150,12 @@ impl Model {
         self.next += 1;
         let id = format!("o{}", self.next);
         self.offers.insert(id.clone(), (agent.to_owned(), free));
-        self.event(Event::Offers(vec![offer(&id, agent, free as f64 / 1000.0, 1024)]));
+        let mut offered = offer(&id, agent, free as f64 / 1000.0, 1024);
+        // Some offers tell the agent's address, which may change.
+        if !which.is_multiple_of(3) {
+            offered = launch::at(&format!("10.0.0.{}", which % 5 + 1), offered);
+        }
+        self.event(Event::Offers(vec![offered]));
     }
 
     /// The task makes progress, and its executor sends an update with a report.

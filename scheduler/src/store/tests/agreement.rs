@@ -78,6 +78,9 @@ impl Three {
                 unheard.then_some(Change::Forget(task)).into_iter().collect()
             }
             (4..=9, Some(task)) => vec![self.status(task, which, number)],
+            (10, Some(task)) if number.is_multiple_of(2) => {
+                vec![Change::AgentUrl { task, url: format!("http://10.0.0.{}:5051", number % 8) }]
+            }
             (10, Some(task)) => vec![Change::Assign { task, server: format!("miner-server-{}", number % 9) }],
             (11 | 12, Some(task)) => {
                 let more = self.pick(which / 7).into_iter().chain(["miner-worker-x".to_owned()]);

@@ -40,6 +40,7 @@ fn every_change() -> Vec<Change> {
         status(&worker(2), TaskState::TaskRunning, Some(report(1, 1))),
         status(&server(), TaskState::TaskRunning, Some(strangers)),
         Change::Assign { task: worker(2).id, server: "miner-server-9".into() },
+        Change::AgentUrl { task: worker(2).id, url: "http://10.0.0.2:5051".into() },
         Change::AvoidAgent(avoided),
         Change::AllowAgent("a".into()),
         status(&server(), TaskState::TaskKilled, None),

@@ -176,7 +176,10 @@ impl Cluster {
             for (n, (cpus, mem)) in [(cpus - part, mem), (part, 0)].into_iter().enumerate() {
                 if cpus + mem > 0 {
                     let id = format!("o{}-{n}", self.next);
-                    offers.push(offer(&id, &agent.id, cpus as f64 / 1000.0, mem));
+                    let offered = offer(&id, &agent.id, cpus as f64 / 1000.0, mem);
+                    // Some of the time, an offer tells the agent's address.
+                    let told = self.next.is_multiple_of(2);
+                    offers.push(if told { launch::at("10.0.0.1", offered) } else { offered });
                     self.offers.insert(id, Piece { agent: agent.id.clone(), cpus, mem, since: now });
                 }
             }
