@@ -30,5 +30,5 @@ pub use listen::{ListenError, all_interfaces, listen};
 pub use node_url::{NodeUrl, NodeUrlError, read_cookie};
 pub use plain::{Plain, PlainConnector};
 pub use proxy::Proxy;
-pub use resolve::resolve;
+pub use resolve::{ip_address, resolve};
 pub use tls::{Tls, Trust};

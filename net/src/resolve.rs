@@ -11,13 +11,20 @@ mod name_server;
 mod numeric;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::net::lookup_host;
 
 use self::files::ResolverFiles;
 pub(crate) use self::http::HttpResolver;
 use self::numeric::numeric;
+
+/// The IP address that a host is, in any notation that the C library knows (`127.1`, `0x7f000001`); `None` if the host is a name.
+/// The network interface of a link-local address (`%eth0`) is left out.
+pub fn ip_address(host: &str) -> Option<IpAddr> {
+    let address = host.split_once('%').map_or(host, |(address, _)| address);
+    numeric(address, 0)?.ok().map(|found| found.ip())
+}
 
 /// The addresses of a host, each with this port; at least one. A host is a name or an IP address, which may be in any notation
 /// that the C library knows (`127.1`); IPv6 without brackets, perhaps with the network interface (`fe80::1%eth0`).
@@ -49,6 +56,9 @@ mod tests {
     async fn addresses_are_returned_as_they_are() {
         assert_eq!(resolve("192.0.2.1", 80).await.unwrap(), ["192.0.2.1:80".parse().unwrap()]);
         assert_eq!(resolve("2001:db8::1", 80).await.unwrap(), ["[2001:db8::1]:80".parse().unwrap()]);
+        assert_eq!(ip_address("0x7f.1"), Some("127.0.0.1".parse().unwrap()));
+        assert_eq!(ip_address("fe80::1%none"), Some("fe80::1".parse().unwrap()));
+        assert_eq!(ip_address("localhost"), None);
         assert!(resolve("localhost", 80).await.unwrap().iter().all(|found| found.ip().is_loopback()));
     }
 }

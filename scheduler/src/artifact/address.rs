@@ -133,13 +133,15 @@ pub fn told_address(text: &str) -> Result<ToldAddress, AddressError> {
 /// Why no agent can connect to this host, and whether a server can listen on it. `None` if agents may be able to connect.
 fn unreachable(host: &str) -> Option<(&'static str, bool)> {
     // In `fe80::1%eth0`, the address ends at the `%`, and `eth0` is a network interface.
-    let Ok(ip) = host.split('%').next().unwrap_or(host).parse::<IpAddr>() else {
-        // If the last part of a name is a number, many programs read the name as an IPv4 address. For example, `0` means 0.0.0.0.
-        let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or(host);
-        let number = !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit());
-        return number.then_some(("neither a host name nor an IP address", false));
-    };
-    unreachable_ip(ip)
+    if let Ok(ip) = host.split('%').next().unwrap_or(host).parse::<IpAddr>() {
+        return unreachable_ip(ip);
+    }
+    let name = host.trim_end_matches('.');
+    // Programs read `0`, `0x0` and `127.1` as IPv4 addresses. Not all of them read `256.1`, whose last part is a number, as a name.
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let ends_in_number = !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit());
+    let is_address = net::ip_address(name).is_some() || net::ip_address(last).is_some();
+    (is_address || ends_in_number).then_some(("neither a host name nor an IP address", false))
 }
 
 fn unreachable_ip(ip: IpAddr) -> Option<(&'static str, bool)> {
@@ -342,6 +344,14 @@ mod tests {
             ("[fe80::1%eth0]:80", "link-local"),
             ("169.254.1.1:80", "link-local"),
             ("0", "neither a host name nor an IP address"),
+            ("0x0", "neither a host name nor an IP address"),
+            ("0X0", "neither a host name nor an IP address"),
+            ("0x0.", "neither a host name nor an IP address"),
+            ("0x0:8080", "neither a host name nor an IP address"),
+            ("0.0.0.0x0:80", "neither a host name nor an IP address"),
+            ("0.0.0.0.0x0", "neither a host name nor an IP address"),
+            ("00.0x0.0", "neither a host name nor an IP address"),
+            ("256.256.256.256", "neither a host name nor an IP address"),
             ("127.1:80", "neither a host name nor an IP address"),
             ("host:0", "bad port"),
         ] {
