@@ -59,7 +59,6 @@ pub enum ArtifactError {
 #[derive(Debug)]
 pub struct ArtifactServer {
     uri: String,
-    for_other_machines: bool,
     /// Whether the URI's host means each agent's own machine.
     loopback: bool,
     stats: watch::Receiver<DownloadStats>,
@@ -107,17 +106,12 @@ impl ArtifactServer {
             tokio::spawn(serve(listener, files, downloads)),
             tokio::spawn(async move { meter.measure(length, publish).await }),
         ];
-        Ok(ArtifactServer { uri, for_other_machines: !near, loopback, stats, tasks })
+        Ok(ArtifactServer { uri, loopback, stats, tasks })
     }
 
     /// The URI at which agents fetch the executor.
     pub fn uri(&self) -> &str {
         &self.uri
-    }
-
-    /// Whether agents on other machines can fetch the executor, because the address is not a loopback address.
-    pub fn is_for_other_machines(&self) -> bool {
-        self.for_other_machines
     }
 
     /// Whether the URI's host means each agent's own machine, so that only agents on this machine reach the server.

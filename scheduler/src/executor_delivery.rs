@@ -31,9 +31,7 @@ pub(crate) async fn prepare_delivery(
         ExecutorSource::Serve { executable, address } => {
             let Some(local) = local_address(config, detector, display, stop).await? else { return Ok(None) };
             let server = ArtifactServer::start(executable, &config.state_dir, address, local).await?;
-            if server.is_for_other_machines() {
-                tell_what_agents_need(executable, display);
-            }
+            tell_what_agents_need(executable, display);
             if server.is_loopback() && !local.is_loopback() {
                 let uri = server.uri();
                 display.log(format!(
