@@ -17,6 +17,7 @@ use std::time::Duration;
 use mesos::resources::Resources;
 use mesos::v1::{Offer, Resource};
 
+pub(crate) use self::fit::PORTS;
 use self::fit::{Fit, fill, take_next};
 pub use self::placement::{Placement, WorkerLimits};
 pub use self::unused::{DeclineReason, UnusedAgent};

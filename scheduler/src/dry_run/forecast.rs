@@ -25,6 +25,17 @@ pub struct Forecast {
     pub workers_with_server: u64,
     /// The limit that prevents further workers, if one is reached.
     pub limit: Option<Limit>,
+    /// The agents that masters normally do not offer without an option that is not given.
+    pub not_asked_for: Vec<NotAskedFor>,
+}
+
+/// Agents that masters normally offer only to frameworks that ask for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAskedFor {
+    /// Agents with GPUs, which need `--gpu-agents`.
+    GpuAgents,
+    /// Agents in another region than the master, which need `--remote-regions`.
+    RemoteRegions,
 }
 
 /// What would be launched on one agent.
@@ -51,7 +62,7 @@ pub struct Offered {
     pub revocable_cpus_milli: u64,
     /// Memory in MB.
     pub mem: u64,
-    /// The number of ports.
+    /// The number of ports that a task can listen on.
     pub ports: u64,
 }
 
@@ -157,7 +168,18 @@ pub(super) fn forecast(
         server_missing,
         workers_with_server: if server_missing { workers.tasks.len() as u64 } else { 0 },
         limit,
+        not_asked_for: not_asked_for(config),
     }
+}
+
+fn not_asked_for(config: &Config) -> Vec<NotAskedFor> {
+    [
+        (config.placement.gpu_agents, NotAskedFor::GpuAgents),
+        (config.placement.remote_regions, NotAskedFor::RemoteRegions),
+    ]
+    .into_iter()
+    .filter_map(|(asked_for, agents)| (!asked_for).then_some(agents))
+    .collect()
 }
 
 fn server_demand(config: &Config) -> Demand {
@@ -264,6 +286,8 @@ fn agents(offers: &[Offer]) -> BTreeMap<&str, AgentForecast> {
         offered.cpus_milli += firm.sum("cpus").milli();
         offered.revocable_cpus_milli += revocable.sum("cpus").milli();
         offered.mem += firm.sum("mem").milli() / 1000;
+        // Port 0 cannot be listened on, so no task gets it.
+        firm.keep_values("ports", offers::PORTS);
         offered.ports = offered.ports.saturating_add(firm.count("ports"));
     }
     agents

@@ -8,7 +8,7 @@ use anyhow::Context;
 use command_line::pluralize;
 use serde::Serialize;
 
-use super::forecast::{AgentForecast, Forecast, Limit, Offered, TaskForecast, WhyNot};
+use super::forecast::{AgentForecast, Forecast, Limit, NotAskedFor, Offered, TaskForecast, WhyNot};
 use crate::offers::{DeclineReason, Demand, UnusedAgent};
 use crate::task_id::TaskKind;
 
@@ -35,10 +35,11 @@ pub(super) fn print(forecast: &Forecast, json: bool) -> anyhow::Result<()> {
 impl Display for Forecast {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.agents.is_empty() {
-            return f.write_str(
+            f.write_str(
                 "nothing would be launched: no offers came within 5 s; the agents may be in use, the offers held by other \
                  frameworks, or the role (--role) without resources",
-            );
+            )?;
+            return not_asked_for(f, self);
         }
         table(f, self)?;
         writeln!(f, "{}", summary(self))?;
@@ -52,7 +53,26 @@ impl Display for Forecast {
         }
         f.write_str(
             "what other frameworks hold now, also a running mesos-miner, is not offered and not in this plan",
-        )
+        )?;
+        not_asked_for(f, self)
+    }
+}
+
+/// Adds which options would bring more offers.
+fn not_asked_for(f: &mut fmt::Formatter<'_>, forecast: &Forecast) -> fmt::Result {
+    if forecast.not_asked_for.is_empty() {
+        return Ok(());
+    }
+    let agents: Vec<_> = forecast.not_asked_for.iter().map(ToString::to_string).collect();
+    write!(f, "; masters normally offer {}", agents.join(", and "))
+}
+
+impl Display for NotAskedFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NotAskedFor::GpuAgents => "agents with GPUs only with --gpu-agents",
+            NotAskedFor::RemoteRegions => "agents in another region only with --remote-regions",
+        })
     }
 }
 

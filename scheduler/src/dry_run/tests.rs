@@ -285,6 +285,33 @@ fn no_offers_are_explained() {
 }
 
 #[test]
+fn agents_that_are_not_asked_for_are_named_with_their_options() {
+    let (gpus, regions) = ("agents with GPUs only with --gpu-agents", "only with --remote-regions");
+    for (options, named) in [
+        ("", &[gpus, regions][..]),
+        ("--gpu-agents", &[regions]),
+        ("--remote-regions", &[gpus]),
+        ("--gpu-agents --remote-regions", &[]),
+    ] {
+        for offers in [&[][..], &[offer("a", 4.0, 1024)]] {
+            let text = planned(options, offers).to_string();
+            for option in [gpus, regions] {
+                assert_eq!(text.contains(option), named.contains(&option), "{options}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn port_0_is_not_counted() {
+    let mut offer = offer("a", 4.0, 1024);
+    offer.resources[2] = ranges("ports", [0..=0, 23310..=23312]);
+    let forecast = planned("", &[offer]);
+    assert_eq!(forecast.agents[0].offered.ports, 3);
+    assert_eq!(forecast.agents[0].tasks[0].ports, Some((23310, 23311)));
+}
+
+#[test]
 fn host_names_cannot_move_the_cursor() {
     let mut offer = offer("a", 4.0, 1024);
     offer.hostname = "a\u{1b}[2Jb".into();

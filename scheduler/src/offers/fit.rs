@@ -14,7 +14,7 @@ const EXECUTOR_CPUS_MILLI: u64 = 10;
 const EXECUTOR_MEM: u64 = 32;
 
 /// The valid port numbers. Zero is excluded, because a program that listens at port 0 gets a random port from the system.
-const PORTS: RangeInclusive<u64> = 1..=65_535;
+pub const PORTS: RangeInclusive<u64> = 1..=65_535;
 
 /// The resources of one task.
 pub(super) struct Fit {
