@@ -160,8 +160,8 @@ mod tests {
         use KeyUsagePurpose::{CrlSign, KeyCertSign};
         let authority = IsCa::Ca(BasicConstraints::Unconstrained);
         for (is_ca, usages, expected) in [
-            (authority.clone(), vec![], true),
-            (authority.clone(), vec![KeyCertSign], true),
+            (authority, vec![], true),
+            (authority, vec![KeyCertSign], true),
             (authority, vec![CrlSign], false),
             (IsCa::ExplicitNoCa, vec![], false),
             (IsCa::ExplicitNoCa, vec![KeyCertSign], false),
