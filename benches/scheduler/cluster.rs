@@ -38,7 +38,7 @@ const MASTER_ID: &str = "6d3bd2ef-6f0c-4f57-a5b0-20260e0cb5ca";
 pub struct Settings {
     pub agents: usize,
     pub agent: AgentSettings,
-    /// Whether the rest of an agent's resources is offered even if no CPU is left, as Mesos does by default
+    /// Whether the rest of an agent's resources is offered even if no CPU is left. Mesos offers it by default
     /// (`--min_allocatable_resources`).
     pub leftovers: bool,
     /// Time from one allocation, in which the master offers free resources, to the next.

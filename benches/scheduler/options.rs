@@ -61,7 +61,7 @@ pub struct Options {
     /// Number of different values of `rack`.
     #[arg(long, value_name = "N", default_value = "50")]
     pub racks: usize,
-    /// Offer the rest of an agent's resources even if no CPU is left, as Mesos does by default.
+    /// Offer the rest of an agent's resources even if no CPU is left. Mesos offers it by default.
     #[arg(long)]
     pub leftovers: bool,
     /// Seconds between two allocations of the master.

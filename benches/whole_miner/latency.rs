@@ -27,8 +27,8 @@ const DIFFICULTY: f64 = 0.05;
 /// If other processes use more than this fraction of the CPU time, the 99th percentile of the latency is not judged. Other
 /// processes that occupy a core for 1 % of the time delay about 1 % of the jobs, which would spoil this percentile.
 const TAIL_NOISE: f64 = 0.005;
-/// The pool pauses this long before and after it sends a job. Otherwise the measuring process might use a core while the job
-/// arrives, and so delay the miner.
+/// The pool pauses this long before and after it sends a job. The thread that measures waits for the pool's answer through both
+/// pauses, so it takes no core from the miner while the job arrives.
 const CALM: Duration = Duration::from_millis(5);
 /// Time limit for a new job to reach all mining threads. The miner exceeds it only if it is broken.
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -6,20 +6,19 @@ use crate::report::thousands;
 use crate::scheduler::Binary;
 use crate::suite::figure::{Bound, Figure, quantile};
 
-/// The number of rounds. Each round measures every launch once. Each figure is a median over the rounds.
+/// The number of rounds. Each round measures one launch with unchanged options, and one launch of each of the [`VARIANTS`]. Each
+/// figure is a median over the rounds.
 const ROUNDS: usize = 3;
 /// The check runs on one of the given cluster sizes: the largest that does not exceed this number of agents.
 const AGENTS: usize = 1000;
-/// A variant is a launch with changed options. The check divides the scheduler's CPU time per worker in the variant by that in a
-/// launch with unchanged options. This is the upper bound for the ratio.
+/// A variant is a launch with changed options. It may cost the scheduler at most this many times the CPU time per worker of a
+/// launch with unchanged options.
 const MOST: f64 = 2.0;
-/// In one variant, the round trip to the master takes 2 ms. If the scheduler waited for each response before its next call, each
-/// call would add 2 ms to the launch. The check divides the time that is really added by the sum of these 2 ms. This is the upper
-/// bound for the ratio.
+/// In one variant, the round trip to the master takes 2 ms. If the scheduler waited for each response before its next call, a
+/// launch of N calls would take N × 2 ms longer. The variant may take longer by at most this fraction of N × 2 ms.
 const MOST_OF_SEQUENTIAL: f64 = 0.25;
 
-/// The names of the figures, one for each of [`VARIANTS`]: the scheduler's CPU time for each worker in the variant, divided by
-/// that in a launch with unchanged options.
+/// The names of the figures, one for each of [`VARIANTS`]. Each figure is the ratio that [`MOST`] limits.
 const NAMES: [&str; VARIANTS.len()] = [
     "launch with leftover offers, CPU a worker ÷ plain",
     "launch with rack:GROUP_BY, CPU a worker ÷ plain",

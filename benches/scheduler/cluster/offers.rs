@@ -105,7 +105,7 @@ impl Cluster {
         self.watched.as_ref()?.since
     }
 
-    /// The time at which the scheduler had answered the first offer of every agent after [`Self::watch_offers`].
+    /// The time at which the scheduler had answered all watched offers (see [`Self::watch_offers`]).
     pub fn watched_answered(&self) -> Option<Instant> {
         self.watched.as_ref()?.answered
     }

@@ -53,8 +53,8 @@ pub fn measure(mut run: Run<'_>) -> Vec<Row> {
     vec![Row::within(FIGURE, run.agents, LIMIT, value)]
 }
 
-/// Creates the file that agents fetch. It contains the first bytes of the measured binary, which compress as well as the whole
-/// binary.
+/// Creates the file that agents fetch. It contains the first bytes of the measured binary, so that it is as compressible as a
+/// real program.
 fn artifact(run: &Run<'_>) -> PathBuf {
     let size = (run.options.fetch_size * 1e6) as u64;
     let mut content = Vec::new();
