@@ -19,7 +19,7 @@ pub struct Summary {
     pub hashrate: f64,
     /// The number of shares with each verdict, from the workers' accounts.
     pub shares: ShareCounts,
-    /// Blocks found; a block that both the pool and a worker report counts once.
+    /// Blocks found. A block counts once, even if both the pool and a worker report it.
     pub blocks: u64,
     /// The largest number of workers that mined at the same time.
     pub workers: u64,

@@ -6,7 +6,8 @@ use bitcoin::hashes::{Hash, sha256d};
 use serde_json::{Value, json};
 use stratum::{Event, Message, Session, SessionOptions};
 
-/// Makes a job from these bytes, passes it through a session as a pool would, and compares the header.
+/// Makes a job from these bytes, and sends it to a session as a pool would. The header that the session builds must equal the one
+/// that the `bitcoin` crate builds.
 pub fn check(data: &[u8]) {
     // An error means that there are too few bytes for a case.
     let _ = case(&mut Unstructured::new(data));

@@ -62,7 +62,7 @@ struct Entry {
 /// the item passes the candidate mask of the work. Returns whether any bit is set.
 ///
 /// # Safety
-/// The `available` function of the entry must have returned true.
+/// The CPU must support the backend: the function `available` in the same [`Entry`] must have returned true.
 type Search = unsafe fn(work: &Work, first: u32, scratch: &mut Scratch, candidates: &mut [u16]) -> bool;
 
 /// An implementation of the search that runs on this CPU.

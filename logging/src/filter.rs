@@ -57,7 +57,8 @@ struct FilterFile {
 
 static FILE: OnceLock<FilterFile> = OnceLock::new();
 
-/// The filter of a program, which a file may replace later.
+/// The layer that filters the program's log messages. If a `file` is given, the filter can later be replaced by the file's new
+/// content.
 pub(super) fn layer(
     default: &str,
     file: Option<&Path>,

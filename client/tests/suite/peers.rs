@@ -79,8 +79,8 @@ async fn a_pool_that_hangs_up_on_configure_is_tried_without_it() {
     pool.answer(&call, json!([[], "0a", 4]), Value::Null).await;
     pool.notify("a", true).await;
     harness.job("a").await;
-    // Now the pool closes every connection without an answer. `mining.configure` may not be the reason, so the client omits it
-    // only on every second connection.
+    // Now the pool closes every connection without an answer. The client does not know whether `mining.configure` is the reason,
+    // so it omits this message only on every second connection.
     drop(pool);
     for method in ["mining.configure", "mining.subscribe", "mining.configure"] {
         assert_eq!(Pool::accept(&listener).await.next().await["method"], method);
@@ -88,8 +88,8 @@ async fn a_pool_that_hangs_up_on_configure_is_tried_without_it() {
     let mut pool = Pool::accept(&listener).await;
     assert_eq!(pool.next().await["method"], "mining.subscribe");
     drop(pool);
-    // This time the pool sends a message before it hangs up. A pool that hangs up because of `mining.configure` sends no message.
-    // So the client sends `mining.configure` on the next connection, too.
+    // This time the pool sends a message before it hangs up. From this message the client concludes that `mining.configure` is
+    // not the reason. So it sends `mining.configure` on the next connection, too.
     let mut pool = Pool::accept(&listener).await;
     assert_eq!(pool.next().await["method"], "mining.configure");
     pool.send_line(r#"{"id":null,"method":"client.show_message","params":["no"]}"#).await;

@@ -88,7 +88,7 @@ impl NodeArgs {
         }
     }
 
-    /// The specification of the nodes and their blocks. Nodes that use the cookie file are listed without user and password.
+    /// These options as a [`NodeSpec`]. Nodes that use the cookie file are listed without user and password.
     ///
     /// # Errors
     /// If a node's address is malformed, or a file or the password cannot be read.

@@ -80,7 +80,7 @@ mod tests {
         near(throttle.pause(start + ms(60), ms(10)), ms(0));
         near(throttle.pause(start + ms(100), ms(50)), ms(0));
         near(throttle.pause(start + ms(110), ms(60)), ms(10));
-        // A long idle time counts as 100 ms.
+        // Now the thread is idle for almost 9 s. Only 100 ms of this time count (`CREDIT`).
         near(throttle.pause(start + ms(9_000), ms(60)), ms(0));
         near(throttle.pause(start + ms(9_200), ms(260)), ms(100));
     }

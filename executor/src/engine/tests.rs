@@ -182,7 +182,7 @@ fn searches_that_differ_in_their_versions_share_no_extranonce2() {
     }
 }
 
-/// When a job comes again, the search continues in the unit in which it was interrupted. So no nonce is skipped or repeated.
+/// When a job comes again, its search continues where it stopped. So no nonce is skipped or repeated.
 #[test]
 fn a_job_that_comes_again_continues_where_it_stopped() {
     let (mut engine, mut found) = Engine::start(Backend::portable(), &plan(1, 1.0)).expect("threads");

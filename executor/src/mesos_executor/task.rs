@@ -62,7 +62,7 @@ impl Task {
     }
 
     /// Requires the task to end before `until`. Returns whether the caller must ask the task to stop, which is done only once. If
-    /// the task is already stopping and its end is [`End::Renewed`], `end` becomes its end.
+    /// the task is already stopping, `end` is ignored, except that it replaces [`End::Renewed`].
     pub fn stop(&mut self, until: Instant, end: End) -> bool {
         match &mut self.phase {
             Phase::Ended => false,

@@ -23,8 +23,8 @@ pub(in crate::backend) fn padding<L: Lanes>(proof: L) -> [L; 8] {
 
 /// Computes the first SHA-256 and rounds 0 to 15 of the second SHA-256 for several items. Each item is a version and a schedule.
 ///
-/// Rounds 8 to 63 of the first SHA-256 and rounds 8 to 15 of the second SHA-256 share one loop of 1500 instructions (eight rounds
-/// of three streams). Two separate loops would take twice the room in the CPU's cache of decoded instructions.
+/// Rounds 8 to 63 of the first SHA-256 and rounds 8 to 15 of the second SHA-256 share one loop, because its body is long: some
+/// 1500 instructions. Two separate loops would take twice the room in the CPU's cache of decoded instructions.
 #[inline(always)]
 pub(in crate::backend) fn first<L: Lanes, const S: usize>(
     versions: [&FoldedRounds; S],
