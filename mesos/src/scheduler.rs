@@ -146,8 +146,8 @@ impl SchedulerClient {
         &self.shared.detector
     }
 
-    /// Subscribes. Make the call with [`subscribe`]. Tries the masters of the list in turn, or the master that ZooKeeper names,
-    /// and follows redirects to the leader. The calls of this client belong to its latest subscription.
+    /// Subscribes with `call`, which the function [`subscribe`] creates. Tries the masters of the list in turn, or the master
+    /// that ZooKeeper names, and follows redirects to the leader. The calls of this client belong to its latest subscription.
     ///
     /// # Errors
     /// When ZooKeeper names no leader in time. When every master fails, returns the error of the last one. An error that is not

@@ -73,8 +73,9 @@ impl Ensemble {
         connector.connect(&connect_string(&self.resolved_servers().await?)).await
     }
 
-    /// The addresses of all servers. They are looked up for each session, because the client would resolve names by the system
-    /// (see [`net::resolve`](mod@net::resolve)). Servers without an address are left out while there are others.
+    /// The addresses of all servers. The names are resolved here, because the ZooKeeper client would let the system resolve them
+    /// (see [`net::resolve`](mod@net::resolve)). A server whose name cannot be resolved is left out. An error is returned only if
+    /// no server is left.
     async fn resolved_servers(&self) -> Result<Vec<SocketAddr>, Error> {
         let (mut found, mut failure) = (Vec::new(), None);
         for HostPort { host, port } in &self.servers {

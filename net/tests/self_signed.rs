@@ -71,7 +71,8 @@ async fn exactly_the_certificate_in_the_file_is_accepted_even_that_of_an_authori
     assert!(dialer(pinned).connect("127.0.0.1", port, true).await.is_ok());
 }
 
-/// Whoever has the key of one server must not be able to pose as every other.
+/// The user trusts the certificate of one server. No other certificate that the key of this server has signed is trusted.
+/// Otherwise, whoever has this key could pose as any other server.
 #[tokio::test]
 async fn a_given_certificate_of_no_authority_is_not_trusted_for_what_its_key_has_signed() {
     let no_ca = |params: &mut CertificateParams| params.is_ca = IsCa::ExplicitNoCa;

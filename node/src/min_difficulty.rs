@@ -54,8 +54,8 @@ pub fn applies_to(network: Network) -> bool {
 }
 
 impl HeaderTimes {
-    /// Times and bits for a template at `now` (our clock). `parent_time` is the time in the parent's header. Without it, all
-    /// headers have the template's time, because the 20-minute rule may require other bits at other times.
+    /// Times and bits for a template at `now` (our clock). `parent_time` is the time in the parent's header. Without
+    /// `parent_time`, all headers have the template's time, because the template's bits may be wrong for other times.
     pub fn of(
         template: &Template,
         network: Network,
@@ -180,8 +180,7 @@ mod tests {
     }
 
     proptest! {
-        /// Compares with the rule itself: at the earliest and at the latest time of a job, its bits are those that Bitcoin
-        /// Core requires.
+        /// A job's bits are those that Bitcoin Core requires, at the earliest and at the latest time of the job.
         #[test]
         fn bits_are_right_at_every_time(after in 0u32..20_000, now in 0u32..20_000, early: bool) {
             let required = |time: u32| if time > PARENT + DELAY { LOWEST } else { REAL };

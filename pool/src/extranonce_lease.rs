@@ -57,7 +57,7 @@ impl ExtranonceLease {
         &self.value[4 - self.size..]
     }
 
-    /// A lease of these bytes, for tests that need no other lease.
+    /// A lease of the given bytes, for tests.
     #[cfg(test)]
     pub fn of(bytes: &[u8]) -> Self {
         let mut value = [0; 4];

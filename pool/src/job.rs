@@ -168,7 +168,7 @@ impl Job {
         (clean && id.issue == 0 && self.common_builder.is_some()).then_some(&self.first_encoding)
     }
 
-    /// The claim on this block. Only one share can take it.
+    /// The claim on the block that this job mines. Only one share can take the claim.
     pub fn claim(&self) -> &BlockClaim {
         match &self.content {
             JobContent::Template(job) => &job.claim,

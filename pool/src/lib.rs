@@ -9,7 +9,7 @@
 //!                      └─ JudgedShare ─→ Accounts ─→ PoolHandle, store
 //! ```
 //!
-//! - `source`: the running source of work, which publishes jobs and takes blocks and shares; `chain`: the built-in chain;
+//! - `source`: the source of the jobs, which also takes the blocks and shares that are found; `chain`: the built-in chain;
 //! - `job`: what miners work on, and how the coinbase's free bytes are divided among them; `current_job` publishes it;
 //! - `session`: decides about one miner's difficulty, jobs and shares, without I/O and without a protocol. `share` checks
 //!   a share, `vardiff` chooses the difficulty;

@@ -1,4 +1,4 @@
-//! The running source of work.
+//! The source of the jobs that the pool gives to miners: the pool's own chain, Bitcoin nodes, or an upstream pool.
 
 mod builtin;
 mod node;

@@ -9,7 +9,7 @@ use crate::job::{HeaderBuilder, IssuedJob};
 use crate::session::{Answer, MinerMessage, Request, SessionId};
 use crate::share::SubmittedShare;
 
-/// A request that waits for its answer. For a message that is no answer, such as `mining.notify`, the default value is used.
+/// A request that waits for its answer.
 #[derive(Debug, Default)]
 pub struct PendingRequest {
     id: Id,

@@ -98,7 +98,7 @@ pub(super) fn with_values(piece: &Resource, numbers: &[u64]) -> Resource {
     Resource { ranges: Some(value::Ranges { range }), ..piece.clone() }
 }
 
-/// Adds the numbers of `other` to `piece`.
+/// Appends the ranges of `other` to those of `piece`.
 pub(super) fn join(piece: &mut Resource, other: &Resource) {
     let joined = [list(piece), list(other)].concat();
     set(piece, joined);

@@ -1,7 +1,8 @@
 //! A function for each operation on an offer. The operations go into [`accept`](super::accept).
 //!
-//! RESERVE and CREATE take the resources in their state after the operation. The example is for a framework with the capability
-//! RESERVATION_REFINEMENT; a framework with a principal must also set `reservation.principal` to it:
+//! The resources for RESERVE must already contain the new reservation. Those for CREATE must already contain the new volume. The
+//! example is for a framework with the capability RESERVATION_REFINEMENT; a framework with a principal must also set
+//! `reservation.principal` to it:
 //!
 //! ```
 //! use mesos::resources::{Quantity, Resources, Shortage};

@@ -151,8 +151,8 @@ fn servers(config: &Config, port: u16) -> Vec<Server> {
     addresses.iter().take(MOST_SERVERS).map(server).collect()
 }
 
-/// Asks for one name after the other until a name has an address. `None` if no address was found, and no server had an answer for
-/// at least one of the names.
+/// Asks for one name after the other until a name has an address. Returns [`Answer::None`] if no name has an address. But if one
+/// of these names got no answer from any server, returns `None`.
 async fn ask_all(names: &[Name], servers: &mut [Server], config: &Config) -> Option<Answer> {
     let mut last = Some(Answer::None);
     for name in names {

@@ -19,7 +19,8 @@ use logging::error_chain;
 use net::Backoff;
 
 /// Time limit of a long poll. It is so high because each abandoned poll blocks a thread of Bitcoin Core until Core answers the
-/// poll, and Core has few threads. A node that is gone is detected by the next refresh.
+/// poll, and Core has few threads. Meanwhile the template is also requested at shorter intervals. These requests detect a node
+/// that is gone.
 const LONG_POLL: Duration = Duration::from_secs(24 * 60 * 60);
 /// If a node does not support long polls, its tip is requested at this interval.
 const POLL: Duration = Duration::from_secs(1);

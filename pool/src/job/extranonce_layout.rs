@@ -6,9 +6,9 @@
 pub struct ExtranonceLayout {
     /// Number of unused bytes, which are all zero.
     pub padding: usize,
-    /// Number of bytes of the issue number, which counts the jobs that were sent to a connection on the current tip. It
-    /// makes the headers of these jobs differ, so a miner that starts each job at extranonce2 zero never searches the same
-    /// headers twice. At most 2.
+    /// Number of bytes of the issue number, at most 2. The issue number counts a connection's jobs, and starts at 0 again when a
+    /// new job makes all earlier ones stale. It makes the headers of these jobs differ, so a miner that starts each job at
+    /// extranonce2 zero never searches the same headers twice.
     pub issue: usize,
     /// Number of bytes of a connection's extranonce1. At most 4.
     pub extranonce1: usize,

@@ -251,8 +251,7 @@ mod tests {
     #[test]
     fn a_job_ahead_of_our_clock_allows_no_later_times_than_nodes_do() {
         let mut issued = issued(1e-30, 1e-30);
-        // On testnets, a header more than 20 minutes after its parent may have the lowest difficulty. So a job may begin at a
-        // future time.
+        // On a testnet, the earliest header time of a job may be in the future.
         let start = NOW + 7_000;
         let mut job = Job::new(1, builtin_work());
         (job.times.start, job.times.first) = (start, start);

@@ -16,8 +16,7 @@ pub struct UpstreamShare {
     pub job: Arc<Job>,
     /// The share in the form that the upstream pool expects.
     pub share: Share,
-    /// The share in the form in which the worker's account counts it. The account counts it only after the upstream pool's
-    /// answer.
+    /// The share with its verdict, for the worker's account. It is counted there only after the upstream pool's answer.
     pub judged: JudgedShare,
 }
 

@@ -15,7 +15,7 @@ use super::*;
 enum Does {
     /// The server knows the addresses of `miner.example` and `both.example`.
     Answer,
-    /// Like `Answer`, but over UDP, the server sends only the beginning of each answer.
+    /// Like `Answer`, but answers over UDP are truncated.
     AnswerOverTcp,
     /// Like `Answer`, but the server fails for names in `broken.example`.
     FailForBroken,

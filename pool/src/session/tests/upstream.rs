@@ -197,8 +197,8 @@ fn a_repeated_job_that_cannot_be_told_apart_counts_no_share_twice() {
 
 #[test]
 fn a_session_is_resumed_only_if_there_is_a_job_for_it() {
-    // A resumed session gets the current job again, under a second id. With an extranonce2 of 4 bytes, each job has only one id,
-    // so the session cannot be resumed yet.
+    // A resumed session gets the current job again, under a second id. With an extranonce2 of 4 bytes, a job has no second id, so
+    // the session cannot be resumed while this job is current.
     for (extranonce2_len, resumed) in [(8, true), (4, false)] {
         let former = proxied(1e-9, extranonce2_len);
         let job = former.job.clone();
