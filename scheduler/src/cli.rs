@@ -35,8 +35,8 @@ use crate::options::{FrameworkOptions, OnServerLoss, TaskOptions};
 use crate::store::{self, ShareLimits};
 use crate::task_info::EXECUTABLE;
 
-/// The shortest allowed `--silence-timeout`. The master sends a heartbeat every 15 s. After two missing heartbeats, the scheduler
-/// knows that the master itself is silent, and not only a task.
+/// The shortest allowed `--silence-timeout` for tasks. While the master is silent, all tasks seem silent. A silent master is
+/// noticed after 30 s, when two heartbeats are missing.
 const SHORTEST_SILENCE: Duration = Duration::from_secs(30);
 
 /// The shortest allowed `--launch-timeout`. An agent needs some seconds to start even an executor that need not be fetched.

@@ -37,7 +37,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// How long to wait for the master's answer to TEARDOWN. Without an answer, the framework still ends when this process
 /// disconnects.
 const TEARDOWN: Duration = Duration::from_secs(2);
-/// The same after a signal that asks this process to end.
+/// How long to wait for the answer to TEARDOWN after a signal has asked this process to end.
 const TEARDOWN_AFTER_STOP: Duration = Duration::from_millis(500);
 
 /// The exit status if nothing would be launched.

@@ -26,7 +26,8 @@ pub enum Event {
     Offers(Vec<Offer>),
     /// An offer is rescinded.
     Rescinded(String),
-    /// For each agent that has an offer in the next event: the agent's id, and the planned maintenance of its machine, if any.
+    /// This event comes just before [`Event::Offers`]. It has the id of each agent in those offers, and the planned maintenance
+    /// of the agent's machine, if any.
     Unavailabilities(Vec<(String, Option<Unavailability>)>),
     /// The master asks for resources to be returned.
     InverseOffers(Vec<InverseOffer>),

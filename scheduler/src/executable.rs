@@ -152,7 +152,7 @@ fn read_elf<'data, Elf: FileHeader<Endian = Endianness>>(
 
 /// The program after `#!` at the start of a script.
 fn interpreter<'data>(file: impl ReadRef<'data>) -> Option<String> {
-    /// The kernel reads no more of a script's first line.
+    /// The kernel reads at most this many bytes of a script's first line.
     const LONGEST: u64 = 256;
     let length = file.len().ok()?.min(LONGEST);
     let line = file.read_bytes_at(0, length).ok()?.strip_prefix(b"#!")?;

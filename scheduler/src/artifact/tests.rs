@@ -164,7 +164,7 @@ async fn more_downloads_wait_while_length_requests_are_answered() {
     let server = start(file.path(), None).await.unwrap();
     let path = path(&server);
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    // The agents read one byte and then stop. The file is longer than all buffers.
+    // These agents read 2000 bytes and then stop reading. The file is longer than all buffers, so their downloads do not end.
     let mut idle = Vec::new();
     for _ in 0..DOWNLOADS {
         let mut socket = TcpStream::connect(authority(&server)).await.unwrap();

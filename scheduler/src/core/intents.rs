@@ -77,7 +77,8 @@ impl Transition<'_> {
         if self.outbox.count_unpersisted() == 0 {
             return self.raise(PolicyEvent::Reconciled);
         }
-        // Changes are written in order. So when this unchanged peak has been written, the answers are on disk, too.
+        // Changes are written in order. So when the change below is on disk, the answers are on disk, too. This change has no
+        // other purpose: it writes the old peak again.
         let written = OnPersisted::Raise(Box::new(PolicyEvent::Reconciled));
         self.persist(Change::Peak(self.history.persisted_peak), written);
     }

@@ -18,7 +18,8 @@ pub(super) enum OnPersisted {
     Update(Box<StatusUpdate>),
     /// Policies get an event.
     Raise(Box<PolicyEvent>),
-    /// If the number of running workers has reached a new peak in the meantime, the new peak is persisted.
+    /// The number of running workers may have reached a higher peak while this peak was written. If so, the higher peak is
+    /// persisted.
     Peak,
     /// No action follows.
     Nothing,

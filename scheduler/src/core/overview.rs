@@ -13,7 +13,7 @@ use crate::journal::{Ledger, LedgerLine};
 use crate::run_state::RunState;
 use crate::task_id::TaskKind;
 
-/// An overview lists at most this many servers, as many slow workers, and as many failures.
+/// Maximum number of servers in an overview. The same limit applies to slow workers and to failures.
 const LISTED: usize = 10;
 /// Maximum number of reasons for unused agents in an overview.
 const REASONS: usize = 20;

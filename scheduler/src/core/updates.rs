@@ -82,8 +82,8 @@ impl Transition<'_> {
             self.notify(UserNotice::UnknownTask(id.clone()));
             self.fleet.want_end(&id, self.now);
         }
-        // `Launched` starts the launch timeout, so that even a task in a state that this program does not know is given up in
-        // the end.
+        // `Launched` starts the launch timeout. Without it, a task in a state that this program does not know might never be
+        // given up.
         self.raise(PolicyEvent::Launched(id));
         true
     }

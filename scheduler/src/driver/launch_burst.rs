@@ -23,7 +23,7 @@ impl LaunchBurst {
         self.since = (open >= BURST).then(|| self.since.unwrap_or(now));
     }
 
-    /// Whether the master's events have to wait for the end of the burst.
+    /// Whether the master's events have to wait, because a burst of launches has not ended. They wait at most [`MAX_DELAY`].
     pub fn delays_events(&self, now: Instant) -> bool {
         self.since.is_some_and(|since| now.duration_since(since) < MAX_DELAY)
     }

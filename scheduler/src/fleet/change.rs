@@ -62,7 +62,7 @@ impl Fleet {
         Some(launch.planned)
     }
 
-    /// Returns the offers that are reserved for a task. They are no longer reserved, because the caller accepts or declines them.
+    /// Returns the offers that were reserved for a task, and ends their reservation. The caller accepts or declines them.
     pub fn take_offers(&mut self, id: &str) -> Vec<String> {
         let offers = self.change(id, |task| match &mut task.lifecycle {
             Lifecycle::Persisting(launch) => std::mem::take(&mut launch.planned.offers),
@@ -200,8 +200,8 @@ impl Fleet {
         self.change(id, |task| task.slot = slot);
     }
 
-    /// Makes the first KILL of a task due now, unless the task is to end anyway. If its launch has not been sent yet, the
-    /// launch is cancelled.
+    /// Begins to end a task: a KILL is due now. If the task is already to end, its next KILL keeps its time. If its launch has
+    /// not been sent yet, the launch is cancelled.
     pub fn want_end(&mut self, id: &str, now: Instant) {
         self.change(id, |task| {
             if let Lifecycle::Persisting(launch) = &mut task.lifecycle {

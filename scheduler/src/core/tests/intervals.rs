@@ -123,8 +123,8 @@ fn running_workers_get_instructions_until_they_confirm() {
     let both = ["miner-worker-2", "miner-worker-3"].map(|task| (task.to_owned(), wanted));
     assert_eq!(script.told_intervals(), both, "the third one knows it from its specification");
     script.say("miner-worker-2", Some(wanted));
-    // The worker still uses its old intervals, so the instruction is repeated after 10, 20 and 40 s. Each of these times lies
-    // between `long` and `pause`.
+    // The worker still uses its old intervals, so the instruction is repeated after 10 s, again 20 s later, and again 40 s later.
+    // The test looks for it shortly before and shortly after each of these times.
     for (pause, long) in [(12, 7), (21, 17), (42, 35)] {
         script.say("miner-worker-3", Some(intervals(2.0, 2.0)));
         script.wait(long * SECOND);

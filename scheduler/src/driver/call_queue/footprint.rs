@@ -82,8 +82,8 @@ impl Footprint {
                 keys.extend(tasks.iter().map(|info| task(&info.task_id.value)));
                 keys.push((Key::LAUNCHES, Use::Shared));
                 // A launch may overtake an earlier REVIVE. Otherwise the launch would have to wait for all the DECLINEs before
-                // the REVIVE. The overtaken REVIVE then also removes the filter that the launch has set. The only effect is that
-                // Mesos immediately offers the unused resources again.
+                // the REVIVE. The overtaken REVIVE clears all filters, also the one that the launch has set on its unused
+                // resources. The only effect is that Mesos immediately offers these resources again.
                 keys.extend(filter(refuse, Use::Before));
                 (Priority::Launch, keys)
             }

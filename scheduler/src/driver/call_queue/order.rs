@@ -60,7 +60,7 @@ impl<T> CallOrder<T> {
         }
     }
 
-    /// The footprint of a call, for [`add`](Self::add).
+    /// Determines a call's priority, and which calls it must not overtake. [`add`](Self::add) needs both.
     pub fn footprint(&self, call: &Call) -> Footprint {
         Footprint::of(call, &self.hasher)
     }
@@ -100,7 +100,7 @@ impl<T> CallOrder<T> {
     }
 
     /// If this call waits for calls of lower priority, raises their priority to its own. Only [`Use::Exclusive`] calls are
-    /// searched, because calls of high priority wait for no others.
+    /// considered, because no other calls can block a call of high priority.
     fn raise_earlier_calls(&mut self, index: usize) {
         let mut waiting = vec![index];
         while let Some(Some(call)) = waiting.pop().and_then(|index| self.calls.get(index)) {

@@ -33,7 +33,7 @@ impl Unanswered {
         }
     }
 
-    /// Waits until the number has fallen below [`BURST`].
+    /// Waits until the number of unanswered calls has fallen below [`BURST`].
     pub async fn below_burst(&self) {
         self.below_burst.notified().await;
     }

@@ -47,8 +47,8 @@ impl Script {
     }
 }
 
-/// The scheduler ends the server, because an option has changed. Before the next server runs, the scheduler is restarted without
-/// this change.
+/// The scheduler ends the server, because the user has changed an option. Before the next server runs, the user changes the
+/// option back and restarts the scheduler.
 #[test]
 fn workers_wait_for_the_next_server_through_restarts_and_hours() {
     for hours in [0, 3] {
