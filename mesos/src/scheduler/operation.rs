@@ -1,7 +1,7 @@
 //! A function for each operation on an offer. The operations go into [`accept`](super::accept).
 //!
-//! The resources for RESERVE must already contain the new reservation. Those for CREATE must already contain the new volume. The
-//! example is for a framework with the capability RESERVATION_REFINEMENT; a framework with a principal must also set
+//! The resources for RESERVE must already contain the new reservation. The resources for CREATE must already contain the new
+//! volume. The example is for a framework with the capability RESERVATION_REFINEMENT; a framework with a principal must also set
 //! `reservation.principal` to it:
 //!
 //! ```

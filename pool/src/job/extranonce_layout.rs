@@ -7,8 +7,8 @@ pub struct ExtranonceLayout {
     /// Number of unused bytes, which are all zero.
     pub padding: usize,
     /// Number of bytes of the issue number, at most 2. The issue number counts a connection's jobs, and starts at 0 again when a
-    /// new job makes all earlier ones stale. It makes the headers of these jobs differ, so a miner that starts each job at
-    /// extranonce2 zero never searches the same headers twice.
+    /// new job makes all earlier ones stale. The number makes the headers of these jobs differ, so a miner that starts each job
+    /// at extranonce2 zero never searches the same headers twice.
     pub issue: usize,
     /// Number of bytes of a connection's extranonce1. At most 4.
     pub extranonce1: usize,
