@@ -124,7 +124,12 @@ fn a_server_whose_executor_never_registers_is_given_up_and_replaced_on_another_a
 #[test]
 fn a_worker_whose_executor_never_registers_is_given_up_and_replaced() {
     let Some(mut stuck) = Stuck::start("miner-worker-2") else { return };
-    stuck.until_remarked("miner-worker-2 on 127.0.0.1 has been starting for");
+    let waits = "miner-worker-2 on 127.0.0.1 has been launching for";
+    let told = wait_for(&mut stuck.scheduler, waits);
+    let program = &stuck.program;
+    let whole = format!("its agent starts {program}; it is given up after 60 s (--launch-timeout)");
+    assert!(told.contains(&whole), "{told}");
+    stuck.until_remarked(waits);
     stuck.until_given_up("miner-worker-2");
     stuck.until_replaced("miner-worker-2");
 }

@@ -116,7 +116,7 @@ impl LaunchTimeout {
         let fetching = self.downloads.fetch_all(self.waiting.len(), now);
         let server = servers.first().map(|server| waiting_text::server(view, server, fetching));
         let mut intents = self.server.tell(RemarkTopic::ServerLaunch, server, now);
-        let workers = waiting_text::workers(&workers);
+        let workers = waiting_text::workers(view, &workers, fetching);
         intents.extend(self.workers.tell(RemarkTopic::WorkerLaunches, workers, now));
         intents
     }

@@ -282,7 +282,7 @@ fn what_is_not_known_is_not_said() {
 }
 
 #[test]
-fn slow_workers_are_told_of_in_one_line() {
+fn slow_workers_are_told_of_in_one_line_with_what_they_wait_for() {
     let mut script = Script::with_workers();
     for agent in ["c", "d"] {
         script.offered(agent);
@@ -292,17 +292,58 @@ fn slow_workers_are_told_of_in_one_line() {
     }
     script.clear();
     script.wait(3 * MINUTE + 2 * SECOND);
-    let text = "2 workers have been starting for up to 3 min (miner-worker-5 on d.host)";
-    assert_eq!(script.remarks(), [text]);
+    let limit = "is given up after 15 min (--launch-timeout)";
+    let text = format!(
+        "2 workers have been launching for up to 3 min (miner-worker-5 on d.host): their agents start /opt/mesos-miner; \
+         each {limit}"
+    );
+    assert_eq!(script.remarks(), [&*text]);
     assert_eq!(script.said(), [text.replace("3 min", "60 s"), text.replace("3 min", "2 min")]);
+    script.answer("miner-worker-5", TaskState::TaskStarting);
+    script.wait(SECOND);
+    let waiting = "miner-worker-4 on c.host has been launching for 3 min: its agent starts /opt/mesos-miner";
+    let registered =
+        "miner-worker-5 on d.host has been starting for 3 min: its executor runs, the worker does not yet";
+    assert_eq!(script.remarks(), [format!("{waiting}; {registered}; each {limit}")]);
+    script.answer("miner-worker-4", TaskState::TaskStarting);
+    script.wait(SECOND);
+    let registered = "2 workers have been starting for up to 3 min (miner-worker-5 on d.host): their executors run, the \
+                      workers do not yet";
+    assert_eq!(script.remarks(), [format!("{registered}; each {limit}")]);
     script.update(status("miner-worker-5", TaskState::TaskRunning, 1));
     script.write();
     script.wait(SECOND);
-    assert_eq!(script.remarks(), ["miner-worker-4 on c.host has been starting for 3 min"]);
+    let registered =
+        "miner-worker-4 on c.host has been starting for 3 min: its executor runs, the worker does not yet";
+    assert_eq!(script.remarks(), [format!("{registered}; it {limit}")]);
     script.update(status("miner-worker-4", TaskState::TaskFailed, 1));
     script.write();
     script.wait(SECOND);
     assert!(script.remarks().is_empty(), "{:?}", script.remarks());
+}
+
+#[test]
+fn workers_that_agents_fetch_are_named_with_the_uri_and_as_being_fetched_once_that_is_known() {
+    let mut script = Script::workers_of(served_here());
+    for agent in ["c", "d"] {
+        script.offered(agent);
+    }
+    script.wait(MINUTE + SECOND);
+    let limit = "each is given up after 15 min (--launch-timeout)";
+    let unanswered =
+        "the launches of 2 workers have not been answered for up to 60 s (miner-worker-5 on d.host)";
+    assert_eq!(script.remarks(), [format!("{unanswered}; {limit}")]);
+    for task in ["miner-worker-4", "miner-worker-5"] {
+        script.answer(task, TaskState::TaskStaging);
+    }
+    script.wait(SECOND);
+    let launching = "2 workers have been launching for up to 60 s (miner-worker-5 on d.host)";
+    let fetched = "their agents fetch or start http://h:1/x/mesos-miner";
+    assert_eq!(script.remarks(), [format!("{launching}: {fetched}; {limit}")]);
+    script.event(Event::Fetching(DownloadStats { running: 2, ..DownloadStats::default() }));
+    script.wait(SECOND);
+    let fetched = "2 workers are being fetched for up to 60 s (miner-worker-5 on d.host)";
+    assert_eq!(script.remarks(), [format!("{fetched}; {limit}")]);
 }
 
 /// When no agent can start the executor, one launch at a time is tried, as after every failure that agents have in common.

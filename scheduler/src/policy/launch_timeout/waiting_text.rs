@@ -1,6 +1,7 @@
 //! What the user is told of launches that take long. Whether an executor is being fetched is known only if the agents fetch it
 //! from this scheduler. Otherwise the text leaves it open.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use mesos::v1::TaskState;
@@ -36,46 +37,127 @@ impl Downloads {
     }
 }
 
-/// What the server waits for. `fetching` says whether its executor is being fetched from this scheduler.
-pub(super) fn server(view: &View<'_>, server: &Waiting<'_>, fetching: bool) -> String {
-    let task = server.task;
-    let (id, host, time) = (task.id(), task.host(), in_words(server.time));
-    let template = &view.settings.template;
-    let what = match (task.state(), &template.delivery) {
-        (None, _) => format!("the launch of {id} on {host} has not been answered for {time}"),
-        (Some(TaskState::TaskStarting), _) => {
-            format!("{id} on {host} has been starting for {time}: its executor runs, the server does not yet")
-        }
-        _ if !template.programs.is_ours(task.record.kind) => {
-            format!("{id} on {host} has been launching for {time}: its agent pulls or starts its image")
-        }
-        (_, delivery) if delivery.is_served_here() && fetching => {
-            format!("{id} on {host} is being fetched for {time}")
-        }
-        (_, Delivery::Fetch { uri, .. }) => {
-            format!("{id} on {host} has been launching for {time}: its agent fetches or starts {uri}")
-        }
-        (_, Delivery::Path(path)) => {
-            format!("{id} on {host} has been launching for {time}: its agent starts {path}")
-        }
-        (_, Delivery::Image { image, .. }) => {
-            format!(
-                "{id} on {host} has been launching for {time}: its agent pulls or starts the image {image}"
-            )
-        }
-    };
-    let limit = in_words(view.settings.options.launch_timeout);
-    format!("{what}; it is given up after {limit} (--launch-timeout)")
+/// What a task waits for before it runs. Tasks of one kind that wait for the same are named together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum WaitsFor<'a> {
+    /// No update of the task has come yet.
+    Answer,
+    /// The agents are downloading the executor from this scheduler.
+    Download,
+    /// The agent prepares the task: it fetches, pulls or starts something, and the executor has not registered yet.
+    Agent(Preparation<'a>),
+    /// The executor has registered, and the task's program does not run yet.
+    Program,
 }
 
-/// A text of one line about the workers whose launches take long; `None` if there are none.
-pub(super) fn workers(workers: &[Waiting<'_>]) -> Option<String> {
-    let Waiting { task, time } = workers.iter().max_by_key(|worker| worker.time)?;
-    let (id, host, time) = (task.id(), task.host(), in_words(*time));
-    Some(match workers.len() {
-        1 => format!("{id} on {host} has been starting for {time}"),
-        count => format!("{count} workers have been starting for up to {time} ({id} on {host})"),
-    })
+/// What an agent does before an executor registers. It does not say how far it has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Preparation<'a> {
+    /// It fetches the executor from this URI and starts it.
+    Fetch(&'a str),
+    /// It starts the executor at this path.
+    Start(&'a str),
+    /// It pulls the executor's image and starts it.
+    Pull(&'a str),
+    /// It pulls the image of a program that is not ours and starts it.
+    PullTheirs,
+}
+
+impl<'a> WaitsFor<'a> {
+    /// `fetching` says whether all waiting executors are being fetched from this scheduler.
+    fn of(task: &Task, view: &'a View<'_>, fetching: bool) -> Self {
+        let template = &view.settings.template;
+        match (task.state(), &template.delivery) {
+            (None, _) => Self::Answer,
+            (Some(TaskState::TaskStarting), _) => Self::Program,
+            _ if !template.programs.is_ours(task.record.kind) => Self::Agent(Preparation::PullTheirs),
+            (_, delivery) if delivery.is_served_here() && fetching => Self::Download,
+            (_, Delivery::Fetch { uri, .. }) => Self::Agent(Preparation::Fetch(uri)),
+            (_, Delivery::Path(path)) => Self::Agent(Preparation::Start(path)),
+            (_, Delivery::Image { image, .. }) => Self::Agent(Preparation::Pull(image)),
+        }
+    }
+
+    /// A sentence about one task; `role` is "server" or "worker".
+    fn one(self, role: &str, Waiting { task, time }: &Waiting<'_>) -> String {
+        let (id, host, time) = (task.id(), task.host(), in_words(*time));
+        match self {
+            Self::Answer => format!("the launch of {id} on {host} has not been answered for {time}"),
+            Self::Download => format!("{id} on {host} is being fetched for {time}"),
+            Self::Agent(preparation) => {
+                format!(
+                    "{id} on {host} has been launching for {time}: its agent {}",
+                    preparation.in_words(true)
+                )
+            }
+            Self::Program => {
+                format!(
+                    "{id} on {host} has been starting for {time}: its executor runs, the {role} does not yet"
+                )
+            }
+        }
+    }
+
+    /// A sentence about several workers. `longest` is the one that has waited for the longest time.
+    fn many(self, count: usize, longest: &Waiting<'_>) -> String {
+        let (task, time) = (longest.task, in_words(longest.time));
+        let time = format!("up to {time} ({} on {})", task.id(), task.host());
+        match self {
+            Self::Answer => format!("the launches of {count} workers have not been answered for {time}"),
+            Self::Download => format!("{count} workers are being fetched for {time}"),
+            Self::Agent(preparation) => {
+                let agents = preparation.in_words(false);
+                format!("{count} workers have been launching for {time}: their agents {agents}")
+            }
+            Self::Program => {
+                format!(
+                    "{count} workers have been starting for {time}: their executors run, the workers do not yet"
+                )
+            }
+        }
+    }
+}
+
+impl Preparation<'_> {
+    /// What one agent does, or several.
+    fn in_words(self, one: bool) -> String {
+        let words = [("starts", "fetches", "pulls", "its"), ("start", "fetch", "pull", "their")];
+        let (start, fetch, pull, its) = words[usize::from(!one)];
+        match self {
+            Self::Fetch(uri) => format!("{fetch} or {start} {uri}"),
+            Self::Start(path) => format!("{start} {path}"),
+            Self::Pull(image) => format!("{pull} or {start} the image {image}"),
+            Self::PullTheirs => format!("{pull} or {start} {its} image"),
+        }
+    }
+}
+
+/// What the server waits for, and when it is given up. `fetching` says whether all waiting executors are being fetched from this
+/// scheduler.
+pub(super) fn server(view: &View<'_>, server: &Waiting<'_>, fetching: bool) -> String {
+    let what = WaitsFor::of(server.task, view, fetching).one("server", server);
+    format!("{what}; it is given up after {}", limit(view))
+}
+
+/// A text of one line about the workers whose launches take long: what they wait for, and when they are given up. `None` if there
+/// are none. `fetching` has the same meaning as for the server.
+pub(super) fn workers(view: &View<'_>, workers: &[Waiting<'_>], fetching: bool) -> Option<String> {
+    let mut groups = BTreeMap::<WaitsFor<'_>, Vec<&Waiting<'_>>>::new();
+    for worker in workers {
+        groups.entry(WaitsFor::of(worker.task, view, fetching)).or_default().push(worker);
+    }
+    let sentences = groups.iter().filter_map(|(waits_for, group)| match &group[..] {
+        [only] => Some(waits_for.one("worker", only)),
+        several => Some(waits_for.many(several.len(), several.iter().max_by_key(|worker| worker.time)?)),
+    });
+    let what = sentences.collect::<Vec<_>>().join("; ");
+    let which = if workers.len() == 1 { "it" } else { "each" };
+    (!workers.is_empty()).then(|| format!("{what}; {which} is given up after {}", limit(view)))
+}
+
+/// The time after which a task that does not run is given up.
+fn limit(view: &View<'_>) -> String {
+    format!("{} (--launch-timeout)", in_words(view.settings.options.launch_timeout))
 }
 
 /// A time for people: steps of ten seconds above half a minute, and minutes from two minutes on.
