@@ -201,7 +201,7 @@ impl Args {
             self.framework.on_server_loss != OnServerLoss::Repoint || programs.worker.is_none(),
             "--on-server-loss=repoint needs our own workers: the program of --worker-image cannot be redirected"
         );
-        let server_cpus = if self.pool.pool.is_some() { 0.0 } else { self.task.server_cpus };
+        let server_cpus = self.pool.pool.is_none().then_some(self.task.server_cpus);
         let (master, master_access) = self.master.check()?;
         Ok(Config {
             zk: self.zk.check(&master)?,

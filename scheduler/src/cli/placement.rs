@@ -50,21 +50,26 @@ pub struct PlacementArgs {
 }
 
 impl PlacementArgs {
-    /// Checks that the options do not contradict each other.
+    /// Checks that the options do not contradict each other. `server_cpus` is `None` if there is no server task.
     ///
     /// # Errors
     /// If no worker could ever be launched.
-    pub(super) fn check(self, server_cpus: f64) -> anyhow::Result<Placement> {
+    pub(super) fn check(self, server_cpus: Option<f64>) -> anyhow::Result<Placement> {
         let least = self.min_worker_cpus;
         if let Some(most) = self.cpus_per_worker {
             ensure!(most >= least, "--cpus-per-worker {most} is less than --min-worker-cpus {least}");
         }
         if let Some(most) = self.max_cpus {
-            ensure!(
-                milli(most) >= milli(server_cpus) + milli(least),
-                "--max-cpus {most} leaves nothing for workers: the server takes {server_cpus} (--server-cpus) and a worker \
-                 at least {least} (--min-worker-cpus)"
-            );
+            let why = match server_cpus {
+                Some(server) => format!(
+                    "leaves nothing for workers: the server takes {server} (--server-cpus) and a worker at least {least} \
+                     (--min-worker-cpus)"
+                ),
+                None => {
+                    format!("is too little for a worker, which takes at least {least} (--min-worker-cpus)")
+                }
+            };
+            ensure!(milli(most) >= server_cpus.map_or(0, milli) + milli(least), "--max-cpus {most} {why}");
         }
         Ok(Placement {
             limits: WorkerLimits {

@@ -80,6 +80,20 @@ fn limits_that_leave_no_worker_are_refused() {
 }
 
 #[test]
+fn too_few_cpus_for_a_worker_are_refused_with_what_takes_them() {
+    let error = |args: &[&str]| parse(args).unwrap().into_config(|| Ok("/x".into())).unwrap_err().to_string();
+    assert_eq!(
+        error(&["--max-cpus", "0.3", "--server-cpus", "0.5"]),
+        "--max-cpus 0.3 leaves nothing for workers: the server takes 0.5 (--server-cpus) and a worker at least 0.1 \
+         (--min-worker-cpus)"
+    );
+    assert_eq!(
+        error(&["--max-cpus", "0.3", "--min-worker-cpus", "0.5", "--pool", "host:1"]),
+        "--max-cpus 0.3 is too little for a worker, which takes at least 0.5 (--min-worker-cpus)"
+    );
+}
+
+#[test]
 fn the_password_of_a_pool_comes_from_a_file_and_is_never_printed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("password");
