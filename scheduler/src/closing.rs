@@ -58,7 +58,8 @@ fn end(config: &Config, mut state: State, last_calls: Result<(), String>, store:
         (None, _) => SchedulerEnd::NoFramework { summary },
         (Some(id), _) if !teardown => {
             let framework = LeftFramework::new(config, id, state.failover_timeout());
-            SchedulerEnd::TasksLeft { summary, tasks: state.live_tasks(), framework }
+            let (tasks, running) = (state.live_tasks(), state.running_tasks());
+            SchedulerEnd::TasksLeft { summary, tasks, running, framework }
         }
         (Some(_), Ok(())) => {
             store.persist(0, Change::FrameworkEnded);
@@ -87,7 +88,8 @@ pub(crate) fn end_before_subscription(
             not_torn_down(left(framework), "there is no subscription", summary)
         }
         Some(framework) => {
-            SchedulerEnd::TasksLeft { summary, tasks: recovered.live_tasks(), framework: left(framework) }
+            let (tasks, running) = (recovered.live_tasks(), recovered.running_tasks());
+            SchedulerEnd::TasksLeft { summary, tasks, running, framework: left(framework) }
         }
     }
 }

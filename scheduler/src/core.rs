@@ -163,6 +163,11 @@ impl State {
         self.fleet.count_live()
     }
 
+    /// The number of tasks that are in TASK_RUNNING, as far as is known.
+    pub fn running_tasks(&self) -> usize {
+        self.fleet.active().filter(|task| task.is_running()).count()
+    }
+
     /// The number of launches that are not sent yet.
     pub fn unsent_launches(&self) -> usize {
         self.fleet.count_unsent()

@@ -22,12 +22,14 @@ pub enum SchedulerEnd {
         /// The figures of a run that mined nothing.
         summary: Summary,
     },
-    /// The scheduler ended as requested, and the framework's tasks keep running.
+    /// The scheduler ended as requested, and the framework's tasks stay.
     TasksLeft {
         /// The figures of the framework's life so far.
         summary: Summary,
-        /// The number of tasks that keep running.
+        /// The number of tasks that have not ended.
         tasks: usize,
+        /// How many of them are in TASK_RUNNING. The others are, for example, starting or unreachable.
+        running: usize,
         /// The framework, which stays registered.
         framework: LeftFramework,
     },
@@ -78,8 +80,8 @@ impl SchedulerEnd {
     pub(crate) fn unrecorded(self, why: String) -> Self {
         match self {
             SchedulerEnd::Failed { .. } => self,
-            SchedulerEnd::TasksLeft { summary, tasks, framework } => {
-                let left = format!("{}; {}", keep_mining(tasks), framework.how_long());
+            SchedulerEnd::TasksLeft { summary, tasks, running, framework } => {
+                let left = format!("{}; {}", stay(tasks, running), framework.how_long());
                 SchedulerEnd::Failed { summary, why: format!("{why}; {left}") }
             }
             SchedulerEnd::Removed { summary, why: removed } => {
@@ -106,8 +108,8 @@ impl SchedulerEnd {
             format!("single shares are complete in {folder} since {since}; totals count from the start")
         });
         let left = match self {
-            SchedulerEnd::TasksLeft { tasks, framework, .. } => {
-                Some(how_to_go_on(*tasks, framework, state_dir, zk))
+            SchedulerEnd::TasksLeft { tasks, running, framework, .. } => {
+                Some(how_to_go_on(&stay(*tasks, *running), framework, state_dir, zk))
             }
             SchedulerEnd::TornDown { .. } => Some("the framework is torn down: no task is left".to_owned()),
             SchedulerEnd::NoFramework { .. } => {
@@ -123,21 +125,28 @@ impl SchedulerEnd {
     }
 }
 
-fn keep_mining(tasks: usize) -> String {
-    let verb = if tasks == 1 { "keeps" } else { "keep" };
-    format!("{} {verb} mining", pluralize(tasks, "task"))
+/// Says how many tasks stay. Only those in TASK_RUNNING are said to mine.
+fn stay(tasks: usize, running: usize) -> String {
+    let count = pluralize(tasks, "task");
+    match (tasks, running) {
+        (0, _) => "no task is left".to_owned(),
+        (1, 0) => "1 task stays, not in TASK_RUNNING".to_owned(),
+        (1, _) => "1 task keeps mining".to_owned(),
+        (_, 0) => format!("{count} stay, none of them in TASK_RUNNING"),
+        (_, running) if running < tasks => format!("{count} stay, {running} of them in TASK_RUNNING"),
+        _ => format!("{count} keep mining"),
+    }
 }
 
-fn how_to_go_on(tasks: usize, framework: &LeftFramework, state_dir: &Path, zk: Option<&Ensemble>) -> String {
+fn how_to_go_on(stay: &str, framework: &LeftFramework, state_dir: &Path, zk: Option<&Ensemble>) -> String {
     let which = match zk {
         None => format!("--state-dir {}", state_dir.display()),
         Some(zk) => format!("--zk {zk}"),
     };
     let others = if zk.is_some() { "a waiting scheduler takes them over; otherwise " } else { "" };
     format!(
-        "{} (figures as of their last reports); {}; {others}start the scheduler again with {which} to continue, or also \
+        "{stay} (figures as of their last reports); {}; {others}start the scheduler again with {which} to continue, or also \
          with --teardown-on-exit to end them with it; without a scheduler: {}",
-        keep_mining(tasks),
         framework.how_long(),
         framework.teardown,
     )
@@ -149,9 +158,13 @@ mod tests {
     use crate::config::Config;
 
     fn left(tasks: usize) -> SchedulerEnd {
+        left_of(tasks, tasks)
+    }
+
+    fn left_of(tasks: usize, running: usize) -> SchedulerEnd {
         let config = Config::new("m1".parse::<mesos::masters::Masters>().unwrap(), "/x");
         let framework = LeftFramework::new(&config, "f", None);
-        SchedulerEnd::TasksLeft { summary: Summary::default(), tasks, framework }
+        SchedulerEnd::TasksLeft { summary: Summary::default(), tasks, running, framework }
     }
 
     fn last(end: &SchedulerEnd) -> String {
@@ -181,6 +194,20 @@ mod tests {
             messages[0].contains("a waiting scheduler takes them over") && !messages[0].contains("secret"),
             "{messages:?}"
         );
+    }
+
+    #[test]
+    fn only_tasks_that_run_are_said_to_mine() {
+        for (tasks, running, said) in [
+            (0, 0, "no task is left ("),
+            (1, 0, "1 task stays, not in TASK_RUNNING ("),
+            (4, 0, "4 tasks stay, none of them in TASK_RUNNING ("),
+            (4, 1, "4 tasks stay, 1 of them in TASK_RUNNING ("),
+            (4, 4, "4 tasks keep mining ("),
+        ] {
+            let text = last(&left_of(tasks, running));
+            assert!(text.starts_with(said), "{said}: {text}");
+        }
     }
 
     #[test]

@@ -97,8 +97,10 @@ fn no_restart_undoes_a_teardown_unless_a_new_framework_is_wanted() {
     }
     nothing_was_begun(&mesos, &[&first_id]);
 
-    let second = start(&["--new-framework", "--failover-timeout=1h"]);
+    let mut second = start(&["--new-framework", "--failover-timeout=1h"]);
     let framework = until_it_runs(&mesos);
+    // The master may know earlier than the scheduler that both tasks run.
+    second.wait_for_error(LONG_DEADLINE, |line| line.contains(" mines on ").then_some(()));
     let second_id = id(&framework);
     assert_eq!(framework["failover_timeout"], 3600.0, "{framework:#}");
     assert_ne!(second_id, first_id);

@@ -40,6 +40,11 @@ impl RecoveredState {
         self.tasks.iter().filter(|task| task.state.is_none_or(|state| !state.is_terminal())).count()
     }
 
+    /// How many tasks were running when the last update about them came.
+    pub fn running_tasks(&self) -> usize {
+        self.tasks.iter().filter(|task| task.state == Some(TaskState::TaskRunning)).count()
+    }
+
     /// Aggregates the accounts of retired tasks, as was done when they retired. The accounts of a task whose record was lost are
     /// kept, because an update of this task may still be received.
     pub fn aggregate_retired(&mut self) {

@@ -146,10 +146,10 @@ async fn a_lost_stream_is_followed_by_a_subscription_with_the_same_id() {
     let call = master.call_of(Type::Reconcile).await;
     assert_eq!(call.reconcile.unwrap().tasks[0].task_id.value, server);
     run.stop.cancel();
-    let SchedulerEnd::TasksLeft { summary, tasks, framework } = run.end().await.unwrap() else {
+    let SchedulerEnd::TasksLeft { summary, tasks, running, framework } = run.end().await.unwrap() else {
         panic!("none is left")
     };
-    assert_eq!((tasks, summary.tasks["TASK_RUNNING"]), (1, 1));
+    assert_eq!((tasks, running, summary.tasks["TASK_RUNNING"]), (1, 1, 1));
     assert_eq!((&*framework.id, framework.failover_timeout.as_secs()), ("f", 604_800));
 }
 
