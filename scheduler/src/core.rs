@@ -114,8 +114,8 @@ impl State {
         self.run.ending
     }
 
-    /// Records that an earlier run of the scheduler heard the master. `before` is the time from the master's last event until the
-    /// present run began.
+    /// Records that an earlier run of the scheduler received the master's last event. `before` is the time from that event until
+    /// the present run began.
     pub fn heard_before(&mut self, before: Duration) {
         self.run.heard_before(before);
     }

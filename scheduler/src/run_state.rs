@@ -26,14 +26,14 @@ pub struct RunState {
     hearer: Hearer,
 }
 
-/// The run of the scheduler that heard the master last.
+/// The run of the scheduler that received the master's last event.
 #[derive(Clone, Copy, Debug)]
 enum Hearer {
     /// This run.
     ThisRun,
     /// An earlier run. The duration is the time from the master's last event until the present run began.
     EarlierRun(Duration),
-    /// It is not known whether any run has heard the master.
+    /// This run has received no event from the master, and no earlier run is known to have received one.
     Unknown,
 }
 
@@ -51,7 +51,7 @@ impl RunState {
         }
     }
 
-    /// Records that an earlier run heard the master. `before` is the time from the master's last event until the present run
+    /// Records that an earlier run received the master's last event. `before` is the time from that event until the present run
     /// began.
     pub(super) fn heard_before(&mut self, before: Duration) {
         self.hearer = Hearer::EarlierRun(before);

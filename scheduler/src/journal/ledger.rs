@@ -143,7 +143,7 @@ impl Ledger {
         supersedes
     }
 
-    /// Adds an account. It replaces the account of the same reporter and worker, even a newer version.
+    /// Adds an account. It replaces any account of the same reporter and worker, even if that account is newer.
     pub fn put(&mut self, account: Account<'_>) {
         let Account { reporter, kind, worker, entry } = account;
         if !self.workers.contains_key(worker) {
@@ -168,8 +168,8 @@ impl Ledger {
         }
     }
 
-    /// Records that the task `reporter` reports about this worker. Returns the reporter's id, in an `Arc` that is already in
-    /// use if there is one.
+    /// Records that the task `reporter` reports about this worker. Returns the reporter's id. If an `Arc` with this id exists, it
+    /// is reused.
     fn note_reporter(&mut self, reporter: &str, worker: &str) -> Arc<str> {
         let kept = |name: &str| self.workers.get_key_value(name).map(|(name, _)| Arc::clone(name));
         let worker = kept(worker).unwrap_or_else(|| worker.into());

@@ -33,8 +33,8 @@ impl Policy for Admission {
 }
 
 impl View<'_> {
-    /// The number of workers that the servers admit. `None` with an external pool, if no server takes new workers, or if the
-    /// server is a user's own program, whose limit is unknown.
+    /// The number of workers that the servers admit. `None` in three cases: the pool is external; no server takes new workers; or
+    /// the server is a user's own program, whose limit is unknown.
     pub fn admitted(&self) -> Option<u64> {
         let template = &self.settings.template;
         if self.external_pool().is_some() || !template.programs.is_ours(TaskKind::Server) {

@@ -34,7 +34,7 @@ pub(super) fn calls(declines: Vec<Decline>, middle: Duration, random: &mut StdRn
     others.chain(spread.into_iter().flatten()).collect()
 }
 
-/// Rounds a filter duration up to whole seconds, because one call can decline all offers with the same duration.
+/// Rounds a filter duration up to whole seconds, so that more offers have the same duration. One call can decline all of these.
 fn rounded(refuse: Duration, middle: Duration) -> Duration {
     if refuse == middle || refuse.subsec_nanos() == 0 {
         return refuse;

@@ -27,8 +27,8 @@ const LEAST: u64 = 2;
 /// Until the first measurement, the turns of waiting agents are planned as if this many agents could fetch per second. The number
 /// is high on purpose, because a turn that comes too early does less harm than one that comes too late.
 const ASSUMED: f64 = 64.0;
-/// Agents that wait to fetch the executor get their turns this many times as fast as agents are estimated to fetch. So there
-/// are enough offers even if agents fetch faster than estimated.
+/// Turns to fetch the executor are given at the estimated rate of fetches, multiplied by this number. So there are enough offers
+/// even if agents fetch faster than estimated.
 const EARLY: f64 = 2.0;
 /// The offers of an agent that waits to fetch the executor are declined for at most this long. Its turn may come earlier than
 /// planned, because fetches have become faster or other agents have gone.
@@ -36,7 +36,7 @@ const LONGEST: Duration = Duration::from_secs(120);
 /// A waiting agent is forgotten if its resources are not offered within this time after its turn to fetch has come.
 const ABSENT: Duration = Duration::from_secs(300);
 /// The shortest and the longest pause between two REVIVE calls for the offers of agents that wait to fetch the executor. Each
-/// call doubles the pause. Such calls are sent only while far fewer agents fetch the executor than the limit allows.
+/// call doubles the pause. Such calls are sent only while few agents fetch the executor.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 /// Minimum time between two measurements of how many agents start a task per second.
 const LOOK: Duration = Duration::from_secs(1);

@@ -22,7 +22,7 @@ pub enum Intent {
     PersistLaunches(Vec<PlannedTask>),
     /// Send launches that are on disk, all in one call.
     SendLaunches {
-        /// The id of the last task in the list of `PersistLaunches`. The offers were stored with this task.
+        /// The id of the last task in the list of `PersistLaunches`. The offers are stored in this task's record.
         holder: String,
         /// The ids of the tasks to launch.
         tasks: Vec<String>,

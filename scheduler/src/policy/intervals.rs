@@ -26,13 +26,13 @@ use crate::user_notice::UserNotice;
 /// (the preferred numbers of ISO 3, R10) times a power of ten, in microseconds. With such steps, a few workers more or fewer
 /// do not change the interval.
 const STEPS: [u64; 10] = [100, 125, 160, 200, 250, 315, 400, 500, 630, 800];
-/// Each of `STEPS` is multiplied by this many powers of ten: 1, 10, 100 and so on, up to 10 billion. The longest product is 93
-/// days. That is enough, because no interval is longer than 49.7 days.
+/// Each of `STEPS` is multiplied by this many powers of ten: 1, 10, 100 and so on, up to 10 billion.
 const DECADES: u32 = 11;
-/// Workers are told a longer interval if all of them together would otherwise send more than this percentage of the wanted
-/// messages per second.
+/// The interval becomes longer if all workers together would otherwise send more than this percentage of the target rate
+/// (messages per second).
 const MOST: u64 = 105;
-/// Workers are told a shorter interval only if they then send at most this percentage of the wanted messages per second.
+/// A shorter interval is chosen only if, with it, all workers together send at most this percentage of the target rate (messages
+/// per second).
 const LEAST: u64 = 95;
 /// Intervals become shorter only after there have been fewer workers for this long. If workers end because their server was lost,
 /// they are soon replaced, and the intervals need not change.
@@ -58,8 +58,7 @@ pub(super) struct WorkerIntervals {
     told: bool,
 }
 
-/// A round goes through all workers once, and sends the new intervals to those that have not confirmed them. This is the present
-/// round, or the next one.
+/// A round goes through all workers once, and sends the new intervals to those that have not confirmed them.
 #[derive(Debug)]
 struct Round {
     /// When the next workers of the round are checked; `None` if all workers have confirmed their intervals.
@@ -222,7 +221,8 @@ impl SizedInterval {
     /// The interval, at least `shortest`, at which this many workers together send `rate` messages per second.
     fn of(workers: u64, rate: NonZeroU32, shortest: Duration) -> Self {
         let shortest = micros(shortest);
-        // The number of workers that, at this interval, together send this percentage of `rate` messages per second.
+        // How many workers together send `percent` % of `rate` messages per second, if each sends one every `micros`
+        // microseconds.
         let limit = |micros: u64, percent: u64| {
             let workers = u128::from(micros) * u128::from(rate.get()) * u128::from(percent) / 100_000_000;
             u64::try_from(workers).unwrap_or(u64::MAX)

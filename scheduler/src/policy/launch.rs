@@ -176,8 +176,8 @@ impl Launch {
         let Some(known) = view.fleet.get(holder).filter(|task| task.is_unsent()) else { return Vec::new() };
         let holder = holder.to_owned();
         let Some(with) = known.launched_with() else {
-            // Another launch holds the offers, and its call will contain this launch, too. If this launch was cancelled, it is
-            // forgotten now.
+            // The offers are stored with another task. The call that launches that task will launch this one, too. If this launch
+            // was cancelled, it is forgotten now.
             return match known.planned_launch() {
                 Some(_) => Vec::new(),
                 None => self.forget(view, &[known]),

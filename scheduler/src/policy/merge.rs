@@ -167,7 +167,8 @@ impl Merge {
         intents
     }
 
-    /// When all workers of an agent have ended, waits for their resources to be gathered, and then asks for offers.
+    /// When all workers to be merged have ended, waits for the time [`GATHER`], so that the master can put their resources into
+    /// one offer. Then asks for offers.
     fn release(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         self.last.retain(|_, last| now.duration_since(*last) < EVERY);
         let has_ended = |id: &String| view.fleet.get(id).is_none_or(Task::has_ended);

@@ -254,7 +254,7 @@ impl Replacement {
     }
 }
 
-/// Why a worker has to be replaced, whatever the constraints; `None` if it complies with the present options.
+/// Why a worker has to be replaced; `None` if it complies with the present options. Placement constraints are not checked here.
 fn why_worker_replaced(view: &View<'_>, worker: &Task) -> Option<Reason> {
     let (limits, cpus) = (&view.settings.placement.limits, worker.record.cpus_milli());
     let reasons = [

@@ -322,8 +322,7 @@ fn an_offer_becomes_a_server_first_and_then_workers() {
     assert_eq!(served.fleet.agents.reasons().len(), 1);
 }
 
-/// Each agent has four workers, so the failures on a quarter of the agents are few compared with the number of tasks, but many
-/// compared with the number of agents.
+/// Forty workers run on eleven agents. Three failed launches are few for forty workers, but many for eleven agents.
 #[test]
 fn common_failures_are_counted_by_agents() {
     let mut stage = Stage::with_server(settings());

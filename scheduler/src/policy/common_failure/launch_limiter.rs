@@ -23,15 +23,15 @@ const AGENTS: usize = 3;
 /// Launches whose offers had been rescinded count as a common failure only after this many calls have failed. The number is
 /// higher than `AGENTS`, because the master may rescind the offers of several calls at the same time.
 const LOST_RACES: usize = 16;
-/// A failure does not count as common if, for each agent with the failure, there are more than this many launches in progress
-/// and running workers.
+/// Launches in progress and running workers count as good. A failure is not common if there are more than this many good ones for
+/// each agent with the failure.
 const GOOD_FOR_EACH_BAD: usize = 4;
 /// The first and the longest pause between two tries, when launches are tried one at a time because of a common failure. Each
 /// failed try doubles the pause.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(180));
 /// Each success doubles the number of launches that may be in progress. Above this number, launches are not limited any more.
 const NO_LIMIT: u64 = 1024;
-/// The limit on launches is lifted when the last success was this long ago and no launch has failed since.
+/// When a successful launch has been followed by this much time without a failed launch, the limit on launches is lifted.
 const CALM: Duration = Duration::from_secs(60);
 /// Maximum number of kinds of failure that are counted. The oldest is forgotten first.
 const KINDS: usize = 16;
@@ -64,7 +64,7 @@ struct Limit {
     /// The time of the next try, if launches are tried one at a time; otherwise `None`.
     next: Option<Instant>,
     pause: Duration,
-    /// The index in `kinds` of the failure that caused the limit; `None` for the initial limit.
+    /// The kind of failure that caused the limit on launches, as an index in `kinds`; `None` for the initial limit.
     kind: Option<usize>,
     /// When the limit last became stricter. Failures of launches that had been sent before this time do not make the limit
     /// stricter again.
@@ -123,8 +123,8 @@ impl LaunchLimiter {
         if limit.allowed > NO_LIMIT || limit.kind.is_none() { self.lift() } else { None }
     }
 
-    /// Called at ticks while no launch is in progress. Lifts the limit if the last success was `CALM` ago and no launch has
-    /// failed since.
+    /// Called at ticks while no launch is in progress. Lifts the limit if the last successful launch has been followed by the
+    /// time `CALM` without a failed launch.
     pub fn calm(&mut self, now: Instant) -> Option<UserNotice> {
         let good = self.limit.as_ref().and_then(|limit| limit.succeeded);
         let failed = self.kinds.iter().any(|kind| !kind.sites.is_empty());

@@ -81,7 +81,8 @@ impl Pace {
     /// Records a batch.
     pub fn begin(&mut self, running: Running, successors: usize, without_successor: usize, now: Instant) {
         if self.failures > 0 {
-            // This batch is a try during a pause. If it fails, too, the next pause is longer.
+            // Earlier batches failed, so this batch is only an attempt. If it fails, too, the pause before the next attempt is
+            // longer.
             self.failures += 1;
         }
         self.last = Some(Batch { at: now, before: running, successors, without_successor });

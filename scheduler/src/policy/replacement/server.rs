@@ -1,7 +1,7 @@
 //! Replaces a server that has other options than those of today.
 //!
-//! The server is ended only when there are enough resources for its successor: those of the server itself, or those of an offer.
-//! Until then it goes on, and if no offer is large enough, workers are ended on an agent where the successor then fits.
+//! The server goes on until its successor fits on some agent. On the server's own agent, the server's resources count as free. If
+//! the successor fits nowhere, workers on one agent are ended to make room.
 //!
 //! Its workers go on, too, and are redirected to the successor, whatever `--on-server-loss` says: that option is about servers
 //! that fail. Workers that run a user's own image cannot be redirected. They end before the server, and the user is told of this
@@ -23,8 +23,8 @@ use crate::user_notice::UserNotice;
 
 /// The user is told of the search for a server's place only if the search takes longer than this.
 const TOLD_AFTER: Duration = Duration::from_secs(5);
-/// If no offer is large enough for the next server after this time, workers on one agent are ended to make room. After the same
-/// time again, workers on another agent follow.
+/// If no offer is large enough for the next server after this time, workers on one agent are ended to make room. If there is
+/// still no room when the same time has passed again, workers on another agent are ended.
 const MAKE_ROOM: Duration = Duration::from_secs(60);
 /// If all of a server's workers are to end with it, the user is warned this long in advance.
 const WARNING: Duration = Duration::from_secs(30);

@@ -45,9 +45,9 @@ pub(super) fn find(view: &View<'_>, ends: &[&Task], offers: &[Offer], now: Insta
     agents.into_iter().find(is_place).map(|(agent, _)| agent.to_owned())
 }
 
-/// Finds an agent on which the next server has room if some workers there and the present server end. Returns the agent and these
-/// workers; `None` if there is no such agent. `free` has the last offers of agents. Agents for which `tried` is true are left
-/// out.
+/// Finds an agent on which the next server has room if some of the agent's workers are ended. The present server counts as ended.
+/// Returns the agent and these workers; `None` if there is no such agent. `free` has the last offers of agents. Agents for which
+/// `tried` is true are left out.
 pub(super) fn workers_to_end(
     view: &View<'_>,
     server: &Task,
@@ -85,7 +85,7 @@ pub(super) fn workers_to_end(
     others.find_map(|worker| Some((fits(&[worker])?, ids(&[worker]))))
 }
 
-/// Makes an offer with the resources of a task, because Mesos would offer them if the task ended.
+/// A hypothetical offer: the resources that this task would free if it ended.
 fn resources(view: &View<'_>, task: &Task) -> Offer {
     let mem = if task.is_worker() { WORKER_MEM } else { memory(view, task) };
     let cpus = scalar("cpus", Quantity::from_milli(task.record.cpus_milli()));
