@@ -117,7 +117,7 @@ fn image(form: &mut Form, ImageTask { image, arguments }: &ImageTask) {
 
 fn executor(form: &mut Form, delivery: &Delivery) {
     match delivery {
-        // The URI of what this scheduler serves changes with each build.
+        // If this scheduler serves the executor, the URI is left out, because it changes with each build.
         Delivery::Fetch { .. } if delivery.is_served_here() => form.field("executor", "served"),
         Delivery::Fetch { uri, cache: _ } => form.field("executor uri", uri),
         Delivery::Path(path) => form.field("executor path", path),

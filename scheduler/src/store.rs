@@ -55,7 +55,8 @@ pub enum StoreEvent {
     Info(String),
 }
 
-/// The limits of the single shares in the state folder. The oldest shares are removed first; totals are kept for ever.
+/// How long single shares stay in the state folder, and how large the database may become. The oldest shares are removed first;
+/// totals are kept for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShareLimits {
     /// Single shares that were received longer ago than this are removed.

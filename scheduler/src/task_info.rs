@@ -57,7 +57,7 @@ pub enum Delivery {
 
 impl Delivery {
     /// Whether agents fetch the executor from this scheduler. If so, agents may cache it, because the scheduler's URI changes
-    /// whenever the executor changes. For other URIs, this is not known.
+    /// whenever the executor changes.
     pub fn is_served_here(&self) -> bool {
         matches!(self, Delivery::Fetch { cache: true, .. })
     }

@@ -60,7 +60,7 @@ pub enum SharedError {
          ledger is in the --state-dir of the last leader"
     )]
     NoLedger {
-        /// The addresses of the ZooKeeper servers, and the path in ZooKeeper at which there is no ledger.
+        /// The addresses of the ZooKeeper servers, and the path that was searched for a ledger.
         path: String,
     },
     /// Another scheduler leads, or may lead.

@@ -88,7 +88,8 @@ fn tasks_launched_together_are_not_renewed_together() {
     assert!(limits.iter().all(|limit| (90_000..=100_000).contains(limit)), "{limits:?}");
     limits.sort_unstable();
     let gap = limits.windows(2).map(|pair| pair[1] - pair[0]).min();
-    // The limits of two tasks differ by at least 30 updates. At one update a minute, these take half an hour.
+    // Each limit is the number of updates after which a task is replaced. Any two limits differ by at least 30 updates. At one
+    // update a minute, that is half an hour.
     assert!(gap >= Some(30), "{gap:?}");
     for few in 1..=20 {
         let few = NonZeroU64::new(few).unwrap();

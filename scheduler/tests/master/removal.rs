@@ -85,8 +85,8 @@ async fn an_id_that_the_master_gave_up_is_followed_by_a_new_framework_if_the_use
     drop(run);
 }
 
-/// A master that gives another id than the one that was asked for has lost the framework. The scheduler tears down the new
-/// framework that the master has begun instead.
+/// If the scheduler subscribes with a framework id and the master answers with another one, the master has lost the framework.
+/// The scheduler tears down the new framework that the master has begun instead.
 #[tokio::test]
 async fn another_id_than_the_one_asked_for_means_that_the_framework_is_removed() {
     for new_framework in [false, true] {

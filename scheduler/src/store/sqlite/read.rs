@@ -222,7 +222,7 @@ pub(in crate::store) fn ledger(
 pub(super) struct OtherLeaders {
     /// Shares from before this time, in milliseconds since the Unix epoch, may be missing in the folder.
     pub rows_since_ms: u64,
-    /// The totals of the work that only other leaders recorded, and the number of blocks that this work found.
+    /// The totals of the work that other leaders recorded and this folder lacks, and the number of blocks that this work found.
     pub sum: (LedgerLine, u64),
     /// The tasks that had already retired when this scheduler began to lead.
     pub retired: RetiredTasks,
@@ -257,7 +257,7 @@ fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize, name: &str) -> rusqli
         .map_err(|error| invalid(column, &format!("column {name} of table earlier: {error}")))
 }
 
-/// The SQL query for the columns of [`FailedRun`] in all runs of one framework.
+/// The SQL query for one framework's failed launches. Each row becomes a [`FailedRun`].
 pub(super) const FAILED_LAUNCHES: &str =
     "SELECT first, last, state, reason, closed FROM failed_launches WHERE framework = ?1";
 

@@ -18,8 +18,7 @@ use crate::unix_time::date;
 const REPORTS: usize = 200;
 /// A step removes at most this number of shares of format 2, in which each share has its own row.
 const ROWS_2: usize = 200;
-/// A step may remove this number of additional shares of format 2 for each change that was just written. So removing old shares
-/// frees as much space as new shares take.
+/// If changes were just written, a step may remove more shares than [`ROWS_2`]: this number more for each change.
 const ROWS_2_PER_CHANGE: usize = 20;
 /// Maximum number of pages that a step gives back to the system. For each page, SQLite searches its list of free pages, which
 /// takes longer if the list is longer.
@@ -80,8 +79,8 @@ impl DatabasePages {
         limit.is_some_and(|limit| self.all.saturating_sub(self.free).saturating_mul(self.size) > limit)
     }
 
-    /// The number of free pages to give back to the system: enough to bring the file within `limit`, and enough to leave no more
-    /// free pages than used ones. If the limit allows, [`SPARE_PAGES`] free pages are left even if fewer pages are used.
+    /// The number of free pages to give back to the system. Free pages may be left: as many as there are used pages, or
+    /// [`SPARE_PAGES`] if that is more. If the file would then exceed `limit`, fewer are left.
     fn surplus(&self, limit: Option<u64>) -> u64 {
         let used = self.all.saturating_sub(self.free);
         let beyond = limit.map_or(0, |limit| self.all.saturating_sub(limit / self.size.max(1)));

@@ -17,11 +17,11 @@ pub(super) const RETIRED_ELSEWHERE: i64 = 2;
 
 /// The tables. The 128-bit sums are decimal text, because SQLite's integers have 64 bits. A row of `earlier` describes the work
 /// of a framework under other leaders. Shares from before `earlier.rows_since_ms` may be missing in this folder. `earlier.sum` is
-/// the total of the work that only other leaders recorded. `earlier.past` lists the tasks that had retired when this scheduler
-/// began to lead. `task.retired` is 0, [`RETIRED_HERE`] or [`RETIRED_ELSEWHERE`]. `task.attributes` are those of the task's
-/// agent, as a JSON object; NULL if there are none. If the master has removed a framework, `removed_ms` is the time when the
-/// scheduler learned of this. By then, it had had no contact with the master for the time `silent_ms`. `failover_ms` is the
-/// failover timeout that the master knows. `tearing_down` is 1 if the scheduler was about to send TEARDOWN. New columns come
+/// the total of the work that other leaders recorded and this folder lacks. `earlier.past` lists the tasks that had retired when
+/// this scheduler began to lead. `task.retired` is 0, [`RETIRED_HERE`] or [`RETIRED_ELSEWHERE`]. `task.attributes` are those of
+/// the task's agent, as a JSON object; NULL if there are none. If the master has removed a framework, `removed_ms` is the time
+/// when the scheduler learned of this. By then, it had had no contact with the master for the time `silent_ms`. `failover_ms` is
+/// the failover timeout that the master knows. `tearing_down` is 1 if the scheduler was about to send TEARDOWN. New columns come
 /// last, where ALTER TABLE adds them.
 ///
 /// A row of `reported_shares` has the shares of one worker in one report; the rows are in the order of their arrival. `worker` is

@@ -1,4 +1,4 @@
-//! Rows → single shares, read while a scheduler may be adding and removing shares.
+//! Reads single shares from the database. A scheduler may be adding and removing shares at the same time.
 //!
 //! Each portion is read in a separate transaction, because one long transaction would keep SQLite from writing its log back to
 //! the database, so that the log would grow.
@@ -14,7 +14,7 @@ use task::{ShareRow, Verdict};
 use super::schema::{SHARES_2, has_table};
 use super::share_columns;
 
-/// Maximum number of rows, each with one worker's shares in a report, that are read in one transaction.
+/// Maximum number of rows that are read in one transaction. A row has one worker's shares in one report.
 const REPORTS: i64 = 100;
 /// Maximum number of shares of format 2 that are read in one transaction.
 const ROWS_2: i64 = 1000;

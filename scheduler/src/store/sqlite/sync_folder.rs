@@ -133,7 +133,8 @@ fn replace_accounts(
     recovered.ledger.iter().try_for_each(|account| tables.set_account(account))
 }
 
-/// Stores the total of the work that only other leaders recorded: the sum in `handover` minus the folder's own accounts.
+/// Stores the total of the work that other leaders recorded and this folder lacks. It is the sum of the accounts in `handover`
+/// minus the sum of those in the folder.
 fn set_sum_of_others(tables: &Tables<'_>, framework: &str, handover: &Handover) -> rusqlite::Result<()> {
     let mut here = Ledger::default();
     for row in read::accounts(tables.transaction, "framework = ?1", [framework])? {

@@ -55,8 +55,8 @@ impl Tables<'_> {
         )
     }
 
-    /// Inserts or replaces a task. If `task` has no attributes, an existing task keeps its attributes. The mark that a task's
-    /// final update is recorded (`closed`) is never removed.
+    /// Inserts or replaces a task. If `task` has no attributes, an existing task keeps its attributes. A task that is stored as
+    /// `closed` (its final update is recorded) remains closed.
     pub fn set_task(&self, task: &TaskRecord) -> rusqlite::Result<()> {
         let address = task.address.as_ref();
         let pool = match &task.assignment {

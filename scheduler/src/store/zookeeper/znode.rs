@@ -44,7 +44,7 @@ pub(super) fn shard_path(shard: u32) -> String {
     format!("{SHARDS}/{shard:02}")
 }
 
-/// The shard of a node, by the FNV-1a hash of its name: tasks with consecutive numbers go to different shards.
+/// The number of a node's shard: the FNV-1a hash of the node's name, modulo the number of shards.
 pub(super) fn shard(name: &str) -> u32 {
     let hash = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     name.bytes().fold(0x811c_9dc5, hash) % SHARD_COUNT

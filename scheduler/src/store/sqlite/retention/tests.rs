@@ -38,7 +38,7 @@ impl Folder {
         records::write(&mut self.connection, &mut self.framework, batch).unwrap();
     }
 
-    /// Writes a batch of reports with this number of shares each, and does the step that follows a batch.
+    /// Writes a batch of reports with this number of shares each. Then calls [`ShareRetention::prune`] once.
     fn report(&mut self, reports: usize, shares: usize) -> PruneStep {
         let batch: Vec<_> = (0..reports)
             .map(|_| {

@@ -176,8 +176,8 @@ fn a_late_report_of_a_task_that_is_in_the_sum_of_others_is_not_counted_again() {
     let state = "SELECT state FROM task WHERE id = 'miner-worker-4'";
     let state: Option<String> = connection.query_row(state, [], |row| row.get(0)).unwrap();
     assert_eq!(state.as_deref(), Some("TASK_RUNNING"));
-    // This scheduler led when worker 5 retired. The worker's account is therefore in the folder, and not in the sum from other
-    // leaders. Its late report replaces the account.
+    // This scheduler led when worker 5 retired, so it wrote the worker's account into its own folder. The worker's late report
+    // replaces this account.
     write(&mut connection, status(&worker(5, None), TaskState::TaskRunning, 9, 7));
     assert_eq!(accepted(&connection), before - 3 + 7);
     sync_folder(&mut connection, &handover).unwrap();
@@ -210,7 +210,7 @@ fn shares_of_a_report_that_zookeeper_never_got_are_not_stored_twice() {
     };
     let mut framework = Some("f".to_owned());
     records::write(&mut connection, &mut framework, &report(10)).unwrap();
-    // ZooKeeper has no account of this task, because this report was the task's first one.
+    // The report never reached ZooKeeper, so ZooKeeper has no account of the task.
     handover.recovered.ledger = Ledger::default();
     sync_folder(&mut connection, &handover).unwrap();
     let accepted = |connection: &Connection| {

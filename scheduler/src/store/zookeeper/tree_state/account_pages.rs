@@ -9,7 +9,8 @@ pub(super) const PAGE_BYTES: usize = 200_000;
 /// The maximum size of an account in a page, in bytes, without the names of its task and its worker.
 const ACCOUNT_BYTES: usize = 400;
 
-/// For each reporting task: which of its pages (nodes in ZooKeeper) contains the account of which worker.
+/// Where workers' accounts are stored. The accounts that come from one reporting task are divided among pages, and each page is a
+/// node in ZooKeeper.
 #[derive(Clone, Debug, Default)]
 pub(super) struct AccountPages {
     by_reporter: BTreeMap<String, ReporterPages>,

@@ -39,8 +39,8 @@ impl TreeState {
     /// The transactions for everything that has changed since the last call:
     ///
     /// 1. changed nodes;
-    /// 2. nodes whose accounts move to the framework node's sum: in portions, each together with the framework node, whose sum
-    ///    then includes this portion and all earlier ones;
+    /// 2. nodes whose accounts are added to the sum in the framework node. Each transaction writes a portion of these nodes, and
+    ///    the framework node with the new sum;
     /// 3. deletions of nodes of retired tasks, or of a framework that ended; by then the framework node records the retirement or
     ///    the end.
     ///

@@ -7,7 +7,7 @@ use crate::store::zookeeper::znode::{SHARD_COUNT, shard};
 
 const WORKERS: u64 = 1500;
 
-/// A server whose workers have all retired. The workers' nodes remain until the server retires.
+/// A server whose workers have all retired. The workers' nodes remain in ZooKeeper until the server retires.
 fn server_of_many() -> Written {
     let mut written = Written::default();
     let server = task(TaskKind::Server, 1);
