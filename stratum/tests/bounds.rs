@@ -1,5 +1,4 @@
-//! Limits on data from peers, tested at the limit and just beyond it. Also tests in which fields two jobs may differ and still be
-//! the same work.
+//! Limits on data from peers, tested at the limit and just beyond it.
 
 use hasher::{CompactTarget, Target};
 use serde_json::{Value, json};

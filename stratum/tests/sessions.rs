@@ -18,7 +18,8 @@ fn sessions_of_all_pools() {
     assert!(played >= 11, "{played} sessions");
 }
 
-/// Replays one file. `sent` and `events` come from the session. They are removed when the file lists them.
+/// Replays a file that lists the inputs of a session and its expected outputs. `sent` and `events` are the session's outputs. An
+/// output is removed when the file's next expectation matches it.
 struct Player {
     place: String,
     options: SessionOptions,

@@ -1,5 +1,5 @@
-//! Agents that operators have: with a host name that nobody can resolve, with port 0 on offer, with GPUs, in another region, or
-//! with reservations that refine others.
+//! Tests with unusual agents. Their host name cannot be resolved, they offer port 0, they have GPUs, they are in another region,
+//! or they have reservations that refine others.
 
 use std::net::SocketAddr;
 

@@ -178,10 +178,11 @@ fn an_upgrade_replaces_no_task() {
     runs.stop(scheduler);
     as_the_earlier_version_wrote_it(runs.state_dir.path());
 
-    // If the records had fingerprints, these options would make the scheduler replace the server first.
+    // These options change the tasks' specifications. The scheduler cannot notice this, because the old records have no
+    // fingerprints of specifications.
     let mut scheduler = runs.start(&["--backend=portable", "--share-interval=3s", "--user=daemon"]);
     log(&mut scheduler, "resuming with 3 tasks");
-    // The scheduler would have begun to replace tasks long before their tenth report.
+    // If the scheduler wanted to replace tasks, it would begin long before their tenth report.
     let mut rounds = BTreeSet::new();
     until("the same tasks have reported ten times", LONG_DEADLINE, || {
         assert_eq!([runs.running("miner-worker-"), runs.running("miner-server-")].concat(), before);

@@ -162,7 +162,8 @@ fn an_interrupted_plan_leaves_no_framework() {
     }
 }
 
-/// A proxy holds TEARDOWN back. The plan is printed nevertheless. The master removes the framework when the connection ends.
+/// A proxy holds back the TEARDOWN call of `mesos-miner scheduler plan`. After a signal, the program still prints its plan. The
+/// master removes the framework when the connection ends.
 #[test]
 fn a_signal_ends_a_plan_that_waits_for_the_end_of_its_framework() {
     let Some(command) = peer::mesos() else { return };

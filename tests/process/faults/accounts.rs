@@ -10,8 +10,8 @@ use crate::support::ledger::{Counts, Ledger, PoolDatabase, Row};
 /// A dead server's last report may lack the shares that the server accepted within one report interval, which is a second in
 /// these tests. This longer limit allows for a busy machine.
 const SHORT: Duration = Duration::from_secs(4);
-/// Minimum time that a server runs before a test kills it. If the server has never sent a report, all its shares are missing in
-/// the ledger. They span more than [`SHORT`], so the test fails.
+/// Minimum time that a server runs before a test kills it. The ledger may lack the shares of the last 4 seconds ([`SHORT`]). If
+/// the server never sent a report, the ledger lacks the shares of all 8 seconds, and the test fails.
 pub const LONG: Duration = Duration::from_secs(8);
 /// Maximum number of shares that a killed server may have accepted without storing them. It stores shares ten times a second.
 const UNWRITTEN: u64 = 10;

@@ -140,7 +140,8 @@ fn deactivated_agent(mut mining: MiningHarness) {
     operator(&mining, call("DEACTIVATE_AGENT"));
     mining.kill(&worker);
     until("it is gone", DEADLINE, || (mining.tasks().len() == 2).then_some(()));
-    // This wait is so long that the scheduler would launch on the agent again if Mesos offered its resources.
+    // While the other workers mine on, the scheduler has enough time to launch on this agent again. It does not, because Mesos
+    // does not offer a deactivated agent's resources.
     mining.until_these_mine_on(&mining.workers());
     let state = mining.cluster.state().expect("a master leads");
     assert_eq!(slave(&state, &agent)["offered_resources"]["cpus"].as_f64(), Some(0.0));

@@ -57,7 +57,8 @@ fn said(process: &Process, what: &str) -> usize {
     process.stderr().iter().filter(|line| line.contains(what)).count()
 }
 
-/// Starts two schedulers, and waits until one leads. Returns the leader as a harness, ZooKeeper, and the standby scheduler.
+/// Starts two schedulers, and waits until one leads. The leader runs in the returned harness. The returned [`Candidate`] is the
+/// standby scheduler.
 fn start(cluster: Cluster, zookeeper: ZooKeeper) -> (MiningHarness, ZooKeeper, Candidate) {
     // Both start concurrently, and either may lead.
     let mut both = [Candidate::start(&cluster, &zookeeper), Candidate::start(&cluster, &zookeeper)];

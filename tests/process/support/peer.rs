@@ -43,7 +43,8 @@ fn is_current(program: &Path) -> Result<(), String> {
     }
 }
 
-/// The script that runs a program in an empty file system, with only the system calls of Linux 3.10, or in a network namespace.
+/// The script that runs a program in a restricted environment. Its options: an empty file system, only the system calls of Linux
+/// 3.10, a network namespace.
 pub fn bare_machine() -> Option<PathBuf> {
     let command = root().join("tests/bare-machine");
     let check = Command::new(&command).arg("--check").output();
