@@ -3,7 +3,7 @@
 //! The server goes on until its successor fits on some agent. On the server's own agent, the server's resources count as free. If
 //! the successor fits nowhere, workers on one agent are ended to make room.
 //!
-//! Its workers go on, too, and are redirected to the successor, whatever `--on-server-loss` says: that option is about servers
+//! The server's workers go on and are redirected to the successor, whatever `--on-server-loss` says: that option is about servers
 //! that fail. Workers that run a user's own image cannot be redirected. They end before the server, and the user is told of this
 //! some time before.
 
