@@ -96,6 +96,9 @@ pub struct ExecutorClient {
     endpoint: Endpoint,
 }
 
+/// How an executor gets a client certificate.
+const CLIENT_CERTIFICATE: &str = "give the executor's environment LIBPROCESS_SSL_CERT_FILE and LIBPROCESS_SSL_KEY_FILE, as the agent has them";
+
 impl ExecutorClient {
     /// A client for the agent that started this process. Uses the agent's domain socket, TLS and the executor's token if the
     /// environment names them. Does not connect yet. If the certificates cannot be used, logs an error, and every call fails.
@@ -107,6 +110,7 @@ impl ExecutorClient {
             // A domain socket has no TLS, so an agent with TLS is reached over TCP.
             (Scheme::Https, _) => {
                 config.tls = Tls::from_files(&env.tls_files)
+                    .map(|tls| tls.client_certificate_advice(CLIENT_CERTIFICATE))
                     .inspect_err(|error| tracing::error!(error = error as &dyn Error, "no TLS to the agent"))
                     .ok();
             }

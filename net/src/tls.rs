@@ -1,7 +1,10 @@
 //! TLS clients: the servers to trust, and the certificate to present.
 
 mod certificate;
+mod connection;
 pub(crate) mod explain;
+mod failure;
+mod supported;
 mod verifier;
 
 use std::io;
@@ -10,14 +13,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::WantsClientCert;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 
-use self::explain::{file_problem, pem_problem};
+pub use self::connection::TlsConnection;
+use self::explain::{Handshake, file_problem, pem_problem};
+use self::failure::ClientCertificate;
+pub use self::failure::Failure;
 use self::verifier::{ServerVerifier, Trusted};
 use crate::fingerprint::{Fingerprint, FingerprintVerifier};
 
@@ -53,7 +58,7 @@ impl Trust {
         String::from_utf8(read(path)?).map(Self::Authorities).map_err(|_| TlsError::Pem {
             path: path.to_owned(),
             wanted: "text",
-            source: None,
+            problem: None,
         })
     }
 }
@@ -72,22 +77,22 @@ pub enum TlsError {
         source: io::Error,
     },
     /// A file does not contain the expected kind of data.
-    #[error("{path} has no {wanted} in PEM format{}", source.as_ref().map(pem_problem).unwrap_or_default())]
+    #[error("{path} has no {wanted} in PEM format{}", problem.as_ref().map(pem_problem).unwrap_or_default())]
     Pem {
         /// The file.
         path: PathBuf,
         /// What the file should contain.
         wanted: &'static str,
-        /// The parser's error, if the file looks like PEM.
-        source: Option<pem::Error>,
+        /// The parser's error, if the file looks like PEM. It is not the error's `source`, because its text shows Rust types.
+        problem: Option<pem::Error>,
     },
     /// A certificate or key cannot be used; for instance, the key belongs to another certificate.
-    #[error("cannot use {path}: {}", file_problem(source))]
+    #[error("cannot use {path}: {}", file_problem(problem))]
     Unusable {
         /// The file.
         path: PathBuf,
-        /// The library's error.
-        source: rustls::Error,
+        /// The library's error. It is not the error's `source`, because its text shows Rust types.
+        problem: rustls::Error,
     },
     /// The authorities to trust cannot be used.
     #[error("the authorities to trust are not certificates in PEM format")]
@@ -108,9 +113,18 @@ pub enum TlsError {
 #[derive(Clone, derive_more::Debug)]
 pub struct Tls {
     #[debug(skip)]
-    config: Arc<RwLock<Arc<ClientConfig>>>,
+    settings: Arc<RwLock<Settings>>,
+    #[debug(skip)]
+    client: ClientCertificate,
     /// The application protocol to offer (ALPN), if any.
     protocol: Option<&'static str>,
+}
+
+#[derive(Clone)]
+struct Settings {
+    config: Arc<ClientConfig>,
+    /// See [`Trusted::unsupported_key`].
+    unsupported_key: Option<Arc<str>>,
 }
 
 impl Tls {
@@ -119,21 +133,39 @@ impl Tls {
     /// # Errors
     /// If there are no certificates to trust, or a file has the wrong content.
     pub fn from_files(files: &TlsFiles) -> Result<Self, TlsError> {
-        let builder = match &files.ca_cert {
-            Some(path) => trusting(builder()?, given_in(path)?)?,
-            None => trusting(builder()?, system_authorities()?)?,
+        let trusted = match &files.ca_cert {
+            Some(path) => given_in(path)?,
+            None => system_authorities()?,
         };
+        let unsupported_key = trusted.unsupported_key.clone();
+        let builder = trusting(builder()?, trusted)?;
         let config = match &files.client {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => builder
                 .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
-                .map_err(|source| TlsError::Unusable { path: certificate.clone(), source })?,
+                .map_err(|problem| TlsError::Unusable { path: certificate.clone(), problem })?,
         };
-        Ok(Self::of(config))
+        let client = match &files.client {
+            None => ClientCertificate::Missing("give one, with its key"),
+            Some((certificate, _)) => ClientCertificate::Given(certificate.clone()),
+        };
+        Ok(Self::of(config, unsupported_key, client))
     }
 
-    fn of(config: ClientConfig) -> Self {
-        Self { config: Arc::new(RwLock::new(Arc::new(config))), protocol: None }
+    fn of(config: ClientConfig, unsupported_key: Option<String>, client: ClientCertificate) -> Self {
+        let settings =
+            Settings { config: Arc::new(config), unsupported_key: unsupported_key.map(Into::into) };
+        Self { settings: Arc::new(RwLock::new(settings)), client, protocol: None }
+    }
+
+    /// Says how the user can give the missing client certificate, such as `give one with --client-cert`. Errors show it if a server
+    /// wants one.
+    #[must_use]
+    pub fn client_certificate_advice(mut self, how: &'static str) -> Self {
+        if let ClientCertificate::Missing(advice) = &mut self.client {
+            *advice = how;
+        }
+        self
     }
 
     /// TLS without a client certificate.
@@ -142,32 +174,37 @@ impl Tls {
     /// If there are no certificates to trust, or the authorities are not certificates.
     pub fn new(trust: &Trust) -> Result<Self, TlsError> {
         let builder = builder()?;
+        let mut unsupported_key = None;
         let builder = match trust {
             Trust::System => trusting(builder, system_authorities()?)?,
-            Trust::Authorities(pem) => trusting(builder, given_as(pem)?)?,
+            Trust::Authorities(pem) => {
+                let trusted = given_as(pem)?;
+                unsupported_key = trusted.unsupported_key.clone();
+                trusting(builder, trusted)?
+            }
             Trust::Pinned(any_of) => {
                 let (any_of, provider) = (any_of.clone(), builder.crypto_provider().clone());
                 let verifier = Arc::new(FingerprintVerifier { any_of, provider });
                 builder.dangerous().with_custom_certificate_verifier(verifier)
             }
         };
-        Ok(Self::of(builder.with_no_client_auth()))
+        Ok(Self::of(builder.with_no_client_auth(), unsupported_key, ClientCertificate::Unsupported))
     }
 
     /// Returns a copy that offers this application protocol (ALPN), such as `http/1.1`.
     #[must_use]
     pub fn for_protocol(&self, name: &'static str) -> Self {
-        Self { config: self.config.clone(), protocol: Some(name) }
+        Self { protocol: Some(name), ..self.clone() }
     }
 
     /// Uses the certificates of `new` for all further connections, also those of clones.
     pub fn replace(&self, new: &Tls) {
         let new = new.current();
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = new;
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = new;
     }
 
-    fn current(&self) -> Arc<ClientConfig> {
-        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn current(&self) -> Settings {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Secures a connection to `host`, which is a name, or an IP address without brackets, perhaps with a network interface.
@@ -178,16 +215,21 @@ impl Tls {
         &self,
         host: &str,
         stream: S,
-    ) -> io::Result<TlsStream<S>> {
+    ) -> io::Result<TlsConnection<S>> {
         // In `fe80::1%eth0`, `eth0` is a network interface of this machine. Certificates do not contain it.
         let host = host.split('%').next().unwrap_or(host);
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        let mut config = self.current();
+        let Settings { mut config, unsupported_key } = self.current();
         if let Some(protocol) = self.protocol {
             Arc::make_mut(&mut config).alpn_protocols = vec![protocol.as_bytes().to_vec()];
         }
-        TlsConnector::from(config).connect(name, stream).await.map_err(explain::plain)
+        let connected = TlsConnector::from(config).connect(name.clone(), stream).await;
+        let handshake =
+            Handshake { client: &self.client, unsupported_key: unsupported_key.as_deref(), host: &name };
+        connected
+            .map(|stream| TlsConnection::new(stream, self.client.clone()))
+            .map_err(|error| explain::plain(error, &handshake))
     }
 }
 
@@ -216,11 +258,12 @@ fn system_authorities() -> Result<Trusted, TlsError> {
         let found = if errors.is_empty() { format!("{malformed} are malformed") } else { errors.join("; ") };
         return Err(TlsError::NoRoots { found });
     }
-    Ok(Trusted { authorities, given: Vec::new() })
+    Ok(Trusted { authorities, given: Vec::new(), unsupported_key: None })
 }
 
 fn given_in(path: &Path) -> Result<Trusted, TlsError> {
-    Trusted::given(certificates(path)?).map_err(|source| TlsError::Unusable { path: path.to_owned(), source })
+    Trusted::given(certificates(path)?)
+        .map_err(|problem| TlsError::Unusable { path: path.to_owned(), problem })
 }
 
 fn given_as(pem: &str) -> Result<Trusted, TlsError> {
@@ -229,7 +272,7 @@ fn given_as(pem: &str) -> Result<Trusted, TlsError> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let wrong = |source| TlsError::Pem { path: path.to_owned(), wanted: "certificate", source };
+    let wrong = |problem| TlsError::Pem { path: path.to_owned(), wanted: "certificate", problem };
     let found: Vec<_> = CertificateDer::pem_slice_iter(&read(path)?)
         .collect::<Result<_, _>>()
         .map_err(|error| wrong(Some(error)))?;
@@ -237,10 +280,10 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|source| TlsError::Pem {
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|problem| TlsError::Pem {
         path: path.to_owned(),
         wanted: "private key",
-        source: Some(source),
+        problem: Some(problem),
     })
 }
 

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
-use net::tls::{TlsError, Trust};
+use net::tls::{Failure, TlsError, TlsFiles, Trust};
 use net::{DialError, DialOptions, Dialer, Fingerprint, Proxy, Tls};
 use support::authority::Authority;
 use support::socks::Socks;
@@ -201,4 +201,43 @@ fn invalid_authorities_are_refused_early() {
     assert!(error.to_string().contains("has no certificate"), "{error}");
     let trust = Trust::Authorities("no certificate".to_owned());
     assert!(matches!(Dialer::new(&DialOptions { trust, proxy: None }, true), Err(TlsError::Authorities)));
+}
+
+/// With TLS 1.3, the server refuses the client only after the client's handshake.
+#[tokio::test]
+async fn a_server_that_wants_a_client_certificate_says_so_in_plain_words() {
+    let authority = Authority::new();
+    let port = echo(Some(authority.strict_server(&["localhost"]))).await;
+    let files = |client| TlsFiles { ca_cert: Some(authority.file()), client };
+    let stranger = Authority::new();
+    let missing = Tls::from_files(&files(None)).unwrap().client_certificate_advice("give --client-cert");
+    let tls = |tls| Dialer { tls: Some(tls), ..Dialer::default() };
+    works(&tls(Tls::from_files(&files(Some(authority.client()))).unwrap()), "localhost", port, true).await;
+    for (dialer, parts) in [
+        (trusting(&authority.file()), vec!["wants a client certificate", "cannot be given"]),
+        (tls(missing), vec!["wants a client certificate: give --client-cert"]),
+        (tls(Tls::from_files(&files(Some(stranger.client()))).unwrap()), vec!["client.pem"]),
+    ] {
+        let mut stream = dialer.connect("localhost", port, true).await.unwrap();
+        let _ = stream.write_all(b"ping").await;
+        let error = stream.read_u8().await.unwrap_err();
+        assert!(matches!(Failure::of(&error), Some(Failure::Refused(_))), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains("refuses the connection") && !text.contains("received"), "{text}");
+        assert!(parts.iter().all(|part| text.contains(part)), "{parts:?}: {text}");
+    }
+}
+
+#[test]
+fn a_malformed_certificate_file_is_named_without_names_of_rust() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    for body in ["AAAA", "MAMCAQU=", "%%%%"] {
+        let text = format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+        std::fs::write(&file, text).unwrap();
+        let error = Trust::from_file(&file).unwrap_err();
+        let text = error.to_string();
+        assert!(error.source().is_none(), "{error:?}");
+        assert!(text.contains("ca.pem") && !text.contains("Error") && !text.contains("Encoding"), "{text}");
+    }
 }

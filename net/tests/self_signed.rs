@@ -8,10 +8,31 @@ use std::path::Path;
 
 use net::tls::Trust;
 use net::{DialOptions, Dialer, Fingerprint, Tls};
-use rcgen::{CertificateParams, IsCa, KeyUsagePurpose, date_time_ymd};
+use rcgen::{CertificateParams, CustomExtension, IsCa, KeyUsagePurpose, date_time_ymd};
 use support::authority::{Authority, SelfSigned};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
+
+/// A public key of the curve P-521, in DER form as base64, as are the following ones.
+const P_521: &str = "\
+    MIGbMBAGByqGSM49AgEGBSuBBAAjA4GGAAQAOGynm9Ltekqcw0Zvbe80dm56Zpi7e3oxtNuINkb9kD4vMh6ms2afKxRBt2/uxoji\
+    7r2Nua85sOAAkFEe1JI7mNgAPPN0pAfLrrJgeyFjOLsNMCTXA65vZzQT/U+86E0pHy8Up9g3PABliQhhvZTqap11ubaYQ4X/P0/c\
+    GyiQXAkOupE=";
+/// A key of the kind Ed448.
+const ED_448: &str = "\
+    MEMwBQYDK2VxAzoAObEizrQCfC9xISrmKiCKQvZkcOEN85nEYkUYCUyeuKBELpWK9Y9jlEKSUc8Y5YIXRrEufGmXUdqA";
+/// A key of the kind RSASSA-PSS.
+const RSA_PSS: &str = "\
+    MIIBIDALBgkqhkiG9w0BAQoDggEPADCCAQoCggEBAORg+z9h9DEEk4XIKgO7NGLuXwCw1w+o51q/oBXkNZmNuP9xHwa0ISvrndX7\
+    fHRqtJJlkgeHaF5j69MWr2+idoRa1zzVzj5uaONifdZxTUmjJKaHOyclAFjICTnWm+1aic5O9Ln7QvoWAaZe1GouFA8L0Db3eLd6\
+    NY/1cw0RAZ80FKEULiE0Z2xCClwgfbF4Nb02v+GfL3qS4E14yY8YrF2CPCzg0Acja/MFtLLI+ym05XwP/LdxvpC585GLrAw2vEPG\
+    P3WzpVIcHQXQZlzA5pS/A7iPv8Sybuy3Z584iAKrykExk4PlkQgg4OPkkvPIV9a4jC5az2FF+aLtz9Zzz2UCAwEAAQ==";
+/// An RSA key of 1024 bits.
+const RSA_1024: &str = "\
+    MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDqUhQbVqzxHFWrpqrypdpsSS/iDpS3KPsW/oM7b4Ctmb1qg/Kk1ZAtNWrzovnR\
+    das3W9H/f0ck/hW+27DTmwOlcWRl+WuXHwzDVDKti9pqPIPPxVcJBiPobRXqTpAy4/AGIB4STjZcDvIp/nPIxNZEpxpPpU6n54Vf\
+    fBFJd3Mx/QIDAQAB";
 
 /// Starts a server that makes TLS handshakes. Returns its port.
 async fn serve(tls: TlsAcceptor) -> u16 {
@@ -158,7 +179,57 @@ async fn a_server_with_the_certificate_but_another_key_is_refused() {
     let thief = server.with_another_key();
     let port = serve(thief).await;
     let text = refused(&server.file(), "localhost", port).await;
-    assert!(!text.is_empty());
+    assert!(text.contains("does not prove that it has the private key"), "{text}");
+}
+
+/// The certificate is accepted as far as the user is concerned, so the text must not say to give it.
+fn assert_says_how_to_make_another(text: &str, what: &str) {
+    for part in [what, "openssl req -x509 -newkey rsa:2048", "subjectAltName=DNS:localhost"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("very certificate") && !text.contains("signed by itself"), "{text}");
+}
+
+#[tokio::test]
+async fn a_given_certificate_that_is_not_supported_is_named_with_its_property() {
+    let extension = |number: u64| {
+        move |params: &mut CertificateParams| {
+            let mut extension = CustomExtension::from_oid_content(&[2, 5, 29, number], vec![0x30, 0]);
+            extension.set_criticality(true);
+            params.custom_extensions.push(extension);
+        }
+    };
+    let with_key = |key| SelfSigned::with("x", &["localhost"], |_| {}).with_public_key(key);
+    for (server, what) in [
+        (with_key(P_521), "(CN=x) cannot be used here: its key is P-521"),
+        (with_key(ED_448), "its key is Ed448"),
+        (with_key(RSA_PSS), "its key is RSA only for signatures of the kind PSS"),
+        (with_key(RSA_1024), "its key is RSA with 1024 bits"),
+        (SelfSigned::with("x", &["localhost"], extension(32)), "certificatePolicies is marked as critical"),
+        (SelfSigned::with("x", &["localhost"], extension(36)), "policyConstraints is marked as critical"),
+        (SelfSigned::with("x", &["localhost"], extension(99)), "2.5.29.99 is marked as critical"),
+    ] {
+        let port = serve(server.with_another_key()).await;
+        assert_says_how_to_make_another(&refused(&server.file(), "localhost", port).await, what);
+    }
+}
+
+/// A server with such a key has no signature in common with this program, so it never shows its certificate.
+#[tokio::test]
+async fn a_handshake_that_fails_because_of_the_given_key_says_so() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(&[21, 3, 3, 0, 2, 2, 40]).await;
+        }
+    });
+    let server = SelfSigned::with("x", &["localhost"], |_| {}).with_public_key(P_521);
+    let text = refused(&server.file(), "localhost", port).await;
+    assert_says_how_to_make_another(&text, "(CN=x: its key is P-521");
+    let text = refused(&SelfSigned::with("x", &[], |_| {}).file(), "localhost", port).await;
+    assert!(text.contains("kind of key") && text.contains("wants a client certificate"), "{text}");
 }
 
 #[tokio::test]

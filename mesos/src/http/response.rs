@@ -8,6 +8,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderName, LOCATION, SERVER};
 use hyper::{Response, StatusCode};
+use net::tls::Failure;
 
 use super::PROTOBUF;
 use crate::address::{AddressError, Endpoint};
@@ -54,12 +55,26 @@ pub(super) fn send_error(endpoint: &Endpoint, source: hyper::Error) -> CallError
     if source.is_parse() {
         return CallError::NotMesos { endpoint, found: not_http(source) };
     }
-    // The connection is in plain text, and the peer speaks TLS.
     let cause = source.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    match cause.and_then(|cause| refused_by_tls(&endpoint, cause)) {
+        Some(refused) => return refused,
+        None if cause.is_some_and(|cause| Failure::of(cause).is_some()) => {
+            return CallError::Broken { endpoint, source: source.into() };
+        }
+        None => {}
+    }
+    // The connection is in plain text, and the peer speaks TLS.
     match cause.filter(|cause| cause.kind() == io::ErrorKind::InvalidData) {
         Some(cause) => CallError::NotMesos { endpoint, found: not_http(cause) },
         None => CallError::Broken { endpoint, source: source.into() },
     }
+}
+
+/// The error of a connection whose server refuses this client by TLS. With TLS 1.3, the refusal arrives after the handshake.
+fn refused_by_tls(endpoint: &Endpoint, error: &io::Error) -> Option<CallError> {
+    let failure = Failure::of(error).filter(|failure| matches!(failure, Failure::Refused(_)))?;
+    let source = io::Error::new(error.kind(), failure.clone());
+    Some(CallError::Connect { address: endpoint.address.clone(), source })
 }
 
 /// The message about a response that is not HTTP.
@@ -112,7 +127,9 @@ impl CallContext<'_> {
 
     /// The error of a call whose connection ended before the response.
     pub fn broken(&self, source: impl Into<Box<dyn Error + Send + Sync>>) -> CallError {
-        CallError::Broken { endpoint: self.endpoint.clone(), source: source.into() }
+        let source = source.into();
+        let refused = source.downcast_ref().and_then(|error| refused_by_tls(self.endpoint, error));
+        refused.unwrap_or_else(|| CallError::Broken { endpoint: self.endpoint.clone(), source })
     }
 
     /// Converts an unexpected response to an error.

@@ -142,8 +142,9 @@ async fn presents_a_client_certificate_if_the_master_asks_for_one() {
     let (port, script) =
         secure(authority.acceptor(&["127.0.0.1"], true), vec![Reply::Silence(stream_head())]).await;
     let masters = format!("https://127.0.0.1:{port}");
-    let (_, text) = failure(&client(&masters, &authority.files(false))).await;
-    assert!(text.to_lowercase().contains("certificate"), "{text}");
+    let (error, text) = failure(&client(&masters, &authority.files(false))).await;
+    assert!(text.contains("it wants a client certificate: give one") && !text.contains("not look"), "{text}");
+    assert!(matches!(error, CallError::Connect { .. }) && !error.is_transient(), "{error:?}");
     assert!(script.requests().is_empty());
     client(&masters, &authority.files(true)).subscribe(&subscribe()).await.unwrap();
 }

@@ -8,6 +8,8 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::{X509Name, X509Version};
 
+use super::supported::{extension_problem, key_problem};
+
 /// The longest text of a certificate that an error shows, in characters.
 const SHOWN: usize = 200;
 
@@ -32,6 +34,10 @@ pub(super) struct Certificate {
     pub may_sign: bool,
     /// Whether the certificate names its own subject as its issuer.
     pub is_self_signed: bool,
+    /// Why our TLS library cannot use its key, as part of a sentence; `None` if it can.
+    pub key_problem: Option<String>,
+    /// `key_problem`, or another property that our TLS library does not support.
+    pub unsupported: Option<String>,
     /// Whether its version is 3, the only one that may have extensions.
     pub is_version_3: bool,
 }
@@ -42,6 +48,7 @@ impl Certificate {
         let (_, parsed) = X509Certificate::from_der(der).ok()?;
         let validity = parsed.validity();
         let names = parsed.subject_alternative_name().ok()?;
+        let key_problem = key_problem(parsed.public_key());
         Some(Self {
             subject: name(parsed.subject()),
             issuer: name(parsed.issuer()),
@@ -57,6 +64,8 @@ impl Certificate {
             is_authority: parsed.is_ca(),
             may_sign: may_sign(&parsed)?,
             is_self_signed: is_self_signed(&parsed),
+            unsupported: key_problem.clone().or_else(|| extension_problem(&parsed)),
+            key_problem,
             is_version_3: parsed.version() == X509Version::V3,
         })
     }

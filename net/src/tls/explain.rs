@@ -9,6 +9,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, pem};
 use tokio_rustls::rustls::{self, AlertDescription, CertificateError, OtherError};
 
 use super::certificate::Certificate;
+use super::failure::{ClientCertificate, Failure};
 
 /// Why a server's certificate is not accepted.
 #[derive(Debug, Error)]
@@ -22,15 +23,16 @@ impl Untrusted {
     }
 }
 
-/// Explains why a certificate is not accepted for this host.
+/// Explains why a certificate is not accepted for this host. `given` says whether this very certificate is in the CA file.
 pub(super) fn untrusted(
     error: rustls::Error,
     der: &CertificateDer<'_>,
+    given: bool,
     host: &ServerName<'_>,
 ) -> rustls::Error {
     let rustls::Error::InvalidCertificate(error) = error else { return error };
     let text = match Certificate::parse(der) {
-        Some(certificate) => problem(&error, &certificate, host),
+        Some(certificate) => problem(&error, &certificate, given, host),
         None => format!("the server's certificate is malformed; {}", make_another(host)),
     };
     Untrusted(text).into_tls_error()
@@ -47,7 +49,12 @@ pub(super) fn signed_by_no_authority(server: &Certificate, issuer: &Certificate)
     .into_tls_error()
 }
 
-fn problem(error: &CertificateError, certificate: &Certificate, host: &ServerName<'_>) -> String {
+fn problem(
+    error: &CertificateError,
+    certificate: &Certificate,
+    given: bool,
+    host: &ServerName<'_>,
+) -> String {
     let Certificate { subject, issuer, .. } = certificate;
     let (not_before, not_after) = &certificate.validity_text;
     match error {
@@ -70,8 +77,13 @@ fn problem(error: &CertificateError, certificate: &Certificate, host: &ServerNam
         _ if !certificate.is_version_3 => {
             format!("the server's certificate ({subject}) is not of version 3; {}", make_another(host))
         }
+        _ if certificate.unsupported.is_some() => format!(
+            "the server's certificate ({subject}) cannot be used here: {}; {}",
+            certificate.unsupported.as_deref().unwrap_or_default(),
+            make_another(host)
+        ),
         CertificateError::UnknownIssuer | CertificateError::BadSignature | CertificateError::Other(_)
-            if certificate.is_self_signed =>
+            if certificate.is_self_signed && !given =>
         {
             format!(
                 "the server's certificate ({subject}) is signed by itself and is not one of the trusted ones; give the CA file \
@@ -87,7 +99,7 @@ fn problem(error: &CertificateError, certificate: &Certificate, host: &ServerNam
             "the server's certificate ({subject}) is signed in a way that is not supported; {}",
             make_another(host)
         ),
-        _ if certificate.is_authority => format!(
+        _ if certificate.is_authority && !given => format!(
             "the server's certificate ({subject}) is that of an authority (CA:TRUE), which is accepted only if it is itself \
              in the CA file; put it there, or {}",
             make_another(host)
@@ -114,25 +126,61 @@ fn make_another(host: &ServerName<'_>) -> String {
     )
 }
 
+/// What a failed handshake depends on.
+pub(super) struct Handshake<'a> {
+    pub client: &'a ClientCertificate,
+    /// See [`Trusted::unsupported_key`](super::verifier::Trusted::unsupported_key).
+    pub unsupported_key: Option<&'a str>,
+    pub host: &'a ServerName<'a>,
+}
+
 /// The error of a failed handshake in plain words.
-pub(super) fn plain(error: io::Error) -> io::Error {
+pub(super) fn plain(error: io::Error, handshake: &Handshake<'_>) -> io::Error {
     let closed = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
     if closed.contains(&error.kind()) {
         let text = "the server ended the connection instead of agreeing on TLS; does it speak TLS on this port? If not, write http:// or \
              stratum+tcp://";
         return io::Error::new(error.kind(), text);
     }
+    let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match (cause, handshake.unsupported_key) {
+        (Some(rustls::Error::AlertReceived(AlertDescription::HandshakeFailure)), Some(key)) => {
+            let text = format!(
+                "the server refuses the connection (handshake failure), perhaps because of the certificate in the CA file ({key}); {}",
+                make_another(handshake.host)
+            );
+            io::Error::new(error.kind(), Failure::Refused(text))
+        }
+        _ => broken(error, handshake.client),
+    }
+}
+
+/// The error of a connection, in plain words if it is one of TLS.
+pub(super) fn broken(error: io::Error, client: &ClientCertificate) -> io::Error {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(cause) => io::Error::new(error.kind(), handshake_problem(cause)),
+        Some(cause) => {
+            let text = tls_problem(cause, client);
+            let refused =
+                matches!(cause, rustls::Error::AlertReceived(alert) if meaning(*alert) != Meaning::Other);
+            let failure = if refused { Failure::Refused(text) } else { Failure::Broken(text) };
+            io::Error::new(error.kind(), failure)
+        }
+        // The library's own text is an address of its documentation.
+        None if error.kind() == io::ErrorKind::UnexpectedEof => {
+            io::Error::new(error.kind(), "the server broke the connection off without an end in TLS")
+        }
         None => error,
     }
 }
 
-fn handshake_problem(error: &rustls::Error) -> String {
+fn tls_problem(error: &rustls::Error, client: &ClientCertificate) -> String {
     use rustls::Error;
     match error {
         Error::InvalidCertificate(CertificateError::Other(OtherError(why))) if why.is::<Untrusted>() => {
             why.to_string()
+        }
+        Error::InvalidCertificate(CertificateError::BadSignature) => {
+            "the server does not prove that it has the private key of its certificate; check its certificate and key".to_owned()
         }
         Error::InvalidCertificate(error) => format!("the server's certificate is refused: {}", words(error)),
         Error::NoCertificatesPresented => "the server shows no certificate".to_owned(),
@@ -140,7 +188,7 @@ fn handshake_problem(error: &rustls::Error) -> String {
             "what answers does not look like TLS: try the address without TLS (http:// or stratum+tcp://), or another port"
                 .to_owned()
         }
-        Error::AlertReceived(alert) => alert_text(*alert),
+        Error::AlertReceived(alert) => alert_text(*alert, client),
         Error::PeerIncompatible(why) => format!(
             "the server and this program have no version or cipher of TLS in common ({}); TLS 1.2 and 1.3 are spoken here",
             words(why)
@@ -151,23 +199,45 @@ fn handshake_problem(error: &rustls::Error) -> String {
     }
 }
 
-/// An alert of the server, by its name in the standard (RFC 8446, section 6.2).
-fn alert_text(alert: AlertDescription) -> String {
+/// What an alert says about this client.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    CertificateWanted,
+    CertificateNotAccepted,
+    NothingInCommon,
+    Other,
+}
+
+fn meaning(alert: AlertDescription) -> Meaning {
     use AlertDescription as A;
-    let advice = match alert {
-        A::CertificateRequired => "it wants a client certificate: give one, with its key",
+    match alert {
+        A::CertificateRequired => Meaning::CertificateWanted,
         A::BadCertificate
         | A::UnsupportedCertificate
         | A::CertificateRevoked
         | A::CertificateExpired
         | A::CertificateUnknown
         | A::UnknownCA
-        | A::AccessDenied => "it does not accept our client certificate, or wants one",
-        A::HandshakeFailure | A::ProtocolVersion | A::InsufficientSecurity => {
-            "it speaks other versions or ciphers of TLS than this program (TLS 1.2 and 1.3), or wants a client certificate"
+        | A::AccessDenied => Meaning::CertificateNotAccepted,
+        A::HandshakeFailure | A::ProtocolVersion | A::InsufficientSecurity => Meaning::NothingInCommon,
+        _ => Meaning::Other,
+    }
+}
+
+/// An alert of the server, by its name in the standard (RFC 8446, section 6.2).
+fn alert_text(alert: AlertDescription, client: &ClientCertificate) -> String {
+    let advice = match meaning(alert) {
+        Meaning::CertificateWanted => client.wanted(),
+        Meaning::CertificateNotAccepted => client.not_accepted(),
+        Meaning::NothingInCommon => format!(
+            "it has no version, cipher or kind of key of TLS in common with this program (TLS 1.2 and 1.3; RSA, P-256, P-384 or \
+             Ed25519), or {}",
+            client.not_accepted()
+        ),
+        Meaning::Other if alert == AlertDescription::UnrecognisedName => {
+            "it does not know this host name: use the name in its certificate".to_owned()
         }
-        A::UnrecognisedName => "it does not know this host name: use the name in its certificate",
-        _ => "its log may say why",
+        Meaning::Other => "its log may say why".to_owned(),
     };
     format!("the server refuses the connection ({}); {advice}", words(alert))
 }
@@ -241,8 +311,9 @@ mod tests {
             Error::DecryptError,
             Error::General("plain".to_owned()),
         ] {
-            let text = handshake_problem(&error);
-            let rust = |word: &str| word.chars().skip(1).any(char::is_uppercase) && word != "TLS";
+            let text = tls_problem(&error, &ClientCertificate::Unsupported);
+            let rust =
+                |word: &str| word.chars().skip(1).any(char::is_uppercase) && !["TLS", "RSA"].contains(&word);
             assert!(!text.split(|c: char| !c.is_alphanumeric()).any(rust), "{text}");
             assert!(
                 !text.contains("::") && !text.contains('{') && !text.contains("unexpected error"),

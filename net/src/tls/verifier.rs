@@ -21,6 +21,9 @@ pub(super) struct Trusted {
     pub authorities: RootCertStore,
     /// Certificates that the user has given. A server that shows one of them is trusted.
     pub given: Vec<CertificateDer<'static>>,
+    /// The first given certificate whose key our TLS library does not support, and why, as part of a sentence. A server with such
+    /// a key ends the handshake before it shows its certificate.
+    pub unsupported_key: Option<String>,
 }
 
 impl Trusted {
@@ -31,13 +34,16 @@ impl Trusted {
     /// If a certificate is malformed.
     pub fn given(given: Vec<CertificateDer<'static>>) -> Result<Self, Error> {
         let mut authorities = RootCertStore::empty();
+        let mut unsupported_key = None;
         for der in &given {
             let certificate = Certificate::parse(der).ok_or(CertificateError::BadEncoding)?;
+            let unsupported = certificate.key_problem.map(|why| format!("{}: {why}", certificate.subject));
+            unsupported_key = unsupported_key.or(unsupported);
             if certificate.may_sign {
                 authorities.add(der.clone())?;
             }
         }
-        Ok(Self { authorities, given })
+        Ok(Self { authorities, given, unsupported_key })
     }
 }
 
@@ -56,7 +62,7 @@ pub(super) struct ServerVerifier {
 
 impl ServerVerifier {
     /// A verifier that trusts these certificates. `None` if there is no certificate, or if the TLS library refuses an authority.
-    pub fn new(Trusted { authorities, given }: Trusted, provider: Arc<CryptoProvider>) -> Option<Self> {
+    pub fn new(Trusted { authorities, given, .. }: Trusted, provider: Arc<CryptoProvider>) -> Option<Self> {
         let algorithms = provider.signature_verification_algorithms;
         let authorities = match authorities.is_empty() {
             true if given.is_empty() => return None,
@@ -78,7 +84,7 @@ impl ServerVerifier {
             }
             _ => None,
         }
-        .unwrap_or_else(|| untrusted(error, der, host))
+        .unwrap_or_else(|| untrusted(error, der, false, host))
     }
 
     /// Returns an error if the issuer of the server's certificate is in `given`, but is no authority. Otherwise, returns `None`.
@@ -99,14 +105,14 @@ impl ServerCertVerifier for ServerVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = if self.given.contains(end_entity) {
-            verify_given(end_entity, server_name, now)
-        } else {
-            match &self.authorities {
-                None => Err(CertificateError::UnknownIssuer.into()),
-                Some(authorities) => {
-                    authorities.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-                }
+        if self.given.contains(end_entity) {
+            return verify_given(end_entity, server_name, now)
+                .map_err(|error| untrusted(error, end_entity, true, server_name));
+        }
+        let verified = match &self.authorities {
+            None => Err(CertificateError::UnknownIssuer.into()),
+            Some(authorities) => {
+                authorities.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
             }
         };
         verified.map_err(|error| self.explained(error, end_entity, server_name))
@@ -149,6 +155,10 @@ fn verify_given(
     }
     if now > not_after {
         return Err(CertificateError::Expired.into());
+    }
+    // The library would refuse such a key only after the handshake, with an error that does not say why.
+    if certificate.unsupported.is_some() {
+        return Err(CertificateError::BadSignature.into());
     }
     let parsed = ParsedCertificate::try_from(end_entity)?;
     match verify_server_name(&parsed, server_name) {

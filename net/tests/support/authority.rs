@@ -17,7 +17,7 @@ use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert, ServerConfig
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{ConfigBuilder, RootCertStore, WantsVerifier};
 
-use super::der::version_1;
+use super::der::{version_1, with_public_key};
 
 /// An authority, and the file with its certificate.
 pub struct Authority {
@@ -102,17 +102,26 @@ impl SelfSigned {
         let key = KeyPair::generate().unwrap();
         let secret = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let issuer = CertifiedIssuer::self_signed(params, key).unwrap();
-        let config = versions().with_no_client_auth();
-        let config = config.with_single_cert(vec![issuer.der().clone()], secret).unwrap();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("cert.pem"), issuer.pem()).unwrap();
         let der = issuer.der().clone();
-        SelfSigned { acceptor: TlsAcceptor::from(Arc::new(config)), der, issuer, folder }
+        SelfSigned { acceptor: showing(der.clone(), &secret), der, issuer, folder }
     }
 
     /// The same subject and key with a certificate of X.509 version 1, as `openssl x509 -req -signkey` makes it.
     pub fn of_version_1(self) -> Self {
         let der = version_1(&self.der, self.issuer.key());
+        self.with_der(der)
+    }
+
+    /// The certificate with another public key, in DER form as base64. Its server does not have that key.
+    pub fn with_public_key(self, public_key: &str) -> Self {
+        let public_key = BASE64_STANDARD.decode(public_key).unwrap();
+        let der = with_public_key(&self.der, &public_key, self.issuer.key());
+        self.with_der(der)
+    }
+
+    fn with_der(self, der: Vec<u8>) -> Self {
         let text = BASE64_STANDARD.encode(&der);
         let text = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
         std::fs::write(self.file(), text).unwrap();
@@ -135,18 +144,8 @@ impl SelfSigned {
 
     /// A server that shows this certificate without having its key.
     pub fn with_another_key(&self) -> TlsAcceptor {
-        #[derive(Debug)]
-        struct Always(Arc<CertifiedKey>);
-        impl ResolvesServerCert for Always {
-            fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-                Some(self.0.clone())
-            }
-        }
         let secret = PrivatePkcs8KeyDer::from(KeyPair::generate().unwrap().serialize_der());
-        let key = any_ecdsa_type(&PrivateKeyDer::Pkcs8(secret)).unwrap();
-        let shown = CertifiedKey::new(vec![self.issuer.der().clone()], key);
-        let resolver = Arc::new(Always(Arc::new(shown)));
-        TlsAcceptor::from(Arc::new(versions().with_no_client_auth().with_cert_resolver(resolver)))
+        showing(self.der.clone(), &PrivateKeyDer::Pkcs8(secret))
     }
 
     pub fn der(&self) -> &[u8] {
@@ -157,4 +156,18 @@ impl SelfSigned {
 fn versions() -> ConfigBuilder<ServerConfig, WantsVerifier> {
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
     builder.with_safe_default_protocol_versions().unwrap()
+}
+
+/// A server that shows this certificate, whatever is in it.
+fn showing(certificate: CertificateDer<'static>, secret: &PrivateKeyDer<'static>) -> TlsAcceptor {
+    #[derive(Debug)]
+    struct Always(Arc<CertifiedKey>);
+    impl ResolvesServerCert for Always {
+        fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+            Some(self.0.clone())
+        }
+    }
+    let shown = CertifiedKey::new(vec![certificate], any_ecdsa_type(secret).unwrap());
+    let resolver = Arc::new(Always(Arc::new(shown)));
+    TlsAcceptor::from(Arc::new(versions().with_no_client_auth().with_cert_resolver(resolver)))
 }

@@ -13,6 +13,11 @@ pub fn version_1(certificate: &[u8], key: &impl SigningKey) -> Vec<u8> {
     signed_again(certificate, key, |fields| fields.retain(|field| ![VERSION, EXTENSIONS].contains(&field[0])))
 }
 
+/// A copy of a certificate of version 3 with another public key (`SubjectPublicKeyInfo`), signed with `key`.
+pub fn with_public_key(certificate: &[u8], public_key: &[u8], key: &impl SigningKey) -> Vec<u8> {
+    signed_again(certificate, key, |fields| fields[6] = public_key.to_vec())
+}
+
 /// A copy of a certificate whose fields, from the version to the extensions, are changed. It is signed with `key`.
 fn signed_again(
     certificate: &[u8],
