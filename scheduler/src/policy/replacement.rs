@@ -99,7 +99,10 @@ impl Policy for Replacement {
     fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
         match event {
             PolicyEvent::Started => self.find_workers(view),
-            PolicyEvent::Reconciled => self.reconciled = true,
+            PolicyEvent::Reconciled => {
+                self.reconciled = true;
+                self.pace.start(now);
+            }
             PolicyEvent::Subscribed => {
                 // If the master has removed the framework, its tasks are no longer in the fleet.
                 self.pending.retain(|(_, id), _| view.fleet.get(id).is_some());

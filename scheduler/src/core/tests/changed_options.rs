@@ -65,6 +65,12 @@ fn restart_with(script: &mut Script, change: impl FnOnce(&mut Settings)) {
     script.clear();
 }
 
+/// Like [`restart_with`]. The minute in which no worker is replaced is over in one second.
+fn restart_a_minute_ago_with(script: &mut Script, change: impl FnOnce(&mut Settings)) {
+    restart_with(script, change);
+    script.wait(MINUTE - Duration::from_secs(1));
+}
+
 /// The master answers RECONCILE for all tasks: nothing has changed.
 fn answer_all(script: &mut Script) {
     let asked = |call: &Call| match call {
@@ -214,7 +220,9 @@ fn workers_that_do_not_run_end_before_younger_ones_that_do() {
 #[test]
 fn workers_with_other_options_are_replaced_one_by_one() {
     let mut script = fleet_of(settings(), 3);
-    restart_with(&mut script, |settings| settings.template.options.backend = Some("portable".into()));
+    restart_a_minute_ago_with(&mut script, |settings| {
+        settings.template.options.backend = Some("portable".into())
+    });
     for (old, new) in [(2, 5), (3, 6), (4, 7)] {
         assert_eq!(killed_within(&mut script, MINUTE), workers([old]));
         let told = told(&script);
@@ -234,14 +242,31 @@ fn workers_with_other_options_are_replaced_one_by_one() {
         script.clear();
     }
     assert_eq!(killed_within(&mut script, 60 * MINUTE), workers([]));
-    restart_with(&mut script, |_| {});
+    restart_a_minute_ago_with(&mut script, |_| {});
     assert_eq!(killed_within(&mut script, 60 * MINUTE), workers([]));
+}
+
+/// The pace is not in the records, so a scheduler that starts cannot know that the one before has just replaced a worker.
+#[test]
+fn a_scheduler_that_restarts_again_and_again_replaces_no_more_than_one_a_minute() {
+    let mut script = fleet_of(settings(), 6);
+    script.settings.template.options.backend = Some("none such".into());
+    for _ in 0..5 {
+        script.restart();
+        script.subscribe();
+        script.server_speaks(None);
+        answer_all(&mut script);
+        assert_eq!(killed_within(&mut script, MINUTE * 58 / 60), workers([]));
+    }
+    assert_eq!(killed_within(&mut script, MINUTE / 20), workers([2]));
 }
 
 #[test]
 fn replacing_is_paused_while_it_fails_and_goes_on() {
     let mut script = fleet_of(settings(), 4);
-    restart_with(&mut script, |settings| settings.template.options.backend = Some("none such".into()));
+    restart_a_minute_ago_with(&mut script, |settings| {
+        settings.template.options.backend = Some("none such".into())
+    });
     assert_eq!(killed_within(&mut script, 19 * MINUTE), workers([2]));
     assert!(told(&script).contains("replacing workers is paused"), "{}", told(&script));
     let overview = script.state.overview(script.now);
@@ -284,7 +309,9 @@ fn a_worker_that_returns_later_is_replaced_too() {
 fn successors_that_run_without_mining_do_not_count() {
     for (fails, mined) in [(true, 0), (true, 1), (false, 0)] {
         let mut script = fleet_of(settings(), 20);
-        restart_with(&mut script, |settings| settings.template.options.backend = Some("avx512".into()));
+        restart_a_minute_ago_with(&mut script, |settings| {
+            settings.template.options.backend = Some("avx512".into())
+        });
         assert_eq!(killed_within(&mut script, MINUTE), workers([2]));
         // This test launches only two new workers, because the scheduler limits all launches after a third failure.
         for number in 22..24 {
@@ -309,7 +336,9 @@ fn successors_that_run_without_mining_do_not_count() {
 #[test]
 fn a_live_message_or_a_users_image_that_runs_for_a_while_counts() {
     let mut script = fleet_of(settings(), 2);
-    restart_with(&mut script, |settings| settings.template.options.backend = Some("portable".into()));
+    restart_a_minute_ago_with(&mut script, |settings| {
+        settings.template.options.backend = Some("portable".into())
+    });
     assert_eq!(killed_within(&mut script, 2 * MINUTE), workers([2]));
     offer_to(&mut script, 4);
     run_with(&mut script, "miner-worker-4", "b4", None);
@@ -319,7 +348,9 @@ fn a_live_message_or_a_users_image_that_runs_for_a_while_counts() {
     assert_eq!(killed_within(&mut script, MINUTE / 20), workers([3]));
 
     let mut script = fleet_of(settings(), 2);
-    restart_with(&mut script, |settings| settings.template.programs.worker = Some(somebody_elses_worker()));
+    restart_a_minute_ago_with(&mut script, |settings| {
+        settings.template.programs.worker = Some(somebody_elses_worker())
+    });
     assert_eq!(killed_within(&mut script, 2 * MINUTE), workers([2]));
     offer_to(&mut script, 4);
     run_with(&mut script, "miner-worker-4", "b4", None);
@@ -352,7 +383,7 @@ fn the_tasks_of_earlier_versions_are_not_replaced() {
 #[test]
 fn workers_that_constraints_forbid_end_although_nothing_replaces_them() {
     let mut script = fleet_of(settings(), 4);
-    restart_with(&mut script, |settings| {
+    restart_a_minute_ago_with(&mut script, |settings| {
         settings.placement.workers = vec!["hostname:LIKE:b[45].host".parse().unwrap()];
     });
     assert_eq!(killed_within(&mut script, MINUTE), workers([2]));
@@ -368,7 +399,7 @@ fn workers_of_a_wrong_size_are_replaced() {
         WorkerLimits { min_worker_cpus_milli: 2000, ..WorkerLimits::default() },
     ] {
         let mut script = fleet_of(settings(), 2);
-        restart_with(&mut script, |settings| settings.placement.limits = limits.clone());
+        restart_a_minute_ago_with(&mut script, |settings| settings.placement.limits = limits.clone());
         assert_eq!(killed_within(&mut script, MINUTE), workers([2]), "{limits:?}");
     }
 }

@@ -4,6 +4,10 @@
 //! running workers, but at least one worker, and there is at most one batch a minute. When these new workers have begun to mine,
 //! the next batch is ended. If they do not mine, the present options may be wrong. Then only one worker is replaced at a time,
 //! after longer and longer pauses.
+//!
+//! The records have nothing of this. So a scheduler that has just started does not know whether the last batch of the one before
+//! was replaced. Its first batch waits as long as a second one would, so restarts do not speed up the replacement. Unless a
+//! worker with the present options mines, the first batch is only one worker.
 
 use std::time::{Duration, Instant};
 
@@ -50,17 +54,34 @@ impl Batch {
 /// The pace of replacements.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
+    /// When this scheduler learned which tasks are there; `None` if it does not know yet.
+    started: Option<Instant>,
     last: Option<Batch>,
     /// The number of batches in a row that failed, because the new workers in their place did not mine in time.
     failures: u32,
 }
 
 impl Pace {
+    /// Records that this scheduler knows now which tasks are there.
+    pub fn start(&mut self, now: Instant) {
+        self.started.get_or_insert(now);
+    }
+
     /// The number of workers that may be told to end now. `patience` is the time within which the workers that replace a batch
     /// must begin to mine.
     pub fn allowed(&mut self, running: Running, patience: Duration, now: Instant) -> usize {
         let share = (running.all / SHARE).max(1);
-        let Some(last) = self.last else { return share };
+        let Some(last) = self.last else {
+            let waits = self.started.is_none_or(|started| now.duration_since(started) < APART);
+            let is_proven = running.current > 0;
+            return if waits {
+                0
+            } else if is_proven {
+                share
+            } else {
+                1
+            };
+        };
         let age = now.duration_since(last.at);
         if last.is_replaced(running) {
             self.failures = 0;
@@ -105,10 +126,22 @@ mod tests {
     }
 
     #[test]
+    fn the_first_batch_waits_a_minute_and_is_one_worker_until_a_successor_mines() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        assert_eq!(pace.allowed(running(1000, 0), PATIENCE, now), 0);
+        pace.start(now);
+        pace.start(now + MINUTE / 2);
+        assert_eq!(pace.allowed(running(1000, 0), PATIENCE, now + MINUTE * 59 / 60), 0);
+        assert_eq!(pace.allowed(running(1000, 0), PATIENCE, now + MINUTE), 1);
+        assert_eq!(pace.allowed(running(1000, 1), PATIENCE, now + MINUTE), 10);
+    }
+
+    #[test]
     fn one_percent_or_one_a_minute_and_only_when_the_successors_run() {
         for (fleet, batch) in [(1, 1), (6, 1), (199, 1), (200, 2), (50_000, 500)] {
             let (mut pace, now) = (Pace::default(), Instant::now());
-            assert_eq!(pace.allowed(running(fleet, 0), PATIENCE, now), batch, "{fleet} workers");
+            pace.start(now - MINUTE);
+            assert_eq!(pace.allowed(running(fleet, 1), PATIENCE, now), batch, "{fleet} workers");
             pace.begin(running(fleet, 0), batch, 0, now);
             assert_eq!(
                 pace.allowed(running(fleet - batch, 0), PATIENCE, now + 2 * MINUTE),
