@@ -28,7 +28,8 @@ impl Transition<'_> {
         for id in tasks.filter(|task| reports(task)).collect::<Vec<_>>() {
             self.fleet.expect_live(&id, self.now);
         }
-        // Only the server that was launched last is in service. An older server that has not ended was given up earlier.
+        // Only the server that was launched last is in service. An older server that has not ended was given up earlier. This
+        // holds also if workers are to mine at an external pool from now on: until they are replaced, they need the server.
         let launched = |task: &&Task| !task.is_worker() && task.record.origin != Origin::Unrecorded;
         let last = self
             .fleet
@@ -36,7 +37,7 @@ impl Transition<'_> {
             .rfind(launched)
             .filter(|server| !server.has_ended())
             .map(|server| server.record.clone());
-        if let Some(server) = last.filter(|_| self.settings.template.pool.is_none()) {
+        if let Some(server) = last {
             self.note_unknown_address(&server);
             self.fleet.servers.insert(server.id, ServerState::Open);
         }

@@ -45,7 +45,6 @@ use crate::offers::Placement;
 use crate::options::{FrameworkOptions, OnServerLoss, TaskOptions};
 use crate::policy::ILL_SERVER;
 use crate::store::memory::Memory;
-use crate::task_id::TaskKind;
 use crate::task_info::{Arguments, Delivery, ImageTask, Programs};
 use crate::user_notice::UserNotice;
 

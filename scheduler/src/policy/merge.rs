@@ -133,7 +133,11 @@ impl Merge {
         let workers: Vec<&Task> = view.fleet.on_agent(agent).filter(|task| task.is_worker()).collect();
         let is_settled = |task: &&Task| {
             let mined = task.running_since.is_some_and(|since| now.duration_since(since) >= SETTLED);
-            mined && task.is_running() && !task.is_to_end() && view.belongs(task)
+            mined
+                && task.is_running()
+                && !task.is_to_end()
+                && view.belongs(task)
+                && view.mines_where_wanted(task)
         };
         let cpus = |task: &&Task| task.record.cpus_milli();
         let Some(biggest) = workers.iter().map(cpus).max() else { return Vec::new() };

@@ -1,9 +1,12 @@
 //! After a restart of the scheduler with changed options, replaces the tasks that do not comply with them.
 //!
 //! - The server is replaced first and once, see [`server`].
-//! - Then workers are replaced, the oldest first, at a [`Pace`]: those with other options, those that the constraints or limits
+//! - Then workers are replaced, the oldest first, at a [`Pace`]: those with other options or at another pool, those that the constraints or limits
 //!   of today do not allow, and those whose executor cannot be redirected. Workers that return later, from an unreachable agent
 //!   or after they were lost, are looked at when they return.
+//!
+//! With a change from a server to an external pool, the server goes on until its last worker has been replaced. With a change from
+//! an external pool to a server, the server is launched first.
 //!
 //! An old wire format alone is no reason to replace an executor: the scheduler reads each version since
 //! [`OLDEST_VERSION`](::task::OLDEST_VERSION). But with `--on-server-loss=repoint`, workers are to outlive their server. For
@@ -39,6 +42,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// Why a worker is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Reason {
+    /// The worker mines at another pool, or at a server although an external pool is wanted.
+    Pool,
     /// The worker was launched with other options.
     Options,
     /// The worker has more CPU than `--cpus-per-worker` allows.
@@ -55,6 +60,7 @@ impl Reason {
     /// The reason as a phrase about one worker.
     fn text(self) -> &'static str {
         match self {
+            Reason::Pool => "mines at another pool than with the options of today",
             Reason::Options => "launched with other options",
             Reason::TooLarge => "larger than --cpus-per-worker",
             Reason::TooSmall => "smaller than --min-worker-cpus",
@@ -263,6 +269,8 @@ fn why_worker_replaced(view: &View<'_>, worker: &Task) -> Option<Reason> {
     let reasons = [
         (cpus < limits.min_worker_cpus_milli, Reason::TooSmall),
         (limits.worker_cpus_milli.is_some_and(|most| cpus > most), Reason::TooLarge),
+        // A worker of an earlier version has no fingerprint, but its record names the pool.
+        (!view.mines_where_wanted(worker), Reason::Pool),
         (view.fingerprints.differ_from(&worker.record), Reason::Options),
     ];
     reasons.into_iter().find_map(|(applies, reason)| applies.then_some(reason))

@@ -32,7 +32,9 @@ fn lost(view: &View<'_>, server: &str) -> Vec<Intent> {
     let never_ran = view.fleet.get(server).is_none_or(|server| server.running_since.is_none());
     // If launches fail on many agents, the user was already told of that. Then a server that never ran needs no notice.
     let is_told = view.fleet.common_failure().is_some() && never_ran;
-    let notice = (!view.run.ending && !is_told).then(|| {
+    // With an external pool, no other server follows.
+    let is_unwanted = view.external_pool().is_some() && kept.is_empty() && ended.is_empty();
+    let notice = (!view.run.ending && !is_told && !is_unwanted).then(|| {
         let workers = if keeps { kept.len() } else { ended.len() };
         Intent::Notify(UserNotice::ServerLost { task: server.to_owned(), workers, kept: keeps })
     });

@@ -1,5 +1,5 @@
-//! Workers that are kept for the next server may occupy all resources. If no offer is large enough for a server, one of these
-//! workers is ended.
+//! Workers that are kept for the next server may occupy all resources, and so may workers at an external pool when a server is
+//! wanted instead. If no offer is large enough for a server, one of these workers is ended.
 
 use std::time::{Duration, Instant};
 
@@ -8,6 +8,7 @@ use mesos::v1::TaskState;
 use super::{Intent, Policy, PolicyEvent, View, launch, maintenance, redirect};
 use crate::constraints::{Occupancy, TentativeOccupancy, all_allow};
 use crate::fleet::Task;
+use crate::journal::Assignment;
 use crate::user_notice::UserNotice;
 
 /// A worker is ended to make room when workers have waited for this long without an offer that is large enough for a server.
@@ -26,7 +27,10 @@ impl Policy for ServerPreemption {
         if !matches!(event, PolicyEvent::Tick) || !view.run.connected {
             return Vec::new();
         }
-        if !launch::lacks_server(view) || view.run.ending || redirect::waiting(view).next().is_none() {
+        // While failures prevent the launch of a server, more room does not help.
+        let is_limited = view.fleet.launches_allowed(now) == Some(0);
+        let lacks = launch::lacks_server(view) && !view.run.ending && !is_limited;
+        if !lacks || occupants(view).next().is_none() {
             self.waiting_since = None;
             return Vec::new();
         }
@@ -39,6 +43,15 @@ impl Policy for ServerPreemption {
         let Some(task) = most_dispensable(view, now) else { return Vec::new() };
         vec![Intent::Notify(UserNotice::Preempted(task.clone())), Intent::End(task)]
     }
+}
+
+/// The workers that wait for a server, and those at an external pool.
+fn occupants<'a>(view: &View<'a>) -> impl Iterator<Item = &'a Task> {
+    let at_pool = |task: &&Task| {
+        let is_elsewhere = matches!(task.record.assignment, Some(Assignment::Pool(_)));
+        is_elsewhere && task.may_live() && !task.is_to_end()
+    };
+    redirect::waiting(view).chain(view.fleet.active().filter(at_pool))
 }
 
 /// Among the workers on agents where the server may run: the smallest one that has enough CPU for the server, or else the
@@ -55,7 +68,7 @@ fn most_dispensable(view: &View<'_>, now: Instant) -> Option<String> {
             && all_allow(&placement.server, &task.place(), &nobody)
     };
     // A server cannot use revocable CPU.
-    let candidates = redirect::waiting(view).filter(|_| !placement.revocable).filter(helps);
+    let candidates = occupants(view).filter(|_| !placement.revocable).filter(helps);
     // If no worker has enough CPU for the server, the largest one is chosen: with the free CPU on its agent, it may be enough.
     let cost = |task: &&Task| {
         let cpus = task.record.cpus_milli();

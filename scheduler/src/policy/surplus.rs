@@ -1,4 +1,5 @@
 //! Ends surplus tasks: servers that were given up, their workers, and workers that return when others have taken their slots.
+//! Tasks that the options of today would launch otherwise are not among them: see the policy `replacement`.
 
 use std::time::Instant;
 

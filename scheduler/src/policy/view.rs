@@ -62,20 +62,28 @@ impl View<'_> {
         self.settings.template.pool.as_ref().map(|pool| pool.url.as_str())
     }
 
-    /// Whether a task is still wanted: it is a server in service, a worker of such a server or of the external pool, or a
-    /// worker that can be redirected.
+    /// Whether a task goes on: it is a server in service, a worker of such a server or of any external pool, or a worker that
+    /// can be redirected. It may have to be replaced later, see [`Self::mines_where_wanted`].
     pub fn belongs(&self, task: &Task) -> bool {
         if !task.is_worker() {
             return self.fleet.servers.contains_key(task.id());
         }
-        let works = match &task.record.assignment {
-            Some(Assignment::Pool(pool)) => self.external_pool() == Some(pool),
+        match &task.record.assignment {
+            Some(Assignment::Pool(_)) => true,
             Some(Assignment::Server(server)) => {
-                self.external_pool().is_none() && self.fleet.servers.contains_key(server)
+                self.fleet.servers.contains_key(server) || self.can_be_redirected(task)
             }
             None => false,
-        };
-        works || self.can_be_redirected(task)
+        }
+    }
+
+    /// Whether a worker mines where workers that are launched now do: at the same external pool, or at a server.
+    pub fn mines_where_wanted(&self, worker: &Task) -> bool {
+        match &worker.record.assignment {
+            Some(Assignment::Pool(pool)) => self.external_pool() == Some(pool),
+            Some(Assignment::Server(_)) => self.external_pool().is_none(),
+            None => false,
+        }
     }
 
     /// The CPU (in thousandths) that further workers may use, and the maximum number of further workers; `None` if no more are
@@ -89,9 +97,13 @@ impl View<'_> {
         self.settings.placement.limits.room(used, count, self.admitted())
     }
 
-    /// Thousandths of a CPU reserved for the server, whether or not it runs; 0 with an external pool.
+    /// Thousandths of a CPU reserved for the server, whether or not it runs. With an external pool, those that servers from
+    /// before still have.
     pub fn server_cpus_milli(&self) -> u64 {
-        if self.external_pool().is_some() { 0 } else { self.settings.server_cpus_milli() }
+        if self.external_pool().is_none() {
+            return self.settings.server_cpus_milli();
+        }
+        self.fleet.servers_in_service().map(|server| server.record.cpus_milli()).sum()
     }
 
     /// Whether messages from tasks can be received. Otherwise the silence of a task means nothing.

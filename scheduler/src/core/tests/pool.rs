@@ -2,7 +2,7 @@ use super::*;
 use crate::offers::WorkerLimits;
 use crate::task_info::ExternalPool;
 
-fn at(url: &str) -> Settings {
+pub(super) fn at(url: &str) -> Settings {
     let mut settings = settings();
     settings.template.pool = Some(ExternalPool {
         url: url.into(),
@@ -43,7 +43,7 @@ fn with_an_external_pool_workers_are_launched_without_a_server() {
 }
 
 #[test]
-fn a_restart_adopts_the_workers_of_the_same_pool_and_ends_those_of_another() {
+fn a_restart_adopts_the_workers_of_the_same_pool() {
     let mut script = mining();
     for task in ["miner-worker-1", "miner-worker-2"] {
         script.update(status(task, TaskState::TaskRunning, 1));
@@ -53,26 +53,6 @@ fn a_restart_adopts_the_workers_of_the_same_pool_and_ends_those_of_another() {
     script.subscribe();
     script.wait(Duration::from_secs(5));
     assert!(script.killed().is_empty());
-    for settings in [at("stratum+tcp://other:1"), settings()] {
-        let pool = settings.template.pool.is_some();
-        script.state = State::new(settings, script.disk.recover(), &Ages::default(), script.now);
-        script.clear();
-        script.subscribe();
-        assert_eq!(script.killed(), ["miner-worker-1", "miner-worker-2"]);
-        script.event(Event::Offers(vec![offer("o9", "c", 2.0, 1024)]));
-        let Some((_, Change::Task(record))) = script.queue.pop() else { panic!("{:?}", script.queue) };
-        assert_eq!(record.kind == TaskKind::Worker, pool);
-        script.queue.clear();
-    }
-}
-
-#[test]
-fn a_server_from_earlier_is_ended_with_its_workers() {
-    let mut script = Script::with_workers();
-    script.state =
-        State::new(at("stratum+tcp://pool:1"), script.disk.recover(), &Ages::default(), script.now);
-    script.subscribe();
-    assert_eq!(script.killed(), ["miner-server-1", "miner-worker-2", "miner-worker-3"]);
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn a_working_task_of_an_earlier_version_goes_on() {
 #[test]
 fn workers_that_cannot_be_redirected_are_replaced_one_by_one() {
     let mut script = outdated(OnServerLoss::Repoint);
-    script.wait(Duration::from_secs(2));
+    script.wait(Duration::from_secs(62));
     assert_eq!(script.killed(), ["miner-worker-2"], "one at a time");
     script.clear();
     replace(&mut script, "miner-worker-2", "miner-worker-4", "a");

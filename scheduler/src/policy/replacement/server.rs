@@ -6,6 +6,9 @@
 //! The server's workers go on and are redirected to the successor, whatever `--on-server-loss` says: that option is about servers
 //! that fail. Workers that run a user's own image cannot be redirected. They end before the server, and the user is told of this
 //! some time before.
+//!
+//! If the workers are to mine at an external pool, no server is wanted any more. A server from before then ends after its last
+//! worker.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -28,6 +31,9 @@ const TOLD_AFTER: Duration = Duration::from_secs(5);
 const MAKE_ROOM: Duration = Duration::from_secs(60);
 /// If all of a server's workers are to end with it, the user is warned this long in advance.
 const WARNING: Duration = Duration::from_secs(30);
+
+/// The words that follow a server's id in the notice of its end, if workers mine at an external pool.
+const UNWANTED: &str = "is no longer needed, because workers mine at --pool: ending it";
 
 /// Replaces servers.
 #[derive(Debug, Default)]
@@ -57,6 +63,9 @@ struct Search {
 impl ServerReplacement {
     /// Replaces an outdated server if there is a place for its successor. Otherwise searches for a place.
     pub fn tick(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
+        if view.external_pool().is_some() {
+            return self.end_unwanted(view, now);
+        }
         let Some((server, why)) = outdated(view) else { return self.stop_searching() };
         // Waits a while for the server's first live message, because the server's memory is estimated from it.
         if server.first_live_due.is_some() {
@@ -93,6 +102,13 @@ impl ServerReplacement {
     /// Ends servers whose workers have ended, or have not ended in time.
     pub fn end_drained(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         self.drain.end_drained(view, now)
+    }
+
+    /// Ends servers without workers.
+    fn end_unwanted(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
+        let is_done = |server: &&Task| !server.is_to_end() && view.fleet.count_workers_of(server.id()) == 0;
+        let done = view.fleet.servers_in_service().filter(is_done);
+        done.flat_map(|server| self.drain.begin(view, server.id(), UNWANTED, false, now)).collect()
     }
 
     fn replace(&mut self, view: &View<'_>, server: &Task, why: Why, now: Instant) -> Vec<Intent> {
