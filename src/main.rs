@@ -5,6 +5,8 @@
 
 mod health;
 mod mine;
+#[cfg(getrandom_backend = "custom")]
+mod random;
 mod server_task;
 
 use std::process::ExitCode;
