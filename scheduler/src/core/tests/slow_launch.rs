@@ -332,7 +332,8 @@ fn workers_that_agents_fetch_are_named_with_the_uri_and_as_being_fetched_once_th
     let limit = "each is given up after 15 min (--launch-timeout)";
     let unanswered =
         "the launches of 2 workers have not been answered for up to 60 s (miner-worker-5 on d.host)";
-    assert_eq!(script.remarks(), [format!("{unanswered}; {limit}")]);
+    let may = "their agents may still fetch or start http://h:1/x/mesos-miner";
+    assert_eq!(script.remarks(), [format!("{unanswered}: {may}; {limit}")]);
     for task in ["miner-worker-4", "miner-worker-5"] {
         script.answer(task, TaskState::TaskStaging);
     }

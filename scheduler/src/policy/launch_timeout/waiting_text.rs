@@ -40,8 +40,8 @@ impl Downloads {
 /// What a task waits for before it runs. Tasks of one kind that wait for the same are named together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum WaitsFor<'a> {
-    /// No update of the task has come yet.
-    Answer,
+    /// No update of the task has come yet. This is usual while the agent prepares the task, but it may also have lost the launch.
+    Answer(Preparation<'a>),
     /// The agents are downloading the executor from this scheduler.
     Download,
     /// The agent prepares the task: it fetches, pulls or starts something, and the executor has not registered yet.
@@ -67,14 +67,18 @@ impl<'a> WaitsFor<'a> {
     /// `fetching` says whether all waiting executors are being fetched from this scheduler.
     fn of(task: &Task, view: &'a View<'_>, fetching: bool) -> Self {
         let template = &view.settings.template;
-        match (task.state(), &template.delivery) {
-            (None, _) => Self::Answer,
-            (Some(TaskState::TaskStarting), _) => Self::Program,
-            _ if !template.programs.is_ours(task.record.kind) => Self::Agent(Preparation::PullTheirs),
-            (_, delivery) if delivery.is_served_here() && fetching => Self::Download,
-            (_, Delivery::Fetch { uri, .. }) => Self::Agent(Preparation::Fetch(uri)),
-            (_, Delivery::Path(path)) => Self::Agent(Preparation::Start(path)),
-            (_, Delivery::Image { image, .. }) => Self::Agent(Preparation::Pull(image)),
+        let ours = template.programs.is_ours(task.record.kind);
+        let preparation = match &template.delivery {
+            _ if !ours => Preparation::PullTheirs,
+            Delivery::Fetch { uri, .. } => Preparation::Fetch(uri),
+            Delivery::Path(path) => Preparation::Start(path),
+            Delivery::Image { image, .. } => Preparation::Pull(image),
+        };
+        match task.state() {
+            Some(TaskState::TaskStarting) => Self::Program,
+            _ if ours && fetching && template.delivery.is_served_here() => Self::Download,
+            None => Self::Answer(preparation),
+            Some(_) => Self::Agent(preparation),
         }
     }
 
@@ -82,13 +86,16 @@ impl<'a> WaitsFor<'a> {
     fn one(self, role: &str, Waiting { task, time }: &Waiting<'_>) -> String {
         let (id, host, time) = (task.id(), task.host(), in_words(*time));
         match self {
-            Self::Answer => format!("the launch of {id} on {host} has not been answered for {time}"),
+            Self::Answer(preparation) => {
+                let may = preparation.in_words("", "its");
+                format!(
+                    "the launch of {id} on {host} has not been answered for {time}: its agent may still {may}"
+                )
+            }
             Self::Download => format!("{id} on {host} is being fetched for {time}"),
             Self::Agent(preparation) => {
-                format!(
-                    "{id} on {host} has been launching for {time}: its agent {}",
-                    preparation.in_words(true)
-                )
+                let prepares = preparation.in_words("s", "its");
+                format!("{id} on {host} has been launching for {time}: its agent {prepares}")
             }
             Self::Program => {
                 format!(
@@ -103,11 +110,16 @@ impl<'a> WaitsFor<'a> {
         let (task, time) = (longest.task, in_words(longest.time));
         let time = format!("up to {time} ({} on {})", task.id(), task.host());
         match self {
-            Self::Answer => format!("the launches of {count} workers have not been answered for {time}"),
+            Self::Answer(preparation) => {
+                let may = preparation.in_words("", "their");
+                format!(
+                    "the launches of {count} workers have not been answered for {time}: their agents may still {may}"
+                )
+            }
             Self::Download => format!("{count} workers are being fetched for {time}"),
             Self::Agent(preparation) => {
-                let agents = preparation.in_words(false);
-                format!("{count} workers have been launching for {time}: their agents {agents}")
+                let prepare = preparation.in_words("", "their");
+                format!("{count} workers have been launching for {time}: their agents {prepare}")
             }
             Self::Program => {
                 format!(
@@ -119,15 +131,14 @@ impl<'a> WaitsFor<'a> {
 }
 
 impl Preparation<'_> {
-    /// What one agent does, or several.
-    fn in_words(self, one: bool) -> String {
-        let words = [("starts", "fetches", "pulls", "its"), ("start", "fetch", "pull", "their")];
-        let (start, fetch, pull, its) = words[usize::from(!one)];
+    /// What agents do. `s` is the end of the verbs: "s" for one agent, otherwise empty. `its` is "its" or "their".
+    fn in_words(self, s: &str, its: &str) -> String {
+        let fetch = if s.is_empty() { "fetch" } else { "fetches" };
         match self {
-            Self::Fetch(uri) => format!("{fetch} or {start} {uri}"),
-            Self::Start(path) => format!("{start} {path}"),
-            Self::Pull(image) => format!("{pull} or {start} the image {image}"),
-            Self::PullTheirs => format!("{pull} or {start} {its} image"),
+            Self::Fetch(uri) => format!("{fetch} or start{s} {uri}"),
+            Self::Start(path) => format!("start{s} {path}"),
+            Self::Pull(image) => format!("pull{s} or start{s} the image {image}"),
+            Self::PullTheirs => format!("pull{s} or start{s} {its} image"),
         }
     }
 }
