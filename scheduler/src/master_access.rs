@@ -129,7 +129,8 @@ impl MasterAccess {
     fn tls(&self) -> anyhow::Result<(Option<Tls>, u64)> {
         let tls = self.tls_files.as_ref().map(Tls::from_files).transpose();
         let tls = tls.context("cannot set up TLS to the master")?;
-        let tls = tls.map(|tls| tls.client_certificate_advice("give one with --client-cert and --client-key"));
+        let tls =
+            tls.map(|tls| tls.client_certificate_advice("give one with --client-cert and --client-key"));
         let mut hasher = DefaultHasher::new();
         let paths = self.tls_paths();
         for (_, file) in &paths {

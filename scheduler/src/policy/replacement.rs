@@ -12,17 +12,19 @@
 //! [`OLDEST_VERSION`](::task::OLDEST_VERSION). But with `--on-server-loss=repoint`, workers are to outlive their server. For
 //! that, their executors must be redirected to the next server. Workers whose executors are too old for that are replaced.
 
+mod no_room;
 mod pace;
 mod probation;
 mod server;
 mod server_place;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use command_line::pluralize;
 use mesos::v1::TaskState;
 
+use self::no_room::NoRoom;
 use self::pace::{PATIENCE, Pace, Running};
 use self::probation::Probation;
 use self::server::ServerReplacement;
@@ -89,6 +91,11 @@ pub(super) struct Replacement {
     /// The workers to replace, the oldest first.
     pending: BTreeMap<LaunchPosition, Reason>,
     pace: Pace,
+    /// Those workers of the last batch whose agents may have no room for a successor.
+    no_room: NoRoom,
+    /// The ids of the agents that had no room for a successor. The next workers are replaced on these agents first: their
+    /// successors may have room now, and show whether the present options work.
+    without_successor: BTreeSet<String>,
     /// New workers that have not shown yet that they mine. They do not count as running workers.
     probation: Probation,
     servers: ServerReplacement,
@@ -124,6 +131,10 @@ impl Policy for Replacement {
             PolicyEvent::Ended(ended) => drop(self.pending.remove(&position(&ended.task))),
             PolicyEvent::Settled if view.run.connected => return self.servers.end_drained(view, now),
             PolicyEvent::Offers(offers) if self.may_begin(view) => {
+                for (agent, workers) in self.no_room.look(view, offers) {
+                    self.pace.forgo_successors(workers);
+                    self.without_successor.insert(agent);
+                }
                 return self.servers.offers(view, offers, now);
             }
             PolicyEvent::Tick if self.may_begin(view) => {
@@ -197,7 +208,15 @@ impl Replacement {
         let is_replaceable = |(position, _): &(&LaunchPosition, &Reason)| {
             view.fleet.get(&position.1).is_some_and(|task| task.is_running() && !task.is_to_end())
         };
-        let chosen = self.pending.iter().filter(is_replaceable).take(allowed);
+        let mut chosen: Vec<_> = self.pending.iter().filter(is_replaceable).collect();
+        let is_later =
+            |id: &str| view.fleet.get(id).is_some_and(|task| !self.without_successor.contains(task.agent()));
+        if !self.without_successor.is_empty() {
+            chosen.sort_by_key(|((_, id), _)| is_later(id));
+        }
+        chosen.truncate(allowed);
+        let with_successor = chosen.iter().filter(|(_, reason)| reason.has_successor());
+        self.no_room.begin(with_successor.filter_map(|((_, id), _)| view.fleet.get(id)));
         let mut by_reason: BTreeMap<Reason, Vec<String>> = BTreeMap::new();
         for ((_, id), reason) in chosen {
             by_reason.entry(*reason).or_default().push(id.clone());

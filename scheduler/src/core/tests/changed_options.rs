@@ -8,6 +8,7 @@ use crate::offers::WorkerLimits;
 use crate::server_address::stratum_url;
 use crate::store::memory::folder_of_format_1;
 
+mod no_room;
 mod pool;
 mod server;
 

@@ -109,6 +109,15 @@ impl Pace {
         self.last = Some(Batch { at: now, before: running, successors, without_successor });
     }
 
+    /// This many workers of the last batch have no successor, because their agents have no room for one.
+    pub fn forgo_successors(&mut self, count: usize) {
+        if let Some(last) = &mut self.last {
+            let count = count.min(last.successors);
+            last.successors -= count;
+            last.without_successor += count;
+        }
+    }
+
     fn pause(&self) -> Duration {
         let doublings = self.failures.saturating_sub(1).min(16);
         (PAUSES.0 * 2_u32.pow(doublings)).min(PAUSES.1)
