@@ -10,7 +10,7 @@ const BLOCK: u16 = 100;
 
 /// Blocks of ports that belong to one cluster. No other cluster offers these ports until this value is dropped.
 pub(crate) struct PortClaims {
-    /// Listeners on the last port of each block.
+    /// Listeners on the last port of each block of ports.
     _listeners: Vec<TcpListener>,
 }
 

@@ -1,4 +1,5 @@
-//! The headers of a job: a unit of its search space becomes the work of a backend, and a hit becomes a share.
+//! The block headers of a job: makes the header that a backend searches from a unit of the job's search space, and a share from a
+//! hit of the backend.
 
 use std::sync::Arc;
 

@@ -114,7 +114,7 @@ impl SelfSigned {
         self.with_der(der)
     }
 
-    /// The certificate with another public key, in DER form as base64. Its server does not have that key.
+    /// The certificate with another public key, in DER form as base64. The server still has the private key of the first one.
     pub fn with_public_key(self, public_key: &str) -> Self {
         let public_key = BASE64_STANDARD.decode(public_key).unwrap();
         let der = with_public_key(&self.der, &public_key, self.issuer.key());

@@ -137,7 +137,7 @@ fn unreachable(host: &str) -> Option<(&'static str, bool)> {
         return unreachable_ip(ip);
     }
     let name = host.trim_end_matches('.');
-    // Programs read `0`, `0x0` and `127.1` as IPv4 addresses. Not all of them read `256.1`, whose last part is a number, as a name.
+    // Programs read `0`, `0x0` and `127.1` as IPv4 addresses. Some refuse `256.1`, because a name cannot end in a number.
     let last = name.rsplit('.').next().unwrap_or(name);
     let ends_in_number = !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit());
     let is_address = net::ip_address(name).is_some() || net::ip_address(last).is_some();

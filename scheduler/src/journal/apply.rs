@@ -160,7 +160,7 @@ fn update<R: Records>(records: &mut R, status: &StatusRecord) -> Result<(), R::E
     record_accounts(records, status)
 }
 
-/// Sets the accounts of a report. An account from the same or a later report is not changed.
+/// Stores the accounts that a report contains. A stored account from the same or a later report is not changed.
 ///
 /// # Errors
 /// If the records cannot be read or written.

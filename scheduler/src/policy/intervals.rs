@@ -22,9 +22,9 @@ use crate::event::Call;
 use crate::fleet::Task;
 use crate::user_notice::UserNotice;
 
-/// Workers are told the shortest interval that the user allows or, if there are too many workers for it, one of these numbers
-/// (the preferred numbers of ISO 3, R10) times a power of ten, in microseconds. With such steps, a few workers more or fewer
-/// do not change the interval.
+/// Workers are told the shortest interval that the user allows. If there are too many workers for it, they are told one of these
+/// numbers times a power of ten, in microseconds. The numbers are the series R10 of ISO 3. With such steps, a few workers more
+/// or fewer do not change the interval.
 const STEPS: [u64; 10] = [100, 125, 160, 200, 250, 315, 400, 500, 630, 800];
 /// Each of `STEPS` is multiplied by this many powers of ten: 1, 10, 100 and so on, up to 10 billion.
 const DECADES: u32 = 11;

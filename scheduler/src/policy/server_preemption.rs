@@ -1,5 +1,5 @@
-//! Workers that are kept for the next server may occupy all resources, and so may workers at an external pool when a server is
-//! wanted instead. If no offer is large enough for a server, one of these workers is ended.
+//! Makes room for a server. Workers may occupy all resources: they wait for the next server, or they mine at an external pool and
+//! a server is wanted instead. If no offer is large enough for the server, one of these workers is ended.
 
 use std::time::{Duration, Instant};
 

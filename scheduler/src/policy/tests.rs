@@ -196,8 +196,8 @@ fn the_time_until_the_master_takes_a_launch_does_not_count() {
     stage.on(&mut rule, &PolicyEvent::CallsAnswered { decided_before: stage.now });
     assert!(stage.later(&mut rule, 119 * SECOND).is_empty());
     assert_eq!(stage.later(&mut rule, SECOND)[1], "presume miner-worker-2 lost");
-    // The timeout of a launch begins when the master answers. It never answers calls of an earlier subscription, so their
-    // timeouts begin with the new subscription.
+    // The timeout of a launch begins when the master answers the call. The master never answers calls of an earlier subscription,
+    // so the timeouts of such launches begin with the new subscription.
     stage.insert(TaskRecord { state: None, ..record(TaskKind::Worker, 3) });
     stage.on(&mut rule, &PolicyEvent::Launched("miner-worker-3".into()));
     stage.on(&mut rule, &PolicyEvent::Subscribed);

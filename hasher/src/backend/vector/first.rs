@@ -96,7 +96,7 @@ fn rounds_0_to_7<L: Lanes, const S: usize>(
     mut states: [State<L>; S],
     items: &mut [Item<L>; S],
 ) -> [State<L>; S] {
-    /// a0 and e0 for a message word of zero.
+    /// The working variables a and e after the first round, for a message word of zero.
     const A0_E0: [u32; 2] = {
         let [a0, _, _, _, e0, _, _, _] = crate::sha256::round(IV, K[0]);
         [a0, e0]
@@ -111,7 +111,7 @@ fn rounds_0_to_7<L: Lanes, const S: usize>(
     let [a, b, c, _, e, f, g, _] = IV.each_ref().map(|value| states[0][0].splat(value));
     streams!(s in 0..S => {
         let w0 = words[s][0];
-        // The last element (h) is only a placeholder, because the constants below include it.
+        // The constants of the rounds below include h, so the last element is never read.
         states[s] = [w0.plus(&A0_E0[0]), a, b, c, w0.plus(&A0_E0[1]), e, f, g];
     });
     unroll!(T in 1 2 3 => {

@@ -41,7 +41,7 @@ pub(super) struct TreeState {
     avoided: BTreeMap<String, AvoidedAgent>,
     specification_key: Option<SpecificationKey>,
     leader: Option<Leader>,
-    /// The pages that contain the accounts of miners that are not tasks. Each page is a node.
+    /// The pages that contain the accounts of miners that are not tasks. Each page is a ZooKeeper node.
     pages: AccountPages,
     /// Whether the framework node has changed and is to be written.
     framework_changed: bool,
