@@ -66,7 +66,7 @@ pub enum Outcome {
     Accepted,
     /// The pool rejected the share, and not because it was stale.
     Rejected(Reason),
-    /// The pool rejected the share as stale. There is no reason if the share could not be sent in time.
+    /// The share is stale. The pool said so with this reason, or the share could not be sent in time (`None`).
     Stale(Option<Reason>),
     /// The pool may have received the share but did not answer it: the connection ended and its session was not resumed, or the
     /// answer took too long.

@@ -11,8 +11,8 @@ pub struct Watchdog {
     missed: u32,
     /// When the last bytes arrived.
     last_bytes: Instant,
-    /// The time at which the caller's last attempt to read ends. The caller makes this attempt after too long a silence. If no
-    /// bytes come, the stream is assumed to be dead. `None` before this attempt.
+    /// After too long a silence, the caller tries once more to read until this time. If no bytes come, the stream is assumed to be
+    /// dead. `None` while the silence is not too long.
     last_look: Option<Instant>,
 }
 

@@ -232,8 +232,8 @@ impl<'a> Planner<'a> {
 
     /// Tries those agents again whose constraints may be met now that workers are planned on other agents. The agents in one
     /// entry of `waiting` have equal values for all constraints, so if one of these agents is refused, the others would be
-    /// refused, too. The agents are tried in rounds. The last round is the first one that does not change
-    /// [`TentativeOccupancy::level`]: another round could meet no further constraint.
+    /// refused, too. The agents are tried in rounds. A round that does not change [`TentativeOccupancy::level`] is
+    /// the last one, because another round could meet no further constraint.
     fn try_again(&mut self, waiting: &mut BTreeMap<Vec<Option<String>>, Vec<Candidate<'_>>>) {
         if !self.constraints().iter().any(Constraint::waits_for_others) {
             return;

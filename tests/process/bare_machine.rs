@@ -129,7 +129,7 @@ fn agents_with_an_old_kernel_fetch_a_small_executable_and_run_it() {
     let (Some(mesos), Some(machine)) = (peer::mesos(), peer::bare_machine()) else { return };
     let Some(program) = peer::static_build() else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
-    // Agents, fetchers and executors inherit the filter of system calls.
+    // Agents, fetchers and executors inherit the restrictions of `--kernel-3.10`.
     let command = format!("'{}' --kernel-3.10 -- '{}'", machine.display(), mesos.display());
     let mesos = MesosBox::start(&wrapper(&folder, &command), 2);
     let master = mesos.master.to_string();

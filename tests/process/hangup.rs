@@ -146,7 +146,7 @@ fn nohup_works_with_every_subcommand() {
     assert_ne!(ended.status.signal(), Some(Signal::HUP.as_raw()), "{ended:#?}");
 }
 
-/// `script` runs a program on a terminal of its own.
+/// The Unix tool `script` runs a program on a terminal of its own.
 #[test]
 fn a_program_ends_when_its_terminal_is_closed() {
     let pool = Pool::start();

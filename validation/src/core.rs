@@ -111,7 +111,7 @@ impl Core {
     pub fn submit(&self, block: &Block) -> Result<(), Rejected> {
         let kernel_block = bitcoinkernel::Block::new(&encode::serialize(block));
         let kernel_block = kernel_block.expect("what the bitcoin crate writes, Core reads");
-        // The whole process has only one kernel log, so submissions take turns.
+        // Bitcoin Core's kernel has one log for the whole process. Submissions take turns, so that each sees only its own lines.
         let turn = lock(&LOG_LOCK);
         let lines = Lines::default();
         let logger = Logger::new(LineCollector(lines.clone())).expect("the kernel's log");

@@ -123,7 +123,7 @@ impl Agents {
         self.change(id, |agent| agent.held = held);
     }
 
-    /// Counts a failure. Returns the new pause and its length; `None` if the agent's current pause is not changed.
+    /// Counts a failure. Returns the new pause and how long it lasts; `None` if the agent's current pause is not changed.
     pub(super) fn fail(&mut self, id: &str, task: Failed, now: Instant) -> Option<(Pause, Duration)> {
         self.change(id, |agent| {
             let before = agent.pause.map_or(0, |pause| pause.failures);

@@ -123,7 +123,7 @@ impl PartialEq for Ledger {
 }
 
 impl Ledger {
-    /// Sets those accounts of a report that are later than the known ones. Returns whether any account was set.
+    /// Stores those accounts of a report that supersede the known ones. Returns whether any account was set.
     #[cfg(test)]
     pub fn record(&mut self, task: &str, kind: TaskKind, report: &Report) -> bool {
         let mut changed = false;

@@ -99,7 +99,7 @@ impl Merge {
         Vec::new()
     }
 
-    /// Schedules a check of an agent with several workers for the time when the worker that started last has run for
+    /// Schedules a check of an agent that has several workers. The check is due when the worker that started last has run for
     /// [`SETTLED`].
     fn look_at(&mut self, view: &View<'_>, agent: &str, now: Instant) {
         let workers: Vec<&Task> = view.fleet.on_agent(agent).filter(|task| task.is_worker()).collect();

@@ -29,7 +29,8 @@ const GOOD_FOR_EACH_BAD: usize = 4;
 /// The first and the longest pause between two tries, when launches are tried one at a time because of a common failure. Each
 /// failed try doubles the pause.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(180));
-/// Each success doubles the number of launches that may be in progress. Above this number, launches are not limited any more.
+/// Each success doubles the number of launches that may be in progress. When it exceeds `NO_LIMIT`, launches are not limited any
+/// more.
 const NO_LIMIT: u64 = 1024;
 /// When a successful launch has been followed by this much time without a failed launch, the limit on launches is lifted.
 const CALM: Duration = Duration::from_secs(60);
