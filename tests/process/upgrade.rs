@@ -124,8 +124,8 @@ fn folder_and_zookeeper_are_migrated_whenever_the_scheduler_is_killed() {
         let (name, folder) = (format!("miner{round}"), folder());
         let (path, zk) = (format!("/{name}"), zookeeper.address(&name));
         nodes.fill(&path);
-        // Create a stale node in a shard. A scheduler of the new version leaves such a node if it is killed during the migration. A
-        // scheduler of the old version that runs afterwards does not update the node.
+        // Create a stale node in a shard. A scheduler of the new version leaves such a node if it is killed during the migration.
+        // A scheduler of the old version that runs afterwards does not update the node.
         nodes.create(&format!("{path}/shards/25/miner-worker-3"), "left over");
         assert_totals(&Ledger::shared(&zk).expect("the ledger in format 1"));
         if let Some(written) = written {

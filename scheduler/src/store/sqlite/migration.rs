@@ -36,9 +36,9 @@ const NEW_COLUMNS: [(&str, &str, &str); 12] = [
     ("account", "shares_sequence", "INTEGER NOT NULL DEFAULT 0"),
 ];
 
-/// The SQL statements that convert the database. Each is run on databases whose format is lower than its number. In format 1,
-/// 0 CPUs meant a task that the scheduler had found running at its start, and `server` held a task's id or a pool's URL. Before format 3, all stored shares
-/// are in the table `share`, and each attribute is a separate row.
+/// The SQL statements that convert the database. Each is run on databases whose format is lower than its number. In format 1, 0
+/// CPUs meant a task that the scheduler had found running at its start, and `server` held a task's id or a pool's URL. Before
+/// format 3, all stored shares are in the table `share`, and each attribute is a separate row.
 const CONVERSIONS: [(i64, &str); 6] = [
     (2, "UPDATE task SET origin = 'found' WHERE cpus_milli = 0"),
     (2, "UPDATE task SET pool = server, server = NULL WHERE server NOT LIKE 'miner-%'"),

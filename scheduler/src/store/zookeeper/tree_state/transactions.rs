@@ -63,8 +63,8 @@ impl TreeState {
     }
 
     /// The transactions that convert a tree of format 1. The framework node comes last, because its format number decides whether
-    /// the nodes of format 1 or those of the present format are valid. If the leader stops before it has written the framework node, the
-    /// next leader converts the tree again.
+    /// the nodes of format 1 or those of the present format are valid. If the leader stops before it has written the framework
+    /// node, the next leader converts the tree again.
     fn take_conversion(&mut self) -> Vec<Vec<NodeWrite>> {
         let mut names = mem::take(&mut self.changed);
         names.extend(mem::take(&mut self.moved).into_keys());
