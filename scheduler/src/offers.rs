@@ -91,6 +91,28 @@ pub struct PlanContext<'a> {
     pub fewest_failures_first: bool,
 }
 
+impl<'a> PlanContext<'a> {
+    /// Asks only where there is room: limits on CPU, on the number of workers and on fetches do not apply.
+    pub fn without_limits(
+        demand: Demand,
+        placement: &'a Placement,
+        placed: &'a Occupancy,
+        marks: &'a dyn Fn(&str) -> AgentMarks,
+    ) -> Self {
+        Self {
+            demand,
+            placement,
+            cpus_left_milli: u64::MAX,
+            workers_left: u64::MAX,
+            fetches_left: u64::MAX,
+            placed,
+            marks,
+            refuse: Duration::ZERO,
+            fewest_failures_first: false,
+        }
+    }
+}
+
 /// What to do with the offers. Each offer is in exactly one of `tasks`, `declines` and `waiting`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {

@@ -311,6 +311,17 @@ impl Script {
         self.calls.iter().flat_map(tasks).collect()
     }
 
+    /// The specification of the first task of the last launch, which is a worker.
+    pub fn launched_worker(&self) -> ::task::WorkerSpec {
+        let launches = |call: &Call| match call {
+            Call::Accept { tasks, .. } => tasks.first()?.data.clone(),
+            _ => None,
+        };
+        let data = self.calls.iter().rev().find_map(launches).expect("a launch");
+        let ProgramSpec::Worker(worker) = TaskSpec::decode(&data).unwrap().kind else { panic!("no worker") };
+        worker
+    }
+
     pub fn killed(&self) -> Vec<&str> {
         let kills = |call: &&Call| matches!(call, Call::Kill { .. });
         self.calls.iter().filter(kills).map(task_of).collect()

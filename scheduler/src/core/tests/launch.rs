@@ -54,10 +54,7 @@ fn workers_get_the_servers_address_and_all_the_cpu() {
     script.write();
     let Some(Call::Accept { offers, tasks, .. }) = script.calls.last() else { panic!("{:?}", script.calls) };
     assert_eq!(offers, &["o2", "o3"], "all offers of an agent are used together");
-    let ProgramSpec::Worker(worker) = TaskSpec::decode(tasks[0].data.as_deref().unwrap()).unwrap().kind
-    else {
-        panic!()
-    };
+    let worker = script.launched_worker();
     assert_eq!((worker.pool.as_str(), worker.cpus), ("stratum+tcp://pool.host:4444", 0.75));
     assert_eq!(worker.user, tasks[0].task_id.value);
 }
@@ -265,12 +262,7 @@ fn workers_get_the_name_and_the_address_of_the_servers_agent_also_after_a_restar
             script.clear();
             script.event(Event::Offers(vec![offer(&format!("w{restarted}"), "b", 1.0, 256)]));
             script.write();
-            let accepted = script.calls.iter().find_map(|call| match call {
-                Call::Accept { tasks, .. } => Some(tasks),
-                _ => None,
-            });
-            let data = accepted.expect("a worker")[0].data.as_deref().unwrap();
-            let ProgramSpec::Worker(worker) = TaskSpec::decode(data).unwrap().kind else { panic!() };
+            let worker = script.launched_worker();
             let urls = [vec![worker.pool], worker.alternatives].concat();
             assert_eq!(urls, expected, "{pinned:?}, restarted: {restarted}");
         }

@@ -25,12 +25,7 @@ fn mining() -> Script {
 fn with_an_external_pool_workers_are_launched_without_a_server() {
     let mut script = mining();
     assert_eq!(script.launched(), ["miner-worker-1", "miner-worker-2"]);
-    let Some(Call::Accept { tasks, .. }) = script.calls.last() else { panic!("{:?}", script.calls) };
-    let ProgramSpec::Worker(worker) = TaskSpec::decode(tasks[0].data.as_deref().unwrap()).unwrap().kind
-    else {
-        panic!()
-    };
-    assert_eq!(worker.pool, "stratum+tcp://pool:1");
+    assert_eq!(script.launched_worker().pool, "stratum+tcp://pool:1");
     script.update(status("miner-worker-1", TaskState::TaskRunning, 1));
     script.update(status("miner-worker-2", TaskState::TaskFailed, 1));
     script.write();

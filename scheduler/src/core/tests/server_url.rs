@@ -27,12 +27,7 @@ fn urls(script: &mut Script, offer: Offer) -> Vec<String> {
     script.calls.clear();
     script.event(Event::Offers(vec![offer]));
     script.write();
-    let accepted = script.calls.iter().find_map(|call| match call {
-        Call::Accept { tasks, .. } => Some(tasks),
-        _ => None,
-    });
-    let data = accepted.expect("a worker")[0].data.as_deref().unwrap();
-    let ProgramSpec::Worker(worker) = TaskSpec::decode(data).unwrap().kind else { panic!() };
+    let worker = script.launched_worker();
     [vec![worker.pool], worker.alternatives].concat()
 }
 

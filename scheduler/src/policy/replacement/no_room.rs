@@ -3,7 +3,6 @@
 //! too small.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use mesos::resources::Resources;
 use mesos::v1::Offer;
@@ -78,17 +77,9 @@ impl NoRoom {
 
 /// Whether a new worker has room in these offers of an agent. Whether launches fail there does not matter.
 fn has_room(view: &View<'_>, agent: &str, offers: &[&Offer]) -> bool {
-    let context = PlanContext {
-        demand: Demand::Workers,
-        placement: &view.settings.placement,
-        cpus_left_milli: u64::MAX,
-        workers_left: u64::MAX,
-        fetches_left: u64::MAX,
-        placed: view.fleet.occupancy(),
-        marks: &|_| AgentMarks::default(),
-        refuse: Duration::ZERO,
-        fewest_failures_first: false,
-    };
+    let (placement, placed) = (&view.settings.placement, view.fleet.occupancy());
+    let marks = |_: &str| AgentMarks::default();
+    let context = PlanContext::without_limits(Demand::Workers, placement, placed, &marks);
     let place = offers.first().map(|offer| Place::of(offer));
     place.is_some_and(|place| offers::is_place(agent, &place, offers, &context))
 }

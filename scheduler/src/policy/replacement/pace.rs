@@ -73,14 +73,8 @@ impl Pace {
         let share = (running.all / SHARE).max(1);
         let Some(last) = self.last else {
             let waits = self.started.is_none_or(|started| now.duration_since(started) < APART);
-            let is_proven = running.current > 0;
-            return if waits {
-                0
-            } else if is_proven {
-                share
-            } else {
-                1
-            };
+            let first = if running.current > 0 { share } else { 1 };
+            return if waits { 0 } else { first };
         };
         let age = now.duration_since(last.at);
         if last.is_replaced(running) {

@@ -1,7 +1,7 @@
 //! Whether there is room for the next server once the present one, and perhaps some workers, have ended.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ::task::{Live, PoolLive};
 use mesos::resources::{Quantity, ranges, scalar};
@@ -10,7 +10,7 @@ use mesos::v1::{Offer, TaskState};
 use super::super::{View, launch, maintenance};
 use crate::constraints::Place;
 use crate::fleet::Task;
-use crate::offers::{self, AgentMarks, PlanContext, WORKER_MEM};
+use crate::offers::{self, PlanContext, WORKER_MEM};
 use crate::server_capacity;
 
 /// To make room for the next server, at most this many workers are considered for ending.
@@ -28,17 +28,9 @@ pub(super) fn find(view: &View<'_>, ends: &[&Task], offers: &[Offer], now: Insta
         let agent = agents.entry(&offer.agent_id.value);
         agent.or_insert_with(|| (Place::of(offer), Vec::new())).1.push(offer);
     }
-    let context = PlanContext {
-        demand: launch::server_demand(view),
-        placement: &view.settings.placement,
-        cpus_left_milli: 0,
-        workers_left: 0,
-        fetches_left: 0,
-        placed: view.fleet.occupancy(),
-        marks: &|agent| -> AgentMarks { view.fleet.marks(agent, maintenance::NO_SERVER, now) },
-        refuse: Duration::ZERO,
-        fewest_failures_first: false,
-    };
+    let (placement, placed) = (&view.settings.placement, view.fleet.occupancy());
+    let marks = |agent: &str| view.fleet.marks(agent, maintenance::NO_SERVER, now);
+    let context = PlanContext::without_limits(launch::server_demand(view), placement, placed, &marks);
     let is_place = |(agent, (place, offers)): &(&str, (Place, Vec<&Offer>))| {
         offers::is_place(agent, place, offers, &context)
     };
