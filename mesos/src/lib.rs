@@ -9,6 +9,7 @@ pub mod duration;
 pub mod env;
 pub mod error;
 pub mod executor;
+pub mod files;
 pub mod heartbeat;
 mod http;
 mod ids;

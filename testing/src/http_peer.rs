@@ -127,6 +127,8 @@ async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<(String, 
     }
     let head = String::from_utf8(head).expect("a head in ASCII").to_lowercase();
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    // GET has no body.
+    let length = length.or(head.starts_with("get ").then_some("0"));
     let mut body = vec![0; length.expect("a Content-Length").parse().expect("a number")];
     stream.read_exact(&mut body).await.ok()?;
     Some((head, body))
