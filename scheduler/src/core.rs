@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use command_line::Summary;
 
-pub use self::overview::{MAX_PAGE, Overview, TaskOverview, TaskPage, UnusedReasons};
+pub use self::overview::{MAX_PAGE, Overview, Problems, TaskOverview, TaskPage};
 
 use self::outbox::Outbox;
 use self::transition::Transition;

@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use mesos::v1::{Offer, TaskInfo, TaskStatus};
+use problem::Problem;
 
 use crate::artifact::DownloadStats;
+use crate::history::Topic;
 use crate::journal::{Change, ChangeId};
 use crate::user_notice::UserNotice;
 
@@ -62,6 +64,13 @@ pub enum Event {
         /// Calls that were decided on before this instant have been answered.
         decided_before: Instant,
     },
+    /// Sets or clears a problem that only I/O knows of.
+    Problem {
+        /// The topic, which the driver owns.
+        topic: Topic,
+        /// The problem; `None` if there is none any more.
+        problem: Option<Problem>,
+    },
     /// The time for periodic work has come.
     Tick,
     /// The user wants the scheduler to stop.
@@ -98,6 +107,7 @@ impl Event {
                 | Event::Persisted(_)
                 | Event::Fetching(_)
                 | Event::CallsAnswered { .. }
+                | Event::Problem { .. }
                 | Event::Tick
                 | Event::Stop
         )

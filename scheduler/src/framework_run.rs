@@ -43,7 +43,7 @@ impl FrameworkRun<'_> {
     /// If another scheduler leads, or for one of the reasons for which [`run`](crate::run) fails.
     pub async fn run(self) -> Result<SchedulerEnd, RunError> {
         let config = self.config;
-        self.phase.send_replace(SchedulerPhase::Starting);
+        self.phase.send_replace(SchedulerPhase::Starting(None));
         let client = SchedulerClient::with_config(config.master.clone(), config.master_access.settings());
         let (sender, store_events) = mpsc::unbounded_channel();
         let on_event = move |event| drop(sender.send(event));

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
+use problem::Problem;
+
 use crate::fleet::{Fleet, Task};
 use crate::journal::{
     Account, AvoidedAgent, Entry, Ledger, Records, RecoveredState, Removal, RetiredTasks, TaskRecord,
@@ -29,8 +31,8 @@ pub struct History {
     pub persisted_peak: u64,
     /// The tasks that failed most recently, to be shown to the user.
     pub(crate) failures: RecentFailures,
-    /// The remarks that apply now, one for each topic, to be shown to the user.
-    pub(crate) remarks: BTreeMap<RemarkTopic, String>,
+    /// The problems that exist now, to be shown to the user. Those of agents are in the fleet.
+    pub(crate) problems: BTreeMap<Topic, Problem>,
     avoided: BTreeMap<String, AvoidedAgent>,
     next_number: u64,
     /// The framework's age at an earlier instant, and that instant.
@@ -53,7 +55,7 @@ impl History {
             peak_workers: recovered.peak_workers,
             persisted_peak: recovered.peak_workers,
             failures: RecentFailures::default(),
-            remarks: BTreeMap::new(),
+            problems: BTreeMap::new(),
             avoided: avoided.collect(),
             next_number: recovered.next_number.max(1),
             age: (age, now),
@@ -65,6 +67,14 @@ impl History {
         let id = task_id(kind, self.next_number);
         self.next_number += 1;
         id
+    }
+
+    /// Sets the problem of a topic, or clears it with `None`.
+    pub(crate) fn set_problem(&mut self, topic: Topic, problem: Option<Problem>) {
+        match problem {
+            Some(problem) => drop(self.problems.insert(topic, problem)),
+            None => drop(self.problems.remove(&topic)),
+        }
     }
 
     /// The framework's age.
@@ -86,13 +96,17 @@ pub struct Framework {
     pub removal: Option<Removal>,
 }
 
-/// What a remark is about. Remarks are shown in this order.
+/// Who sets a problem: each topic has at most one problem at a time, and one owner that sets and clears it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RemarkTopic {
+pub enum Topic {
+    /// The records on disk. Set by the driver.
+    Store,
+    /// The subscription. Set by the driver.
+    Subscription,
     /// The launch of the server takes unusually long.
     ServerLaunch,
     /// The server has as many workers as it admits.
-    Server,
+    Admission,
     /// Agents wait for their turn to fetch the executor.
     Fetching,
     /// A server is to be replaced because it does not match the present options, but there is no room for the new server yet.

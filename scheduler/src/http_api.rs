@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use command_line::ShareCounts;
 use monitor::{JsonText, Metrics, Monitored, QueryParameters, RequestError};
+use problem::Problem;
 use serde_json::{Value, json};
 use task::{Intervals, Live, Totals};
 use tokio::sync::{Mutex, watch};
@@ -41,6 +42,14 @@ struct CachedJson {
     json: JsonText,
 }
 
+/// Which scheduler runs the framework.
+enum Leader {
+    /// This one, whose driver answers queries.
+    This(QueryClient),
+    /// Another one. The problem, if any, keeps this one from taking part in the election.
+    Other(Option<Problem>),
+}
+
 impl From<QueryError> for RequestError {
     fn from(error: QueryError) -> Self {
         RequestError::Unavailable(error.to_string())
@@ -53,20 +62,26 @@ impl HttpApi {
         HttpApi { phase, summary: Arc::default(), tasks: Arc::default() }
     }
 
-    /// A client for the driver's queries; `None` while another scheduler leads.
-    fn leader(&self) -> Result<Option<QueryClient>, RequestError> {
+    /// Who can answer queries now.
+    ///
+    /// # Errors
+    /// While this scheduler starts or ends, so that nobody can.
+    fn leader(&self) -> Result<Leader, RequestError> {
         match &*self.phase.borrow() {
-            SchedulerPhase::Standby => Ok(None),
-            SchedulerPhase::Leading(client) => Ok(Some(client.clone())),
-            SchedulerPhase::Starting => Err(RequestError::Unavailable(STARTING.to_owned())),
+            SchedulerPhase::Standby(problem) => Ok(Leader::Other(problem.clone())),
+            SchedulerPhase::Leading(client) => Ok(Leader::This(client.clone())),
+            SchedulerPhase::Starting(problem) => {
+                let why = problem.as_ref().map_or(STARTING, |problem| &problem.text);
+                Err(RequestError::Unavailable(why.to_owned()))
+            }
             SchedulerPhase::Ending => Err(RequestError::Unavailable(ENDING.to_owned())),
         }
     }
 
     async fn page_of_tasks(&self, after: Option<&str>, limit: usize) -> Result<Arc<TaskPage>, RequestError> {
         match self.leader()? {
-            Some(client) => Ok(client.tasks(after.map(str::to_owned), limit).await?),
-            None => Err(RequestError::Unavailable(STANDBY.to_owned())),
+            Leader::This(client) => Ok(client.tasks(after.map(str::to_owned), limit).await?),
+            Leader::Other(_) => Err(RequestError::Unavailable(STANDBY.to_owned())),
         }
     }
 }
@@ -98,8 +113,8 @@ impl Monitored for HttpApi {
 
     async fn problem(&self) -> Option<String> {
         let overview = match self.leader() {
-            Ok(None) => return None,
-            Ok(Some(client)) => client.overview().await.map_err(RequestError::from),
+            Ok(Leader::Other(problem)) => return unhealthy(problem.as_slice()),
+            Ok(Leader::This(client)) => client.overview().await.map_err(RequestError::from),
             Err(error) => Err(error),
         };
         match overview {
@@ -110,7 +125,10 @@ impl Monitored for HttpApi {
     }
 
     async fn summary(&self) -> Result<JsonText, RequestError> {
-        let Some(client) = self.leader()? else { return Ok(JsonText::from(&json!({"leads": false}))) };
+        let client = match self.leader()? {
+            Leader::This(client) => client,
+            Leader::Other(problem) => return Ok(JsonText::from(&standby(problem.as_slice()))),
+        };
         let overview = client.overview().await?;
         let page = client.tasks(None, PAGE).await?;
         Ok(json_of(&self.summary, Some(overview), page).await)
@@ -118,8 +136,8 @@ impl Monitored for HttpApi {
 
     async fn metrics(&self) -> Result<Metrics, RequestError> {
         let (leads, overview) = match &self.leader() {
-            Ok(Some(client)) => (true, Some(client.overview().await?)),
-            Ok(None) => (false, None),
+            Ok(Leader::This(client)) => (true, Some(client.overview().await?)),
+            Ok(Leader::Other(_)) => (false, None),
             Err(_) => (true, None),
         };
         let mut metrics = Metrics::default();
@@ -156,12 +174,32 @@ fn flag(flag: bool) -> f64 {
     u8::from(flag).into()
 }
 
+/// Why the scheduler is unhealthy; `None` if it is not.
 fn trouble(overview: &Overview) -> Option<String> {
+    let problems = &overview.problems.first;
+    if let Some(text) = unhealthy(problems) {
+        return Some(text);
+    }
     if !overview.connected {
         return Some("not subscribed to a master".to_owned());
     }
-    let why = overview.unused.texts.first().map(|text| format!(": {text}")).unwrap_or_default();
+    let why = problems.first().map(|problem| format!(": {problem}")).unwrap_or_default();
     (overview.running_workers == 0).then(|| format!("no worker mines{why}"))
+}
+
+/// The first problem that makes the scheduler unhealthy even while workers mine.
+fn unhealthy(problems: &[Problem]) -> Option<String> {
+    let problem = problems.iter().find(|problem| problem.kind.is_unhealthy());
+    problem.map(|problem| problem.text.clone())
+}
+
+/// The summary of a scheduler that does not lead.
+fn standby(problems: &[Problem]) -> Value {
+    json!({
+        "leads": false,
+        "reasons": problems.iter().map(reason).collect::<Vec<_>>(),
+        "remarks": problems.iter().map(|problem| &problem.text).collect::<Vec<_>>(),
+    })
 }
 
 /// The summary. Numbers that many JSON readers cannot represent are strings.
@@ -185,10 +223,16 @@ fn summary(overview: &Overview, page: &TaskPage) -> Value {
         "states": overview.states,
         "tasks": tasks(page),
         "tasks_next": page.next,
-        "remarks": overview.unused.texts,
-        "remarks_more": overview.unused.more,
+        "reasons": overview.problems.first.iter().map(reason).collect::<Vec<_>>(),
+        "remarks": overview.problems.texts().collect::<Vec<_>>(),
+        "remarks_more": overview.problems.more,
         "failures": overview.failures.iter().map(failure).collect::<Vec<_>>(),
     })
+}
+
+fn reason(problem: &Problem) -> Value {
+    let Problem { kind, text } = problem;
+    json!({"rank": kind.rank(), "code": kind.code(), "text": text, "remedy": kind.remedy()})
 }
 
 fn failure(failure: &TaskFailure) -> Value {

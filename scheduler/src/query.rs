@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use problem::Problem;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -26,10 +27,10 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(60);
 /// Whether this scheduler runs the framework, and so can answer queries.
 #[derive(Clone, Debug)]
 pub(crate) enum SchedulerPhase {
-    /// This scheduler does not lead.
-    Standby,
-    /// This scheduler is about to run the framework, and cannot answer queries yet.
-    Starting,
+    /// This scheduler does not lead. The problem, if any, keeps it from taking part in the election.
+    Standby(Option<Problem>),
+    /// This scheduler is about to run the framework, and cannot answer queries yet. The problem, if any, keeps it from going on.
+    Starting(Option<Problem>),
     /// This scheduler runs the framework.
     Leading(QueryClient),
     /// This scheduler has ended its work on the framework.

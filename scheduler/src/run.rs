@@ -32,9 +32,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<Sche
             .log(format!("tasks of {image} send no reports: only our own pool server counts their shares"));
     }
     let phase = watch::Sender::new(if config.zk.is_some() {
-        SchedulerPhase::Standby
+        SchedulerPhase::Standby(None)
     } else {
-        SchedulerPhase::Starting
+        SchedulerPhase::Starting(None)
     });
     let end = CancellationToken::new();
     let _end = end.clone().drop_guard();
@@ -75,7 +75,7 @@ async fn run_while_leading(zk: &ZkConfig, run: FrameworkRun<'_>) -> anyhow::Resu
             Ok(end) => return Ok(end),
             Err(RunError::Failed(error)) => return Err(error),
             Err(RunError::LeadershipLost(why)) => {
-                run.phase.send_replace(SchedulerPhase::Standby);
+                run.phase.send_replace(SchedulerPhase::Standby(None));
                 display.log(format!("not leading any more ({why})"));
             }
         }

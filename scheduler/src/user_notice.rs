@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use command_line::pluralize;
+use problem::Problem;
 use task::{Intervals, ServerAddress};
 
 use crate::fleet::CommonFailure;
@@ -167,7 +168,9 @@ pub enum UserNotice {
     CommonFailureOver(u64),
     /// An agent is unused.
     Unused(UnusedAgent),
-    /// A remark on why fewer tasks are launched than resources would allow.
+    /// A problem that the user can do something about, or that explains why fewer tasks run than resources would allow.
+    Problem(Problem),
+    /// A remark on a step of the scheduler.
     Remark(String),
     /// An executor has terminated unexpectedly, or an agent was removed.
     MesosFailure(String),
@@ -290,6 +293,7 @@ impl fmt::Display for UserNotice {
                 write!(f, "launches succeed again, after {launches} that failed in the same way")
             }
             UserNotice::Unused(unused) => unused.fmt(f),
+            UserNotice::Problem(problem) => problem.fmt(f),
             UserNotice::MesosFailure(text) | UserNotice::Remark(text) => f.write_str(text),
             UserNotice::UnknownTask(task) => write!(f, "{task} has no record: killing it"),
             UserNotice::BadReport { task, why } => write!(f, "cannot read a report of {task}: {why}"),

@@ -62,8 +62,7 @@ impl Transition<'_> {
                 self.raise(PolicyEvent::SlotReleased(task));
             }
             Intent::ReviveOffers => self.raise(PolicyEvent::OffersRevived),
-            Intent::Remark { topic, text: Some(text) } => drop(self.history.remarks.insert(topic, text)),
-            Intent::Remark { topic, text: None } => drop(self.history.remarks.remove(&topic)),
+            Intent::Problem { topic, problem } => self.history.set_problem(topic, problem),
             Intent::Retire(tasks) => self.retire(tasks),
             Intent::ExpireAgents => self.fleet.agents.expire(now),
             Intent::BeginShutdown => self.run.ending = true,

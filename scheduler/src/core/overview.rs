@@ -6,17 +6,19 @@ use std::time::Instant;
 
 use ::task::{Live, Totals};
 use command_line::Summary;
+use problem::{Problem, ProblemKind};
 
-use crate::fleet::{Fleet, Task};
+use crate::fleet::{CommonFailure, Fleet, Task};
 use crate::history::{History, TaskFailure};
 use crate::journal::{Ledger, LedgerLine};
+use crate::offers::{DeclineReason, UnusedAgent};
 use crate::run_state::RunState;
 use crate::task_id::TaskKind;
 
 /// Maximum number of servers in an overview. The same limit applies to slow workers and to failures.
 const LISTED: usize = 10;
-/// Maximum number of reasons for unused agents in an overview.
-const REASONS: usize = 20;
+/// Maximum number of problems in an overview.
+const LISTED_PROBLEMS: usize = 20;
 /// Maximum number of tasks on one page of the list of tasks.
 pub const MAX_PAGE: usize = 1000;
 
@@ -47,8 +49,8 @@ pub struct Overview {
     pub blocks: u64,
     /// The highest number of workers that ran at the same time.
     pub peak: u64,
-    /// Why no more tasks are launched, and why agents are unused.
-    pub unused: UnusedReasons,
+    /// What is wrong, and why agents are unused.
+    pub problems: Problems,
     /// The servers that have not ended, at most 10, in the order of their launch.
     pub servers: Vec<TaskOverview>,
     /// At most 10 workers, the slowest per CPU first. Workers without a recent hashrate come last.
@@ -57,12 +59,12 @@ pub struct Overview {
     pub failures: Vec<TaskFailure>,
 }
 
-/// Why agents are unused.
+/// The problems that exist now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UnusedReasons {
-    /// The reasons, without duplicates; at most 20.
-    pub texts: Vec<String>,
-    /// The number of further reasons that are not listed.
+pub struct Problems {
+    /// The problems, without duplicates, by rank; at most 20.
+    pub first: Vec<Problem>,
+    /// The number of further problems that are not listed.
     pub more: u64,
 }
 
@@ -94,6 +96,13 @@ pub struct TaskPage {
     pub tasks: Vec<TaskOverview>,
     /// The id of the last task on this page, after which the next page begins; `None` if this page is the last one.
     pub next: Option<String>,
+}
+
+impl Problems {
+    /// The texts of the listed problems.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.first.iter().map(|problem| &*problem.text)
+    }
 }
 
 impl Overview {
@@ -133,7 +142,7 @@ pub(super) fn overview(run: &RunState, fleet: &Fleet, history: &History, now: In
         totals,
         blocks,
         peak: history.peak_workers,
-        unused: unused_reasons(fleet, history),
+        problems: problems(fleet, history),
         servers: fleet.active_servers().take(LISTED).map(line).collect(),
         slowest: slowest(fleet).into_iter().map(line).collect(),
         failures: history.failures.list(now),
@@ -186,20 +195,44 @@ fn live_states(fleet: &Fleet) -> BTreeMap<String, u64> {
     states
 }
 
-/// Lists each reason once: agents on one machine share a host name, so many of their reasons are the same.
-fn unused_reasons(fleet: &Fleet, history: &History) -> UnusedReasons {
-    let reasons = fleet.agents.reasons();
-    let common = fleet.common_failure().map(|failure| {
-        format!(
-            "trying one agent at a time, since {} launches failed in the same way: {failure}",
-            failure.launches
-        )
-    });
-    let first = usize::from(common.is_some()) + history.remarks.len();
-    let more = (first + reasons.len()).saturating_sub(REASONS) as u64;
-    let remarks = history.remarks.values().cloned();
-    let texts = common.into_iter().chain(remarks).chain(reasons.map(ToString::to_string)).take(REASONS);
-    UnusedReasons { texts: texts.collect(), more }
+/// Lists each reason of an unused agent once: agents on one machine share a host name, so many of their reasons are the same.
+fn problems(fleet: &Fleet, history: &History) -> Problems {
+    let common = fleet.common_failure().map(common_failure);
+    let mut first: Vec<Problem> = history.problems.values().cloned().chain(common).collect();
+    let all = first.len() + fleet.agents.reasons().len();
+    // There may be as many reasons as agents, so texts are written only for those that are listed.
+    let ranked = |unused| (kind(fleet, unused), &unused.host, unused);
+    let mut unused: Vec<(ProblemKind, &String, &UnusedAgent)> = fleet.agents.reasons().map(ranked).collect();
+    if unused.len() > LISTED_PROBLEMS {
+        unused.select_nth_unstable(LISTED_PROBLEMS);
+        unused.truncate(LISTED_PROBLEMS);
+    }
+    unused.sort_unstable();
+    first.extend(unused.into_iter().map(|(kind, _, unused)| Problem::new(kind, unused.to_string())));
+    first.sort_by_key(|problem| problem.kind);
+    first.truncate(LISTED_PROBLEMS);
+    let more = (all - first.len()) as u64;
+    Problems { first, more }
+}
+
+fn common_failure(failure: &CommonFailure) -> Problem {
+    let launches = failure.launches;
+    let text =
+        format!("trying one agent at a time, since {launches} launches failed in the same way: {failure}");
+    Problem::new(ProblemKind::LaunchesFail, text)
+}
+
+/// What is wrong with an unused agent. An agent that our own tasks fill is as it should be.
+fn kind(fleet: &Fleet, unused: &UnusedAgent) -> ProblemKind {
+    match unused.reason {
+        DeclineReason::Constraint(..) => ProblemKind::ConstraintNotMet,
+        DeclineReason::Paused(_) => ProblemKind::AgentPaused,
+        DeclineReason::Leaving(_) => ProblemKind::Maintenance,
+        DeclineReason::NoServer { .. } | DeclineReason::NoWorker { .. } => {
+            let is_used = fleet.on_agent(&unused.agent).any(|task| !task.has_ended());
+            if is_used { ProblemKind::AgentFull } else { ProblemKind::AgentTooSmall }
+        }
+    }
 }
 
 /// The slowest workers, then workers without a recent hashrate in the order of their launch.

@@ -37,7 +37,7 @@ pub(super) fn lines(overview: &Overview, elapsed: Duration, size: Size, bold: bo
     lines.extend(states(overview, size.columns));
     lines.push(subscription(overview, elapsed));
     lines.truncate(rows);
-    let sections = [reasons(overview), failures(overview), servers(overview), workers(overview)];
+    let sections = [problems(overview), failures(overview), servers(overview), workers(overview)];
     let room = share_out(&sections, rows - lines.len());
     lines.extend(sections.into_iter().zip(room).flat_map(|(section, room)| section.into_lines(room)));
     for (i, line) in lines.iter_mut().enumerate() {
@@ -178,14 +178,13 @@ fn subscription(overview: &Overview, elapsed: Duration) -> String {
     format!("{framework}, {connected}, {} s", elapsed.as_secs())
 }
 
-/// The reasons why agents are not used. They are not shown while a worker mines.
-fn reasons(overview: &Overview) -> Section {
-    let noun = "more reason";
-    if overview.running_workers > 0 {
-        return Section { lines: Vec::new(), beyond: 0, noun };
-    }
-    let lines = overview.unused.texts.iter().map(|text| format!("  {text}"));
-    Section { lines: (0..).zip(lines).collect(), beyond: overview.unused.more, noun }
+/// What is wrong. While a worker mines, problems of single agents are not shown.
+fn problems(overview: &Overview) -> Section {
+    let mines = overview.running_workers > 0;
+    let shown = overview.problems.first.iter().filter(|problem| !(mines && problem.kind.is_of_one_agent()));
+    let lines = shown.map(|problem| format!("  {problem}"));
+    let beyond = if mines { 0 } else { overview.problems.more };
+    Section { lines: (0..).zip(lines).collect(), beyond, noun: "more problem" }
 }
 
 fn failures(overview: &Overview) -> Section {

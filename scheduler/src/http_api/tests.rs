@@ -1,10 +1,11 @@
 use std::time::Duration;
 
+use problem::ProblemKind;
 use task::WorkerLive;
 use tokio::time::Instant;
 
 use super::*;
-use crate::core::UnusedReasons;
+use crate::core::Problems;
 use crate::query::{Query, channel};
 use crate::task_id::TaskKind;
 
@@ -61,7 +62,10 @@ fn mining() -> Overview {
         hashrate: 4e6,
         blocks: 2,
         peak: 5,
-        unused: UnusedReasons { texts: vec!["too little memory".into()], more: 3 },
+        problems: Problems {
+            first: vec![Problem::new(ProblemKind::AgentTooSmall, "too little memory")],
+            more: 3,
+        },
         failures: vec![TaskFailure {
             ago: Duration::from_secs(9),
             task: "miner-worker-1".into(),
@@ -86,9 +90,9 @@ async fn summary_of(api: &HttpApi) -> Result<Value, RequestError> {
 
 #[tokio::test]
 async fn there_is_no_problem_if_a_worker_mines_or_another_scheduler_leads() {
-    assert_eq!(api(SchedulerPhase::Standby).problem().await, None);
+    assert_eq!(api(SchedulerPhase::Standby(None)).problem().await, None);
     assert_eq!(leading(mining()).problem().await, None);
-    assert!(api(SchedulerPhase::Starting).problem().await.unwrap().contains("not subscribed"));
+    assert!(api(SchedulerPhase::Starting(None)).problem().await.unwrap().contains("not subscribed"));
     assert!(api(SchedulerPhase::Ending).problem().await.unwrap().contains("ending"));
     let trouble = async |overview| leading(overview).problem().await.unwrap_or_default();
     assert!(trouble(Overview::default()).await.contains("not subscribed"));
@@ -97,8 +101,35 @@ async fn there_is_no_problem_if_a_worker_mines_or_another_scheduler_leads() {
 }
 
 #[tokio::test]
+async fn a_scheduler_that_cannot_work_is_unhealthy_while_workers_mine_or_another_one_leads() {
+    let full = Problem::new(ProblemKind::StateFolderFull, "the disk of /state is full");
+    let unmet = Problem::new(ProblemKind::ConstraintNotMet, "no worker on h");
+    let with = |first| leading(Overview { problems: Problems { first, more: 0 }, ..mining() });
+    let problem = async |api: HttpApi| api.problem().await;
+    assert_eq!(problem(with(vec![unmet.clone()])).await, None);
+    assert_eq!(problem(with(vec![full.clone(), unmet])).await.as_deref(), Some("the disk of /state is full"));
+    let standby = api(SchedulerPhase::Standby(Some(full.clone())));
+    let reason = json!({
+        "rank": 1,
+        "code": "state-folder-full",
+        "text": full.text,
+        "remedy": ProblemKind::StateFolderFull.remedy(),
+    });
+    assert_eq!(
+        summary_of(&standby).await,
+        Ok(json!({"leads": false, "reasons": [reason], "remarks": [full.text]}))
+    );
+    assert_eq!(problem(standby).await.as_deref(), Some("the disk of /state is full"));
+    let starting = api(SchedulerPhase::Starting(Some(full)));
+    assert_eq!(problem(starting).await.as_deref(), Some("the disk of /state is full"));
+}
+
+#[tokio::test]
 async fn the_summary_has_both_accounts_and_the_first_tasks() {
-    assert_eq!(summary_of(&api(SchedulerPhase::Standby)).await, Ok(json!({"leads": false})));
+    assert_eq!(
+        summary_of(&api(SchedulerPhase::Standby(None))).await,
+        Ok(json!({"leads": false, "reasons": [], "remarks": []}))
+    );
     let summary = summary_of(&leading(mining())).await.unwrap();
     assert_eq!(summary["accounts"]["workers"]["shares"]["accepted"], 9);
     assert_eq!(summary["accounts"]["pool"]["shares"]["accepted"], 8);
@@ -110,6 +141,9 @@ async fn the_summary_has_both_accounts_and_the_first_tasks() {
     assert_eq!(summary["tasks"][1]["live"], Value::Null);
     assert_eq!(summary["tasks_next"], Value::Null);
     assert_eq!((&summary["remarks"], &summary["remarks_more"]), (&json!(["too little memory"]), &json!(3)));
+    let reason = &summary["reasons"][0];
+    assert_eq!((&reason["code"], &reason["text"]), (&json!("agent-too-small"), &json!("too little memory")));
+    assert_eq!(reason["rank"], ProblemKind::AgentTooSmall.rank());
     assert_eq!(summary["failures"][0]["seconds_ago"], 9);
 }
 
@@ -163,11 +197,11 @@ async fn there_is_an_answer_in_time_in_every_phase() {
     for (phase, why) in [
         (SchedulerPhase::Leading(client), "busy"),
         (SchedulerPhase::Leading(ended), "does not run"),
-        (SchedulerPhase::Starting, "starting"),
+        (SchedulerPhase::Starting(None), "starting"),
         (SchedulerPhase::Ending, "ending"),
-        (SchedulerPhase::Standby, "another scheduler leads"),
+        (SchedulerPhase::Standby(None), "another scheduler leads"),
     ] {
-        let standby = matches!(phase, SchedulerPhase::Standby);
+        let standby = matches!(phase, SchedulerPhase::Standby(_));
         let api = api(phase);
         let begun = Instant::now();
         let mut answers = vec![tasks_of(&api, "").await];
@@ -189,8 +223,8 @@ async fn there_is_an_answer_in_time_in_every_phase() {
 #[tokio::test]
 async fn the_figures_tell_what_runs_and_what_ended() {
     let text = async |api: HttpApi| api.metrics().await.unwrap().into_text();
-    assert!(text(api(SchedulerPhase::Standby)).await.ends_with("scheduler_leads 0\n"));
-    let starting = text(api(SchedulerPhase::Starting)).await;
+    assert!(text(api(SchedulerPhase::Standby(None))).await.ends_with("scheduler_leads 0\n"));
+    let starting = text(api(SchedulerPhase::Starting(None))).await;
     assert!(starting.contains("scheduler_leads 1\n") && starting.ends_with("scheduler_connected 0\n"));
     let text = text(leading(mining())).await;
     for line in [

@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use ::task::{Live, PoolLive};
+use problem::{Problem, ProblemKind};
 
 use super::{Intent, Policy, PolicyEvent, View};
 use crate::fleet::Task;
-use crate::history::RemarkTopic;
+use crate::history::Topic;
 use crate::server_capacity;
 use crate::task_id::TaskKind;
 use crate::user_notice::UserNotice;
@@ -14,7 +15,7 @@ use crate::user_notice::UserNotice;
 /// The policy.
 #[derive(Debug, Default)]
 pub(super) struct Admission {
-    remark: Option<String>,
+    problem: Option<Problem>,
 }
 
 impl Policy for Admission {
@@ -22,13 +23,13 @@ impl Policy for Admission {
         if !matches!(event, PolicyEvent::Tick) {
             return Vec::new();
         }
-        let text = full(view);
-        if text == self.remark {
+        let problem = full(view).map(|text| Problem::new(ProblemKind::ServerFull, text));
+        if problem == self.problem {
             return Vec::new();
         }
-        self.remark.clone_from(&text);
-        let notice = text.clone().map(|text| Intent::Notify(UserNotice::Remark(text)));
-        [Intent::Remark { topic: RemarkTopic::Server, text }].into_iter().chain(notice).collect()
+        self.problem.clone_from(&problem);
+        let notice = problem.clone().map(|problem| Intent::Notify(UserNotice::Problem(problem)));
+        [Intent::Problem { topic: Topic::Admission, problem }].into_iter().chain(notice).collect()
     }
 }
 
@@ -55,7 +56,7 @@ impl View<'_> {
     }
 }
 
-/// The remark to show if only the server's limit prevents more workers.
+/// What to tell the user if only the server's limit prevents more workers.
 fn full(view: &View<'_>) -> Option<String> {
     let admitted = view.admitted().filter(|_| !view.run.ending && !view.admission_is_unknown())?;
     let most = view.settings.placement.limits.max_workers;

@@ -246,8 +246,8 @@ impl FetchPacing {
         true
     }
 
-    /// The remark for the user while agents wait to fetch the executor; otherwise `None`.
-    pub fn remark(&self) -> Option<String> {
+    /// What to tell the user while agents wait to fetch the executor; otherwise `None`.
+    pub fn waiting_text(&self) -> Option<String> {
         let waiting = self.waiting.len();
         if waiting == 0 {
             return None;

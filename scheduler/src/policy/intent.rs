@@ -4,9 +4,11 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::TaskEnd;
+use problem::Problem;
+
 use crate::event::Call;
 use crate::fleet::{LaunchLimit, MaintenanceWindow, Task};
-use crate::history::RemarkTopic;
+use crate::history::Topic;
 use crate::offers::{PlannedTask, UnusedAgent};
 use crate::user_notice::UserNotice;
 
@@ -96,12 +98,12 @@ pub enum Intent {
     ReleaseSlot(String),
     /// Ask for declined offers again.
     ReviveOffers,
-    /// Set or clear a remark for the user.
-    Remark {
-        /// The topic of the remark.
-        topic: RemarkTopic,
-        /// The text of the remark; `None` clears it.
-        text: Option<String>,
+    /// Set or clear a problem, which is shown to the user.
+    Problem {
+        /// The topic, which the policy owns.
+        topic: Topic,
+        /// The problem; `None` clears it.
+        problem: Option<Problem>,
     },
     /// Retire these tasks: keep only their task numbers, counts of their states, and sums of their accounts.
     Retire(Vec<String>),

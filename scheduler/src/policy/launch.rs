@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use mesos::v1::{Offer, TaskState};
+use problem::{Problem, ProblemKind};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -11,7 +12,7 @@ use super::fetch_pacing::FetchPacing;
 use super::{Intent, Policy, PolicyEvent, View, decline_groups, jitter, maintenance};
 use crate::event::Call;
 use crate::fleet::Task;
-use crate::history::RemarkTopic;
+use crate::history::Topic;
 use crate::offers::{self, AgentMarks, Decline, Demand, PlanContext};
 use crate::settings::Settings;
 use crate::task_id::TaskKind;
@@ -41,7 +42,7 @@ pub(super) struct Launch {
     limited: bool,
     pacing: FetchPacing,
     /// The text that the user sees now about agents that wait for their turn to fetch the executor; `None` if no agent waits.
-    remark: Option<String>,
+    fetching: Option<Problem>,
     /// When the user was last notified that agents wait for their turn to fetch the executor.
     notified: Option<Instant>,
 }
@@ -53,7 +54,7 @@ impl Launch {
         Self {
             random: StdRng::seed_from_u64(settings.seed),
             pacing: FetchPacing::new(paced),
-            remark: None,
+            fetching: None,
             notified: None,
             announced_demand: Demand::Nothing,
             held_back: false,
@@ -213,20 +214,21 @@ impl Launch {
         }
     }
 
-    /// Updates the remark about agents that wait for their turn to fetch.
+    /// Updates the problem of agents that wait for their turn to fetch.
     fn tick(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         self.offer_again |= self.pacing.tick(now);
-        let text = self.pacing.remark().filter(|_| !view.run.ending);
-        if text == self.remark {
+        let text = self.pacing.waiting_text().filter(|_| !view.run.ending);
+        let problem = text.map(|text| Problem::new(ProblemKind::Fetching, text));
+        if problem == self.fetching {
             return Vec::new();
         }
-        self.remark.clone_from(&text);
-        let mut intents = vec![Intent::Remark { topic: RemarkTopic::Fetching, text: text.clone() }];
-        if let Some(text) = text
+        self.fetching.clone_from(&problem);
+        let mut intents = vec![Intent::Problem { topic: Topic::Fetching, problem: problem.clone() }];
+        if let Some(problem) = problem
             && self.notified.is_none_or(|at| at + NOTICE_EVERY <= now)
         {
             self.notified = Some(now);
-            intents.push(Intent::Notify(UserNotice::Remark(text)));
+            intents.push(Intent::Notify(UserNotice::Problem(problem)));
         }
         intents
     }

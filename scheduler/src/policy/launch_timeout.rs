@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mesos::v1::TaskState;
+use problem::{Problem, ProblemKind};
 
 use self::waiting_text::{Downloads, Waiting, in_words};
 use super::sent_launches::SentLaunches;
 use super::{Intent, Policy, PolicyEvent, TaskEnd, View};
 use crate::fleet::Task;
-use crate::history::RemarkTopic;
+use crate::history::Topic;
 use crate::user_notice::UserNotice;
 
 /// After an interruption, tasks are not given up for this long, because their updates may still be on their way: an agent may
@@ -43,11 +44,11 @@ pub(super) struct LaunchTimeout {
     workers: Announcement,
 }
 
-/// A remark about slow launches. It is displayed while launches are slow, and the user is also notified of it from time to time.
+/// The problem that launches are slow. It is displayed while they are, and the user is also notified of it from time to time.
 #[derive(Debug, Default)]
 struct Announcement {
-    text: Option<String>,
-    /// When the user is next notified of the remark, and how often the user was notified of it before.
+    problem: Option<Problem>,
+    /// When the user is next notified of the problem, and how often the user was notified of it before.
     next: Option<(Instant, usize)>,
 }
 
@@ -104,7 +105,7 @@ impl LaunchTimeout {
         intents
     }
 
-    /// Tells the user of slow launches. One remark is about the server, and one is about all workers together.
+    /// Tells the user of slow launches. One problem is about the server, and one is about all workers together.
     fn tell(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         let slow = SLOW.min(view.settings.options.launch_timeout / 2);
         let wait = |(id, since): (&Arc<str>, &Instant)| {
@@ -115,9 +116,11 @@ impl LaunchTimeout {
             self.waiting.iter().filter_map(wait).partition(|waiting| waiting.task.is_worker());
         let fetching = self.downloads.fetch_all(self.waiting.len(), now);
         let server = servers.first().map(|server| waiting_text::server(view, server, fetching));
-        let mut intents = self.server.tell(RemarkTopic::ServerLaunch, server, now);
+        let server = server.map(|text| Problem::new(ProblemKind::ServerLaunchSlow, text));
+        let mut intents = self.server.tell(Topic::ServerLaunch, server, now);
         let workers = waiting_text::workers(view, &workers, fetching);
-        intents.extend(self.workers.tell(RemarkTopic::WorkerLaunches, workers, now));
+        let workers = workers.map(|text| Problem::new(ProblemKind::WorkerLaunchesSlow, text));
+        intents.extend(self.workers.tell(Topic::WorkerLaunches, workers, now));
         intents
     }
 }
@@ -135,21 +138,21 @@ fn given_up(task: &Task, limit: Duration) -> TaskEnd {
 }
 
 impl Announcement {
-    /// Sets or clears the remark. Also notifies the user of it, at first immediately and then after the pauses in `TELL_AGAIN`.
-    fn tell(&mut self, topic: RemarkTopic, text: Option<String>, now: Instant) -> Vec<Intent> {
+    /// Sets or clears the problem. Also notifies the user of it, at first immediately and then after the pauses in `TELL_AGAIN`.
+    fn tell(&mut self, topic: Topic, problem: Option<Problem>, now: Instant) -> Vec<Intent> {
         let mut intents = Vec::new();
-        match &text {
+        match &problem {
             None => self.next = None,
-            Some(text) if self.next.is_none_or(|(at, _)| at <= now) => {
+            Some(problem) if self.next.is_none_or(|(at, _)| at <= now) => {
                 let told = self.next.map_or(0, |(_, told)| told);
                 self.next = Some((now + TELL_AGAIN[told.min(TELL_AGAIN.len() - 1)], told + 1));
-                intents.push(Intent::Notify(UserNotice::Remark(text.clone())));
+                intents.push(Intent::Notify(UserNotice::Problem(problem.clone())));
             }
             Some(_) => {}
         }
-        if text != self.text {
-            self.text.clone_from(&text);
-            intents.push(Intent::Remark { topic, text });
+        if problem != self.problem {
+            self.problem.clone_from(&problem);
+            intents.push(Intent::Problem { topic, problem });
         }
         intents
     }

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use command_line::pluralize;
 use mesos::v1::TaskState;
+use problem::{Problem, ProblemKind};
 
 use self::no_room::NoRoom;
 use self::pace::{PATIENCE, Pace, Running};
@@ -32,7 +33,7 @@ use super::redirect::REDIRECTED_SINCE;
 use super::{Intent, Policy, PolicyEvent, View};
 use crate::constraints::allowed_in_turn;
 use crate::fleet::{INTERVALS_WAITED, StateChange, Task};
-use crate::history::RemarkTopic;
+use crate::history::Topic;
 use crate::task_id::task_number;
 use crate::user_notice::UserNotice;
 
@@ -103,7 +104,7 @@ pub(super) struct Replacement {
     reconciled: bool,
     /// The earliest time for the next check of `pending`. It is set when no worker in `pending` could be replaced.
     look_again: Option<Instant>,
-    remark: Option<String>,
+    told: Option<String>,
     /// Whether the last notice to the user about replacements said that they are paused.
     told_paused: bool,
 }
@@ -252,7 +253,7 @@ impl Replacement {
         Running { all, current: all.saturating_sub(pending) }
     }
 
-    /// Updates the remark about replacements. The user is notified when replacements are paused, and when they go on.
+    /// Updates the problem about replacements. The user is notified when replacements are paused, and when they go on.
     fn tell(&mut self, view: &View<'_>) -> Vec<Intent> {
         let left = self.pending.len();
         let paused = left > 0 && self.pace.is_paused();
@@ -268,11 +269,13 @@ impl Replacement {
             }
             _ => Some(format!("replacing {workers} that the options of today would launch otherwise")),
         };
-        if text == self.remark {
+        if text == self.told {
             return Vec::new();
         }
-        self.remark.clone_from(&text);
-        let mut intents = vec![Intent::Remark { topic: RemarkTopic::Replacing, text: text.clone() }];
+        self.told.clone_from(&text);
+        let kind = if paused { ProblemKind::ReplacementPaused } else { ProblemKind::Replacing };
+        let problem = text.clone().map(|text| Problem::new(kind, text));
+        let mut intents = vec![Intent::Problem { topic: Topic::Replacing, problem }];
         if paused != self.told_paused {
             self.told_paused = paused;
             let text = text.unwrap_or_else(|| "all workers have the options of today".to_owned());

@@ -18,7 +18,7 @@ fn offers(script: &mut Script, agents: std::ops::Range<u32>) {
 }
 
 fn remarks(script: &Script) -> Vec<String> {
-    script.state.overview(script.now).unused.texts
+    script.state.overview(script.now).problems.texts().map(str::to_owned).collect::<Vec<_>>()
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn no_more_workers_are_launched_than_the_server_admits() {
     assert!(said[0].starts_with("the server is full, with 15 workers"), "{said:?}");
     assert!(said[0].contains("ulimit -n") && said[0].contains("--server-mem"), "{said:?}");
     script.wait(Duration::from_secs(100));
-    let notices = script.notices.iter().filter(|notice| matches!(notice, UserNotice::Remark(_)));
+    let notices = script.notices.iter().filter(|notice| matches!(notice, UserNotice::Problem(_)));
     assert_eq!(notices.count(), 1, "it is said once");
     script.clear();
 

@@ -205,7 +205,7 @@ fn replacing_is_paused_while_it_fails_and_goes_on() {
     assert_eq!(killed_within(&mut script, 19 * MINUTE), workers([2]));
     assert!(told(&script).contains("replacing workers is paused"), "{}", told(&script));
     let overview = script.state.overview(script.now);
-    assert!(overview.unused.texts.iter().any(|text| text.contains("paused")), "{:?}", overview.unused);
+    assert!(overview.problems.texts().any(|text| text.contains("paused")), "{:?}", overview.problems);
     assert_eq!(killed_within(&mut script, 2 * MINUTE), workers([3]), "one is tried");
     assert_eq!(killed_within(&mut script, 25 * MINUTE), workers([]));
     script.clear();

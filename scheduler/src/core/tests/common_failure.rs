@@ -176,9 +176,10 @@ fn a_common_failure_is_tried_on_few_agents_until_it_is_over() {
         assert!(agents.revivals <= agents.launches, "{} revivals", agents.revivals);
         assert_eq!(agents.told(), (1, 0));
         assert!(agents.told.len() < 30, "{:#?}", agents.told);
-        let told = agents.script.state.overview(agents.script.now).unused;
+        let told = agents.script.state.overview(agents.script.now).problems;
         assert!(
-            told.texts[0].contains("one agent at a time") && told.texts[0].contains("exit status 1"),
+            told.first[0].text.contains("one agent at a time")
+                && told.first[0].text.contains("exit status 1"),
             "{told:?}"
         );
         let failed = agents.launches as u64;
@@ -187,7 +188,7 @@ fn a_common_failure_is_tried_on_few_agents_until_it_is_over() {
         agents.pass(MINUTE * 5);
         assert_eq!(agents.running.len(), 50);
         assert_eq!(agents.told(), (1, 1), "{:#?}", agents.told);
-        assert!(agents.script.state.overview(agents.script.now).unused.texts.is_empty());
+        assert!(agents.script.state.overview(agents.script.now).problems.first.is_empty());
 
         // By now, only a sum of the failed launches is kept, in memory and on disk. No task number is used again.
         agents.pass(MINUTE * 15);

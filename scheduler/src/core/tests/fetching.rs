@@ -1,5 +1,7 @@
 //! Launches on agents that have to fetch the executor from this scheduler.
 
+use problem::{Problem, ProblemKind};
+
 use super::*;
 use crate::artifact::DownloadStats;
 
@@ -46,9 +48,9 @@ fn waiting_agents_fetch_when_others_have_the_executor() {
     assert!(times.iter().any(|time| *time <= 2) && times.iter().any(|time| *time >= 5), "no wave: {times:?}");
     script.clear();
     script.wait(Duration::from_secs(1));
-    let said = script.state.overview(script.now).unused.texts;
+    let said = script.state.overview(script.now).problems.texts().map(str::to_owned).collect::<Vec<_>>();
     assert!(said[0].contains("936 wait"), "{said:?}");
-    assert!(script.notices.contains(&UserNotice::Remark(said[0].clone())));
+    assert!(script.notices.contains(&UserNotice::Problem(Problem::new(ProblemKind::Fetching, &*said[0]))));
     // These 64 agents fetch the executor in ten seconds, so the rate is 6.4 agents per second.
     (0..9).for_each(|_| tell(&mut script, 6.4));
     script.now += Duration::from_secs(9);

@@ -206,5 +206,5 @@ fn the_overview_says_when_maintenance_begins() {
         "nothing is launched on c.host, which goes down for maintenance in 60 s",
         "nothing is launched on d.host, which is down for maintenance",
     ];
-    assert_eq!(script.state.overview(script.now).unused.texts, said);
+    assert_eq!(script.state.overview(script.now).problems.texts().collect::<Vec<_>>(), said);
 }

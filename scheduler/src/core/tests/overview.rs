@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use ::task::{Live, WorkerLive};
+use problem::{Problem, ProblemKind};
 
 use super::*;
 use crate::core::{MAX_PAGE, Overview, TaskPage};
+use crate::history::Topic;
 
 const WORKERS: u64 = 25;
 
@@ -105,8 +107,29 @@ fn each_reason_is_shown_once_and_their_number_is_bounded() {
             script.event(Event::Offers(vec![offer]));
         }
     }
-    let unused = overview(&script).unused;
-    assert_eq!((unused.texts.len(), unused.more), (20, 3), "{unused:?}");
+    let problems = overview(&script).problems;
+    assert_eq!((problems.first.len(), problems.more), (20, 3), "{problems:?}");
+}
+
+#[test]
+fn what_an_operator_can_act_on_comes_first() {
+    let mut settings = settings();
+    settings.placement.workers = vec!["hostname:UNLIKE:c.host".parse().unwrap()];
+    // The server takes all of agent a but 0 CPU and 768 MB.
+    let mut script = Script::server_of(settings);
+    for (agent, cpus) in [("a", 0.0), ("b", 0.05), ("c", 2.0)] {
+        script.event(Event::Offers(vec![offer(&format!("o-{agent}"), agent, cpus, 768)]));
+        script.write();
+    }
+    let problem = Some(Problem::new(ProblemKind::PoolRefusesUser, "the pool refuses user"));
+    script.event(Event::Problem { topic: Topic::Subscription, problem });
+    let kinds = |script: &Script| -> Vec<ProblemKind> {
+        overview(script).problems.first.iter().map(|problem| problem.kind).collect()
+    };
+    use ProblemKind::{AgentFull, AgentTooSmall, ConstraintNotMet, PoolRefusesUser};
+    assert_eq!(kinds(&script), [PoolRefusesUser, ConstraintNotMet, AgentTooSmall, AgentFull]);
+    script.event(Event::Problem { topic: Topic::Subscription, problem: None });
+    assert_eq!(kinds(&script), [ConstraintNotMet, AgentTooSmall, AgentFull]);
 }
 
 #[test]

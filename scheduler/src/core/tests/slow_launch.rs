@@ -39,7 +39,7 @@ impl Script {
     }
 
     pub(super) fn remarks(&self) -> Vec<String> {
-        self.state.overview(self.now).unused.texts
+        self.state.overview(self.now).problems.texts().map(str::to_owned).collect::<Vec<_>>()
     }
 }
 

@@ -1,7 +1,8 @@
+use problem::{Problem, ProblemKind};
 use task::WorkerLive;
 
 use super::*;
-use crate::core::UnusedReasons;
+use crate::core::Problems;
 use crate::task_id::TaskKind;
 
 fn size(columns: usize, rows: usize) -> Size {
@@ -64,7 +65,12 @@ fn full(running_workers: u64) -> Overview {
         live_states: states.into_iter().collect(),
         states: all.into_iter().collect(),
         running_workers,
-        unused: UnusedReasons { texts: (0..20).map(|n| format!("reason {n}")).collect(), more: 5 },
+        problems: Problems {
+            first: (0..20)
+                .map(|n| Problem::new(ProblemKind::ConstraintNotMet, format!("reason {n}")))
+                .collect(),
+            more: 5,
+        },
         servers: (1..=2)
             .map(|n| TaskOverview {
                 kind: TaskKind::Server,
@@ -161,13 +167,15 @@ fn the_slowest_workers_are_shown_in_the_order_of_their_launch() {
 
 #[test]
 fn without_workers_the_reason_is_shown() {
-    let unused = UnusedReasons { texts: vec!["no worker on h: 0 CPU".to_owned()], more: 0 };
-    let shows = |running_workers| {
-        let overview = Overview { unused: unused.clone(), running_workers, ..Overview::default() };
+    let shows = |kind, running_workers| {
+        let problems = Problems { first: vec![Problem::new(kind, "no worker on h: 0 CPU")], more: 0 };
+        let overview = Overview { problems, running_workers, ..Overview::default() };
         let frame = lines(&overview, Duration::ZERO, size(80, 24), false);
         frame.iter().any(|line| line.contains("no worker on h"))
     };
-    assert!(shows(0) && !shows(1));
+    assert!(shows(ProblemKind::AgentTooSmall, 0) && !shows(ProblemKind::AgentTooSmall, 1));
+    // Problems of more than one agent are shown also while workers mine.
+    assert!(shows(ProblemKind::LaunchesFail, 0) && shows(ProblemKind::LaunchesFail, 1));
 }
 
 #[test]

@@ -172,28 +172,33 @@ fn offers_are_not_revived_in_a_loop() {
     assert!((3..=8).contains(&times.len()), "{times:?}");
     // Agents whose resources are not offered again are forgotten. Then no more REVIVEs are sent.
     asked(&mut pacing, &mut now, 300);
-    assert_eq!((pacing.remark(), pacing.waiting.len(), pacing.turns.len()), (None, 0, 0));
+    assert_eq!((pacing.waiting_text(), pacing.waiting.len(), pacing.turns.len()), (None, 0, 0));
     assert!(asked(&mut pacing, &mut now, 100).is_empty());
 }
 
 #[test]
 fn the_remark_says_how_many_agents_wait_and_what_helps() {
     let (mut pacing, now) = pacing();
-    assert_eq!(pacing.remark(), None);
+    assert_eq!(pacing.waiting_text(), None);
     launch(&mut pacing, 0..64, now);
     (100..1304).for_each(|n| _ = pacing.wait(&format!("agent{n}"), 0.5, now));
-    assert!(pacing.remark().unwrap().starts_with("agents fetch the executor from this scheduler: 1204 wait"));
+    assert!(
+        pacing
+            .waiting_text()
+            .unwrap()
+            .starts_with("agents fetch the executor from this scheduler: 1204 wait")
+    );
     for _ in 0..40 {
         pacing.measure(&sent(5.8));
     }
-    let remark = pacing.remark().unwrap();
+    let remark = pacing.waiting_text().unwrap();
     assert!(
         remark.starts_with("agents fetch the executor from this scheduler at 5.8 a second: 1204 wait"),
         "{remark}"
     );
     assert!(remark.contains("--executor-path") && remark.contains("--executor-uri"), "{remark}");
     (100..1304).for_each(|n| pacing.launched(&format!("agent{n}"), now));
-    assert_eq!(pacing.remark(), None);
+    assert_eq!(pacing.waiting_text(), None);
 }
 
 /// Agents that fetch over one link, and a master that offers their resources.

@@ -15,13 +15,14 @@ use std::time::{Duration, Instant};
 
 use command_line::pluralize;
 use mesos::v1::{Offer, TaskState};
+use problem::{Problem, ProblemKind};
 
 use super::super::server_drain::ServerDrain;
 use super::super::{Intent, View};
 use super::server_place;
 use crate::constraints::{Occupancy, TentativeOccupancy, all_allow};
 use crate::fleet::{ServerState, Task};
-use crate::history::RemarkTopic;
+use crate::history::Topic;
 use crate::user_notice::UserNotice;
 
 /// The user is told of the search for a server's place only if the search takes longer than this.
@@ -42,7 +43,7 @@ pub(super) struct ServerReplacement {
     search: Option<Search>,
     /// If the user was warned (see [`WARNING`]): the server's id, and the earliest time of its end.
     warned: Option<(String, Instant)>,
-    remark: Option<String>,
+    told: Option<String>,
 }
 
 /// The search for a place for the next server.
@@ -73,7 +74,7 @@ impl ServerReplacement {
         }
         if view.fleet.common_failure().is_some() {
             let waits = format!("replacing {} waits until launches succeed again", server.id());
-            return self.remark(Some(waits)).into_iter().collect();
+            return self.set_problem(Some(waits)).into_iter().collect();
         }
         if server_place::find(view, &[server], &[], now).is_some() {
             return self.replace(view, server, why, now);
@@ -139,7 +140,7 @@ impl ServerReplacement {
             // Offers that were declined earlier may be large enough for the server, so REVIVE asks for them again.
             intents.extend([Intent::SeekServerPlace(true), Intent::ReviveOffers]);
         }
-        intents.extend(self.remark(Some(waiting(view, server))));
+        intents.extend(self.set_problem(Some(waiting(view, server))));
         let Some(search) = &mut self.search else { return intents };
         if !search.told && now >= search.since + TOLD_AFTER {
             search.told = true;
@@ -161,15 +162,16 @@ impl ServerReplacement {
 
     fn stop_searching(&mut self) -> Vec<Intent> {
         let searched = self.search.take().map(|_| Intent::SeekServerPlace(false));
-        searched.into_iter().chain(self.remark(None)).collect()
+        searched.into_iter().chain(self.set_problem(None)).collect()
     }
 
-    fn remark(&mut self, text: Option<String>) -> Option<Intent> {
-        if text == self.remark {
+    fn set_problem(&mut self, text: Option<String>) -> Option<Intent> {
+        if text == self.told {
             return None;
         }
-        self.remark.clone_from(&text);
-        Some(Intent::Remark { topic: RemarkTopic::ReplacingServer, text })
+        self.told.clone_from(&text);
+        let problem = text.map(|text| Problem::new(ProblemKind::NoRoomForNewServer, text));
+        Some(Intent::Problem { topic: Topic::ReplacingServer, problem })
     }
 }
 

@@ -1,0 +1,243 @@
+//! The catalogue of all kinds of problems, in the order of their ranks.
+//!
+//! The first kinds are those that a user has to act on: the program cannot do its own work; a peer refuses it for ever; executors
+//! cannot run. Then come peers that are away, agents that cannot be used, and steps that take time. The last ones are normal.
+
+/// Defines the kinds, each with its row of the catalogue.
+macro_rules! catalogue {
+    ($($kind:ident { $($field:ident: $value:expr,)* })*) => {
+        /// A kind of problem. The order is that of the ranks.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum ProblemKind {
+            $(
+                #[doc = concat!("See the row `", stringify!($kind), "` of the catalogue.")]
+                $kind,
+            )*
+        }
+
+        impl ProblemKind {
+            /// All kinds, the highest rank first.
+            pub const ALL: &'static [ProblemKind] = &[$(ProblemKind::$kind,)*];
+
+            const fn row(self) -> &'static Row {
+                match self {
+                    $(ProblemKind::$kind => &Row { $($field: $value,)* ..Row::PASSING },)*
+                }
+            }
+        }
+    };
+}
+
+/// What the catalogue says about one kind of problem.
+struct Row {
+    code: &'static str,
+    symptom: &'static str,
+    cause: &'static str,
+    remedy: &'static str,
+    permanent: bool,
+    unhealthy: bool,
+    one_agent: bool,
+}
+
+impl Row {
+    /// The defaults: the problem may end by itself, and does not make a program unhealthy while workers mine.
+    const PASSING: Row = Row {
+        code: "",
+        symptom: "",
+        cause: "",
+        remedy: "",
+        permanent: false,
+        unhealthy: false,
+        one_agent: false,
+    };
+}
+
+catalogue! {
+    StateFolderFull {
+        code: "state-folder-full",
+        symptom: "the scheduler cannot write its records",
+        cause: "The disk of the state folder is full, or the folder cannot be written.",
+        remedy: "Make room on that disk, or give the folder's permissions back. The scheduler writes what it holds as soon as it \
+                 can; until then it acknowledges no status update.",
+        unhealthy: true,
+    }
+    NotSubscribed {
+        code: "not-subscribed",
+        symptom: "not subscribed to a master",
+        cause: "No Mesos master answers at the address of --master, or none leads.",
+        remedy: "Compare --master with the address and port of the leading master; the text has the error of the last try.",
+        unhealthy: true,
+    }
+    NodeCredentials {
+        code: "node-credentials",
+        symptom: "the node refuses the password",
+        cause: "The node does not know the user, the password or the cookie that the server has.",
+        remedy: "Compare --rpc-user and --rpc-password-file, or --cookie-file, with the node's configuration.",
+        permanent: true,
+    }
+    AddressOfOtherNetwork {
+        code: "address-network",
+        symptom: "the address to be paid belongs to another network",
+        cause: "The node works on another network than the address of --address.",
+        remedy: "Give an address of the node's network, or the node of the address' network.",
+        permanent: true,
+    }
+    PoolRefusesUser {
+        code: "pool-refuses-user",
+        symptom: "the pool refuses the user",
+        cause: "The pool does not know the user name, or wants another password.",
+        remedy: "Compare --pool-user and --pool-password-file (`mine`: --user and --pass) with what the pool asks for; many pools want a \
+                 payout address as the user.",
+        permanent: true,
+    }
+    ExecutorCannotRun {
+        code: "executor-cannot-run",
+        symptom: "the executor cannot run on an agent",
+        cause: "The agent cannot start the file: it is not executable, its sandbox is mounted noexec, or the file is for another \
+                architecture or lacks its interpreter or C library.",
+        remedy: "Use the static build; let the agents' work folders be on a file system without noexec; see the end of the \
+                 executor's stderr in the text.",
+    }
+    LaunchesFail {
+        code: "launches-fail",
+        symptom: "launches fail in the same way on several agents",
+        cause: "What the failed launches have in common is in the text: their state, reason and message.",
+        remedy: "Mend what the text names. The scheduler tries one agent at a time, and goes on by itself when a launch succeeds.",
+    }
+    NodeUnreachable {
+        code: "node-unreachable",
+        symptom: "a server waits for the node",
+        cause: "Nothing answers at the address of --bitcoind, or the node does not give a block template yet.",
+        remedy: "Start the node, or compare the address and port with its rpcbind and rpcport; let it finish its initial download.",
+    }
+    PoolUnreachable {
+        code: "pool-unreachable",
+        symptom: "a task waits for its pool",
+        cause: "Nothing answers at the pool's address, or the pool gives no job.",
+        remedy: "Compare the pool's address and port; look whether a firewall is between the agent and the pool.",
+    }
+    NoRoomForNewServer {
+        code: "no-room-for-new-server",
+        symptom: "a server is to be replaced, but there is no room for the new one",
+        cause: "No agent that --server-constraint allows has the CPU, memory and ports of --server-cpus and --server-mem free.",
+        remedy: "Make room on an agent, or ask for less. The present server goes on until then.",
+    }
+    ConstraintNotMet {
+        code: "constraint-not-met",
+        symptom: "no server or worker on an agent, since a constraint is not met",
+        cause: "The agent's host name, attributes or zone do not match --constraint or --server-constraint.",
+        remedy: "Compare the constraint with the agent's attributes; `mesos-miner scheduler plan` shows what would be launched.",
+        one_agent: true,
+    }
+    AgentTooSmall {
+        code: "agent-too-small",
+        symptom: "no server or worker on an agent, since its offer is too small",
+        cause: "The agent offers less CPU, memory or ports than a server or worker needs.",
+        remedy: "Ask for less (--server-cpus, --server-mem, --min-worker-cpus, --reserve-cpus), or free resources on the agent.",
+        one_agent: true,
+    }
+    AgentPaused {
+        code: "agent-paused",
+        symptom: "nothing is launched on an agent for a while, since tasks failed there",
+        cause: "Tasks have failed on this agent; the list of failures says how.",
+        remedy: "Mend what the failures name. The agent is tried again by itself.",
+        one_agent: true,
+    }
+    Maintenance {
+        code: "maintenance",
+        symptom: "nothing is launched on an agent because of maintenance",
+        cause: "The operators of the cluster have planned maintenance of the machine.",
+        remedy: "Nothing: the agent is used again after its maintenance.",
+        one_agent: true,
+    }
+    ServerLaunchSlow {
+        code: "server-launch-slow",
+        symptom: "the launch of the server takes long",
+        cause: "The text says what it waits for: an answer, the executor's download, an image, or the server's own start.",
+        remedy: "Wait; or make the download faster, or allow more time (--launch-timeout).",
+    }
+    WorkerLaunchesSlow {
+        code: "worker-launches-slow",
+        symptom: "launches of workers take long",
+        cause: "The text says what they wait for: an answer, the executor's download, an image, or their own start.",
+        remedy: "Wait; or make the download faster, or allow more time (--launch-timeout).",
+    }
+    ReplacementPaused {
+        code: "replacement-paused",
+        symptom: "replacing workers is paused",
+        cause: "Workers that were launched with the new options do not mine.",
+        remedy: "Look at their failures, and correct the options; workers with the earlier options go on meanwhile.",
+    }
+    Replacing {
+        code: "replacing",
+        symptom: "workers are being replaced",
+        cause: "The scheduler was started with options that differ from those of running workers.",
+        remedy: "Nothing: it ends by itself.",
+    }
+    Fetching {
+        code: "fetching",
+        symptom: "agents wait for their turn to fetch the executor",
+        cause: "More agents want the executor than the scheduler sends it to at once.",
+        remedy: "Nothing; or put the executor where agents fetch it faster (--executor-uri, --executor-path).",
+    }
+    ServerFull {
+        code: "server-full",
+        symptom: "the server is full",
+        cause: "The server has as many workers as its memory or its agent's limit of open files allows.",
+        remedy: "Give it more memory (--server-mem) or a higher limit of open files; the text says which.",
+    }
+    AgentFull {
+        code: "agent-full",
+        symptom: "an agent has too little left for a further worker",
+        cause: "The tasks of this framework use what the agent offers.",
+        remedy: "Nothing: this is as it should be.",
+        one_agent: true,
+    }
+}
+
+impl ProblemKind {
+    /// A short name for programs, in kebab case. It never changes its meaning.
+    pub const fn code(self) -> &'static str {
+        self.row().code
+    }
+
+    /// The kind with this code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.code() == code)
+    }
+
+    /// The rank, from 1. Of two problems, the one with the lower number is shown first.
+    pub const fn rank(self) -> usize {
+        self as usize + 1
+    }
+
+    /// What the user sees.
+    pub const fn symptom(self) -> &'static str {
+        self.row().symptom
+    }
+
+    /// What causes it.
+    pub const fn cause(self) -> &'static str {
+        self.row().cause
+    }
+
+    /// What the user can do.
+    pub const fn remedy(self) -> &'static str {
+        self.row().remedy
+    }
+
+    /// Whether the problem stays until somebody changes something, so that further tries are in vain.
+    pub const fn is_permanent(self) -> bool {
+        self.row().permanent
+    }
+
+    /// Whether the program is unhealthy with this problem even while workers mine.
+    pub const fn is_unhealthy(self) -> bool {
+        self.row().unhealthy
+    }
+
+    /// Whether such a problem concerns one agent. Where others mine, it is usually as intended.
+    pub const fn is_of_one_agent(self) -> bool {
+        self.row().one_agent
+    }
+}
