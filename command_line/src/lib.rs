@@ -23,5 +23,6 @@ pub use process::{Signals, block_on, stop_token, stop_token_and_second_signal};
 pub use source::{BlockSourceChoice, NodeArgs, PayoutKind, TAG, UpstreamArgs, pool_url};
 pub use summary::{Hashrate, ShareCounts, Summary};
 pub use values::{
-    RedactedParser, difficulty, duration, duration_from, listen_address, read_password, whole_number,
+    RedactedParser, difficulty, duration, duration_from, listen_address, read_password, warn_if_exposed,
+    whole_number,
 };

@@ -10,7 +10,7 @@ use crate::kind::FolderKind;
 #[non_exhaustive]
 pub enum StoreError {
     /// The folder or a file in it cannot be created, opened or written.
-    #[error("cannot use {} {}", kind.name, path.display())]
+    #[error("cannot use {} {} ({})", kind.name, path.display(), kind.option)]
     Io {
         /// The kind of folder.
         kind: &'static FolderKind,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rustix::fs::Access;
 
 use crate::error::StoreError;
 use crate::kind::FolderKind;
@@ -35,14 +36,19 @@ impl FolderKind {
             let is_file = error.kind() == io::ErrorKind::AlreadyExists;
             self.io_error(folder)(if is_file { io::ErrorKind::NotADirectory.into() } else { error })
         })?;
-        let path = folder.join("lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(self.io_error(&path))?;
+        // An error of the lock is an error of the folder: people know the folder, and nothing is wrong with the lock itself.
+        let file = File::options().create(true).truncate(false).write(true).open(folder.join("lock"));
+        let file = file.map_err(self.io_error(folder))?;
         match file.try_lock() {
-            Ok(()) => Ok(FolderLock(file)),
-            Err(TryLockError::WouldBlock) => Err(StoreError::Locked { kind: self, path: folder.to_owned() }),
-            Err(TryLockError::Error(error)) => Err(self.io_error(&path)(error)),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Locked { kind: self, path: folder.to_owned() });
+            }
+            Err(TryLockError::Error(error)) => return Err(self.io_error(folder)(error)),
         }
+        // The lock of an earlier run can be opened even if no file can be created, which SQLite needs to do.
+        check_writable(folder).map_err(self.io_error(folder))?;
+        Ok(FolderLock(file))
     }
 
     /// Opens the database in a folder; creates an empty database if there is none.
@@ -92,6 +98,11 @@ impl FolderKind {
             _ => StoreError::Database { kind: self, path: path.clone(), source },
         }
     }
+}
+
+/// Checks that files can be created in the folder.
+fn check_writable(folder: &Path) -> io::Result<()> {
+    Ok(rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
 /// Makes commits durable: a commit returns once its changes are on disk. Readers can work while a transaction is written.

@@ -23,9 +23,10 @@ pub(crate) async fn open(config: &Config, endpoint: &Endpoint) -> Result<Box<dyn
 async fn connect(config: &Config, endpoint: &Endpoint) -> io::Result<Box<dyn ByteStream>> {
     let address = &endpoint.address;
     match (endpoint.scheme, &config.tls) {
-        (Scheme::Https, None) => {
-            Err(io::Error::new(io::ErrorKind::InvalidInput, "https:// needs Config::tls"))
-        }
+        (Scheme::Https, None) => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "https:// needs settings for TLS (Config::tls); write https:// before the masters' addresses",
+        )),
         (Scheme::Https, Some(tls)) => {
             // Offer only HTTP/1.1 during the TLS handshake, because a proxy might otherwise choose HTTP/2.
             let tls = tls.for_protocol("http/1.1");

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 pub use self::leader::Leader;
 use crate::address::HostPort;
 use crate::masters::Masters;
-use crate::zookeeper::Ensemble;
+use crate::zookeeper::{Ensemble, SessionError};
 
 /// Why ZooKeeper names no leader.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -38,7 +38,7 @@ pub enum DetectError {
         ensemble: Ensemble,
         /// The cause.
         #[source]
-        source: zookeeper_client::Error,
+        source: SessionError,
     },
     /// The credentials do not allow reading the node.
     #[error(

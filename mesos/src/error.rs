@@ -77,6 +77,17 @@ pub enum CallError {
         #[source]
         source: AddressError,
     },
+    /// The call failed at the target of a redirect.
+    #[error("{from} redirects to {to}")]
+    Redirected {
+        /// The address of the peer that redirects.
+        from: HostPort,
+        /// The address that the call was redirected to.
+        to: HostPort,
+        /// The error of the call there.
+        #[source]
+        source: Box<CallError>,
+    },
     /// The peer has understood the call, but refuses to execute it.
     #[error("{endpoint} refused {call} (HTTP {status}: {message}): {refusal}")]
     Refused {
@@ -155,6 +166,14 @@ impl fmt::Display for Refusal {
 }
 
 impl CallError {
+    /// The error itself, or, after redirects, the error at the last target.
+    pub fn cause(&self) -> &CallError {
+        match self {
+            Self::Redirected { source, .. } => source.cause(),
+            error => error,
+        }
+    }
+
     /// Whether the same call may succeed later without a change of settings, perhaps after a new subscription (see
     /// [`CallError::needs_subscription`]).
     pub fn is_transient(&self) -> bool {
@@ -164,6 +183,7 @@ impl CallError {
                 !matches!(source.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
             }
             Self::NoLeader(source) => source.is_transient(),
+            Self::Redirected { source, .. } => source.is_transient(),
             Self::Timeout { .. }
             | Self::Broken { .. }
             | Self::NotReady { .. }
@@ -178,13 +198,13 @@ impl CallError {
     /// Whether credentials are missing or wrong, so that no other call would succeed either.
     pub fn concerns_credentials(&self) -> bool {
         let credentials = [Refusal::CredentialsNeeded, Refusal::CredentialsWrong, Refusal::TokenWrong];
-        matches!(self, Self::Refused { refusal, .. } if credentials.contains(refusal))
+        matches!(self.cause(), Self::Refused { refusal, .. } if credentials.contains(refusal))
     }
 
     /// Whether the subscription has ended, so that the client must subscribe again before any other call.
     pub fn needs_subscription(&self) -> bool {
         matches!(
-            self,
+            self.cause(),
             Self::NotLeading { .. }
                 | Self::NotSubscribed
                 | Self::Refused { refusal: Refusal::NotSubscribed, .. }

@@ -74,6 +74,13 @@ pub(crate) struct OpenStream {
     pub connection: StreamConnection,
 }
 
+/// The answer to SUBSCRIBE.
+enum StreamAnswer {
+    Opened(Box<OpenStream>),
+    /// Another peer is to be asked.
+    Redirect(Endpoint),
+}
+
 /// The connection of an event stream. Dropping it closes the connection.
 pub(crate) struct StreamConnection {
     address: HostPort,
@@ -121,24 +128,43 @@ impl Http {
 
     /// Opens an event stream. Follows redirects to the leading master.
     pub async fn subscribe(&self, start: &Endpoint, call: &EncodedCall) -> Result<OpenStream, CallError> {
-        let mut endpoint = start.clone();
+        let (mut endpoint, mut redirecting) = (start.clone(), None);
         for _ in 0..=MAX_REDIRECTS {
-            let mut connection = self.stream_connection(&endpoint).await?;
-            let request = self.request(&endpoint, call.body.clone(), None);
-            let sent = self.limit(&endpoint, connection.send(request)).await?;
-            let response = sent.map_err(|error| response::send_error(&endpoint, error))?;
-            if response.status().is_redirection() {
-                endpoint = response::redirect_target(&endpoint, &response)?;
-                tracing::debug!(leader = %endpoint.address, "redirected");
-                continue;
+            let answer = self.ask_for_stream(&endpoint, call).await;
+            let answer = answer.map_err(|error| match redirecting.take() {
+                Some(from) => response::redirected(from, &endpoint, error),
+                None => error,
+            });
+            match answer? {
+                StreamAnswer::Opened(stream) => return Ok(*stream),
+                StreamAnswer::Redirect(target) => {
+                    tracing::debug!(leader = %target.address, "redirected");
+                    redirecting = Some(std::mem::replace(&mut endpoint, target));
+                }
             }
-            if response.status() == StatusCode::OK && response::is_stream(&response) {
-                return Ok(OpenStream { endpoint, response, connection });
-            }
-            let response = self.limit(&endpoint, response::read(response)).await?;
-            return Err(self.context(&endpoint, call.name, false).error(&response));
         }
         Err(CallError::TooManyRedirects { endpoint, count: MAX_REDIRECTS })
+    }
+
+    /// Sends SUBSCRIBE to this endpoint alone.
+    async fn ask_for_stream(
+        &self,
+        endpoint: &Endpoint,
+        call: &EncodedCall,
+    ) -> Result<StreamAnswer, CallError> {
+        let mut connection = self.stream_connection(endpoint).await?;
+        let request = self.request(endpoint, call.body.clone(), None);
+        let sent = self.limit(endpoint, connection.send(request)).await?;
+        let response = sent.map_err(|error| response::send_error(endpoint, error))?;
+        if response.status().is_redirection() {
+            return response::redirect_target(endpoint, &response).map(StreamAnswer::Redirect);
+        }
+        if response.status() == StatusCode::OK && response::is_stream(&response) {
+            let endpoint = endpoint.clone();
+            return Ok(StreamAnswer::Opened(Box::new(OpenStream { endpoint, response, connection })));
+        }
+        let response = self.limit(endpoint, response::read(response)).await?;
+        Err(self.context(endpoint, call.name, false).error(&response))
     }
 
     /// Sends a call and waits for its response. Uses an idle connection, or opens one.

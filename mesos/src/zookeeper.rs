@@ -4,12 +4,29 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::time::timeout;
 use zookeeper_client::{Client, Error};
 
 use crate::address::{AddressError, HostPort, parse_host_port};
 
 /// A ZooKeeper server's port if the address does not name one.
 pub const DEFAULT_PORT: u16 = 2181;
+
+/// Why there is no session with ZooKeeper.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// No server of the ensemble can be reached. The text says why, for each server: the host name is unknown, or the port is
+    /// closed, for example.
+    #[error("{0}")]
+    Unreachable(String),
+    /// A server answered, or none did in time.
+    #[error(transparent)]
+    ZooKeeper(#[from] Error),
+}
+
+/// How long a server is tried again to find out why it cannot be reached.
+const DIAGNOSIS: Duration = Duration::from_secs(1);
 
 /// An address `zk://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]/PATH`. Neither `Debug` nor `Display` shows the password.
 #[derive(Clone, PartialEq, Eq)]
@@ -64,33 +81,53 @@ impl Ensemble {
     /// session timeout other than `session_timeout`. The session survives a short loss of the connection.
     ///
     /// # Errors
-    /// If no server can be reached.
-    pub async fn connect(&self, session_timeout: Duration) -> Result<Client, Error> {
+    /// If no server can be reached, or the servers refuse the session.
+    pub async fn connect(&self, session_timeout: Duration) -> Result<Client, SessionError> {
         let mut connector = Client::connector().with_session_timeout(session_timeout).with_fail_eagerly();
         if let Some(credentials) = &self.credentials {
             connector = connector.with_auth("digest", credentials.as_bytes());
         }
-        connector.connect(&connect_string(&self.resolved_servers().await?)).await
+        let (servers, unresolved) = self.resolved_servers().await;
+        if servers.is_empty() {
+            return Err(SessionError::Unreachable(unresolved.join(", ")));
+        }
+        match connector.connect(&connect_string(&servers)).await {
+            // The library does not say why it has no server left, so each one is tried again.
+            Err(Error::NoHosts) => Err(SessionError::Unreachable(self.why_unreachable().await)),
+            connected => Ok(connected?),
+        }
+    }
+
+    /// For each server, why no session with it begins.
+    async fn why_unreachable(&self) -> String {
+        let mut reasons = Vec::new();
+        for server in &self.servers {
+            let reason = match timeout(DIAGNOSIS, net::dial::tcp(&server.host, server.port)).await {
+                Ok(Ok(_)) => format!("{server} begins no session: it has no quorum, or is not ZooKeeper"),
+                // Errors of name resolution name the host.
+                Ok(Err(error)) if error.to_string().contains(&server.host) => error.to_string(),
+                Ok(Err(error)) => format!("{server}: {error}"),
+                Err(_) => format!("{server} does not answer"),
+            };
+            reasons.push(reason);
+        }
+        reasons.join(", ")
     }
 
     /// The addresses of all servers. The names are resolved here, because the ZooKeeper client would let the system resolve them
-    /// (see [`net::resolve`](mod@net::resolve)). A server whose name cannot be resolved is left out. An error is returned only if
-    /// no server is left.
-    async fn resolved_servers(&self) -> Result<Vec<SocketAddr>, Error> {
-        let (mut found, mut failure) = (Vec::new(), None);
+    /// (see [`net::resolve`](mod@net::resolve)). A server whose name cannot be resolved is left out. The second list says why.
+    async fn resolved_servers(&self) -> (Vec<SocketAddr>, Vec<String>) {
+        let (mut found, mut failures) = (Vec::new(), Vec::new());
         for HostPort { host, port } in &self.servers {
             match net::resolve(host, *port).await {
                 Ok(addresses) => found.extend(addresses),
                 Err(error) => {
                     tracing::debug!(server = host, %error, "a ZooKeeper server is left out");
-                    failure = Some(Error::UnexpectedError(error.to_string()));
+                    failures.push(error.to_string());
                 }
             }
         }
-        match failure {
-            Some(failure) if found.is_empty() => Err(failure),
-            _ => Ok(found),
-        }
+        (found, failures)
     }
 }
 
@@ -115,6 +152,26 @@ impl fmt::Debug for Ensemble {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_refused_port_is_told_from_a_server_that_begins_no_session() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let open = listener.local_addr().unwrap();
+        let closing = tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+        let closed = testing::ports::closed_address();
+        let why = |servers: String| async move {
+            let ensemble = Ensemble::parse(&format!("{servers}/miner")).unwrap();
+            match ensemble.connect(Duration::from_secs(1)).await {
+                Err(SessionError::Unreachable(why)) => why,
+                other => panic!("{:?}", other.err()),
+            }
+        };
+        let refused = why(closed.to_string()).await;
+        assert!(refused.starts_with(&format!("{closed}: Connection refused")), "{refused}");
+        let both = why(format!("{closed},{open}")).await;
+        assert!(both.contains("refused") && both.contains(&format!("{open} begins no session")), "{both}");
+        closing.abort();
+    }
 
     #[test]
     fn reads_servers_path_and_credentials() {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use mesos::backoff::Backoff;
-use mesos::zookeeper::Ensemble;
+use mesos::zookeeper::{Ensemble, SessionError};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -186,7 +186,7 @@ pub(crate) async fn win(
             Err(error) => error,
         };
         let ensemble = &zk.ensemble;
-        if matches!(error, ZkError::NoAuth | ZkError::AuthFailed | ZkError::InvalidAcl) {
+        if let SessionError::ZooKeeper(ZkError::NoAuth | ZkError::AuthFailed | ZkError::InvalidAcl) = error {
             let advice = "give credentials with access: zk://USER:PASSWORD@HOST:PORT/PATH";
             return Err(error).context(format!("no permission to write at {ensemble}; {advice}"));
         }
@@ -209,7 +209,7 @@ async fn stand(
     display: &Display,
     backoff: &mut Backoff,
     stop: &CancellationToken,
-) -> Result<Option<Leadership>, ZkError> {
+) -> Result<Option<Leadership>, SessionError> {
     let sent = Instant::now();
     let client = tokio::select! {
         client = zk.ensemble.connect(zk.session_timeout) => client?,
@@ -222,7 +222,7 @@ async fn stand(
     let (prefix, content) = (LockPrefix::new_curator(&folder, LATCH)?, candidate.to_json());
     let lock = tokio::select! {
         lock = client.lock(prefix, &content, options) => lock?.into_owned(),
-        Err(error) = log_leaders(&client, &folder, &candidate, display) => return Err(error),
+        Err(error) = log_leaders(&client, &folder, &candidate, display) => return Err(error.into()),
         () = stop.cancelled() => {
             // If this scheduler's election node stayed, it could become the node with the lowest number. Then no scheduler would
             // lead until the session expires.
@@ -235,7 +235,7 @@ async fn stand(
     // Waiting for the lock may have taken longer than a lease lasts, so the lease starts now.
     lease.renew(Instant::now());
     if !ask_zookeeper(&lock, &lease).await {
-        return Err(ZkError::SessionExpired);
+        return Err(ZkError::SessionExpired.into());
     }
     display.log(format!("this scheduler leads, according to {}", zk.ensemble));
     let keeper = tokio::spawn(renew(Arc::clone(&lock), lease.clone()));

@@ -10,7 +10,7 @@ mod render;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mesos::v1::TaskState;
 use serde::Serialize;
@@ -63,7 +63,7 @@ pub struct LedgerRow {
     /// as `unreported`.
     pub uncounted: Option<u64>,
     /// In the row of a server: whether the server ended without its last report, so that its count may lack the shares of one
-    /// report interval.
+    /// report interval. A server that ended before it listened is not short.
     pub short: bool,
     /// Whether the worker mined at a foreign pool, which does not report to us: there is nothing to compare.
     #[serde(skip)]
@@ -160,7 +160,10 @@ impl LedgerTable {
         }
         let (mut workers, mut servers) = (workers.rows, servers.rows);
         workers.iter_mut().for_each(LedgerRow::compare);
-        servers.iter_mut().for_each(|server| server.short = server.may_lack_last_report());
+        let served = servers_that_served(snapshot);
+        for server in &mut servers {
+            server.short = server.may_lack_last_report() && served.contains(server.task.as_str());
+        }
         LedgerTable {
             frameworks: snapshot.frameworks.clone(),
             total: total(&workers),
@@ -171,6 +174,13 @@ impl LedgerTable {
             failed_launches: snapshot.failed_launches.clone(),
         }
     }
+}
+
+/// The servers that may have counted something: those with a report, and those that a worker was launched for. A worker is launched
+/// only after its server listens, so the others ended before that, and nothing of theirs can be missing.
+fn servers_that_served(snapshot: &LedgerSnapshot) -> BTreeSet<&str> {
+    let reporters = snapshot.ledger.iter().map(|account| account.reporter);
+    reporters.chain(snapshot.tasks.iter().filter_map(TaskRecord::server)).collect()
 }
 
 /// Rows in the order in which they were added, with an index by name.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
-use command_line::{Reread, read_password};
+use command_line::{Reread, read_password, warn_if_exposed};
 use mesos::auth::Auth;
 use mesos::tls::{Tls, TlsFiles};
 
@@ -127,6 +127,9 @@ impl MasterAccess {
 
     /// TLS to the masters, and the hash of the files' bytes, 0 without files.
     fn tls(&self) -> anyhow::Result<(Option<Tls>, u64)> {
+        if let Some((_, key)) = self.tls_files.as_ref().and_then(|files| files.client.as_ref()) {
+            warn_if_exposed("--client-key", key);
+        }
         let tls = self.tls_files.as_ref().map(Tls::from_files).transpose();
         let tls = tls.context("cannot set up TLS to the master")?;
         let tls =

@@ -60,7 +60,7 @@ async fn the_last_leader_stays_while_zookeeper_is_unreachable() {
     let (detector, sender) = detector_and_sender();
     let ensemble = detector.masters().ensemble().unwrap().clone();
     let source = zookeeper_client::Error::SessionExpired;
-    let unreachable = DetectError::Unreachable { ensemble: ensemble.clone(), source };
+    let unreachable = DetectError::Unreachable { ensemble: ensemble.clone(), source: source.into() };
     sender.send_modify(|election| election.error = Some(unreachable.clone()));
     let error = detector.candidates(LIMIT).await.unwrap_err();
     assert!(error.is_transient());

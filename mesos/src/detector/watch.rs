@@ -10,7 +10,7 @@ use zookeeper_client::{Client, Error as ZkError, EventType, OneshotWatcher, Sess
 
 use super::{DetectError, Election, leader};
 use crate::backoff::Backoff;
-use crate::zookeeper::Ensemble;
+use crate::zookeeper::{Ensemble, SessionError};
 
 /// The timeout of a session with ZooKeeper; the default of Mesos' masters and agents.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,13 +38,16 @@ async fn session(
     election: &Sender<Election>,
     backoff: &mut Backoff,
 ) -> Result<Infallible, DetectError> {
-    let failed = |source| match source {
-        ZkError::NoAuth | ZkError::AuthFailed => DetectError::Forbidden { ensemble: ensemble.clone() },
+    let failed = |source: SessionError| match source {
+        SessionError::ZooKeeper(ZkError::NoAuth | ZkError::AuthFailed) => {
+            DetectError::Forbidden { ensemble: ensemble.clone() }
+        }
         source => DetectError::Unreachable { ensemble: ensemble.clone(), source },
     };
     let client = ensemble.connect(SESSION_TIMEOUT).await.map_err(failed)?;
     loop {
-        let (now, watcher) = read_election(&client, ensemble, by_name).await.map_err(failed)?;
+        let (now, watcher) =
+            read_election(&client, ensemble, by_name).await.map_err(SessionError::from).map_err(failed)?;
         backoff.reset();
         let unreadable = matches!(now.error, Some(DetectError::Unreadable { .. }));
         if let Some(leader) = &now.leader {
@@ -53,7 +56,7 @@ async fn session(
         election.send_replace(now);
         let limit = if unreadable { READ_AGAIN } else { Duration::MAX };
         if let Some(lost) = timeout(limit, watcher.changed()).await.ok().and_then(lost) {
-            return Err(failed(lost));
+            return Err(failed(lost.into()));
         }
     }
 }

@@ -11,7 +11,7 @@ use hyper::{Response, StatusCode};
 use net::tls::Failure;
 
 use super::PROTOBUF;
-use crate::address::{AddressError, Endpoint};
+use crate::address::{AddressError, Endpoint, Scheme};
 use crate::auth::Auth;
 use crate::error::{CallError, Refusal};
 
@@ -47,6 +47,15 @@ pub(super) fn redirect_target(
         None => Err(AddressError::Redirect(String::new())),
     };
     target.map_err(|source| CallError::BadRedirect { endpoint: endpoint.clone(), source })
+}
+
+/// The error of a call at the target of a redirect.
+pub(super) fn redirected(from: Endpoint, to: &Endpoint, source: CallError) -> CallError {
+    // Through a redirect to the same address, the error names the peer already.
+    if from.address == to.address {
+        return source;
+    }
+    CallError::Redirected { from: from.address, to: to.address.clone(), source: Box::new(source) }
 }
 
 /// The error of a request that hyper could not complete.
@@ -136,7 +145,12 @@ impl CallContext<'_> {
     pub fn error(&self, response: &CallResponse) -> CallError {
         let CallResponse { status, server, body, .. } = response;
         let content_type = response.content_type.as_deref().unwrap_or("of no stated type");
-        let (status, message) = (*status, one_line(&String::from_utf8_lossy(body)));
+        let (status, text) = (*status, String::from_utf8_lossy(body));
+        let message = match status {
+            // A proxy in front of the master answers with a page for browsers.
+            StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST => one_line(&without_tags(&text)),
+            _ => one_line(&text),
+        };
         let endpoint = self.endpoint.clone();
         if status.is_success() {
             let found = format!("HTTP {status}, {content_type}, to {}: {message}", self.call);
@@ -152,8 +166,13 @@ impl CallContext<'_> {
         if starting || busy || status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
             return CallError::NotReady { endpoint, status: status.as_u16(), message };
         }
-        let is_html = content_type.starts_with("text/html");
-        if is_html || status == StatusCode::NOT_FOUND || !status.is_client_error() {
+        if status == StatusCode::BAD_REQUEST && endpoint.scheme == Scheme::Http && expects_tls(&message) {
+            let found = format!("it speaks TLS on that port: use https:// (HTTP {status}: {message})");
+            return CallError::NotMesos { endpoint, found };
+        }
+        // A page for browsers is not from Mesos. But with 401, a proxy in front of the master may ask for credentials.
+        let is_page = content_type.starts_with("text/html") && status != StatusCode::UNAUTHORIZED;
+        if is_page || status == StatusCode::NOT_FOUND || !status.is_client_error() {
             let found = format!("HTTP {status}, {content_type}: {message}");
             return CallError::NotMesos { endpoint, found };
         }
@@ -185,6 +204,27 @@ impl CallContext<'_> {
             _ => Refusal::Other,
         }
     }
+}
+
+/// Whether a server says that it got plain HTTP on a port for TLS. nginx, Apache, Go and HAProxy have their own words for it, which
+/// all name HTTPS.
+fn expects_tls(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    ["https", "ssl-enabled"].iter().any(|word| message.contains(word))
+}
+
+/// The text of a page without its tags.
+fn without_tags(page: &str) -> String {
+    let parts = page.split('<').enumerate();
+    // The first part is before the first tag.
+    parts.map(|(i, part)| if i == 0 { part } else { part.split_once('>').map_or("", |(_, text)| text) }).fold(
+        String::new(),
+        |mut text, part| {
+            text.push(' ');
+            text.push_str(part);
+            text
+        },
+    )
 }
 
 /// The first 200 characters, with each run of white space replaced by one space.

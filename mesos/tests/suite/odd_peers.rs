@@ -109,6 +109,57 @@ async fn an_overloaded_peer_is_a_transient_error() {
     }
 }
 
+/// A proxy in front of the master asks for the credentials itself, with a page for browsers.
+#[tokio::test]
+async fn a_page_that_asks_for_credentials_concerns_the_credentials() {
+    let page = "<html><head><title>401</title></head><body><h1>Authorization Required</h1></body></html>";
+    let answer = format!(
+        "HTTP/1.1 401 Unauthorized\r\nServer: nginx\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{page}",
+        page.len()
+    );
+    let error = refused(Reply::Bytes(answer.into()), Config::default()).await;
+    let CallError::Refused { refusal: Refusal::CredentialsNeeded, message, .. } = &error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(message, "401 Authorization Required");
+    assert!(error.concerns_credentials(), "{error}");
+}
+
+/// The pages with which common servers answer plain HTTP on a port for TLS.
+#[tokio::test]
+async fn a_server_that_expects_tls_gets_a_hint_at_https() {
+    for page in [
+        "<html><head><title>400 The plain HTTP request was sent to HTTPS port</title></head></html>",
+        "Client sent an HTTP request to an HTTPS server.\n",
+        "<p>Reason: You're speaking plain HTTP to an SSL-enabled server port.<br /></p>",
+    ] {
+        let answer = format!(
+            "HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{page}",
+            page.len()
+        );
+        let found = not_mesos(&answer).await;
+        assert!(found.starts_with("it speaks TLS on that port: use https://"), "{found}");
+        assert!(!found.contains('<'), "{found}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_after_a_redirect_names_who_redirected() {
+    let away = closed_address();
+    for scheme in ["", "https:"] {
+        let answer = format!(
+            "HTTP/1.1 307 Temporary Redirect\r\nLocation: {scheme}//{away}/api/v1/scheduler\r\nContent-Length: 0\r\n\r\n"
+        );
+        let peer = ScriptedPeer::start(vec![Reply::Bytes(answer.into())]).await;
+        let error = peer.client(Config::default()).subscribe(&subscribe()).await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(" redirects to ") && text.ends_with(&away.to_string()), "{text}");
+        assert!(!text.starts_with(&away.to_string()), "{text}");
+        assert!(matches!(error.cause(), CallError::Connect { .. }), "{error:?}");
+        assert_eq!(error.is_transient(), scheme.is_empty(), "{error:?}");
+    }
+}
+
 /// An agent whose key has changed since it started an executor refuses the executor's token.
 #[tokio::test]
 async fn a_refused_token_is_not_called_a_secret() {

@@ -52,7 +52,10 @@ pub(super) fn lines(overview: &Overview, elapsed: Duration, size: Size, bold: bo
 
 /// The framework's state in one line.
 pub(super) fn line(overview: &Overview) -> String {
-    let states = overview.states.iter().map(|(state, count)| format!("{count} {state}"));
+    // Tasks without any update have no state of Mesos yet: they are `writing` or `launched`.
+    let without_update =
+        overview.live_states.iter().filter(|(state, _)| !overview.states.contains_key(*state));
+    let states = without_update.chain(&overview.states).map(|(state, count)| format!("{count} {state}"));
     let states = states.collect::<Vec<_>>().join(", ");
     let states = if states.is_empty() { "none".to_owned() } else { states };
     format!("{}; {}; blocks: {}; tasks: {states}", hashrate(overview), shares(overview), overview.blocks)

@@ -49,7 +49,7 @@ pub(super) fn advice_on_call(
     framework: Option<Registered<'_>>,
     retries: bool,
 ) -> Option<String> {
-    let CallError::Refused { refusal, status, .. } = error else { return None };
+    let CallError::Refused { refusal, status, .. } = error.cause() else { return None };
     let why = match refusal {
         Refusal::CredentialsNeeded => Why::NoCredentials,
         Refusal::CredentialsWrong => Why::WrongCredentials,

@@ -202,7 +202,7 @@ fn says_removed(message: &str) -> bool {
 
 /// The command-line options that probably caused the error, for the message to the user.
 pub(crate) fn hint(error: &CallError) -> &'static str {
-    match error {
+    match error.cause() {
         CallError::Refused { refusal: Refusal::Forbidden, .. } => " (--principal, --role)",
         CallError::Refused { refusal: Refusal::CredentialsNeeded | Refusal::CredentialsWrong, .. } => {
             " (--principal, --secret-file)"

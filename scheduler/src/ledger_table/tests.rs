@@ -110,6 +110,21 @@ fn a_server_that_ended_with_its_last_report_is_not_short() {
 }
 
 #[test]
+fn a_failed_server_that_never_listened_is_not_short() {
+    let mut snapshot = snapshot();
+    snapshot.tasks.push(task(TaskKind::Server, 11, TaskState::TaskFailed));
+    let short = |snapshot: &LedgerSnapshot| {
+        let table = LedgerTable::new(snapshot);
+        table.servers.iter().filter(|row| row.short).map(|row| row.task.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(short(&snapshot), ["miner-server-1"]);
+    // A worker was launched for the server, so the server listened, although it has not reported any share.
+    let assignment = Some(Assignment::Server("miner-server-11".into()));
+    snapshot.tasks.push(TaskRecord { assignment, ..task(TaskKind::Worker, 12, TaskState::TaskFailed) });
+    assert_eq!(short(&snapshot), ["miner-server-1", "miner-server-11"]);
+}
+
+#[test]
 fn at_a_pool_of_others_there_is_nothing_to_compare() {
     let mut snapshot = snapshot();
     for task in &mut snapshot.tasks {

@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use database::now_ms;
+use mesos::zookeeper::SessionError;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -49,7 +50,7 @@ pub enum SharedError {
         path: String,
         /// The client's error.
         #[source]
-        source: zookeeper_client::Error,
+        source: SessionError,
     },
     /// A node has unknown content.
     #[error("{0:#}")]
@@ -77,7 +78,7 @@ pub enum SharedError {
 impl SharedError {
     fn reading(path: impl Into<String>, error: ReadError) -> Self {
         match error {
-            ReadError::ZooKeeper(source) => SharedError::ZooKeeper { path: path.into(), source },
+            ReadError::ZooKeeper(error) => SharedError::ZooKeeper { path: path.into(), source: error.into() },
             ReadError::Unreadable(error) => error.into(),
         }
     }
@@ -190,7 +191,10 @@ pub(super) async fn shared_framework(
 pub async fn shared_ledger_snapshot(zk: &ZkConfig) -> Result<LedgerSnapshot, SharedError> {
     let ensemble = &zk.ensemble;
     let failed = |error| SharedError::reading(ensemble.to_string(), error);
-    let client = ensemble.connect(zk.session_timeout).await.map_err(|error| failed(error.into()))?;
+    let client = ensemble
+        .connect(zk.session_timeout)
+        .await
+        .map_err(|source| SharedError::ZooKeeper { path: ensemble.to_string(), source })?;
     let content = tree::read(&client, ensemble.path()).await.map_err(failed)?;
     let no_ledger = || SharedError::NoLedger { path: ensemble.to_string() };
     let framework = content.framework.ok_or_else(no_ledger)?;

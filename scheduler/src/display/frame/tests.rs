@@ -166,6 +166,15 @@ fn the_slowest_workers_are_shown_in_the_order_of_their_launch() {
 }
 
 #[test]
+fn launches_without_any_update_are_in_the_status_line() {
+    let states = [("TASK_FAILED".to_owned(), 1), ("TASK_RUNNING".to_owned(), 2)];
+    let live = [("TASK_RUNNING".to_owned(), 2), ("launched".to_owned(), 3)];
+    let overview = Overview { states: states.into(), live_states: live.into(), ..Overview::default() };
+    let line = line(&overview);
+    assert!(line.ends_with("tasks: 3 launched, 1 TASK_FAILED, 2 TASK_RUNNING"), "{line}");
+}
+
+#[test]
 fn without_workers_the_reason_is_shown() {
     let shows = |kind, running_workers| {
         let problems = Problems { first: vec![Problem::new(kind, "no worker on h: 0 CPU")], more: 0 };
