@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use executor::worker::every;
 use executor::{BLOCK_REPORT_INTERVAL, Runner, TaskContext, TaskError, TaskEvent};
-use pool::{Config, PoolHandle, Server, ServerOptions, StoreOptions};
+use pool::{Config, PoolHandle, ServerOptions, StartingServer, StoreOptions};
 use task::{Account, Live, PoolLive, ProgramSpec, Report, ServerAddress, ServerSpec};
 use tokio::time::{Instant, sleep_until};
 
@@ -29,12 +29,16 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
         return Err(TaskError::new("a server cannot run a worker's task"));
     };
     let options = options(&spec);
+    let failed = |error| TaskError::new(logging::error_chain(&error));
+    let starting = StartingServer::open(options).await.map_err(failed)?;
+    let waiting = starting.handle();
     let server = tokio::select! {
-        server = Server::bind(options) => server.map_err(|error| TaskError::new(logging::error_chain(&error)))?,
+        server = starting.start(None) => server.map_err(failed)?,
         () = context.stop.cancelled() => return Ok(Report::default()),
         () = tokio::time::sleep(WORK_TIMEOUT) => {
             let seconds = WORK_TIMEOUT.as_secs();
-            return Err(TaskError::new(format!("no node or pool has given work within {seconds} s; its log says why")));
+            let why = waiting.trouble().unwrap_or_else(|| "its log says why".to_owned());
+            return Err(TaskError::new(format!("no node or pool has given work within {seconds} s: {why}")));
         }
     };
     let address = ServerAddress {

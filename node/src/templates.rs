@@ -101,6 +101,17 @@ impl Nodes {
     /// # Errors
     /// The first node's error, if no node can be mined on and waiting will not help.
     pub async fn network(&self) -> Result<Network, NetworkError> {
+        self.network_reporting(|_| ()).await
+    }
+
+    /// Like [`network`](Self::network). After each round without an answer, `report` gets the errors of all nodes.
+    ///
+    /// # Errors
+    /// As for [`network`](Self::network).
+    pub async fn network_reporting(
+        &self,
+        mut report: impl FnMut(&[NetworkError]),
+    ) -> Result<Network, NetworkError> {
         let (first, max) = TemplateTiming::default().retry;
         let mut backoff = Backoff::new(first, max);
         loop {
@@ -115,6 +126,7 @@ impl Nodes {
             if hopeless && !faults.is_empty() {
                 return Err(faults.swap_remove(0));
             }
+            report(&faults);
             for fault in &faults {
                 tracing::warn!(error = error_chain(fault), "no answer from this node");
             }

@@ -5,7 +5,7 @@ mod record;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use task::{Account, ShareRow, Totals, Verdict};
 
@@ -25,8 +25,9 @@ const MAX_WORKERS: usize = 65_536;
 /// The account that all workers beyond [`MAX_WORKERS`] have in common. Miners choose the names, so the number of accounts must be
 /// limited.
 const OVERFLOW: &str = "(others)";
-/// In the estimate of a worker's hashrate, the weight of a share falls to 1/e within this many seconds.
-const METER_MEMORY: f64 = 120.0;
+/// In the estimate of a worker's hashrate, the weight of a share falls to 1/e within this time. The pool's hashrate is the sum of
+/// its workers' hashrates, so it is an estimate over the same time.
+pub const HASHRATE_MEMORY: Duration = Duration::from_secs(120);
 
 #[derive(Debug)]
 struct Entry {
@@ -44,7 +45,7 @@ struct Entry {
 
 impl Entry {
     fn new(now: Instant) -> Self {
-        let meter = HashrateMeter::new(METER_MEMORY, now);
+        let meter = HashrateMeter::new(HASHRATE_MEMORY.as_secs_f64(), now);
         let (before, totals) = (Totals::default(), Totals::default());
         Entry { meter, before, totals, rows: Vec::new(), rows_omitted: 0, changed: false, unsaved: false }
     }
@@ -72,7 +73,7 @@ pub struct WorkerSummary {
     pub worker: Arc<str>,
     /// Sums since the accounts began: with a data folder, also over earlier runs of the pool.
     pub totals: Totals,
-    /// Estimated hashrate over the last minutes, in H/s.
+    /// The hashrate in H/s, estimated from the accepted shares of about the last [`HASHRATE_MEMORY`].
     pub hashrate: f64,
 }
 
@@ -81,6 +82,8 @@ pub struct WorkerSummary {
 pub struct Accounts {
     entries: HashMap<Arc<str>, Entry>,
     rows: usize,
+    /// The highest difficulty of an accepted share's hash in this run of the pool; 0 without any.
+    best_share: f64,
     /// Number of found blocks that the chain refused.
     rejected_blocks: u64,
     /// Changes that are not on disk yet, if there is a data folder.
@@ -102,10 +105,15 @@ impl Accounts {
         let JudgedShare { worker, row, work, block } = judged;
         let accepted = row.verdict == Verdict::Accepted;
         let worker = self.account_of(worker);
+        let is_new = !self.entries.contains_key(&worker);
         let entry = self.entries.entry(worker.clone()).or_insert_with(|| Entry::new(now.at));
         entry.changed = true;
-        if accepted {
+        // A new worker is observed from its first share on. This share was found before that, so it does not count in the hashrate.
+        if accepted && !is_new {
             entry.meter.add(work as f64, now.at);
+        }
+        if accepted {
+            self.best_share = self.best_share.max(row.difficulty);
         }
         entry.totals.count(row.verdict, work);
         if let Some(unsaved) = &mut self.unsaved {
@@ -143,6 +151,11 @@ impl Accounts {
         if let Some(unsaved) = &mut self.unsaved {
             unsaved.blocks.push(record);
         }
+    }
+
+    /// The highest difficulty of an accepted share's hash in this run of the pool; 0 without any.
+    pub fn best_share(&self) -> f64 {
+        self.best_share
     }
 
     /// Number of found blocks that the chain refused.

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 pub use self::data::DataArgs;
 use crate::config::Config;
 use crate::handle::PoolSummary;
-use crate::server::{Server, ServerOptions};
+use crate::server::{ServerOptions, StartingServer};
 use crate::share::UpstreamSummary;
 
 /// Options of `mesos-miner pool`.
@@ -145,15 +145,16 @@ fn reread_on_hangup(
 async fn serve(options: ServerOptions, args: Args) -> anyhow::Result<()> {
     let stop = command_line::stop_token().context("cannot wait for signals")?;
     let changes = reread_on_hangup(&options.source, args).context("cannot wait for signals")?;
+    let starting = StartingServer::open(options).await?;
+    if let Some(http) = starting.http_addr() {
+        print_line(format_args!("HTTP on http://{http}"));
+    }
     let server = tokio::select! {
-        server = Server::bind_with(options, changes) => server?,
+        server = starting.start(changes) => server?,
         // The pool is stopped while it waits for a node or an upstream pool.
         () = stop.cancelled() => return Ok(()),
     };
     print_line(format_args!("listening on {}", server.stratum_addr()));
-    if let Some(http) = server.http_addr() {
-        print_line(format_args!("HTTP on http://{http}"));
-    }
     let handle = server.handle();
     server.run(stop).await;
     let PoolSummary { totals, upstream, .. } = handle.summary();

@@ -16,8 +16,10 @@ use crate::stats::PoolCounters;
 pub struct PoolSummary {
     /// Connections, height and network difficulty.
     pub live: PoolLive,
-    /// Estimated hashrate of all connections, in H/s.
+    /// The pool's hashrate in H/s: the sum of the workers' hashrates ([`WorkerSummary::hashrate`]).
     pub hashrate: f64,
+    /// The highest difficulty of an accepted share's hash since the pool started; 0 without any.
+    pub best_share: f64,
     /// Number of found blocks that the chain refused.
     pub rejected_blocks: u64,
     /// Number of addresses that are banned now.
@@ -79,7 +81,7 @@ impl PoolHandle {
         if let Some((since, fault)) = self.0.work_health.get().or_else(|| self.0.disk_health.get()) {
             return Some(format!("{fault} (for {} s now)", since.elapsed().as_secs()));
         }
-        (!self.has_work()).then(|| "there is no work".to_owned())
+        (!self.has_work()).then(|| "there is no work yet".to_owned())
     }
 
     /// A summary of the pool.
@@ -89,7 +91,8 @@ impl PoolHandle {
         workers.iter().for_each(|worker| totals += worker.totals);
         PoolSummary {
             live: self.live(),
-            hashrate: self.0.connections.hashrate(),
+            hashrate: workers.iter().map(|worker| worker.hashrate).sum(),
+            best_share: self.0.accounts().best_share(),
             banned: self.0.bans.active(Instant::now()),
             bans: self.0.bans.total(),
             rejected_blocks: self.0.accounts().rejected_blocks(),

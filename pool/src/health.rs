@@ -5,15 +5,15 @@ use std::time::Instant;
 
 /// A fault in one part of the pool, if there is any.
 #[derive(Debug, Default)]
-pub struct HealthStatus(Mutex<Option<(Instant, &'static str)>>);
+pub struct HealthStatus(Mutex<Option<(Instant, String)>>);
 
 impl HealthStatus {
     /// Sets the fault; `fault` describes it in one sentence. The time of the first call since the last
     /// [`HealthStatus::clear`] counts as the beginning of the fault.
-    pub fn set(&self, fault: &'static str) {
+    pub fn set(&self, fault: impl Into<String>) {
         let mut status = self.lock();
-        let since = status.map_or_else(Instant::now, |(since, _)| since);
-        *status = Some((since, fault));
+        let since = status.as_ref().map_or_else(Instant::now, |(since, _)| *since);
+        *status = Some((since, fault.into()));
     }
 
     /// Clears the fault; returns whether there was one.
@@ -22,11 +22,11 @@ impl HealthStatus {
     }
 
     /// The fault, and when it began.
-    pub fn get(&self) -> Option<(Instant, &'static str)> {
-        *self.lock()
+    pub fn get(&self) -> Option<(Instant, String)> {
+        self.lock().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<(Instant, &'static str)>> {
+    fn lock(&self) -> MutexGuard<'_, Option<(Instant, String)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -44,7 +44,7 @@ mod tests {
         // Waits until the clock shows a later time.
         while Instant::now() == since {}
         status.set("more");
-        assert_eq!(status.get(), Some((since, "more")));
+        assert_eq!(status.get(), Some((since, "more".to_owned())));
         assert!(status.clear() && status.get().is_none());
     }
 }

@@ -48,6 +48,7 @@ fn json(summary: &PoolSummary) -> Value {
         "height": summary.live.height,
         "difficulty": summary.live.difficulty,
         "hashrate": summary.hashrate,
+        "best_share": summary.best_share,
         "rejected_blocks": summary.rejected_blocks,
         "bans": {"present": summary.banned, "total": summary.bans},
         "totals": account(&summary.totals),
@@ -86,12 +87,14 @@ fn add_work(summary: &PoolSummary, metrics: &mut Metrics) {
 }
 
 fn add_miners(summary: &PoolSummary, metrics: &mut Metrics) {
-    let PoolSummary { live, hashrate, bans, banned, workers, .. } = summary;
+    let PoolSummary { live, hashrate, best_share, bans, banned, workers, .. } = summary;
     metrics.add("pool_connections", "Connections with an authorized worker.", live.connections.into());
     metrics.add("pool_bans_total", "Addresses banned.", *bans as f64);
     metrics.add("pool_banned_addresses", "Addresses banned at present.", *banned as f64);
     metrics.add("pool_workers", "Workers with an account.", workers.len() as f64);
-    metrics.add("pool_hashrate_hashes_per_second", "Estimated hashrate of all connections.", *hashrate);
+    let hashrate_help = "Sum of the workers' hashrates, estimated from the shares of about two minutes.";
+    metrics.add("pool_hashrate_hashes_per_second", hashrate_help, *hashrate);
+    metrics.add("pool_best_share_difficulty", "Highest difficulty of an accepted share.", *best_share);
 }
 
 fn add_upstream(UpstreamSummary { pool, counts }: &UpstreamSummary, metrics: &mut Metrics) {

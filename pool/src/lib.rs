@@ -45,7 +45,7 @@ pub use accounts::BlockRecord;
 pub use bans::BanRules;
 pub use config::{Config, ConnectionLimits};
 pub use handle::{PoolHandle, PoolSummary, WorkerSummary};
-pub use server::{Server, ServerError, ServerOptions};
+pub use server::{Server, ServerError, ServerOptions, StartingServer};
 pub use share::{UpstreamShareCounts, UpstreamSummary};
 pub use source::BlockSourceError;
 pub use stats::PoolCounters;

@@ -1,6 +1,6 @@
 //! The state that the pool's tasks share. Each part has at most one lock, and no lock is held across an await.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bitcoin::Network;
@@ -25,14 +25,26 @@ use crate::store::PendingBlocks;
 /// Maximum number of found blocks that wait until the source takes them. There is about one block per tip, so hardly ever more
 /// than one waits.
 const FOUND_QUEUE: usize = 16;
+/// Maximum number of shares that wait to be submitted to the upstream pool.
+const FORWARD_QUEUE: usize = 256;
+
+/// The receiving ends of the pool's queues, for the source of work.
+#[derive(Debug)]
+pub struct SourceQueues {
+    /// Found blocks, for the source to submit or to add to its chain.
+    pub found: mpsc::Receiver<FoundBlock>,
+    /// Shares for the upstream pool; `None` if work comes from elsewhere.
+    pub forward: Option<mpsc::Receiver<ForwardRequest>>,
+}
 
 /// The state that the pool's tasks share.
 #[derive(Debug)]
 pub struct PoolState {
     /// How the pool treats its miners.
     pub config: Config,
-    /// The network of the addresses in worker names, if each block pays the address of its finder; otherwise `None`.
-    pub pays_users: Option<Network>,
+    /// The network of the addresses in worker names, if each block pays the address of its finder; otherwise empty. It is known
+    /// once a node has answered, so before the first connection is served.
+    pub pays_users: OnceLock<Network>,
     /// The job that miners work on now.
     pub jobs: JobPublisher,
     /// Takes found blocks to the source, which submits them or adds them to its chain.
@@ -61,16 +73,14 @@ pub struct PoolState {
 }
 
 impl PoolState {
-    /// The state of a pool without work, and the receiver of the pool's found blocks.
-    pub fn new(
-        config: Config,
-        pays_users: Option<Network>,
-        forward: Option<mpsc::Sender<ForwardRequest>>,
-    ) -> (Self, mpsc::Receiver<FoundBlock>) {
-        let (found, receiver) = mpsc::channel(FOUND_QUEUE);
+    /// The state of a pool without work, and the queues for its source of work. `has_upstream` is whether this source is an
+    /// upstream pool.
+    pub fn new(config: Config, has_upstream: bool) -> (Self, SourceQueues) {
+        let (found, found_blocks) = mpsc::channel(FOUND_QUEUE);
+        let (forward, shares) = has_upstream.then(|| mpsc::channel(FORWARD_QUEUE)).unzip();
         let state = Self {
             config,
-            pays_users,
+            pays_users: OnceLock::new(),
             jobs: JobPublisher::default(),
             found,
             forward,
@@ -86,7 +96,7 @@ impl PoolState {
             accounts: Mutex::default(),
             upstream: Mutex::default(),
         };
-        (state, receiver)
+        (state, SourceQueues { found: found_blocks, forward: shares })
     }
 
     /// Leases an extranonce1 of `size` bytes; drops suspended sessions if none is free.

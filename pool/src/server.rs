@@ -3,6 +3,7 @@
 
 mod connection;
 mod descriptors;
+mod starting;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,9 +11,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use net::ListenError;
-use task::{BlockSourceSpec, UpstreamSpec};
+use task::BlockSourceSpec;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,6 +23,9 @@ use crate::pool_state::PoolState;
 use crate::share::FoundBlock;
 use crate::source::{BlockSource, BlockSourceError};
 use crate::store::{Store, StoreError, StoreOptions, StoreWriter};
+
+use self::starting::HttpTask;
+pub use self::starting::StartingServer;
 
 /// Pause after the server failed to accept a connection, which usually means that no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -67,7 +71,7 @@ pub enum ServerError {
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    http: Option<monitor::Server<PoolHandle>>,
+    http: Option<HttpTask>,
     source: BlockSource,
     state: Arc<PoolState>,
     found_blocks: mpsc::Receiver<FoundBlock>,
@@ -75,43 +79,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Waits for work, if it comes from a node or an upstream pool, and then listens on all addresses. Admits fewer
-    /// connections than configured if the system does not allow enough open files.
+    /// Waits for work, if it comes from a node or an upstream pool, and then listens for miners. Health and metrics are served
+    /// meanwhile.
     ///
     /// # Errors
     /// If the server cannot listen on an address, use its data folder, or get work from the nodes or pools.
     pub async fn bind(options: ServerOptions) -> Result<Self, ServerError> {
-        Self::bind_with(options, None).await
-    }
-
-    /// Like [`bind`](Self::bind). When the passwords or certificates for the upstream pools change, `changes` delivers the
-    /// new ones. They apply to connections that are made afterwards.
-    ///
-    /// # Errors
-    /// As for [`bind`](Self::bind).
-    pub async fn bind_with(
-        options: ServerOptions,
-        changes: Option<watch::Receiver<UpstreamSpec>>,
-    ) -> Result<Self, ServerError> {
-        let mut config = options.config;
-        config.limits.connections = descriptors::allow(config.limits.connections);
-        let data = options.data.as_ref().map(Store::open).transpose()?;
-        let mut source = BlockSource::connect(options.source, options.cookie_file, changes).await?;
-        let (listener, address) = net::listen(&options.stratum).await?;
-        let (mut state, found_blocks) = PoolState::new(config, source.pays_users(), source.forward());
-        let store = data.map(|(store, recovered)| {
-            state.restore(recovered, store.pending_blocks());
-            store
-        });
-        source.prepare(&state);
-        let state = Arc::new(state);
-        let http = match options.http {
-            None => None,
-            Some(http) => {
-                Some(monitor::Server::new(net::listen(&http).await?, PoolHandle::new(state.clone())))
-            }
-        };
-        Ok(Server { listener, address, http, source, state, found_blocks, store })
+        StartingServer::open(options).await?.start(None).await
     }
 
     /// Where miners connect.
@@ -121,7 +95,7 @@ impl Server {
 
     /// Where health and metrics are served.
     pub fn http_addr(&self) -> Option<SocketAddr> {
-        self.http.as_ref().map(monitor::Server::local_addr)
+        self.http.as_ref().map(HttpTask::address)
     }
 
     /// A handle for reports and displays, which can be used even after the server has stopped.
@@ -133,12 +107,10 @@ impl Server {
     /// disk.
     pub async fn run(mut self, stop: CancellationToken) {
         let http = self.http.take();
-        let serve_http = async {
-            if let Some(http) = http {
-                http.run(stop.clone()).await;
-            }
-        };
-        tokio::join!(self.run_pool(stop.clone()), serve_http);
+        self.run_pool(stop).await;
+        if let Some(http) = http {
+            http.end().await;
+        }
     }
 
     async fn run_pool(self, stop: CancellationToken) {

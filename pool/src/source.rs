@@ -10,7 +10,6 @@ use std::sync::Arc;
 use ::node::network::{NetworkError, PayoutError};
 use ::node::rpc::NodeUrlError;
 use ::node::templates::NoNodes;
-use bitcoin::Network;
 use client::ClientError;
 use command_line::TAG;
 use net::tls::TlsError;
@@ -73,8 +72,9 @@ pub enum BlockSourceError {
 }
 
 impl BlockSource {
-    /// Connects to a source, and waits for its first job without a time limit. Logs what it waits for. The cookie file is
-    /// for nodes for which no user is configured. When the passwords or certificates for the upstream pools change,
+    /// Connects to a source, and waits for its first job without a time limit. Logs what it waits for, and keeps it in
+    /// [`PoolState::work_health`]. The cookie file is for nodes for which no user is configured. `shares` is the queue of shares
+    /// for the upstream pool. When the passwords or certificates for the upstream pools change,
     /// `changes` delivers the new ones.
     ///
     /// # Errors
@@ -83,6 +83,8 @@ impl BlockSource {
         spec: BlockSourceSpec,
         cookie_file: Option<PathBuf>,
         changes: Option<watch::Receiver<UpstreamSpec>>,
+        shares: Option<mpsc::Receiver<ForwardRequest>>,
+        shared: &PoolState,
     ) -> Result<Self, BlockSourceError> {
         Ok(match spec {
             BlockSourceSpec::Builtin { block_interval } => {
@@ -92,28 +94,14 @@ impl BlockSource {
                 BlockSource::Builtin(Box::new(chain))
             }
             BlockSourceSpec::Node(spec) => {
-                BlockSource::Node(Box::new(NodeSource::connect(spec, cookie_file).await?))
+                BlockSource::Node(Box::new(NodeSource::connect(spec, cookie_file, shared).await?))
             }
             BlockSourceSpec::Upstream(spec) => {
-                BlockSource::Upstream(Box::new(UpstreamSource::connect(spec, changes).await?))
+                // Without a queue nothing could be forwarded. The pool's state always has one for an upstream pool.
+                let shares = shares.unwrap_or_else(|| mpsc::channel(1).1);
+                BlockSource::Upstream(Box::new(UpstreamSource::connect(spec, changes, shares, shared).await?))
             }
         })
-    }
-
-    /// The network of the addresses in worker names, if each block pays the address of its finder; otherwise `None`.
-    pub(crate) fn pays_users(&self) -> Option<Network> {
-        match self {
-            BlockSource::Builtin(_) | BlockSource::Upstream(_) => None,
-            BlockSource::Node(source) => source.pays_users(),
-        }
-    }
-
-    /// The queue of shares for the upstream pool, if there is one.
-    pub(crate) fn forward(&self) -> Option<mpsc::Sender<ForwardRequest>> {
-        match self {
-            BlockSource::Builtin(_) | BlockSource::Node(_) => None,
-            BlockSource::Upstream(source) => Some(source.forward()),
-        }
     }
 
     /// Publishes the first job.

@@ -1,7 +1,5 @@
 //! Tests that totals are exact, that rows are bounded, and which changes are written to disk.
 
-use std::time::Duration;
-
 use super::*;
 
 fn judged(worker: &str, nonce: u32, verdict: Verdict) -> JudgedShare {
@@ -147,4 +145,34 @@ fn a_slow_disk_costs_rows_and_no_totals() {
     let unsaved = accounts.take_unsaved();
     assert_eq!((unsaved.shares.len(), unsaved.shares_omitted), (MAX_UNSAVED, 3));
     assert_eq!(unsaved.workers[0].1.accepted, MAX_UNSAVED as u64 + 3);
+}
+
+/// A worker's hashrate comes from the time since its first share. The first share was found before that time.
+#[test]
+fn the_first_share_of_a_worker_does_not_inflate_its_hashrate() {
+    let mut accounts = Accounts::default();
+    let start = Now::read();
+    let at = |second| Now { at: start.at + Duration::from_secs(second), ..start };
+    let hashrate = |accounts: &Accounts, second| accounts.summary(at(second).at)[0].hashrate;
+    accounts.count(judged("a", 0, Verdict::Accepted), at(0));
+    assert_eq!(hashrate(&accounts, 1), 0.0);
+    for second in 1..=60 {
+        accounts.count(judged("a", second as u32, Verdict::Accepted), at(second));
+        let hashrate = hashrate(&accounts, second);
+        assert!((900.0..=1_100.0).contains(&hashrate), "{hashrate} H/s after {second} s");
+    }
+}
+
+#[test]
+fn the_best_share_is_the_accepted_one_of_the_highest_difficulty() {
+    let mut accounts = Accounts::default();
+    assert_eq!(accounts.best_share(), 0.0);
+    for (difficulty, verdict) in
+        [(2.0, Verdict::Accepted), (9.0, Verdict::Stale), (7.5, Verdict::Accepted), (3.0, Verdict::Accepted)]
+    {
+        let mut share = judged("a", 0, verdict);
+        share.row.difficulty = difficulty;
+        accounts.count(share, Now::read());
+    }
+    assert_eq!(accounts.best_share(), 7.5);
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::store::{Store, StoreOptions};
 
 fn shared() -> PoolState {
-    PoolState::new(Config::default(), None, None).0
+    PoolState::new(Config::default(), false).0
 }
 
 fn forward() -> (ForwardRequest, oneshot::Receiver<Outcome>) {

@@ -88,7 +88,7 @@ impl Connection {
         let layout = current.layout().ok_or(ConnectionError::NoWork)?;
         let lease = state.lease(layout.extranonce1).ok_or(ConnectionError::NoExtranonce)?;
         let (id, job) = (rand::random(), current.job().cloned());
-        let (config, pays_users) = (state.config, state.pays_users);
+        let (config, pays_users) = (state.config, state.pays_users.get().copied());
         let mut session = Session::new(config, pays_users, id, lease, layout, job, Now::read());
         let ended = self.converse(&mut session, &mut jobs).await;
         if !matches!(ended, Err(ConnectionError::Banned))

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bitcoin::Network;
+use logging::error_chain;
 use node::network::payout_script;
 use node::{
     Credentials, MinDifficultyTime, Nodes, RpcClient, RpcLimits, TemplateEvent, TemplateStream,
@@ -45,7 +45,11 @@ impl NodeSource {
     ///
     /// # Errors
     /// If waiting will not help: see [`BlockSourceError`].
-    pub async fn connect(spec: NodeSpec, cookie_file: Option<PathBuf>) -> Result<Self, BlockSourceError> {
+    pub async fn connect(
+        spec: NodeSpec,
+        cookie_file: Option<PathBuf>,
+        shared: &PoolState,
+    ) -> Result<Self, BlockSourceError> {
         let client = |NodeAccess { url, user, password }: NodeAccess| {
             let credentials = match (user, cookie_file.clone()) {
                 (Some(user), _) => Credentials::Basic { user, password: password.unwrap_or_default() },
@@ -56,7 +60,7 @@ impl NodeSource {
         };
         let clients = spec.nodes.into_iter().map(client).collect::<Result<Vec<_>, _>>()?;
         let nodes = Nodes::new(clients)?;
-        let network = nodes.network().await?;
+        let network = nodes.network_reporting(|faults| shared.work_health.set(describe(faults))).await?;
         let payout = spec.address.map(|address| payout_script(&address, network)).transpose()?;
         let min_difficulty_time = match spec.early_min_difficulty {
             true => MinDifficultyTime::Early,
@@ -66,20 +70,22 @@ impl NodeSource {
         let first = loop {
             match templates.next().await {
                 TemplateEvent::New(update) => break update,
-                TemplateEvent::AllDown(_) => tracing::warn!("no node gives a template yet; waiting"),
+                TemplateEvent::AllDown(faults) => {
+                    shared.work_health.set(describe(faults.iter().map(|fault| &**fault)));
+                    tracing::warn!("no node gives a template yet; waiting");
+                }
             }
         };
+        shared.work_health.clear();
         let state = NodeWorkState::new(network, payout, distinct(&spec.tag), min_difficulty_time, first);
         Ok(Self { nodes, templates, state })
     }
 
-    /// The network of the addresses in worker names, if each block pays the address of its finder; otherwise `None`.
-    pub(super) fn pays_users(&self) -> Option<Network> {
-        self.state.pays_users()
-    }
-
     /// Publishes the first job.
     pub(super) fn prepare(&mut self, shared: &PoolState) {
+        if let Some(network) = self.state.pays_users() {
+            shared.pays_users.get_or_init(|| network);
+        }
         shared.jobs.publish(self.state.work(Now::read()));
     }
 
@@ -156,6 +162,13 @@ impl NodeSource {
             }
         }
     }
+}
+
+/// The errors of all nodes in one sentence, each error once.
+fn describe<'a, E: std::error::Error + 'static>(faults: impl IntoIterator<Item = &'a E>) -> String {
+    let mut texts: Vec<_> = faults.into_iter().map(|fault| error_chain(fault)).collect();
+    texts.dedup();
+    texts.join("; ")
 }
 
 /// Puts random bytes before the tag: two pools that pay the same address on the same node must not search the same

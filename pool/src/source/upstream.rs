@@ -24,8 +24,6 @@ use super::BlockSourceError;
 use crate::pool_state::PoolState;
 use crate::share::ForwardRequest;
 
-/// Maximum number of shares that wait to be submitted to the upstream pool.
-const FORWARD_QUEUE: usize = 256;
 /// Maximum number of shares that the upstream pool has not answered; further shares are not submitted and count as stale.
 /// Normally, miners find only a few shares for the upstream pool during one round trip.
 const MAX_IN_FLIGHT: usize = 4_096;
@@ -59,8 +57,6 @@ pub struct UpstreamSource {
     client: Client,
     state: UpstreamWorkState,
     #[debug(skip)]
-    sender: mpsc::Sender<ForwardRequest>,
-    #[debug(skip)]
     shares: mpsc::Receiver<ForwardRequest>,
     #[debug(skip)]
     changes: Option<watch::Receiver<UpstreamSpec>>,
@@ -75,6 +71,8 @@ impl UpstreamSource {
     pub async fn connect(
         spec: UpstreamSpec,
         mut changes: Option<watch::Receiver<UpstreamSpec>>,
+        shares: mpsc::Receiver<ForwardRequest>,
+        shared: &PoolState,
     ) -> Result<Self, BlockSourceError> {
         let UpstreamSpec { pools, user, password, access } = spec;
         let pool = |url: PoolUrl| Pool { url, user: user.clone(), password: password.clone() };
@@ -93,6 +91,9 @@ impl UpstreamSource {
                 }
             };
             log(&event);
+            if let client::Event::Lost { error, .. } = &event {
+                shared.work_health.set(error_chain(error));
+            }
             for effect in state.on_event(Event::Client(event), Instant::now().into_std()) {
                 match effect {
                     Effect::Publish => break 'first_job,
@@ -101,13 +102,8 @@ impl UpstreamSource {
                 }
             }
         }
-        let (sender, shares) = mpsc::channel(FORWARD_QUEUE);
-        Ok(Self { client, state, sender, shares, changes })
-    }
-
-    /// The queue of shares for the upstream pool.
-    pub(super) fn forward(&self) -> mpsc::Sender<ForwardRequest> {
-        self.sender.clone()
+        shared.work_health.clear();
+        Ok(Self { client, state, shares, changes })
     }
 
     /// Publishes the first job.
