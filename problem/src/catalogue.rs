@@ -90,13 +90,69 @@ catalogue! {
                  payout address as the user.",
         permanent: true,
     }
-    ExecutorCannotRun {
-        code: "executor-cannot-run",
-        symptom: "the executor cannot run on an agent",
-        cause: "The agent cannot start the file: it is not executable, its sandbox is mounted noexec, or the file is for another \
-                architecture or lacks its interpreter or C library.",
-        remedy: "Use the static build; let the agents' work folders be on a file system without noexec; see the end of the \
-                 executor's stderr in the text.",
+    ExecutorUserUnknown {
+        code: "executor-user-unknown",
+        symptom: "an agent does not know the executor's user",
+        cause: "Executors run as the user of --user, by default the one who runs the scheduler, and this user must exist on each agent.",
+        remedy: "Create the user on the agents, or give one that they have (--user). Launches are tried again by themselves.",
+    }
+    ExecutorFetchFailed {
+        code: "executor-fetch-failed",
+        symptom: "an agent could not fetch the executor",
+        cause: "The agent does not reach the address that the executor is fetched from, or there is no such file.",
+        remedy: "Let agents reach the scheduler (--artifact-address, a firewall), put the executor where they reach it \
+                 (--executor-uri), or install it on them (--executor-path).",
+    }
+    ExecutorNotExecutable {
+        code: "executor-not-executable",
+        symptom: "the executor may not be executed on an agent",
+        cause: "The file, or a folder on its path, does not let the executor's user execute it, or it is on a file system that is \
+                mounted noexec; a fetched executor is in the agent's --work_dir.",
+        remedy: "Give the file its permissions (chmod 755), remount the agent's --work_dir without noexec, or install the executor \
+                 elsewhere on the agents (--executor-path).",
+    }
+    ExecutorNotFound {
+        code: "executor-not-found",
+        symptom: "the executor, or the interpreter that it needs, is not on an agent",
+        cause: "There is no file at --executor-path on this agent, or the file needs a dynamic linker that this agent does not have.",
+        remedy: "Install the executor on each agent, or let agents fetch it; use the static build (scripts/static), which needs no \
+                 dynamic linker.",
+    }
+    ExecutorIncompatible {
+        code: "executor-incompatible",
+        symptom: "the executor is no program that an agent can run",
+        cause: "The file is for another architecture, needs a newer C library or one that is missing, or is no program at all.",
+        remedy: "Build the executor for the agents' architecture; use the static build (scripts/static), which needs no C library.",
+    }
+    ExecutorNotExecuted {
+        code: "executor-not-executed",
+        symptom: "an agent could not execute the executor",
+        cause: "The file is not there, may not be executed, is in a sandbox that is mounted noexec, or is for another architecture or \
+                another C library. The exit status does not tell which (233).",
+        remedy: "See the end of the executor's stderr, in `failures` or in its sandbox: it names the cause. If agents ask for \
+                 credentials to show it, give --agent-principal and --agent-secret-file.",
+    }
+    ExecutorNoContainer {
+        code: "executor-no-container",
+        symptom: "an agent could not start a container for the executor",
+        cause: "The agent has no containerizer or image provider for the executor's image, lacks the image, or could not prepare the \
+                sandbox; the text has Mesos' words.",
+        remedy: "Compare the image (--executor-image) with the agents' --containerizers and --image_providers, and look into the \
+                 agent's log.",
+    }
+    ExecutorNotRegistered {
+        code: "executor-not-registered",
+        symptom: "an executor did not register with its agent in time",
+        cause: "The executor was not ready within the agent's --executor_registration_timeout, or cannot reach its agent.",
+        remedy: "Make the executor's download faster (--executor-uri, --executor-path), or raise that limit on the agents; see the end \
+                 of the executor's stderr, in `failures` or in its sandbox.",
+    }
+    ExecutorEnded {
+        code: "executor-ended",
+        symptom: "an executor ended by itself or was killed",
+        cause: "The end of its stderr says why; signal 9 mostly is the kernel's, for lack of memory.",
+        remedy: "Mend what the end of its stderr names, in `failures` or in its sandbox; for lack of memory, ask for more \
+                 (--worker-mem, --server-mem).",
     }
     LaunchesFail {
         code: "launches-fail",

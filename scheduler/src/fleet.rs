@@ -6,6 +6,7 @@
 mod agent;
 mod change;
 mod deadline_queue;
+mod executor_status;
 mod hashrates;
 mod index;
 mod launch_limit;
@@ -25,6 +26,7 @@ use mesos::v1::TaskState;
 
 pub use self::agent::{Agent, Agents, MaintenanceWindow, Pause};
 pub use self::deadline_queue::DeadlineQueue;
+pub use self::executor_status::ExecutorStatus;
 pub use self::index::TaskCounts;
 pub use self::launch_limit::{CommonFailure, LaunchFailure, LaunchLimit};
 pub use self::lifecycle::{Lifecycle, PlannedLaunch, Slot, StateChange, has_ended};

@@ -18,6 +18,7 @@ mod beyond_limits;
 mod common_failure;
 mod decline_groups;
 mod event;
+mod executor_failure;
 mod fetch_pacing;
 mod intent;
 mod intervals;

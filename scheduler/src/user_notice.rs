@@ -159,8 +159,6 @@ pub enum UserNotice {
         pause: Duration,
         /// The number of consecutive failures on the agent.
         failures: u32,
-        /// The reason of the last failure.
-        why: String,
     },
     /// Launches fail in the same way on several agents. From now on, one agent at a time is tried.
     CommonFailure(CommonFailure),
@@ -172,7 +170,7 @@ pub enum UserNotice {
     Problem(Problem),
     /// A remark on a step of the scheduler.
     Remark(String),
-    /// An executor has terminated unexpectedly, or an agent was removed.
+    /// An agent was removed.
     MesosFailure(String),
     /// A task without a record is killed.
     UnknownTask(String),
@@ -277,9 +275,9 @@ impl fmt::Display for UserNotice {
                     false => write!(f, "{task} {why}: ending its {workers} first"),
                 }
             }
-            UserNotice::Paused { host, pause, failures, why } => write!(
+            UserNotice::Paused { host, pause, failures } => write!(
                 f,
-                "nothing is launched on {host} for {:.0} s (failures in a row: {failures}; the last: {why})",
+                "nothing is launched on {host} for {:.0} s (failures in a row: {failures})",
                 pause.as_secs_f64()
             ),
             UserNotice::CommonFailure(failure) => write!(

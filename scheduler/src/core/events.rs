@@ -197,8 +197,8 @@ impl Transition<'_> {
         if known.zip(agent).is_some_and(|(known, agent)| known != agent) {
             return;
         }
-        self.fleet.set_ending(&executor);
-        self.raise(PolicyEvent::ExecutorTerminated { executor, status });
+        self.fleet.set_executor_terminated(&executor, status);
+        self.raise(PolicyEvent::ExecutorTerminated(executor));
     }
 
     /// Records the IP addresses of servers' agents that the offers tell. Workers that are launched or redirected from now on get

@@ -217,7 +217,7 @@ impl Transition<'_> {
         let pause = self.fleet.count_failure(task, common, least, self.now);
         self.history.failures.push(task, &host, &why, self.now);
         if let Some((Pause { failures, .. }, length)) = pause {
-            self.notify(UserNotice::Paused { host, pause: length, failures, why });
+            self.notify(UserNotice::Paused { host, pause: length, failures });
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use ::task::{Live, Totals};
-use command_line::Summary;
+use command_line::{Summary, pluralize};
 use problem::{Problem, ProblemKind};
 
 use crate::fleet::{CommonFailure, Fleet, Task};
@@ -216,10 +216,14 @@ fn problems(fleet: &Fleet, history: &History) -> Problems {
 }
 
 fn common_failure(failure: &CommonFailure) -> Problem {
-    let launches = failure.launches;
-    let text =
-        format!("trying one agent at a time, since {launches} launches failed in the same way: {failure}");
-    Problem::new(ProblemKind::LaunchesFail, text)
+    let CommonFailure { failure, launches, agents, cause } = failure;
+    let agents = pluralize(*agents, "agent");
+    let how = format!("{}{}", failure.state.as_str_name(), failure.how());
+    let cause_text = if cause.text.is_empty() { String::new() } else { format!("{cause}; ") };
+    let text = format!(
+        "{cause_text}{launches} launches on {agents} failed in this way ({how}): trying one agent at a time"
+    );
+    Problem::new(cause.kind, text)
 }
 
 /// What is wrong with an unused agent. An agent that our own tasks fill is as it should be.

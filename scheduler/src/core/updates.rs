@@ -94,7 +94,7 @@ impl Transition<'_> {
         let (task, state, message) = (record.task.clone(), record.state, record.message.clone());
         let Some(known) = self.fleet.get(&task) else { return };
         let change = StateChange { before: known.state(), slot: known.slot };
-        let known_health = known.health;
+        let (known_health, status) = (known.health, known.executor_status);
         if known.pending_uuid.as_deref() == uuid.as_deref() {
             self.fleet.set_pending(&task, None);
         }
@@ -102,7 +102,13 @@ impl Transition<'_> {
         match state.filter(|_| !change.before.is_some_and(TaskState::is_final)) {
             Some(state) if has_ended(state) && change.before.is_some_and(has_ended) => {}
             Some(state) if has_ended(state) => {
-                self.raise(PolicyEvent::Ended(TaskEnd { task: task.clone(), state, reason, message }));
+                self.raise(PolicyEvent::Ended(TaskEnd {
+                    task: task.clone(),
+                    state,
+                    reason,
+                    status,
+                    message,
+                }));
             }
             Some(state) => {
                 self.update_peak();

@@ -139,6 +139,15 @@ impl Fleet {
         }
     }
 
+    /// Records that the executor of a task has terminated, so that the end of the task is known. An update will report it.
+    pub fn set_executor_terminated(&mut self, id: &str, status: Option<i32>) {
+        // As above, no index depends on these fields.
+        if let Some(task) = self.tasks.key(id).and_then(|key| self.tasks.get_mut(key)) {
+            task.is_ending = true;
+            task.executor_status = status;
+        }
+    }
+
     /// Sets the version of the wire format in which a task's last report was written.
     pub fn set_version(&mut self, id: &str, version: u32) {
         self.change(id, |task| task.version = Some(version));

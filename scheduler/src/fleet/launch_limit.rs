@@ -4,6 +4,9 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use mesos::v1::{TaskState, task_status};
+use problem::Problem;
+
+use super::ExecutorStatus;
 
 /// A limit on launches. Without a limit, as many tasks are launched as resources allow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +34,21 @@ pub struct LaunchFailure {
 }
 
 impl LaunchFailure {
+    /// The reason and the exit status, for display after the state: ` (REASON_EXECUTOR_TERMINATED), exit status 1`.
+    pub fn how(&self) -> String {
+        let reason = self.reason.map(|reason| format!(" ({})", reason.as_str_name())).unwrap_or_default();
+        let status = self.telling_status().map(|status| format!(", {status}")).unwrap_or_default();
+        format!("{reason}{status}")
+    }
+
+    /// How the executor's process ended, if that is news. An executor that Mesos could not launch has signal 9 or a status of
+    /// Mesos' own helpers.
+    fn telling_status(&self) -> Option<ExecutorStatus> {
+        let launched = self.reason != Some(task_status::Reason::ContainerLaunchFailed);
+        let status = self.status.filter(|_| launched).map(ExecutorStatus::of)?;
+        (!matches!(status, ExecutorStatus::NeverStarted | ExecutorStatus::Exited(0))).then_some(status)
+    }
+
     /// Whether another launch failed in the same way. An unknown exit status matches any other.
     pub fn is_like(&self, other: &LaunchFailure) -> bool {
         let same_status = self.status == other.status || self.status.is_none() || other.status.is_none();
@@ -47,8 +65,8 @@ pub struct CommonFailure {
     pub launches: u64,
     /// The number of agents on which launches have failed like this since the last success.
     pub agents: u64,
-    /// Text for the user: the message of Mesos or of the executor at the first failure, and advice.
-    pub why: String,
+    /// The cause, as the message of Mesos or of the executor at the first failure tells it, and advice.
+    pub cause: Problem,
 }
 
 impl LaunchLimit {
@@ -75,20 +93,7 @@ impl LaunchLimit {
 /// Writes the failure as, for example, `TASK_FAILED (REASON_EXECUTOR_TERMINATED), exit status 1: the message`.
 impl fmt::Display for CommonFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let LaunchFailure { state, reason, status } = &self.failure;
-        f.write_str(state.as_str_name())?;
-        if let Some(reason) = reason {
-            write!(f, " ({})", reason.as_str_name())?;
-        }
-        // The exit code is in the second byte of the status, and the signal in the lowest seven bits. Mesos reports -1 if there
-        // was no process.
-        match *status {
-            Some(status) if status >= 0 && status & 0x7f == 0 => {
-                write!(f, ", exit status {}", status >> 8 & 0xff)?
-            }
-            Some(status) if status >= 0 && status & 0x7f < 65 => write!(f, ", signal {}", status & 0x7f)?,
-            _ => {}
-        }
-        write!(f, "{}", self.why)
+        write!(f, "{}{}", self.failure.state.as_str_name(), self.failure.how())?;
+        if self.cause.text.is_empty() { Ok(()) } else { write!(f, ": {}", self.cause) }
     }
 }

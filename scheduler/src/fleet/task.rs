@@ -111,6 +111,8 @@ pub struct Task {
     /// Whether the end of the task is known before it is on disk. Either the update that reports the end is being persisted, or
     /// the task's executor has terminated. No workers are launched for a server whose end is known.
     pub is_ending: bool,
+    /// The status with which the task's executor has terminated, as wait(2) returns it, if Mesos has said so.
+    pub executor_status: Option<i32>,
     /// The last live message, and when it was received.
     pub live: Option<(Instant, Live)>,
     pub(super) kill: Option<Kill>,
@@ -133,6 +135,7 @@ impl Task {
             first_live_due: None,
             pending_uuid: None,
             is_ending: false,
+            executor_status: None,
             live: None,
             kill: None,
             rate: None,

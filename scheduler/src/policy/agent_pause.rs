@@ -34,7 +34,7 @@ impl Policy for AgentPause {
 }
 
 fn pause(view: &View<'_>, ended: &TaskEnd, least: Duration) -> Intent {
-    let why = format!("{}{}{}", ended.state.as_str_name(), ended.why(), task_notices::advice(view, ended));
+    let why = format!("{}{}", ended.state.as_str_name(), ended.why(view));
     let common = task_notices::is_common(view, ended);
     Intent::PauseAgent { task: ended.task.clone(), why, common, least }
 }

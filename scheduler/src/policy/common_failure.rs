@@ -11,12 +11,12 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use mesos::v1::{TaskState, task_status};
+use problem::{Problem, ProblemKind};
 
 use self::launch_limiter::LaunchLimiter;
 use self::open_launches::OpenLaunches;
-use super::{Intent, Policy, PolicyEvent, TaskEnd, View, task_notices};
-use crate::fleet::{LaunchFailure, Task};
-use crate::task_info::Delivery;
+use super::{Intent, Policy, PolicyEvent, TaskEnd, View};
+use crate::fleet::Task;
 use crate::user_notice::UserNotice;
 
 /// A launch counts as successful only when its task has run for this long.
@@ -49,12 +49,6 @@ impl Policy for CommonFailures {
         let notice = match event {
             PolicyEvent::Started => None,
             PolicyEvent::Launched(task) => self.launched(view, task, now),
-            PolicyEvent::ExecutorTerminated { executor, status } => {
-                if let Some(open) = self.open.get_mut(executor) {
-                    open.status = *status;
-                }
-                return Vec::new();
-            }
             PolicyEvent::Alive { task, state: TaskState::TaskRunning, change }
                 if change.before != Some(TaskState::TaskRunning) && self.open.contains(task) =>
             {
@@ -98,19 +92,17 @@ impl CommonFailures {
 
     /// Counts a launch that has failed.
     fn failed(&mut self, view: &View<'_>, ended: &TaskEnd, now: Instant) -> Option<UserNotice> {
-        let open = self.open.remove(&ended.task);
-        let (sent, status) = (open.as_ref().map(|open| open.sent), open.and_then(|open| open.status));
+        let sent = self.open.remove(&ended.task).map(|open| open.sent);
         let task = view.fleet.get(&ended.task)?;
-        let failure = LaunchFailure { state: ended.state, reason: ended.reason, status };
-        let why = || {
-            let message = ended.message.as_deref().filter(|message| !message.is_empty());
-            format!("{}{}", message.map(|text| format!(": {text}")).unwrap_or_default(), advice(view, ended))
+        let cause = || match ended.explanation(view, None) {
+            Some(explanation) => Problem::new(explanation.fault.kind(), explanation.text),
+            None => Problem::new(ProblemKind::LaunchesFail, format!("{}{}", ended.message(), advice(ended))),
         };
         // Count agents, not tasks: an agent may have several tasks.
         let agents = view.fleet.count_agents();
         let open = self.open.count_awaited().min(agents);
         let running = view.fleet.count_running_workers().min(agents - open);
-        self.limiter.failed(failure, (task.agent(), sent), why, (open, running), now)
+        self.limiter.failed(ended.failure(), (task.agent(), sent), cause, (open, running), now)
     }
 
     /// Checks the launches that are due. Returns no intents if nothing has changed.
@@ -204,39 +196,16 @@ fn has_failed(view: &View<'_>, task: &Task, ended: &TaskEnd, now: Instant) -> bo
     }
 }
 
-/// A hint at the likely cause.
-fn advice(view: &View<'_>, ended: &TaskEnd) -> String {
+/// A hint at the likely cause of a failure that is not the executor's.
+fn advice(ended: &TaskEnd) -> &'static str {
     use task_status::Reason;
-    let says = |word: &str| ended.message.as_ref().is_some_and(|message| message.contains(word));
-    let known = task_notices::advice(view, ended);
-    if !known.is_empty() {
-        return known;
-    }
-    let advice = match ended.reason {
+    match ended.reason {
         Some(Reason::InvalidOffers) => {
-            "offers are rescinded before they are used; is the master's --offer_timeout too short?"
+            "; offers are rescinded before they are used; is the master's --offer_timeout too short?"
         }
         Some(Reason::TaskUnauthorized | Reason::TaskGroupUnauthorized) => {
-            "do the master's ACLs let this principal, user and role launch tasks? (--principal, --user, --role)"
+            "; do the master's ACLs let this principal, user and role launch tasks? (--principal, --user, --role)"
         }
-        _ if says("chown") || says("No such user") || says("user '") => "do agents have this user? (--user)",
-        Some(Reason::ExecutorRegistrationTimeout) => {
-            "do agents get the executor in time (--executor-uri, --executor-path), and can it reach them?"
-        }
-        Some(Reason::ExecutorTerminated | Reason::ContainerLaunchFailed | Reason::CommandExecutorFailed) => {
-            return executor_advice(&view.settings.template.delivery);
-        }
-        _ => return String::new(),
-    };
-    format!("; {advice}")
-}
-
-fn executor_advice(delivery: &Delivery) -> String {
-    match delivery {
-        Delivery::Path(path) => format!("; is {path} on the agents, and can they run it? (--executor-path)"),
-        Delivery::Fetch { uri, .. } => {
-            format!("; can agents run what they fetch from {uri}? (--executor-uri)")
-        }
-        Delivery::Image { image, .. } => format!("; can agents run the image {image}?"),
+        _ => "",
     }
 }

@@ -35,13 +35,8 @@ pub enum PolicyEvent {
     InverseOffers(Vec<InverseOffer>),
     /// An inverse offer was rescinded.
     InverseRescinded(String),
-    /// An executor has terminated.
-    ExecutorTerminated {
-        /// The id of the executor and of its task.
-        executor: String,
-        /// The exit status, as wait(2) gives it.
-        status: Option<i32>,
-    },
+    /// The executor with this id, which is also the id of its task, has terminated.
+    ExecutorTerminated(String),
     /// An agent was removed.
     AgentRemoved(String),
     /// The launch of a task is on disk.

@@ -134,7 +134,7 @@ fn given_up(task: &Task, limit: Duration) -> TaskEnd {
     };
     let message = Some(format!("{still} after {} (--launch-timeout)", in_words(limit)));
     let state = state.unwrap_or(TaskState::TaskStaging);
-    TaskEnd { task: task.id().to_owned(), state, reason: None, message }
+    TaskEnd { task: task.id().to_owned(), state, reason: None, status: None, message }
 }
 
 impl Announcement {

@@ -82,7 +82,7 @@ impl Policy for Reconcile {
                 let task = view.fleet.get(task).map(|task| Arc::clone(task.shared_id()));
                 task.into_iter().for_each(|task| self.due.add(now + LAUNCH_DOUBT, task));
             }
-            PolicyEvent::ExecutorTerminated { executor, .. } => self.doubt(view.fleet.get(executor), now),
+            PolicyEvent::ExecutorTerminated(executor) => self.doubt(view.fleet.get(executor), now),
             PolicyEvent::AgentRemoved(agent) => self.doubt(view.fleet.on_agent(agent), now),
             PolicyEvent::UpdateReceived(task) => {
                 self.waiting.remove(task);

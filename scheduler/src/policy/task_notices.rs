@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use mesos::v1::{TaskState, task_status};
 
+use super::executor_failure::{ExecutorEnd, Explanation};
 use super::{Intent, Policy, PolicyEvent, View};
-use crate::fleet::StateChange;
-use crate::task_info::Delivery;
+use crate::fleet::{ExecutorStatus, LaunchFailure, StateChange};
 use crate::user_notice::UserNotice;
 
 /// The policy.
@@ -19,7 +19,6 @@ impl Policy for TaskNotices {
             PolicyEvent::Started => {
                 Some(view.fleet.count_live()).filter(|tasks| *tasks > 0).map(UserNotice::Resumed)
             }
-            PolicyEvent::ExecutorTerminated { executor, status } => executor_failed(view, executor, *status),
             PolicyEvent::AgentRemoved(agent) => Some(agent_gone(view, agent)),
             PolicyEvent::Alive { task, state, change } => alive(view, task, *state, *change),
             // The user is not told when a task first reports that it is healthy.
@@ -33,29 +32,11 @@ impl Policy for TaskNotices {
     }
 }
 
-fn executor_failed(view: &View<'_>, executor: &str, status: Option<i32>) -> Option<UserNotice> {
-    let task = view.fleet.get(executor)?;
-    if task.is_to_end() || status == Some(0) || view.fleet.common_failure().is_some() && !task.is_running() {
-        return None;
-    }
-    let how = status.map(wait_status).unwrap_or_default();
-    Some(UserNotice::MesosFailure(format!("the executor of {executor} ended{how}")))
-}
-
 fn agent_gone(view: &View<'_>, agent: &str) -> UserNotice {
     UserNotice::MesosFailure(match view.fleet.on_agent(agent).next() {
         Some(task) => format!("the agent on {} is gone ({agent})", task.host()),
         None => format!("agent {agent} is gone"),
     })
-}
-
-/// A wait(2) status in words.
-fn wait_status(status: i32) -> String {
-    // An exit status has eight bits. Mesos may set meaningless bits above them.
-    match (status & 0x7f, status >> 8 & 0xff) {
-        (0, code) => format!(" with exit status {code}"),
-        (signal, _) => format!(" by signal {signal}"),
-    }
 }
 
 fn alive(view: &View<'_>, task: &str, state: TaskState, change: StateChange) -> Option<UserNotice> {
@@ -79,12 +60,11 @@ fn ended(view: &View<'_>, ended: &TaskEnd) -> Option<UserNotice> {
         return None;
     }
     let host = view.fleet.get(&ended.task)?.host().to_owned();
-    let why = format!("{}{}", ended.why(), advice(view, ended));
     Some(UserNotice::Ended {
         task: ended.task.clone(),
         host,
         state: ended.state.as_str_name().to_owned(),
-        why,
+        why: ended.why(view),
     })
 }
 
@@ -109,27 +89,37 @@ pub struct TaskEnd {
     pub state: TaskState,
     /// The reason that Mesos gave for the end, if any.
     pub reason: Option<task_status::Reason>,
+    /// The status with which the task's executor has terminated, as wait(2) returns it, if Mesos has said so.
+    pub status: Option<i32>,
     /// What Mesos or the executor says about the end, as text for the user.
     pub message: Option<String>,
 }
 
 impl TaskEnd {
-    /// The reason and the message, for display.
-    pub(super) fn why(&self) -> String {
-        let reason = self.reason.map(|reason| format!(" ({})", reason.as_str_name())).unwrap_or_default();
-        let message = self.message.as_deref().filter(|message| !message.is_empty());
-        format!("{reason}{}", message.map(|message| format!(": {message}")).unwrap_or_default())
+    /// The reason, the exit status, and what they most likely mean or the message, for display after the state.
+    pub(super) fn why(&self, view: &View<'_>) -> String {
+        let text = self.explanation(view, None).map(|explanation| explanation.text);
+        let text = text.unwrap_or_else(|| self.message().to_owned());
+        format!("{}{}{text}", self.failure().how(), if text.is_empty() { "" } else { ": " })
     }
-}
 
-/// A hint for a failed fetch of the executor: most likely the agent cannot reach this scheduler.
-pub(super) fn advice(view: &View<'_>, ended: &TaskEnd) -> String {
-    let launch = ended.reason == Some(task_status::Reason::ContainerLaunchFailed);
-    let fetch = ended.message.as_ref().is_some_and(|message| message.contains("fetch"));
-    match &view.settings.template.delivery {
-        Delivery::Fetch { uri, .. } if launch && fetch => {
-            format!("; does this agent reach {uri}? (--artifact-address, --executor-uri)")
-        }
-        _ => String::new(),
+    /// What Mesos or the executor says about the end; empty if there is nothing.
+    pub(super) fn message(&self) -> &str {
+        self.message.as_deref().unwrap_or_default()
+    }
+
+    /// Why the executor did not run, if Mesos says that the executor was to blame. `stderr` is the end of its standard error, if it
+    /// was read.
+    pub(super) fn explanation(&self, view: &View<'_>, stderr: Option<&str>) -> Option<Explanation> {
+        let template = &view.settings.template;
+        let ours = view.fleet.get(&self.task).is_none_or(|task| template.programs.is_ours(task.record.kind));
+        let (reason, message) = (self.reason, self.message());
+        let status = self.status.map(ExecutorStatus::of);
+        ExecutorEnd { reason, message, status, stderr }.explain(ours.then_some(template))
+    }
+
+    /// The kind of the failure.
+    pub(super) fn failure(&self) -> LaunchFailure {
+        LaunchFailure { state: self.state, reason: self.reason, status: self.status }
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct TerminatedExecutors {
 impl Policy for TerminatedExecutors {
     fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
         match event {
-            PolicyEvent::ExecutorTerminated { executor, .. } => {
+            PolicyEvent::ExecutorTerminated(executor) => {
                 let task = view.fleet.get(executor).filter(|task| may_run(task));
                 if let Some(task) = task {
                     self.servers.add(now + UPDATE_FOLLOWS, Arc::clone(task.shared_id()));
@@ -72,6 +72,7 @@ fn give_up(task: &Task) -> Vec<Intent> {
             task: task.id().to_owned(),
             state: task.state().unwrap_or(TaskState::TaskStaging),
             reason: Some(task_status::Reason::ExecutorTerminated),
+            status: task.executor_status,
             message: Some(why.to_owned()),
         })];
     }

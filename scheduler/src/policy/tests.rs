@@ -129,7 +129,13 @@ fn short(intent: &Intent) -> String {
 }
 
 fn ended(task: &str, state: TaskState, reason: Option<task_status::Reason>) -> PolicyEvent {
-    PolicyEvent::Ended(TaskEnd { task: task.into(), state, reason, message: Some("why".into()) })
+    PolicyEvent::Ended(TaskEnd {
+        task: task.into(),
+        state,
+        reason,
+        status: None,
+        message: Some("why".into()),
+    })
 }
 
 #[test]

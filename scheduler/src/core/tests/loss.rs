@@ -116,7 +116,7 @@ fn a_users_image_that_finishes_again_and_again_pauses_its_agent() {
     script.write();
     assert!(script.launched().is_empty());
     let said: Vec<String> = script.notices.iter().map(ToString::to_string).collect();
-    let paused = "nothing is launched on b.host for 1 s (failures in a row: 1; the last: TASK_FINISHED)";
+    let paused = "nothing is launched on b.host for 1 s (failures in a row: 1)";
     assert!(said.contains(&paused.to_owned()), "{said:?}");
 }
 
@@ -250,30 +250,42 @@ fn a_lost_worker_that_returns_to_another_server_is_killed() {
 }
 
 #[test]
-fn the_user_is_told_of_terminated_executors_and_removed_agents() {
+fn the_user_is_told_of_removed_agents() {
     let mut script = Script::with_workers();
-    let failure =
-        |executor: &str, status| Event::ExecutorTerminated { agent: None, executor: executor.into(), status };
-    for event in [
-        failure("miner-worker-3", Some(256)),
-        failure("miner-worker-3", Some(9)),
-        failure("miner-worker-3", Some(0)),
-        Event::AgentRemoved("b".into()),
-        Event::AgentRemoved("unknown".into()),
-        failure("nobody", Some(9)),
-    ] {
-        script.event(event);
-    }
-    script.state.fleet.want_end("miner-worker-3", script.now);
-    script.event(failure("miner-worker-3", Some(9)));
+    script.event(Event::AgentRemoved("b".into()));
+    script.event(Event::AgentRemoved("unknown".into()));
     let said: Vec<String> = script.notices.iter().map(ToString::to_string).collect();
-    let expected = [
-        "the executor of miner-worker-3 ended with exit status 1",
-        "the executor of miner-worker-3 ended by signal 9",
-        "the agent on b.host is gone (b)",
-        "agent unknown is gone",
-    ];
-    assert_eq!(said, expected);
+    assert_eq!(said, ["the agent on b.host is gone (b)", "agent unknown is gone"]);
+}
+
+/// FAILURE has the exit status, and the update that follows has the reason. The user gets one line with both, and the pause of the
+/// agent does not repeat them.
+#[test]
+fn the_end_of_an_executor_is_told_once_with_its_status() {
+    for (number, sent, text) in [
+        (256, "Executor terminated", ", exit status 1: the executor ended by itself"),
+        (
+            256_256,
+            "Executor terminated",
+            ", exit status 233: the executor could not be executed (most likely it is not there",
+        ),
+        (9, "Executor terminated", ", signal 9: the executor was killed (by the kernel"),
+        (-1, "Abnormal executor termination: unknown container", ": the agent could not start a container"),
+    ] {
+        let mut script = Script::with_workers();
+        let executor = "miner-worker-3".to_owned();
+        script.event(Event::ExecutorTerminated { agent: None, executor, status: Some(number) });
+        assert_eq!(script.notices, [], "the update is awaited");
+        let mut update = status("miner-worker-3", TaskState::TaskFailed, 2);
+        update.reason = Some(task_status::Reason::ExecutorTerminated.into());
+        update.message = Some(sent.into());
+        script.update(update);
+        script.write();
+        let said: Vec<String> = script.notices.iter().map(ToString::to_string).collect();
+        let begins = format!("miner-worker-3 on b.host: TASK_FAILED (REASON_EXECUTOR_TERMINATED){text}");
+        assert!(said[0].starts_with(&begins), "{said:?}");
+        assert!(said[1].ends_with("(failures in a row: 1)") && said.len() == 2, "{said:?}");
+    }
 }
 
 /// While the launch of a worker is being written to disk, the update arrives that the worker's server has ended. So the launch

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use mesos::v1::task_status;
+use problem::Problem;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -53,7 +54,7 @@ struct FailureKind {
     /// The number of different agents in `sites`.
     agents: u64,
     launches: u64,
-    why: String,
+    cause: Problem,
     /// Whether the user was told that agents have this failure in common.
     announced: bool,
 }
@@ -149,12 +150,12 @@ impl LaunchLimiter {
         &mut self,
         failure: LaunchFailure,
         (agent, sent): (&str, Option<Instant>),
-        why: impl FnOnce() -> String,
+        cause: impl FnOnce() -> Problem,
         (open, running): (usize, usize),
         now: Instant,
     ) -> Option<UserNotice> {
         let site = (agent.to_owned(), sent.filter(|_| is_lost_race(&failure)));
-        let index = self.count(failure, site, why);
+        let index = self.count(failure, site, cause);
         let kind = &mut self.kinds[index];
         let others = open + running.min(self.succeeded);
         if kind.sites.len() < sites_needed(&kind.failure).max(others / GOOD_FOR_EACH_BAD) {
@@ -175,12 +176,12 @@ impl LaunchLimiter {
     }
 
     /// Counts a failure. Returns the index of its kind.
-    fn count(&mut self, failure: LaunchFailure, site: FailureSite, why: impl FnOnce() -> String) -> usize {
+    fn count(&mut self, failure: LaunchFailure, site: FailureSite, cause: impl FnOnce() -> Problem) -> usize {
         let known = self.kinds.iter().position(|kind| kind.failure.is_like(&failure));
         let index = known.unwrap_or_else(|| {
             self.make_room();
-            let (sites, why) = (BTreeSet::new(), why());
-            self.kinds.push(FailureKind { failure, sites, agents: 0, launches: 0, why, announced: false });
+            let (sites, cause) = (BTreeSet::new(), cause());
+            self.kinds.push(FailureKind { failure, sites, agents: 0, launches: 0, cause, announced: false });
             self.kinds.len() - 1
         });
         self.kinds[index].failed_at(site);
@@ -220,7 +221,7 @@ impl FailureKind {
 
     fn common(&self) -> CommonFailure {
         let FailureKind { launches, agents, .. } = *self;
-        CommonFailure { failure: self.failure.clone(), launches, agents, why: self.why.clone() }
+        CommonFailure { failure: self.failure.clone(), launches, agents, cause: self.cause.clone() }
     }
 }
 

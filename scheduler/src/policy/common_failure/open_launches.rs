@@ -8,8 +8,6 @@ use std::time::Instant;
 pub struct OpenLaunch {
     /// When the call that launches the task was sent.
     pub sent: Instant,
-    /// The exit status of the task's executor, as wait(2) gives it, if the executor has terminated.
-    pub status: Option<i32>,
     /// Whether other launches no longer wait for this one. This launch may still succeed or fail.
     late: bool,
 }
@@ -24,15 +22,11 @@ pub struct OpenLaunches {
 impl OpenLaunches {
     pub fn sent(&mut self, task: &str, now: Instant) {
         self.remove(task);
-        self.all.insert(task.to_owned(), OpenLaunch { sent: now, status: None, late: false });
+        self.all.insert(task.to_owned(), OpenLaunch { sent: now, late: false });
     }
 
     pub fn contains(&self, task: &str) -> bool {
         self.all.contains_key(task)
-    }
-
-    pub fn get_mut(&mut self, task: &str) -> Option<&mut OpenLaunch> {
-        self.all.get_mut(task)
     }
 
     pub fn remove(&mut self, task: &str) -> Option<OpenLaunch> {

@@ -1,4 +1,5 @@
 use mesos::v1::TaskState;
+use problem::ProblemKind;
 
 use super::*;
 
@@ -33,7 +34,13 @@ impl Clocked {
     }
 
     fn fail(&mut self, failure: LaunchFailure, agent: &str, others: (usize, usize)) -> Option<UserNotice> {
-        self.limiter.failed(failure, (agent, Some(self.now)), || ": it ends".to_owned(), others, self.now)
+        self.limiter.failed(
+            failure,
+            (agent, Some(self.now)),
+            || Problem::new(ProblemKind::ExecutorEnded, "it ends"),
+            others,
+            self.now,
+        )
     }
 
     /// Launches crash on these agents, in sequence.
@@ -171,7 +178,13 @@ fn failures_of_earlier_launches_do_not_lengthen_the_pause() {
     for n in 0..50 {
         // The time of a launch by an earlier run is unknown.
         for sent in [Some(sent), None] {
-            it.limiter.failed(crash(), (&format!("agent{n}"), sent), String::new, (49 - n, 0), it.now);
+            it.limiter.failed(
+                crash(),
+                (&format!("agent{n}"), sent),
+                || Problem::new(ProblemKind::LaunchesFail, ""),
+                (49 - n, 0),
+                it.now,
+            );
         }
     }
     assert!(it.limit().wait(it.now) < SECOND * 2, "{:?}", it.limit());
