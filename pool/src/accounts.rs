@@ -80,6 +80,8 @@ pub struct WorkerSummary {
 /// The accounts of all workers. Accounts outlive connections.
 #[derive(Debug, Default)]
 pub struct Accounts {
+    /// The time between two shares of one miner that the pool aims at.
+    share_interval: Duration,
     entries: HashMap<Arc<str>, Entry>,
     rows: usize,
     /// The highest difficulty of an accepted share's hash in this run of the pool; 0 without any.
@@ -91,6 +93,11 @@ pub struct Accounts {
 }
 
 impl Accounts {
+    /// No accounts yet. `share_interval` is the time between two shares of one miner that the pool aims at.
+    pub fn new(share_interval: Duration) -> Self {
+        Accounts { share_interval, ..Accounts::default() }
+    }
+
     /// Continues with the accounts on disk, and collects changes for the disk from now on.
     pub fn restore(&mut self, recovered: RecoveredAccounts, now: Instant) {
         self.unsaved = Some(UnsavedChanges::default());
@@ -105,14 +112,16 @@ impl Accounts {
         let JudgedShare { worker, row, work, block } = judged;
         let accepted = row.verdict == Verdict::Accepted;
         let worker = self.account_of(worker);
-        let is_new = !self.entries.contains_key(&worker);
-        let entry = self.entries.entry(worker.clone()).or_insert_with(|| Entry::new(now.at));
+        let first_share = self.share_interval.as_secs_f64();
+        let entry = self.entries.entry(worker.clone()).or_insert_with(|| {
+            let mut entry = Entry::new(now.at);
+            // A new worker found its first share before it was observed: in about the time for which its difficulty was chosen.
+            entry.meter.assume(0.0, first_share, now.at);
+            entry
+        });
         entry.changed = true;
-        // A new worker is observed from its first share on. This share was found before that, so it does not count in the hashrate.
-        if accepted && !is_new {
-            entry.meter.add(work as f64, now.at);
-        }
         if accepted {
+            entry.meter.add(work as f64, now.at);
             self.best_share = self.best_share.max(row.difficulty);
         }
         entry.totals.count(row.verdict, work);

@@ -86,16 +86,19 @@ impl PoolHandle {
 
     /// A summary of the pool.
     pub fn summary(&self) -> PoolSummary {
-        let workers = self.0.accounts().summary(Instant::now());
+        let accounts = self.0.accounts();
+        let (rejected_blocks, best_share) = (accounts.rejected_blocks(), accounts.best_share());
+        let workers = accounts.summary(Instant::now());
+        drop(accounts);
         let mut totals = Totals::default();
         workers.iter().for_each(|worker| totals += worker.totals);
         PoolSummary {
             live: self.live(),
             hashrate: workers.iter().map(|worker| worker.hashrate).sum(),
-            best_share: self.0.accounts().best_share(),
+            best_share,
             banned: self.0.bans.active(Instant::now()),
             bans: self.0.bans.total(),
-            rejected_blocks: self.0.accounts().rejected_blocks(),
+            rejected_blocks,
             upstream: self.0.upstream(),
             totals,
             workers,

@@ -93,7 +93,7 @@ impl PoolState {
             disk_health: HealthStatus::default(),
             pending_blocks: None,
             counters: watch::Sender::default(),
-            accounts: Mutex::default(),
+            accounts: Mutex::new(Accounts::new(config.vardiff.share_interval)),
             upstream: Mutex::default(),
         };
         (state, SourceQueues { found: found_blocks, forward: shares })

@@ -147,15 +147,15 @@ fn a_slow_disk_costs_rows_and_no_totals() {
     assert_eq!(unsaved.workers[0].1.accepted, MAX_UNSAVED as u64 + 3);
 }
 
-/// A worker's hashrate comes from the time since its first share. The first share was found before that time.
+/// A worker's first share was found before the worker was observed. It counts as found within the share interval.
 #[test]
 fn the_first_share_of_a_worker_does_not_inflate_its_hashrate() {
-    let mut accounts = Accounts::default();
+    let mut accounts = Accounts::new(Duration::from_secs(1));
     let start = Now::read();
     let at = |second| Now { at: start.at + Duration::from_secs(second), ..start };
     let hashrate = |accounts: &Accounts, second| accounts.summary(at(second).at)[0].hashrate;
     accounts.count(judged("a", 0, Verdict::Accepted), at(0));
-    assert_eq!(hashrate(&accounts, 1), 0.0);
+    assert_eq!(hashrate(&accounts, 0), 1_000.0);
     for second in 1..=60 {
         accounts.count(judged("a", second as u32, Verdict::Accepted), at(second));
         let hashrate = hashrate(&accounts, second);
