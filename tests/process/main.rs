@@ -9,6 +9,7 @@ mod bad_input;
 mod bare_machine;
 mod binding;
 mod bitcoin_node;
+mod broken_setups;
 mod changed_options;
 mod common_failure;
 mod election;

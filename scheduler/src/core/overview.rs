@@ -208,7 +208,8 @@ fn problems(fleet: &Fleet, history: &History) -> Problems {
         unused.truncate(LISTED_PROBLEMS);
     }
     unused.sort_unstable();
-    first.extend(unused.into_iter().map(|(kind, _, unused)| Problem::new(kind, unused.to_string())));
+    let problem = |(kind, _, unused)| Problem::new(kind, unused_text(fleet, unused));
+    first.extend(unused.into_iter().map(problem));
     first.sort_by_key(|problem| problem.kind);
     first.truncate(LISTED_PROBLEMS);
     let more = (all - first.len()) as u64;
@@ -226,6 +227,18 @@ fn common_failure(failure: &CommonFailure) -> Problem {
     Problem::new(cause.kind, text)
 }
 
+/// Why an agent is unused, with the server that takes its resources, if it is that.
+fn unused_text(fleet: &Fleet, unused: &UnusedAgent) -> String {
+    let server = fleet.on_agent(&unused.agent).find(|task| !task.is_worker() && !task.has_ended());
+    match (server, &unused.reason) {
+        (Some(server), DeclineReason::NoWorker { .. }) => {
+            let cpus = server.record.cpus_milli() as f64 / 1000.0;
+            format!("{unused}; {} takes {cpus} CPU there", server.id())
+        }
+        _ => unused.to_string(),
+    }
+}
+
 /// What is wrong with an unused agent. An agent that our own tasks fill is as it should be.
 fn kind(fleet: &Fleet, unused: &UnusedAgent) -> ProblemKind {
     match unused.reason {
@@ -233,8 +246,10 @@ fn kind(fleet: &Fleet, unused: &UnusedAgent) -> ProblemKind {
         DeclineReason::Paused(_) => ProblemKind::AgentPaused,
         DeclineReason::Leaving(_) => ProblemKind::Maintenance,
         DeclineReason::NoServer { .. } | DeclineReason::NoWorker { .. } => {
+            // An agent that the server fills is as it should be only if other agents have workers.
             let is_used = fleet.on_agent(&unused.agent).any(|task| !task.has_ended());
-            if is_used { ProblemKind::AgentFull } else { ProblemKind::AgentTooSmall }
+            let (_, workers) = fleet.placed();
+            if is_used && workers > 0 { ProblemKind::AgentFull } else { ProblemKind::AgentTooSmall }
         }
     }
 }
