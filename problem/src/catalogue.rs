@@ -68,6 +68,23 @@ catalogue! {
         remedy: "Compare --master with the address and port of the leading master; the text has the error of the last try.",
         unhealthy: true,
     }
+    ZooKeeperUnreachable {
+        code: "zookeeper-unreachable",
+        symptom: "no session with ZooKeeper",
+        cause: "No server of --zk, or of a zk:// address of --master, can be reached, they have no quorum, or they deny access.",
+        remedy: "Compare the hosts and ports, and USER:PASSWORD, with those of the ZooKeeper servers; the text says of each server \
+                 what is wrong. With --zk, no scheduler leads until then.",
+        unhealthy: true,
+    }
+    MasterCredentials {
+        code: "master-credentials",
+        symptom: "the master refuses the principal or its secret",
+        cause: "The master requires a principal, does not know the given one with this secret, or does not allow it (ACLs).",
+        remedy: "Compare --principal and --secret-file with the master's --credentials, and --role and --user with its --acls. The \
+                 file is read again for each try.",
+        permanent: true,
+        unhealthy: true,
+    }
     NodeCredentials {
         code: "node-credentials",
         symptom: "the node refuses the password",

@@ -19,6 +19,7 @@ use database::now_ms;
 use mesos::backoff::Backoff;
 use mesos::scheduler::{self, SchedulerClient};
 use mesos::{StreamError, Subscription};
+use problem::Problem;
 
 #[cfg(test)]
 pub(crate) use self::call_queue::arrivals;
@@ -35,11 +36,13 @@ use crate::core::State;
 use crate::display::{Display, FrameTimer};
 use crate::election::{self, Leadership, RunError};
 use crate::event::{Effect, Event};
+use crate::history::Topic;
 use crate::journal::{Change, ChangeId};
 use crate::master_access::MasterAccess;
 use crate::mesos_api;
 use crate::query::QueryQueue;
 use crate::store::Store;
+use crate::subscription_problem;
 
 /// The first and the longest pause between two attempts to subscribe.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
@@ -84,6 +87,9 @@ impl Driver {
     pub async fn run(&mut self, mut internal: InternalEvents) -> Result<Result<(), String>, RunError> {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         let mut ever = false;
+        let waiting = self.subscription(Some(subscription_problem::waiting(&self.config.master)));
+        // Nothing can end the run yet, since the user's signals are read later.
+        let _ = self.handle_all(vec![waiting], None);
         loop {
             let begun = Instant::now();
             match self.subscribe_and_serve(&mut internal, &mut ever).await? {
@@ -101,7 +107,8 @@ impl Driver {
                     if begun.elapsed() >= GOOD_SUBSCRIPTION {
                         backoff.reset();
                     }
-                    let done = self.handle_all(vec![Event::Disconnected], None).is_break()
+                    let lost = vec![Event::Disconnected, self.subscription(Some(loss.problem()))];
+                    let done = self.handle_all(lost, None).is_break()
                         || self.pause(&mut internal, &loss, &mut backoff).await?.is_break();
                     if done {
                         return Ok(Err(loss.why));
@@ -109,6 +116,11 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// The event that sets or clears the problem of the subscription.
+    fn subscription(&self, problem: Option<Problem>) -> Event {
+        Event::Problem { topic: Topic::Subscription, problem }
     }
 
     /// Subscribes, and handles events until the subscription ends. Sets `ever` to true when the master has confirmed the

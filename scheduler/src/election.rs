@@ -19,6 +19,7 @@ use anyhow::Context;
 use mesos::backoff::Backoff;
 use mesos::zookeeper::{Ensemble, SessionError};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,8 @@ use zookeeper_client::{
 
 pub(crate) use self::lease::Lease;
 use crate::display::Display;
+use crate::query::SchedulerPhase;
+use crate::subscription_problem::no_election;
 
 /// The first and the longest pause between two attempts to open a session.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
@@ -177,11 +180,12 @@ pub(crate) async fn win(
     zk: &ZkConfig,
     retry: bool,
     display: &Display,
+    phase: &watch::Sender<SchedulerPhase>,
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<Leadership>> {
     let mut backoff = Backoff::new(RETRY.0, RETRY.1);
     loop {
-        let error = match stand(zk, display, &mut backoff, stop).await {
+        let error = match stand(zk, display, phase, &mut backoff, stop).await {
             Ok(won) => return Ok(won),
             Err(error) => error,
         };
@@ -193,6 +197,7 @@ pub(crate) async fn win(
         if !retry {
             return Err(error).context(format!("no session with ZooKeeper at {ensemble}"));
         }
+        phase.send_replace(SchedulerPhase::Standby(Some(no_election(ensemble, &error))));
         let pause = backoff.delay();
         let seconds = pause.as_secs_f64();
         display.log(format!("no session with ZooKeeper at {ensemble}, retrying in {seconds:.1} s ({error})"));
@@ -207,6 +212,7 @@ pub(crate) async fn win(
 async fn stand(
     zk: &ZkConfig,
     display: &Display,
+    phase: &watch::Sender<SchedulerPhase>,
     backoff: &mut Backoff,
     stop: &CancellationToken,
 ) -> Result<Option<Leadership>, SessionError> {
@@ -216,6 +222,7 @@ async fn stand(
         () = stop.cancelled() => return Ok(None),
     };
     backoff.reset();
+    phase.send_replace(SchedulerPhase::Standby(None));
     let folder = format!("{}/election", zk.ensemble.path());
     let candidate = Candidate::this_process();
     let options = LockOptions::new(acls(&zk.ensemble)).with_ancestor_options(persistent(&zk.ensemble))?;

@@ -7,12 +7,16 @@ use std::time::Duration;
 use anyhow::Context;
 use mesos::backoff::Backoff;
 use mesos::detector::{DetectError, Detector};
+use problem::{Problem, ProblemKind};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::artifact::ArtifactServer;
 use crate::config::{Config, ExecutorSource};
 use crate::display::Display;
 use crate::executable::Executable;
+use crate::query::SchedulerPhase;
+use crate::subscription_problem;
 use crate::task_info::Delivery;
 
 /// How long to wait for ZooKeeper to tell which master leads.
@@ -24,12 +28,15 @@ pub(crate) async fn prepare_delivery(
     config: &Config,
     detector: &Detector,
     display: &Display,
+    phase: &watch::Sender<SchedulerPhase>,
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<(Delivery, Option<ArtifactServer>)>> {
     match &config.executor {
         ExecutorSource::Provided(delivery) => Ok(Some((delivery.clone(), None))),
         ExecutorSource::Serve { executable, address } => {
-            let Some(local) = local_address(config, detector, display, stop).await? else { return Ok(None) };
+            let Some(local) = local_address(config, detector, display, phase, stop).await? else {
+                return Ok(None);
+            };
             let server = ArtifactServer::start(executable, &config.state_dir, address, local).await?;
             tell_what_agents_need(executable, display);
             if server.is_loopback() && !local.is_loopback() {
@@ -64,6 +71,7 @@ async fn local_address(
     config: &Config,
     detector: &Detector,
     display: &Display,
+    phase: &watch::Sender<SchedulerPhase>,
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<IpAddr>> {
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
@@ -80,6 +88,7 @@ async fn local_address(
         if !config.retry || permanent {
             return Err(error).context(format!("cannot reach master {}", config.master));
         }
+        phase.send_replace(SchedulerPhase::Starting(Some(problem(&error))));
         let pause = backoff.delay();
         let (master, seconds) = (&config.master, pause.as_secs_f64());
         display.log(format!("cannot reach master {master}, retrying in {seconds:.1} s ({error:#})"));
@@ -87,6 +96,14 @@ async fn local_address(
             () = tokio::time::sleep(pause) => {}
             () = stop.cancelled() => return Ok(None),
         }
+    }
+}
+
+/// The problem of a scheduler that does not find a master for this reason.
+fn problem(error: &anyhow::Error) -> Problem {
+    match error.downcast_ref::<DetectError>() {
+        Some(error) => subscription_problem::no_leader(error),
+        None => subscription_problem::not_subscribed(ProblemKind::NotSubscribed, &format!("{error:#}")),
     }
 }
 

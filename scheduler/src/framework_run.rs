@@ -59,7 +59,7 @@ impl FrameworkRun<'_> {
             return Err(RunError::Failed(error));
         }
         let prepared = tokio::select! {
-            prepared = prepare_delivery(config, client.detector(), self.display, self.stop) => prepared?,
+            prepared = prepare_delivery(config, client.detector(), self.display, self.phase, self.stop) => prepared?,
             () = self.time.reached() => None,
             why = lost(leadership) => return Err(RunError::LeadershipLost(why)),
         };

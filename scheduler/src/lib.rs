@@ -50,6 +50,7 @@ pub mod server_capacity;
 pub mod settings;
 pub mod specification;
 pub mod store;
+mod subscription_problem;
 pub mod task_id;
 pub mod task_info;
 mod time_limit;

@@ -63,7 +63,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<Sche
 async fn run_while_leading(zk: &ZkConfig, run: FrameworkRun<'_>) -> anyhow::Result<SchedulerEnd> {
     let FrameworkRun { config, time, display, .. } = run;
     loop {
-        let Some(leadership) = stand_for_election(zk, config.retry, time, display, run.stop).await? else {
+        let Some(leadership) = stand_for_election(zk, config.retry, run).await? else {
             let summary = Summary { seconds: time.elapsed().as_secs_f64(), ..Summary::default() };
             return Ok(SchedulerEnd::Standby { summary });
         };
@@ -86,12 +86,11 @@ async fn run_while_leading(zk: &ZkConfig, run: FrameworkRun<'_>) -> anyhow::Resu
 async fn stand_for_election(
     zk: &ZkConfig,
     retry: bool,
-    time: TimeLimit,
-    display: &Display,
-    stop: &CancellationToken,
+    run: FrameworkRun<'_>,
 ) -> anyhow::Result<Option<Leadership>> {
+    let FrameworkRun { time, display, phase, stop, .. } = run;
     let waiting = stop.child_token();
-    let mut won = pin!(election::win(zk, retry, display, &waiting));
+    let mut won = pin!(election::win(zk, retry, display, phase, &waiting));
     tokio::select! {
         won = &mut won => won,
         () = time.reached() => {

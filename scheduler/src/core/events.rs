@@ -8,6 +8,7 @@ use super::outbox::OnPersisted;
 use super::transition::{Transition, end_without_report};
 use crate::event::{Call, Event};
 use crate::fleet::{ServerState, Task};
+use crate::history::Topic;
 use crate::journal::{Change, ChangeId, Origin, Removal, TaskRecord};
 use crate::options::FrameworkOptions;
 use crate::policy::PolicyEvent;
@@ -89,6 +90,7 @@ impl Transition<'_> {
 
     fn subscribed(&mut self, framework: String) {
         self.run.connected = true;
+        self.history.set_problem(Topic::Subscription, None);
         self.fleet.agents.forget_windows();
         if self.history.framework.is_none() {
             self.change(Change::Framework(framework.clone()), OnPersisted::Nothing);

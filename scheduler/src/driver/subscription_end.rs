@@ -9,9 +9,12 @@ use mesos::recordio::RecordError;
 use mesos::v1::FrameworkId;
 use mesos::{CallError, Refusal, StreamError, Subscription, scheduler};
 
+use problem::{Problem, ProblemKind};
+
 use super::credentials::Registered;
 use super::{Driver, credentials};
 use crate::election::{self, RunError};
+use crate::subscription_problem::{kind_of_call, not_subscribed};
 
 /// After a failed call, the driver waits at most this long for the master's ERROR event, which says why the subscription has
 /// ended.
@@ -34,13 +37,14 @@ pub(super) enum SubscriptionEnd {
 impl SubscriptionEnd {
     /// The end of a subscription that the master had accepted.
     pub fn ended(why: String) -> Self {
-        Self::Lost(Loss { what: LossKind::Ended, why })
+        Self::Lost(Loss { what: LossKind::Ended, problem: ProblemKind::NotSubscribed, why })
     }
 }
 
 /// Why there is no subscription.
 pub(super) struct Loss {
     what: LossKind,
+    problem: ProblemKind,
     /// The cause, as text for the user.
     pub why: String,
 }
@@ -57,6 +61,12 @@ enum LossKind {
 }
 
 impl Loss {
+    /// The problem that exists until the next subscription.
+    pub fn problem(&self) -> Problem {
+        let ended = if matches!(self.what, LossKind::Ended) { "the subscription has ended, " } else { "" };
+        not_subscribed(self.problem, &format!("{ended}{}", self.why))
+    }
+
     /// What happened, and when the scheduler subscribes again, as text for the user.
     pub fn text(&self, master: &Masters, pause: Duration) -> String {
         let (why, seconds) = (&self.why, pause.as_secs_f64());
@@ -98,11 +108,12 @@ impl Driver {
             let what = format!("giving up on master {master}, because --no-retry is set");
             return Err(RunError::Failed(anyhow::Error::from(error).context(what)));
         }
+        let why = advice.clone().unwrap_or_else(|| error_chain(&error));
         if let Some(advice) = advice.filter(|_| !std::mem::replace(&mut self.advised, true)) {
             self.display.log(advice);
         }
         let what = if error.is_transient() { LossKind::Unreachable } else { LossKind::Refused };
-        Ok(SubscriptionEnd::Lost(Loss { what, why: error_chain(&error) }))
+        Ok(SubscriptionEnd::Lost(Loss { what, problem: kind_of_call(&error), why }))
     }
 
     /// The framework that the scheduler's records name; `None` if they name none.
