@@ -6,7 +6,7 @@ use std::time::Duration;
 use client::{Client, Config, Event, Pool};
 use executor::TaskEvent;
 use logging::error_chain;
-use pool::PoolHandle;
+use pool::{HEALTH_CHECK_USER, PoolHandle};
 use stratum::PoolUrl;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
@@ -16,8 +16,6 @@ use tokio_util::sync::CancellationToken;
 const INTERVAL: Duration = Duration::from_secs(10);
 /// Time limit for the pool server to send a job to the check's connection; a job usually takes milliseconds.
 const JOB_TIMEOUT: Duration = Duration::from_secs(5);
-/// The worker name under which the check authorizes at the pool. The check submits no share, so the pool keeps no account for it.
-const USER: &str = "health-check";
 
 /// Checks a pool server at intervals.
 pub struct HealthCheck {
@@ -86,7 +84,7 @@ impl HealthCheck {
 /// Connects as a miner and waits for a job.
 async fn wait_for_job(server: SocketAddr) -> Result<(), String> {
     let url: PoolUrl = format!("stratum+tcp://{server}").parse().map_err(|error| error_chain(&error))?;
-    let pool = Pool { url, user: USER.to_owned(), password: "x".to_owned() };
+    let pool = Pool { url, user: HEALTH_CHECK_USER.to_owned(), password: "x".to_owned() };
     let mut client = Client::new(Config { retries: Some(0), ..Config::new(vec![pool]) });
     let mut authorized = false;
     let mut job = false;

@@ -2,12 +2,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
-use command_line::{NodeArgs, Summary, UsageError};
+use command_line::{NodeArgs, Summary, UsageError, print_error_line};
 use executor::cli::MineArgs;
-use executor::standalone::{self, MiningResult};
+use executor::standalone::{self, MiningResult, OwnServer};
 use pool::cli::DataArgs;
 use pool::{Config, Server, ServerOptions};
 use stratum::PoolUrl;
@@ -55,7 +56,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Err(UsageError(format!("{option} is for pools, not for the nodes of --bitcoind")).into());
     }
     let options = options(args)?;
-    command_line::block_on(2, on_node(&args.mine, options)).map(|()| ExitCode::SUCCESS)
+    // Without an address, each miner's user name is the address to pay.
+    let paid = args.node.address.clone().unwrap_or_else(|| args.mine.credentials().0);
+    command_line::block_on(2, on_node(&args.mine, options, paid)).map(|()| ExitCode::SUCCESS)
 }
 
 fn options(args: &Args) -> anyhow::Result<ServerOptions> {
@@ -73,9 +76,13 @@ fn options(args: &Args) -> anyhow::Result<ServerOptions> {
     })
 }
 
-async fn on_node(args: &MineArgs, options: ServerOptions) -> anyhow::Result<()> {
+async fn on_node(args: &MineArgs, options: ServerOptions, paid: String) -> anyhow::Result<()> {
     let started = Instant::now();
     let stop = standalone::stop_after(args.duration)?;
+    if let BlockSourceSpec::Node(spec) = &options.source {
+        let nodes: Vec<_> = spec.nodes.iter().map(|node| node.url.as_str()).collect();
+        print_error_line(format_args!("connecting to node {}", nodes.join(", ")));
+    }
     let server = tokio::select! {
         server = Server::bind(options) => server.context("cannot mine on the node")?,
         // The program was stopped while the server was still waiting for a node.
@@ -86,12 +93,20 @@ async fn on_node(args: &MineArgs, options: ServerOptions) -> anyhow::Result<()> 
     };
     let url: PoolUrl = server.stratum_addr().to_string().parse().context("the pool server's own address")?;
     let args = MineArgs { urls: vec![url.into()], ..args.clone() };
+    let pool = server.handle();
+    let own = OwnServer {
+        work: Arc::new({
+            let pool = pool.clone();
+            move || format!("{}, paying to {paid}", pool.work_from().unwrap_or_default())
+        }),
+        trouble: Arc::new(move || pool.trouble()),
+    };
     let blocks = server.handle().counters();
     let before = blocks.borrow().blocks;
     // The server outlives the miner, because it has to check the miner's last shares.
     let serving = CancellationToken::new();
     let mining = async {
-        let mined = standalone::mine(&args, stop).await;
+        let mined = standalone::mine(&args, Some(own), stop).await;
         serving.cancel();
         mined
     };

@@ -57,6 +57,8 @@ enum Wakeup {
     Draining(Result<stratum::Event, ClientError>),
     DrainTimeout,
     ResumeTimeout,
+    /// The main connection may have to tell what it waits for.
+    Waiting,
 }
 
 impl Client {
@@ -172,6 +174,7 @@ impl Client {
     async fn wait(&mut self) -> Wakeup {
         let probing = self.failover.has_better_pool();
         let resume_until = self.resumable.as_ref().map(|session| session.until);
+        let waiting_at = self.main.as_ref().and_then(|connection| connection.tell_waiting_at());
         let main = async {
             match &mut self.main {
                 Some(connection) => Wakeup::Main(connection.next().await),
@@ -198,6 +201,7 @@ impl Client {
             () = sleep_until(resume_until.unwrap_or_else(Instant::now)), if resume_until.is_some() => {
                 Wakeup::ResumeTimeout
             }
+            () = sleep_until(waiting_at.unwrap_or_else(Instant::now)), if waiting_at.is_some() => Wakeup::Waiting,
         }
     }
 
@@ -227,6 +231,14 @@ impl Client {
             }
             Wakeup::DrainTimeout => self.give_up_draining(),
             Wakeup::ResumeTimeout => self.give_up_resumable(),
+            Wakeup::Waiting => {
+                if let Some(connection) = &mut self.main
+                    && let Some(awaited) = connection.tell_waiting()
+                {
+                    let pool = connection.url().clone();
+                    self.events.push_back(Event::Waiting { pool, awaited });
+                }
+            }
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Config {
     pub retry_pause: Duration,
     /// A pool that sends nothing for this long counts as lost. After half of this time the client pings it. Default: 300 s.
     pub silence_timeout: Duration,
+    /// After this time of silence the client tells what it waits for ([`crate::Event::Waiting`]). Default: 10 s.
+    pub waiting_after: Duration,
     /// How long a connected pool may take to send its first job before the next pool is tried. Default: 30 s.
     pub first_job_timeout: Duration,
     /// How often the client probes whether a better pool has recovered. Default: 30 s.
@@ -59,6 +61,7 @@ impl Config {
             retries: None,
             retry_pause: Duration::from_secs(30),
             silence_timeout: Duration::from_secs(300),
+            waiting_after: Duration::from_secs(10),
             first_job_timeout: Duration::from_secs(30),
             probe_interval: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),

@@ -15,6 +15,7 @@ use tokio::io::{ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, trace, warn};
 
+use crate::awaited::Awaited;
 use crate::config::{Config, Pool, PoolHistory};
 use crate::error::ClientError;
 use crate::event::Answer;
@@ -31,6 +32,12 @@ pub(crate) struct PoolConnection {
     events: VecDeque<Event>,
     silence_timeout: Duration,
     first_job_timeout: Duration,
+    waiting_after: Duration,
+    /// Whether the owner was told what this connection waits for, since the pool last sent something that ended a wait.
+    told_waiting: bool,
+    /// When the pool last answered a share. Before that, this is the time when dialling began.
+    last_answer: Instant,
+    /// When the connection was opened. While it is dialled, this is the time when dialling began.
     opened: Instant,
     /// When the last message from the pool was received. Before the first message, this is the time when the connection was
     /// opened.
@@ -44,6 +51,7 @@ pub(crate) struct PoolConnection {
     write_blocked: Option<Instant>,
     /// When the pool sent its first job on this connection; `None` if it has sent none yet.
     first_job: Option<Instant>,
+    subscribed: bool,
     authorized: bool,
     pub jobs: OpenJobs,
     pub in_flight: InFlightShares,
@@ -77,12 +85,16 @@ impl PoolConnection {
             events: VecDeque::new(),
             silence_timeout: config.silence_timeout,
             first_job_timeout: config.first_job_timeout,
+            waiting_after: config.waiting_after,
+            told_waiting: false,
+            last_answer: Instant::now(),
             opened: Instant::now(),
             last_message: Instant::now(),
             pinged: false,
             got_message: false,
             write_blocked: None,
             first_job: None,
+            subscribed: false,
             authorized: false,
             jobs: OpenJobs::default(),
             in_flight: InFlightShares::default(),
@@ -139,7 +151,7 @@ impl PoolConnection {
     fn open(&mut self, stream: Box<dyn ByteStream>) -> Result<(), ClientError> {
         let (reader, writer) = stratum::connection::split(stream, POOL_LINE_LIMIT);
         self.stage = Stage::Open { reader, writer };
-        (self.opened, self.last_message) = (Instant::now(), Instant::now());
+        (self.opened, self.last_message, self.told_waiting) = (Instant::now(), Instant::now(), false);
         for message in self.session.start() {
             self.send(&message)?;
         }
@@ -197,10 +209,13 @@ impl PoolConnection {
                     continue;
                 }
                 Event::Job(job) => {
+                    self.told_waiting &= self.first_job.is_some();
                     self.first_job.get_or_insert_with(Instant::now);
                     self.jobs.add(job);
                 }
+                Event::Subscribed { .. } => self.subscribed = true,
                 Event::Authorized => self.authorized = true,
+                Event::Answer { .. } => (self.last_answer, self.told_waiting) = (Instant::now(), false),
                 _ => {}
             }
             self.events.push_back(event);
@@ -235,6 +250,30 @@ impl PoolConnection {
         writer
             .queue(&message.to_line())
             .map_err(|source| ClientError::Write { pool: self.url.clone(), source })
+    }
+
+    /// When the owner is to be told what this connection waits for; `None` if it waits for nothing, or if the owner was told.
+    pub fn tell_waiting_at(&self) -> Option<Instant> {
+        let since = match self.first_job {
+            None => self.opened,
+            // A share of a resumed session was submitted before this connection was opened.
+            Some(_) => self.last_answer.max(self.opened).max(self.in_flight.oldest()?.into()),
+        };
+        (!self.told_waiting).then(|| since + self.waiting_after)
+    }
+
+    /// What the connection waits for, if it is time to tell the owner. It then counts as told.
+    pub fn tell_waiting(&mut self) -> Option<Awaited> {
+        self.tell_waiting_at().filter(|at| *at <= Instant::now())?;
+        self.told_waiting = true;
+        Some(match &self.stage {
+            Stage::Dialling(_) => Awaited::Connection,
+            _ if self.first_job.is_some() => Awaited::Verdicts(self.in_flight.len()),
+            _ if !self.got_message => Awaited::FirstAnswer,
+            _ if !self.subscribed => Awaited::Subscription,
+            _ if !self.authorized => Awaited::Authorization,
+            _ => Awaited::Job,
+        })
     }
 
     /// Submits a share for a job of this session.

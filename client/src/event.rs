@@ -6,6 +6,7 @@ use std::time::Duration;
 use stratum::{Job, PoolUrl, Reason};
 use task::Verdict;
 
+use crate::awaited::Awaited;
 use crate::error::ClientError;
 
 /// An event of a client.
@@ -39,6 +40,14 @@ pub enum Event {
         error: ClientError,
         /// The time until the next attempt, perhaps to another pool.
         retry_in: Duration,
+    },
+    /// The pool has been silent for [`Config::waiting_after`](crate::Config::waiting_after): it is not connected, or it owes an
+    /// answer or a job. Sent once in each silence. A loss follows if the silence lasts.
+    Waiting {
+        /// The pool.
+        pool: PoolUrl,
+        /// What the pool owes.
+        awaited: Awaited,
     },
     /// A message from the pool to the miner's owner.
     Message(String),

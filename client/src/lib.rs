@@ -43,9 +43,10 @@
 //!   answer "duplicate" counts as accepted. If the session is not resumed, their outcome is [`Outcome::Unanswered`].
 //!
 //! Modules: [`config`]: settings; [`event`]: events and outcomes; [`error`]: errors;
-//! `client`: the client; `connection`: one connection to a pool; `failover`: which pool to try next; `shares`: submitted
+//! `awaited`: what a silent pool owes; `client`: the client; `connection`: one connection to a pool; `failover`: which pool to try next; `shares`: submitted
 //! shares and their outcomes.
 
+mod awaited;
 mod client;
 pub mod config;
 mod connection;
@@ -54,6 +55,7 @@ pub mod event;
 mod failover;
 mod shares;
 
+pub use awaited::Awaited;
 pub use client::Client;
 pub use config::{Config, Pool};
 pub use error::ClientError;

@@ -90,6 +90,11 @@ impl InFlightShares {
         self.0.len()
     }
 
+    /// When the share that waits longest for its answer was submitted.
+    pub fn oldest(&self) -> Option<Instant> {
+        self.0.values().map(|share| share.submitted).next()
+    }
+
     /// Adds a share that is about to be sent. The pool may receive it even if sending fails.
     pub fn insert(&mut self, id: u64, mut share: InFlightShare) {
         share.attempts += 1;

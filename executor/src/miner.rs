@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{Answer, Client};
+use client::{Answer, Awaited, Client};
 pub use client::{ClientError, Config, Pool};
 use logging::error_chain;
 use stratum::{Job, PoolUrl, Reason, Share};
@@ -50,6 +50,13 @@ pub enum Event {
         error: String,
         /// The time until the next attempt.
         retry_in: Duration,
+    },
+    /// The pool has been silent for a while.
+    Waiting {
+        /// The pool.
+        pool: PoolUrl,
+        /// What the pool owes.
+        awaited: Awaited,
     },
     /// A new job.
     Job {
@@ -158,6 +165,7 @@ impl Miner {
                 self.send(Event::Lost { error: error_chain(&error), retry_in }).await;
             }
             client::Event::Authorized { pool } => self.send(Event::Authorized { pool }).await,
+            client::Event::Waiting { pool, awaited } => self.send(Event::Waiting { pool, awaited }).await,
             client::Event::Message(text) => self.send(Event::Message(text)).await,
             // Each job carries its own difficulty, version mask and extranonces.
             other => debug!(?other, "ignored an event that applies to the following jobs"),

@@ -1,16 +1,22 @@
 //! `mesos-miner mine`: the terminal front end, similar to that of cpuminer.
 
+mod repeats;
+
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use command_line::{ConnectionArgs, Hashrate, Reread, Summary, pluralize, print_error_line};
 use net::{DialOptions, Dialer};
+use stratum::PoolUrl;
 use task::{Totals, Verdict};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::repeats::Repeats;
 use crate::cli::MineArgs;
 use crate::engine::Counters;
 use crate::miner::{self, ClientError, Event};
@@ -30,8 +36,19 @@ const HASHRATE_LINES: Duration = Duration::from_secs(10);
 pub fn run(args: &MineArgs) -> anyhow::Result<ExitCode> {
     // Reports invalid options before mining starts.
     args.pools()?;
-    let mine = async { mine(args, stop_after(args.duration)?).await?.show(args.json) };
+    let mine = async { mine(args, None, stop_after(args.duration)?).await?.show(args.json) };
     command_line::block_on(1, mine).map(|()| ExitCode::SUCCESS)
+}
+
+/// A pool server in this process, as the user is told of it. Its address means nothing to the user.
+#[derive(Clone, derive_more::Debug)]
+pub struct OwnServer {
+    /// Where the server's work comes from, and whom it pays: `node http://127.0.0.1:8332 (main), paying to bc1q…`.
+    #[debug(skip)]
+    pub work: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Why the server has no work, if it has none.
+    #[debug(skip)]
+    pub trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,
 }
 
 /// The result of mining.
@@ -55,15 +72,24 @@ impl MiningResult {
     }
 }
 
-/// Mines until `stop` is cancelled.
+/// Mines until `stop` is cancelled. `server` is the pool if it is in this process.
 ///
 /// # Errors
 /// If the engine cannot be started.
-pub async fn mine(args: &MineArgs, stop: CancellationToken) -> anyhow::Result<MiningResult> {
+pub async fn mine(
+    args: &MineArgs,
+    server: Option<OwnServer>,
+    stop: CancellationToken,
+) -> anyhow::Result<MiningResult> {
     let started = Instant::now();
     let dial_options = args.connection.dial_options(|name| std::env::var(name).ok())?;
     let pools = args.pools()?;
     let dialer = Dialer::new(&dial_options, pools.iter().any(|pool| pool.url.scheme.is_secure()))?;
+    if server.is_none()
+        && let Some(pool) = pools.first()
+    {
+        print_error_line(format_args!("connecting to {}", pool.url));
+    }
     let engine = StartedEngine::start_in_background(args.backend(), args.cpus()).await?;
     let user = pools.first().map(|pool| pool.user.as_str()).unwrap_or_default();
     let mut terminal = Terminal {
@@ -72,6 +98,9 @@ pub async fn mine(args: &MineArgs, stop: CancellationToken) -> anyhow::Result<Mi
         started,
         last: (0, started),
         shares: !args.quiet,
+        server,
+        mining_on: None,
+        repeats: Repeats::default(),
         threads: engine.threads,
         mined: false,
     };
@@ -138,6 +167,11 @@ struct Terminal {
     last: (u128, Instant),
     /// Whether to print a line for each share.
     shares: bool,
+    /// The pool server, if it is in this process.
+    server: Option<OwnServer>,
+    /// The line that says what the miner works for, as it was last printed.
+    mining_on: Option<String>,
+    repeats: Repeats,
     threads: u32,
     /// Whether any hash was computed.
     mined: bool,
@@ -159,16 +193,15 @@ impl Terminal {
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Authorized { pool } => self.log(format_args!("mining for {pool}")),
-            Event::Lost { error, retry_in } => {
-                if retry_in.is_zero() {
-                    self.log(format_args!("{error}; trying the next pool"));
-                } else {
-                    self.log(format_args!("{error}; trying again in {:.1} s", retry_in.as_secs_f64()));
-                }
+            Event::Authorized { pool } => self.show_pool(&pool),
+            Event::Lost { error, retry_in } => self.on_lost(error, retry_in),
+            Event::Waiting { pool, awaited } => {
+                self.on_silence(format!("{pool} is silent: still waiting for {awaited}"))
             }
             Event::Job { id, difficulty, clean } => {
                 tracing::debug!(id, difficulty, clean, "new job");
+                self.repeats.clear();
+                self.show_work();
                 if clean {
                     tracing::info!(difficulty, "new block, or the pool's first job");
                 }
@@ -185,22 +218,54 @@ impl Terminal {
         }
     }
 
-    fn on_share(&mut self, share: MinedShare, reason: &str) {
-        let verdict = match share.row.verdict {
-            Verdict::Accepted if share.block => "yay!!! a block",
-            Verdict::Accepted => "yay!!!",
-            Verdict::Rejected(_) => "booooo",
-            Verdict::Stale => "stale",
-            Verdict::Unanswered => "unanswered",
+    /// Says which pool the miner works for, whenever it has connected.
+    fn show_pool(&mut self, pool: &PoolUrl) {
+        if self.server.is_none() {
+            self.log(format_args!("mining for {pool}"));
+        }
+    }
+
+    /// Says where the work of the server in this process comes from, whenever that changes.
+    fn show_work(&mut self) {
+        let Some(server) = &self.server else { return };
+        let line = format!("mining on {}", (server.work)());
+        if self.mining_on.as_ref() != Some(&line) {
+            self.log(format_args!("{line}"));
+            self.mining_on = Some(line);
+        }
+    }
+
+    fn on_lost(&mut self, error: String, retry_in: Duration) {
+        let error = match self.server.as_ref().map(|server| (server.trouble)()) {
+            None => error,
+            Some(Some(trouble)) => trouble,
+            // The server has work again, so the miner will have some in a moment.
+            Some(None) => return,
         };
+        let Some(omitted) = self.repeats.print(&error, Instant::now()) else { return };
+        let tries = if omitted == 0 { String::new() } else { format!(" ({} more times)", omitted) };
+        if self.server.is_some() {
+            self.log(format_args!("{error}"));
+        } else if retry_in.is_zero() {
+            self.log(format_args!("{error}{tries}; trying the next pool"));
+        } else {
+            self.log(format_args!("{error}{tries}; trying again in {:.1} s", retry_in.as_secs_f64()));
+        }
+    }
+
+    fn on_silence(&mut self, line: String) {
+        if self.server.is_none() && self.repeats.print(&line, Instant::now()).is_some() {
+            self.log(format_args!("{line}"));
+        }
+    }
+
+    fn on_share(&mut self, share: MinedShare, reason: &str) {
+        let (verdict, block) = (share.row.verdict, share.block);
         self.report.count(share);
         if self.shares {
-            let hashes = self.counters.hashes();
-            let Totals { accepted, rejected, stale, unanswered, .. } = self.report.totals(hashes);
-            let all = accepted + rejected + stale + unanswered;
-            let percent = accepted as f64 / all.max(1) as f64 * 100.0;
+            let totals = self.report.totals(self.counters.hashes());
             let rate = Hashrate(self.hashrate_since_start());
-            self.log(format_args!("accepted: {accepted}/{all} ({percent:.2}%), {rate} ({verdict}){reason}"));
+            self.log(format_args!("{}{reason}", share_line(verdict, block, totals, rate)));
         }
     }
 
@@ -224,5 +289,37 @@ impl Terminal {
         let totals = self.report.totals(self.counters.hashes());
         let workers = u64::from(self.mined);
         Summary::new(totals, self.started.elapsed().as_secs_f64(), workers, BTreeMap::new())
+    }
+}
+
+/// The line for one share: its own word, how many shares had this verdict, and the hashrate. The words in parentheses are those of
+/// cpuminer, for scripts that look for them.
+fn share_line(verdict: Verdict, block: bool, totals: Totals, rate: Hashrate) -> String {
+    let Totals { accepted, rejected, stale, unanswered, .. } = totals;
+    let (word, count, cheer) = match verdict {
+        Verdict::Accepted if block => ("accepted", accepted, " (yay!!! a block)"),
+        Verdict::Accepted => ("accepted", accepted, " (yay!!!)"),
+        Verdict::Rejected(_) => ("rejected", rejected, " (booooo)"),
+        Verdict::Stale => ("stale", stale, ""),
+        Verdict::Unanswered => ("unanswered", unanswered, ""),
+    };
+    let all = accepted + rejected + stale + unanswered;
+    let percent = count as f64 / all.max(1) as f64 * 100.0;
+    format!("{word}: {count}/{all} ({percent:.2}%), {rate}{cheer}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_verdict_has_its_own_word() {
+        let totals = Totals { accepted: 6, rejected: 1, stale: 2, unanswered: 1, ..Totals::default() };
+        let line = |verdict, block| share_line(verdict, block, totals, Hashrate(2.5e6));
+        assert_eq!(line(Verdict::Accepted, false), "accepted: 6/10 (60.00%), 2.50 MH/s (yay!!!)");
+        assert_eq!(line(Verdict::Accepted, true), "accepted: 6/10 (60.00%), 2.50 MH/s (yay!!! a block)");
+        assert_eq!(line(Verdict::Rejected(23), false), "rejected: 1/10 (10.00%), 2.50 MH/s (booooo)");
+        assert_eq!(line(Verdict::Stale, false), "stale: 2/10 (20.00%), 2.50 MH/s");
+        assert_eq!(line(Verdict::Unanswered, false), "unanswered: 1/10 (10.00%), 2.50 MH/s");
     }
 }

@@ -261,6 +261,7 @@ impl Worker {
                     self.new_block = true;
                 }
             }
+            Event::Waiting { pool, awaited } => warn!(%pool, %awaited, "the pool is silent"),
             Event::Authorized { pool } => info!(%pool, "mining"),
             Event::Message(text) => info!(text, "the pool says"),
             Event::Lost { .. } => {}

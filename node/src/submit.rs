@@ -102,7 +102,7 @@ async fn submit_to(
         let progress = judge(&result);
         match (&progress, &result) {
             (SubmitProgress::Answered(verdict), _) => {
-                tracing::info!(%hash, node = %client.url(), ?verdict, "a node has answered our block");
+                tracing::debug!(%hash, node = %client.url(), ?verdict, "a node has answered our block");
             }
             (_, Err(error)) => {
                 tracing::warn!(%hash, error = error_chain(error), "block not submitted yet; trying again");

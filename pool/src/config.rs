@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use command_line::{duration, whole_number};
 
 use crate::bans::BanRules;
@@ -23,6 +24,9 @@ pub struct Config {
     /// When an address is banned.
     #[command(flatten)]
     pub bans: BanRules,
+    /// Do not log miners that join or leave, accepted blocks, and the pool's figures once a minute
+    #[arg(short, long, env = "MINER_QUIET", value_parser = BoolishValueParser::new())]
+    pub quiet: bool,
 }
 
 /// Limits on what a miner may use of the pool.

@@ -16,6 +16,8 @@ use crate::stats::PoolCounters;
 pub struct PoolSummary {
     /// Connections, height and network difficulty.
     pub live: PoolLive,
+    /// Where work comes from; `None` before there is any.
+    pub work_from: Option<String>,
     /// The pool's hashrate in H/s: the sum of the workers' hashrates ([`WorkerSummary::hashrate`]).
     pub hashrate: f64,
     /// The highest difficulty of an accepted share's hash since the pool started; 0 without any.
@@ -71,6 +73,11 @@ impl PoolHandle {
         self.0.places.available_permits() == 0
     }
 
+    /// Where work comes from, such as `node http://127.0.0.1:8332 (main)`; `None` before there is any.
+    pub fn work_from(&self) -> Option<String> {
+        self.0.work_from()
+    }
+
     /// Whether there is work for miners.
     pub fn has_work(&self) -> bool {
         self.0.jobs.current().job().is_some()
@@ -94,6 +101,7 @@ impl PoolHandle {
         workers.iter().for_each(|worker| totals += worker.totals);
         PoolSummary {
             live: self.live(),
+            work_from: self.work_from(),
             hashrate: workers.iter().map(|worker| worker.hashrate).sum(),
             best_share,
             banned: self.0.bans.active(Instant::now()),

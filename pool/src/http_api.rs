@@ -45,6 +45,7 @@ fn json(summary: &PoolSummary) -> Value {
         .collect();
     let mut answer = json!({
         "connections": summary.live.connections,
+        "work_from": summary.work_from,
         "height": summary.live.height,
         "difficulty": summary.live.difficulty,
         "hashrate": summary.hashrate,

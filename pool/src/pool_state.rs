@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::current_job::JobPublisher;
 use crate::extranonce_lease::{ExtranonceLease, Extranonces};
 use crate::health::HealthStatus;
+use crate::operator_log::OperatorLog;
 use crate::session::SuspendedSessions;
 use crate::share::{
     ForwardRequest, FoundBlock, JudgedShare, UpstreamShare, UpstreamShareCounts, UpstreamSummary,
@@ -55,6 +56,8 @@ pub struct PoolState {
     pub extranonces: Arc<Extranonces>,
     /// Sessions that may be resumed over another connection.
     pub suspended: SuspendedSessions,
+    /// What the operator is told.
+    pub operator_log: OperatorLog,
     /// The banned addresses.
     pub bans: Bans,
     /// The permits to serve a connection: one for each connection that can still be admitted.
@@ -67,6 +70,8 @@ pub struct PoolState {
     pub disk_health: HealthStatus,
     /// The found blocks that no node has judged yet, if there is a data folder.
     pub pending_blocks: Option<PendingBlocks>,
+    /// Where work comes from, as the user is told: `node http://127.0.0.1:8332 (main)`. Empty before there is any.
+    work_from: watch::Sender<String>,
     counters: watch::Sender<PoolCounters>,
     accounts: Mutex<Accounts>,
     upstream: Mutex<UpstreamSummary>,
@@ -86,12 +91,14 @@ impl PoolState {
             forward,
             extranonces: Arc::default(),
             suspended: SuspendedSessions::new(config.limits.connections),
+            operator_log: OperatorLog::new(config.quiet, Instant::now()),
             bans: Bans::new(config.bans),
             places: Arc::new(Semaphore::new(config.limits.connections)),
             connections: Arc::default(),
             work_health: HealthStatus::default(),
             disk_health: HealthStatus::default(),
             pending_blocks: None,
+            work_from: watch::Sender::default(),
             counters: watch::Sender::default(),
             accounts: Mutex::new(Accounts::new(config.vardiff.share_interval)),
             upstream: Mutex::default(),
@@ -144,6 +151,23 @@ impl PoolState {
         // A poisoned lock is used like any other: counting does not panic, and if it did, the counts so far would still
         // be right.
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets where work comes from, and logs it if it has changed.
+    pub fn set_work_from(&self, source: &str) {
+        let changed = self.work_from.send_if_modified(|before| {
+            let changed = before != source;
+            source.clone_into(before);
+            changed
+        });
+        if changed {
+            tracing::info!("work comes from {source}");
+        }
+    }
+
+    /// Where work comes from; `None` before there is any.
+    pub fn work_from(&self) -> Option<String> {
+        Some(self.work_from.borrow().clone()).filter(|source| !source.is_empty())
     }
 
     /// Counters that change with each share and block.

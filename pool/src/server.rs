@@ -123,7 +123,11 @@ impl Server {
         let _source_guard = stop_source.clone().drop_guard();
         let source = self.source.run(self.state.clone(), self.found_blocks, stop_source.clone());
         let source = tokio::spawn(source);
-        let connections = accept_until(&stop, self.listener, &self.state).await;
+        let handle = PoolHandle::new(self.state.clone());
+        let (connections, ()) = tokio::join!(
+            accept_until(&stop, self.listener, &self.state),
+            self.state.operator_log.run(&handle, stop.clone()),
+        );
         connections.close();
         if tokio::time::timeout(STOP_WITHIN, connections.wait()).await.is_err() {
             tracing::warn!(left = connections.len(), "connections did not end in time");

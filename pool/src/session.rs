@@ -155,7 +155,7 @@ impl Session {
         if was_ready || !self.is_ready() {
             return self.follow_hashrate(now, effects);
         }
-        effects.push(Effect::Authorized);
+        effects.extend(self.workers.first().cloned().map(Effect::Authorized));
         self.report_hashrate(now, effects);
         self.retarget(now, effects);
         self.issue(true, effects);

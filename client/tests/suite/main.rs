@@ -6,3 +6,4 @@ mod peers;
 mod resume;
 mod scripted;
 mod secure;
+mod waiting;

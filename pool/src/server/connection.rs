@@ -1,6 +1,6 @@
 //! One miner's connection: it reads messages, lets the [`Session`] decide, and carries out the effects.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +8,7 @@ use client::Outcome;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use logging::error_chain;
 use stratum::connection::{MINER_LINE_LIMIT, Reader, Writer};
 use stratum::{ReadError, WriteError};
 use tokio::net::TcpStream;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Now;
 use crate::current_job::CurrentJob;
+use crate::operator_log::HEALTH_CHECK_USER;
 use crate::pool_state::PoolState;
 use crate::session::{CloseReason, Effect, Event, Session};
 use crate::share::{ForwardRequest, UpstreamShare};
@@ -56,17 +58,19 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, state: Arc<PoolState>, s
         rate_limit: MessageRateLimit::new(state.config.limits.messages_per_second, Instant::now()),
         stats: ConnectionStatsGuard::new(state.connections.clone()),
         forwarded: FuturesUnordered::new(),
-        peer: peer.ip(),
+        peer,
         state,
+        worker: None,
     };
     tracing::debug!(%peer, "connected");
-    match stop.run_until_cancelled(connection.run()).await {
-        None | Some(Ok(())) => tracing::debug!(%peer, "disconnected"),
-        Some(Err(error)) => {
-            let error = &error as &dyn std::error::Error;
-            tracing::debug!(%peer, error, "connection ended");
-        }
-    }
+    let reason = match stop.run_until_cancelled(connection.run()).await {
+        // A pool that is stopped need not name all its miners.
+        None => return tracing::debug!(%peer, "disconnected"),
+        Some(Ok(())) => "it has closed the connection".to_owned(),
+        Some(Err(error)) => error_chain(&error),
+    };
+    tracing::debug!(%peer, reason, "disconnected");
+    connection.end(&reason);
 }
 
 struct Connection {
@@ -76,11 +80,22 @@ struct Connection {
     stats: ConnectionStatsGuard,
     /// Requests whose shares an upstream pool is judging.
     forwarded: FuturesUnordered<BoxFuture<'static, (PendingRequest, Outcome)>>,
-    peer: IpAddr,
+    peer: SocketAddr,
     state: Arc<PoolState>,
+    /// The first worker, once it is authorized.
+    worker: Option<Arc<str>>,
 }
 
 impl Connection {
+    /// Ends the connection, and tells the operator why.
+    fn end(self, reason: &str) {
+        let Connection { state, stats, worker, peer, .. } = self;
+        drop(stats);
+        if let Some(worker) = worker {
+            state.operator_log.left(&worker, peer, state.connections.authorized(), reason);
+        }
+    }
+
     async fn run(&mut self) -> Result<(), ConnectionError> {
         let state = self.state.clone();
         let mut jobs = state.jobs.subscribe();
@@ -190,7 +205,7 @@ impl Connection {
                 Effect::FoundBlock(found) => drop(self.state.found.send(found).await),
                 Effect::Forward(share) => to_upstream = Some(*share),
                 Effect::CountForBan { accepted } => {
-                    if self.state.bans.count_share(self.peer, accepted, Instant::now()) {
+                    if self.state.bans.count_share(self.peer.ip(), accepted, Instant::now()) {
                         return Err(ConnectionError::Banned);
                     }
                 }
@@ -199,7 +214,14 @@ impl Connection {
                 Effect::InvalidBlock(error) => {
                     tracing::error!(%error, "a share met the network target, but its block is invalid")
                 }
-                Effect::Authorized => self.stats.authorize(),
+                Effect::Authorized(worker) => {
+                    self.stats.authorize();
+                    if &*worker != HEALTH_CHECK_USER {
+                        let miners = self.state.connections.authorized();
+                        self.state.operator_log.joined(&worker, self.peer, miners);
+                        self.worker = Some(worker);
+                    }
+                }
                 Effect::HashrateChanged(hashrate) => self.stats.set_hashrate(hashrate),
                 Effect::Close(reason) => return Err(reason.into()),
             }

@@ -128,8 +128,8 @@ pub enum Effect {
     Resume(SessionId),
     /// Log that a share met the network's target but makes an invalid block: a fault of this program or of the template.
     InvalidBlock(AssembleError),
-    /// Count the connection: its first worker was authorized.
-    Authorized,
+    /// Count the connection: its first worker, which has this name, was authorized.
+    Authorized(Arc<str>),
     /// Update the pool's total hashrate with the miner's new estimated hashrate, in H/s.
     HashrateChanged(u64),
     /// End the connection.

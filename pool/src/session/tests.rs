@@ -183,7 +183,7 @@ fn the_first_job_comes_once_when_subscribed_and_authorized_in_either_order() {
         let sent = lines(&effects);
         assert_eq!(sent.len(), 3, "{sent:?}");
         assert!(sent[1].contains("mining.set_difficulty") && sent[2].contains("mining.notify"));
-        assert!(effects.iter().any(|effect| matches!(effect, Effect::Authorized)));
+        assert!(effects.iter().any(|effect| matches!(effect, Effect::Authorized(_))));
         // A repeated request causes no second job.
         assert_eq!(lines(&harness.line(order[1])).len(), 1);
     }

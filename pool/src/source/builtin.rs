@@ -26,6 +26,7 @@ const SPACING: Duration = Duration::from_millis(50);
 
 /// Publishes the first job.
 pub fn prepare(chain: &BuiltinChain, shared: &PoolState) {
+    shared.set_work_from("the built-in chain");
     shared.jobs.publish(work(chain, FIRST_GUESS, Now::read().unix, BlockClaim::default()));
 }
 
@@ -92,8 +93,10 @@ fn add_block(chain: &mut BuiltinChain, shared: &PoolState, found: &FoundBlock) {
         tracing::error!(%error, "the built-in chain refuses a block of its own pool");
         shared.count_block(found.record(Some(error.to_string())));
     } else {
-        let transactions = found.block.txdata.len();
-        tracing::info!(height = chain.height(), hash = %chain.tip(), transactions, "block found");
+        if shared.operator_log.admits_block() {
+            let (worker, transactions) = (&*found.worker, found.block.txdata.len());
+            tracing::info!(height = chain.height(), hash = %chain.tip(), worker, transactions, "block found");
+        }
         shared.count_block(found.record(None));
     }
 }

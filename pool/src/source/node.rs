@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bitcoin::Network;
 use logging::error_chain;
-use node::network::payout_script;
+use node::network::{name as network_name, payout_script};
 use node::{
     Credentials, MinDifficultyTime, Nodes, RpcClient, RpcLimits, TemplateEvent, TemplateStream,
     TemplateTiming,
@@ -36,6 +37,9 @@ const MAX_SUBMISSIONS: usize = 64;
 pub struct NodeSource {
     nodes: Nodes,
     templates: TemplateStream,
+    network: Network,
+    /// The index of the node that has given the present template.
+    node: usize,
     state: NodeWorkState,
 }
 
@@ -77,8 +81,9 @@ impl NodeSource {
             }
         };
         shared.work_health.clear();
+        let node = first.node;
         let state = NodeWorkState::new(network, payout, distinct(&spec.tag), min_difficulty_time, first);
-        Ok(Self { nodes, templates, state })
+        Ok(Self { nodes, templates, network, node, state })
     }
 
     /// Publishes the first job.
@@ -86,6 +91,7 @@ impl NodeSource {
         if let Some(network) = self.state.pays_users() {
             shared.pays_users.get_or_init(|| network);
         }
+        self.name(shared);
         shared.jobs.publish(self.state.work(Now::read()));
     }
 
@@ -114,7 +120,11 @@ impl NodeSource {
                     Event::BlockJudged { parent: found.block.header.prev_blockhash, verdict }
                 }
                 event = self.templates.next() => match event {
-                    TemplateEvent::New(update) => Event::Template(update),
+                    TemplateEvent::New(update) => {
+                        self.node = update.node;
+                        self.name(&shared);
+                        Event::Template(update)
+                    }
                     TemplateEvent::AllDown(_) => Event::AllNodesDown,
                 },
                 () = sleep_until(deadline.unwrap_or_else(Instant::now).into()), if deadline.is_some() => Event::Tick,
@@ -136,6 +146,13 @@ impl NodeSource {
         };
         if timeout(JUDGE_WITHIN, last).await.is_err() {
             submission::log_unjudged(&shared, submissions.len());
+        }
+    }
+
+    /// Says from which node work comes.
+    fn name(&self, shared: &PoolState) {
+        if let Some(client) = self.nodes.clients().get(self.node) {
+            shared.set_work_from(&format!("node {} ({})", client.url(), network_name(self.network)));
         }
     }
 

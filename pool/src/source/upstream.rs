@@ -159,6 +159,9 @@ impl UpstreamSource {
     fn carry_out(&mut self, effect: Effect, shared: &PoolState) {
         match effect {
             Effect::Publish => {
+                if let Some(pool) = self.state.pool() {
+                    shared.set_work_from(&format!("upstream pool {pool}"));
+                }
                 if let Some(job) = self.state.job() {
                     shared.jobs.publish(job);
                 }
@@ -223,12 +226,13 @@ fn settle(shared: &PoolState, in_flight: &mut ForwardedShares<client::Ticket>, a
 }
 
 fn log(event: &client::Event) {
-    use client::Event::{Authorized, Lost, Message};
+    use client::Event::{Authorized, Lost, Message, Waiting};
     match event {
         Authorized { pool } => tracing::info!(%pool, "mining for"),
         Lost { error, retry_in } => {
             tracing::warn!(error = error_chain(error), retry_in = ?retry_in, "not connected to an upstream pool");
         }
+        Waiting { pool, awaited } => tracing::warn!(%pool, %awaited, "the upstream pool is silent"),
         Message(text) => tracing::info!(text, "message from the upstream pool"),
         event => tracing::debug!(?event, "upstream"),
     }

@@ -58,19 +58,21 @@ pub fn log_unjudged(shared: &PoolState, blocks: usize) {
 /// Counts and logs a block with the nodes' verdict.
 pub fn count(shared: &PoolState, found: &FoundBlock, verdict: &BlockVerdict) {
     let hash = found.block.block_hash();
-    let worker = &*found.worker;
+    let (worker, height) = (&*found.worker, found.height);
     let refused = match verdict {
         BlockVerdict::Accepted | BlockVerdict::Duplicate => {
-            let (transactions, pays) = (found.block.txdata.len(), found.value());
-            tracing::info!(%hash, worker, transactions, %pays, "block found");
+            if shared.operator_log.admits_block() {
+                let (transactions, pays) = (found.block.txdata.len(), found.value());
+                tracing::info!(height, %hash, worker, transactions, %pays, "block found, and accepted by the node");
+            }
             None
         }
         BlockVerdict::Inconclusive => {
-            tracing::warn!(%hash, worker, "block found, but another was faster");
+            tracing::warn!(height, %hash, worker, "block found, but another was faster");
             Some("inconclusive".to_owned())
         }
         BlockVerdict::Rejected(reason) => {
-            tracing::error!(%hash, worker, reason, "THE NODE REJECTED OUR BLOCK");
+            tracing::error!(height, %hash, worker, reason, "THE NODE REJECTED OUR BLOCK");
             Some(reason.clone())
         }
     };
