@@ -109,13 +109,13 @@ catalogue! {
     }
     ExecutorUserUnknown {
         code: "executor-user-unknown",
-        symptom: "an agent does not know the executor's user",
+        symptom: "the executor's user is unknown on an agent",
         cause: "Executors run as the user of --user, by default the one who runs the scheduler, and this user must exist on each agent.",
         remedy: "Create the user on the agents, or give one that they have (--user). Launches are tried again by themselves.",
     }
     ExecutorFetchFailed {
         code: "executor-fetch-failed",
-        symptom: "an agent could not fetch the executor",
+        symptom: "the executor could not be fetched by an agent",
         cause: "The agent does not reach the address that the executor is fetched from, or there is no such file.",
         remedy: "Let agents reach the scheduler (--artifact-address, a firewall), put the executor where they reach it \
                  (--executor-uri), or install it on them (--executor-path).",
@@ -143,7 +143,7 @@ catalogue! {
     }
     ExecutorNotExecuted {
         code: "executor-not-executed",
-        symptom: "an agent could not execute the executor",
+        symptom: "the executor could not be executed on an agent",
         cause: "The file is not there, may not be executed, is in a sandbox that is mounted noexec, or is for another architecture or \
                 another C library. The exit status does not tell which (233).",
         remedy: "See the end of the executor's stderr, in `failures` or in its sandbox: it names the cause. If agents ask for \
@@ -151,7 +151,7 @@ catalogue! {
     }
     ExecutorNoContainer {
         code: "executor-no-container",
-        symptom: "an agent could not start a container for the executor",
+        symptom: "no container could be started for the executor on an agent",
         cause: "The agent has no containerizer or image provider for the executor's image, lacks the image, or could not prepare the \
                 sandbox; the text has Mesos' words.",
         remedy: "Compare the image (--executor-image) with the agents' --containerizers and --image_providers, and look into the \

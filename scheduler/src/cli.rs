@@ -142,9 +142,9 @@ pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<Pat
     let config = args.into_config(executable).map_err(|error| UsageError(format!("{error:#}")))?;
     let (state_dir, zk) = (config.state_dir.clone(), config.zk.clone());
     let stop = command_line::stop_token().context("cannot wait for signals")?;
-    let access = config.master_access.clone();
-    command_line::reread_on_hangup(move || access.reread().into_iter().chain(of_tasks.clone()).collect())
-        .context("cannot wait for signals")?;
+    let (access, agents) = (config.master_access.clone(), config.agent_access.clone());
+    let reread = move || access.reread().into_iter().chain(agents.reread()).chain(of_tasks.clone()).collect();
+    command_line::reread_on_hangup(reread).context("cannot wait for signals")?;
     let end = crate::run(config, stop).await?;
     end.summary().print(json)?;
     let shares_complete_since = store::rows_since(&state_dir);
@@ -202,11 +202,12 @@ impl Args {
             "--on-server-loss=repoint needs our own workers: the program of --worker-image cannot be redirected"
         );
         let server_cpus = self.pool.pool.is_none().then_some(self.task.server_cpus);
-        let (master, master_access) = self.master.check()?;
+        let (master, master_access, agent_access) = self.master.check()?;
         Ok(Config {
             zk: self.zk.check(&master)?,
             master,
             master_access,
+            agent_access,
             state_dir: self.state_dir,
             share_limits: ShareLimits { age: self.ledger_retention, size: self.ledger_max_size.bytes },
             name: self.name,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mesos::masters::Masters;
 
+use crate::agent_access::AgentAccess;
 use crate::artifact::ArtifactAddress;
 pub use crate::election::ZkConfig;
 use crate::master_access::MasterAccess;
@@ -39,6 +40,8 @@ pub struct Config {
     pub role: String,
     /// The credentials for masters, and the authorities to trust for `https://` masters.
     pub master_access: MasterAccess,
+    /// The credentials for agents, from which the standard error of executors that do not run is read.
+    pub agent_access: AgentAccess,
     /// If true, the framework's state is not displayed, and only the summary is written to standard output.
     pub quiet: bool,
     /// The address of the HTTP server, if there is one.
@@ -74,6 +77,7 @@ impl Config {
             user: "root".to_owned(),
             role: "*".to_owned(),
             master_access: MasterAccess::default(),
+            agent_access: AgentAccess::default(),
             quiet: false,
             http: None,
             retry: true,

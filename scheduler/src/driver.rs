@@ -8,6 +8,7 @@ mod credentials;
 mod internal_events;
 mod launch_burst;
 mod offer_chunks;
+mod sandbox_reader;
 mod subscription_end;
 mod thread;
 
@@ -27,6 +28,7 @@ use self::call_queue::{CallQueue, QueueEvent};
 pub(crate) use self::internal_events::InternalEvents;
 use self::launch_burst::LaunchBurst;
 use self::offer_chunks::OfferChunks;
+pub(crate) use self::sandbox_reader::SandboxReader;
 pub(crate) use self::subscription_end::hint as credentials_hint;
 use self::subscription_end::{Loss, SubscriptionEnd};
 pub(crate) use self::thread::{DriverExit, run_on_own_thread};
@@ -67,6 +69,8 @@ pub(crate) struct Driver {
     pub leadership: Option<Arc<Leadership>>,
     /// The incoming queries about the framework's state, which the driver answers between events.
     pub queries: QueryQueue,
+    /// Reads the standard error of executors that do not run.
+    pub sandboxes: SandboxReader,
 }
 
 /// A subscription, and the driver's state that is dropped when the subscription ends.
@@ -315,6 +319,8 @@ impl Driver {
                 return Ok(Err(self.on_other_framework(&subscribed.framework_id).await));
             }
             calls.set_framework_id(&subscribed.framework_id);
+            let secure = self.access.settings().tls.is_some();
+            self.sandboxes.set_master(subscribed.master_info.as_ref(), secure);
         }
         Ok(Ok(event))
     }
@@ -347,6 +353,7 @@ impl Driver {
         for effect in self.state.on_event(event, now) {
             match effect {
                 Effect::Persist(change_id, change) => queued.changes.push((change_id, change)),
+                Effect::ReadStderr(sandbox, end) => self.sandboxes.read(sandbox, end),
                 Effect::Notify(notice) => queued.lines.push(notice.to_string()),
                 Effect::Finish => flow = ControlFlow::Break(()),
                 Effect::Call(call) => {

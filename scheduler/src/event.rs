@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use mesos::v1::{Offer, TaskInfo, TaskStatus};
+use mesos::v1::{Offer, TaskInfo, TaskState, TaskStatus, task_status};
 use problem::Problem;
 
 use crate::artifact::DownloadStats;
 use crate::history::Topic;
 use crate::journal::{Change, ChangeId};
+use crate::sandbox::{Sandbox, StderrRead};
 use crate::user_notice::UserNotice;
 
 /// Something that has happened. Tasks, agents and offers are given by their ids.
@@ -64,6 +65,8 @@ pub enum Event {
         /// Calls that were decided on before this instant have been answered.
         decided_before: Instant,
     },
+    /// The end of an executor's standard error was read, or could not be read.
+    StderrRead(Box<StderrRead>),
     /// Sets or clears a problem that only I/O knows of.
     Problem {
         /// The topic, which the driver owns.
@@ -107,11 +110,27 @@ impl Event {
                 | Event::Persisted(_)
                 | Event::Fetching(_)
                 | Event::CallsAnswered { .. }
+                | Event::StderrRead(_)
                 | Event::Problem { .. }
                 | Event::Tick
                 | Event::Stop
         )
     }
+}
+
+/// How a task ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskEnd {
+    /// The id of the task that has ended.
+    pub task: String,
+    /// The state in which the task ended.
+    pub state: TaskState,
+    /// The reason that Mesos gave for the end, if any.
+    pub reason: Option<task_status::Reason>,
+    /// The status with which the task's executor has terminated, as wait(2) returns it, if Mesos has said so.
+    pub status: Option<i32>,
+    /// What Mesos or the executor says about the end, as text for the user.
+    pub message: Option<String>,
 }
 
 /// Something to do. Effects are carried out in order.
@@ -123,6 +142,8 @@ pub enum Effect {
     Call(Call),
     /// Show a notice to the user.
     Notify(UserNotice),
+    /// Read the end of an executor's standard error, because of a failure, and report [`Event::StderrRead`].
+    ReadStderr(Sandbox, TaskEnd),
     /// The shutdown is complete. No further effect follows.
     Finish,
 }

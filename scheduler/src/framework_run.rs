@@ -13,7 +13,7 @@ use crate::closing::{close, end_before_subscription};
 use crate::config::Config;
 use crate::core::{Ages, State};
 use crate::display::Display;
-use crate::driver::{Driver, InternalEvents, run_on_own_thread};
+use crate::driver::{Driver, InternalEvents, SandboxReader, run_on_own_thread};
 use crate::election::{Leadership, RunError, lost};
 use crate::executor_delivery::prepare_delivery;
 use crate::framework_fate::refusal;
@@ -82,6 +82,7 @@ impl FrameworkRun<'_> {
         if let Some(last) = store.last_recorded_ms() {
             state.heard_before(elapsed_since(last));
         }
+        let (sandboxes, stderr) = SandboxReader::new(config.agent_access.clone());
         let driver = Driver {
             config: Arc::clone(config),
             access: config.master_access.clone(),
@@ -93,11 +94,13 @@ impl FrameworkRun<'_> {
             frames: self.display.frame_timer(),
             leadership: self.leadership.cloned(),
             queries: query_queue,
+            sandboxes,
         };
         let downloads = artifact.as_ref().map(ArtifactServer::downloads);
         let stop = self.stop.clone();
         let exit =
-            run_on_own_thread(driver, move || InternalEvents::new(store_events, downloads, stop)).await?;
+            run_on_own_thread(driver, move || InternalEvents::new(store_events, downloads, stderr, stop))
+                .await?;
         self.phase.send_replace(SchedulerPhase::Ending);
         drop(artifact);
         close(config, exit).await

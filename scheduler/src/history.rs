@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use problem::Problem;
 
-use crate::fleet::{Fleet, Task};
+use crate::fleet::{Fleet, LaunchFailure, Task};
 use crate::journal::{
     Account, AvoidedAgent, Entry, Ledger, Records, RecoveredState, Removal, RetiredTasks, TaskRecord,
 };
@@ -15,6 +15,9 @@ use crate::task_id::{TaskKind, task_id};
 
 /// Maximum number of failed tasks that are stored for display; the oldest is dropped first.
 const FAILURES: usize = 10;
+
+/// Maximum number of ends of standard errors that are remembered; the oldest is dropped first.
+const STDERR_ENDS: usize = 32;
 
 /// The part of the framework's state that outlives its tasks.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub struct History {
     pub(crate) failures: RecentFailures,
     /// The problems that exist now, to be shown to the user. Those of agents are in the fleet.
     pub(crate) problems: BTreeMap<Topic, Problem>,
+    /// What executors wrote on standard error before they failed.
+    pub(crate) stderr_ends: StderrEnds,
     avoided: BTreeMap<String, AvoidedAgent>,
     next_number: u64,
     /// The framework's age at an earlier instant, and that instant.
@@ -56,6 +61,7 @@ impl History {
             persisted_peak: recovered.peak_workers,
             failures: RecentFailures::default(),
             problems: BTreeMap::new(),
+            stderr_ends: StderrEnds::default(),
             avoided: avoided.collect(),
             next_number: recovered.next_number.max(1),
             age: (age, now),
@@ -103,6 +109,8 @@ pub enum Topic {
     Store,
     /// The subscription. Set by the driver.
     Subscription,
+    /// An executor could not run on an agent.
+    Executor,
     /// The launch of the server takes unusually long.
     ServerLaunch,
     /// The server has as many workers as it admits.
@@ -117,6 +125,24 @@ pub enum Topic {
     WorkerLaunches,
 }
 
+/// For each agent and kind of failure, the end of the standard error that was read at one of these failures. The next failures of
+/// this kind on the agent most likely have the same cause.
+#[derive(Debug, Default)]
+pub(crate) struct StderrEnds(VecDeque<(String, LaunchFailure, String)>);
+
+impl StderrEnds {
+    pub fn insert(&mut self, agent: &str, failure: LaunchFailure, text: String) {
+        self.0.retain(|(on, kind, _)| (on.as_str(), kind) != (agent, &failure));
+        self.0.truncate(STDERR_ENDS - 1);
+        self.0.push_front((agent.to_owned(), failure, text));
+    }
+
+    pub fn get(&self, agent: &str, failure: &LaunchFailure) -> Option<&str> {
+        let known = self.0.iter().find(|(on, kind, _)| on == agent && kind == failure);
+        known.map(|(_, _, text)| text.as_str())
+    }
+}
+
 /// The last failures of tasks.
 #[derive(Debug, Default)]
 pub(crate) struct RecentFailures(VecDeque<(Instant, TaskFailure)>);
@@ -125,7 +151,15 @@ impl RecentFailures {
     pub fn push(&mut self, task: &str, host: &str, text: &str, now: Instant) {
         self.0.truncate(FAILURES - 1);
         let (task, host, text) = (task.to_owned(), host.to_owned(), text.to_owned());
-        self.0.push_front((now, TaskFailure { ago: Duration::ZERO, task, host, text }));
+        let (ago, stderr, sandbox) = Default::default();
+        self.0.push_front((now, TaskFailure { ago, task, host, text, stderr, sandbox }));
+    }
+
+    /// Adds what was read of a task's sandbox to its last failure, whose text then says more.
+    pub fn add_stderr(&mut self, task: &str, text: String, stderr: Option<String>, sandbox: Option<String>) {
+        if let Some((_, failure)) = self.0.iter_mut().find(|(_, failure)| failure.task == task) {
+            (failure.text, failure.stderr, failure.sandbox) = (text, stderr, sandbox);
+        }
     }
 
     pub fn list(&self, now: Instant) -> Vec<TaskFailure> {
@@ -148,6 +182,10 @@ pub struct TaskFailure {
     pub host: String,
     /// The state in which the task ended, or why the scheduler gave up on it.
     pub text: String,
+    /// The end of the executor's standard error, if it was read for this failure.
+    pub stderr: Option<String>,
+    /// The address of the executor's sandbox for a browser, if it is known.
+    pub sandbox: Option<String>,
 }
 
 /// The records in memory: tasks are in the fleet, all else is in the history.

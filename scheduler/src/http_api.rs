@@ -236,8 +236,15 @@ fn reason(problem: &Problem) -> Value {
 }
 
 fn failure(failure: &TaskFailure) -> Value {
-    let TaskFailure { ago, task, host, text } = failure;
-    json!({"seconds_ago": ago.as_secs(), "task": task, "host": host, "text": text})
+    let TaskFailure { ago, task, host, text, stderr, sandbox } = failure;
+    json!({
+        "seconds_ago": ago.as_secs(),
+        "task": task,
+        "host": host,
+        "text": text,
+        "stderr": stderr,
+        "sandbox": sandbox,
+    })
 }
 
 fn tasks(page: &TaskPage) -> Vec<Value> {

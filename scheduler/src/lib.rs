@@ -15,6 +15,7 @@
 //! driver through `query`. With several schedulers, `election` decides which one leads, and `run` makes this scheduler a
 //! candidate. `framework_run` runs the framework while this scheduler leads, and `closing` writes the last records.
 
+pub mod agent_access;
 pub mod artifact;
 pub mod attributes;
 pub mod cli;
@@ -44,6 +45,7 @@ pub mod policy;
 mod query;
 mod run;
 pub mod run_state;
+pub mod sandbox;
 mod scheduler_end;
 pub mod server_address;
 pub mod server_capacity;

@@ -19,6 +19,7 @@ mod common_failure;
 mod decline_groups;
 mod event;
 mod executor_failure;
+mod executor_output;
 mod fetch_pacing;
 mod intent;
 mod intervals;
@@ -58,9 +59,9 @@ pub use self::intent::Intent;
 pub(crate) use self::maintenance::{notice as maintenance_notice, window as maintenance_window};
 #[cfg(test)]
 pub use self::server_health::ILL_SERVER;
-pub use self::task_notices::TaskEnd;
 pub use self::view::View;
 
+pub use crate::event::TaskEnd;
 use crate::settings::Settings;
 
 /// One policy: a state machine that is driven by events.
@@ -83,6 +84,8 @@ pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
         Box::<task_notices::TaskNotices>::default(),
         // This policy comes before `ServerLoss`, so that a server's failure is counted before the server is given up.
         Box::<agent_pause::AgentPause>::default(),
+        // This policy comes after `AgentPause`, which lists the failures that this one adds to.
+        Box::<executor_output::ExecutorOutput>::default(),
         Box::<server_loss::ServerLoss>::default(),
         // This policy comes before the policies that give up tasks, so that the master is asked about a task first: the master
         // may still know the task.

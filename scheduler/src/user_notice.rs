@@ -170,6 +170,31 @@ pub enum UserNotice {
     Problem(Problem),
     /// A remark on a step of the scheduler.
     Remark(String),
+    /// A line from the end of the standard error of an executor that does not run.
+    Stderr {
+        /// The task's id.
+        task: String,
+        /// The host name of the task's agent.
+        host: String,
+        /// The line.
+        line: String,
+    },
+    /// Where a browser shows the sandbox of an executor that does not run.
+    Sandbox {
+        /// The task's id.
+        task: String,
+        /// The address.
+        url: String,
+    },
+    /// Why the standard error of an executor that does not run cannot be shown.
+    NoStderr {
+        /// The task's id.
+        task: String,
+        /// The host name of the task's agent.
+        host: String,
+        /// The reason.
+        why: String,
+    },
     /// An agent was removed.
     MesosFailure(String),
     /// A task without a record is killed.
@@ -293,6 +318,11 @@ impl fmt::Display for UserNotice {
             UserNotice::Unused(unused) => unused.fmt(f),
             UserNotice::Problem(problem) => problem.fmt(f),
             UserNotice::MesosFailure(text) | UserNotice::Remark(text) => f.write_str(text),
+            UserNotice::Stderr { task, host, line } => write!(f, "{task} on {host}, stderr: {line}"),
+            UserNotice::Sandbox { task, url } => write!(f, "the sandbox of {task}: {url}"),
+            UserNotice::NoStderr { task, host, why } => {
+                write!(f, "cannot read the stderr of {task} on {host}: {why}")
+            }
             UserNotice::UnknownTask(task) => write!(f, "{task} has no record: killing it"),
             UserNotice::BadReport { task, why } => write!(f, "cannot read a report of {task}: {why}"),
             UserNotice::Ending(tasks) => write!(f, "ending {}", pluralize(*tasks, "task")),

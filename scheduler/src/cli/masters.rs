@@ -13,6 +13,7 @@ use mesos::masters::Masters;
 use mesos::tls::TlsFiles;
 use mesos::zookeeper::Ensemble;
 
+use crate::agent_access::AgentAccess;
 use crate::election::ZkConfig;
 use crate::master_access::MasterAccess;
 
@@ -31,6 +32,14 @@ pub struct MasterArgs {
     /// File with the principal's secret; it is read again for each subscription [default: no authentication].
     #[arg(long, value_name = "FILE", env = "MINER_SECRET_FILE", requires = "principal")]
     pub secret_file: Option<PathBuf>,
+    /// Principal with which the scheduler reads the stderr of failed executors from agents that ask for credentials; the
+    /// framework's own principal and secret are never sent to agents [default: none].
+    #[arg(long, value_name = "NAME", env = "MINER_AGENT_PRINCIPAL", requires = "agent_secret_file")]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub agent_principal: Option<String>,
+    /// File with the secret of --agent-principal; it is read again on SIGHUP [default: none].
+    #[arg(long, value_name = "FILE", env = "MINER_AGENT_SECRET_FILE", requires = "agent_principal")]
+    pub agent_secret_file: Option<PathBuf>,
     /// PEM file of the authorities to trust for an https:// master [default: those that the system trusts]. With zk://, giving
     /// this file means that the masters use TLS.
     #[arg(long, value_name = "FILE", env = "MINER_CA_CERT")]
@@ -44,11 +53,11 @@ pub struct MasterArgs {
 }
 
 impl MasterArgs {
-    /// The masters, and the credentials read from their files.
+    /// The masters, and the credentials for masters and agents, read from their files.
     ///
     /// # Errors
     /// If a file cannot be read, or there are TLS files although the masters use plain HTTP.
-    pub(super) fn check(self) -> anyhow::Result<(Masters, MasterAccess)> {
+    pub(super) fn check(self) -> anyhow::Result<(Masters, MasterAccess, AgentAccess)> {
         let files = TlsFiles { ca_cert: self.ca_cert, client: self.client_cert.zip(self.client_key) };
         let given = files != TlsFiles::default();
         ensure!(
@@ -59,7 +68,8 @@ impl MasterArgs {
         // ZooKeeper does not store whether the masters use TLS. They are assumed to use TLS if TLS files are given.
         let tls = given || self.master.scheme() == Some(Scheme::Https);
         let access = MasterAccess::read(self.principal, self.secret_file, tls.then_some(files))?;
-        Ok((self.master, access))
+        let agents = AgentAccess::read(self.agent_principal.zip(self.agent_secret_file), access.clone())?;
+        Ok((self.master, access, agents))
     }
 }
 

@@ -82,6 +82,7 @@ impl Transition<'_> {
             Event::CallsAnswered { decided_before } => {
                 self.raise(PolicyEvent::CallsAnswered { decided_before })
             }
+            Event::StderrRead(read) => self.raise(PolicyEvent::StderrRead(read)),
             Event::Problem { topic, problem } => self.history.set_problem(topic, problem),
             Event::Tick => self.tick(),
             Event::Stop => self.raise(PolicyEvent::Stop),

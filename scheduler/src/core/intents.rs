@@ -7,11 +7,12 @@ use mesos::v1::{TaskInfo, TaskState};
 
 use super::outbox::OnPersisted;
 use super::transition::{Transition, end_without_report};
-use crate::event::Call;
+use crate::event::{Call, Effect};
 use crate::fleet::{Pause, PlannedLaunch, ServerState, Slot, Task};
 use crate::journal::{Assignment, Change, Origin, TaskRecord, UNTRACKED_MINERS};
 use crate::offers::{PlannedTask, UnusedAgent};
 use crate::policy::{Intent, PolicyEvent, TaskEnd};
+use crate::sandbox::Sandbox;
 use crate::server_address;
 use crate::task_id::TaskKind;
 use crate::user_notice::UserNotice;
@@ -63,6 +64,13 @@ impl Transition<'_> {
             }
             Intent::ReviveOffers => self.raise(PolicyEvent::OffersRevived),
             Intent::Problem { topic, problem } => self.history.set_problem(topic, problem),
+            Intent::ReadStderr(end) => self.read_stderr(end),
+            Intent::NoteStderr { end, text, stderr, sandbox } => {
+                if let (Some(task), Some(stderr)) = (self.fleet.get(&end.task), &stderr) {
+                    self.history.stderr_ends.insert(task.agent(), end.failure(), stderr.clone());
+                }
+                self.history.failures.add_stderr(&end.task, text, stderr, sandbox);
+            }
             Intent::Retire(tasks) => self.retire(tasks),
             Intent::ExpireAgents => self.fleet.agents.expire(now),
             Intent::BeginShutdown => self.run.ending = true,
@@ -219,6 +227,17 @@ impl Transition<'_> {
         if let Some((Pause { failures, .. }, length)) = pause {
             self.notify(UserNotice::Paused { host, pause: length, failures });
         }
+    }
+
+    /// Asks for the end of the standard error of a task's executor, if its agent's address is known.
+    fn read_stderr(&mut self, end: TaskEnd) {
+        let Some(framework) = self.history.framework.as_ref().map(|framework| framework.id.clone()) else {
+            return;
+        };
+        let Some(record) = self.fleet.get(&end.task).map(|task| &task.record) else { return };
+        let Some(agent_url) = record.agent_url.clone() else { return };
+        let (task, agent, host) = (record.id.clone(), record.agent.clone(), record.host.clone());
+        self.outbox.add(Effect::ReadStderr(Sandbox { framework, task, agent, host, agent_url }, end));
     }
 
     /// Raises an event for policies: `Merge` may merge the unused resources with those of the agent's workers. If the agent has

@@ -5,6 +5,7 @@ mod changed_options;
 mod common_failure;
 mod duplicates;
 mod end;
+mod executor_output;
 mod fault_sim;
 mod fetching;
 mod format_1;
@@ -38,12 +39,14 @@ use mesos::v1::{Offer, TaskStatus, task_status};
 use mesos::v1::TaskState;
 
 use super::*;
+use crate::event::TaskEnd;
 use crate::event::{Call, InverseOffer, Unavailability};
 use crate::fleet::Slot;
 use crate::journal::ChangeId;
 use crate::offers::Placement;
 use crate::options::{FrameworkOptions, OnServerLoss, TaskOptions};
 use crate::policy::ILL_SERVER;
+use crate::sandbox::Sandbox;
 use crate::store::memory::Memory;
 use crate::task_info::{Arguments, Delivery, ImageTask, Programs};
 use crate::user_notice::UserNotice;
@@ -123,6 +126,8 @@ pub(super) struct Script {
     pub queue: Vec<(ChangeId, Change)>,
     pub calls: Vec<Call>,
     pub notices: Vec<UserNotice>,
+    /// The sandboxes of which the standard error is to be read, and the failures for which it is.
+    pub to_read: Vec<(Sandbox, TaskEnd)>,
     pub finished: bool,
     settings: Settings,
     /// The framework id in the SUBSCRIBED event of [`Script::subscribe`].
@@ -139,10 +144,22 @@ impl Script {
     pub fn with(settings: Settings) -> Self {
         let (now, disk) = (Instant::now(), Memory::new());
         let state = State::new(settings.clone(), disk.recover(), &Ages::default(), now);
-        let (queue, calls, notices) = (Vec::new(), Vec::new(), Vec::new());
+        let (queue, calls, notices, to_read) = Default::default();
         let created = HashMap::new();
         let framework = "f".into();
-        Script { state, now, disk, queue, calls, notices, finished: false, settings, framework, created }
+        Script {
+            state,
+            now,
+            disk,
+            queue,
+            calls,
+            notices,
+            to_read,
+            finished: false,
+            settings,
+            framework,
+            created,
+        }
     }
 
     /// A script with a subscription, and with miner-server-1 running on agent `a`.
@@ -197,6 +214,7 @@ impl Script {
                 }
                 Effect::Call(call) => self.calls.push(call),
                 Effect::Notify(notice) => self.notices.push(notice),
+                Effect::ReadStderr(sandbox, end) => self.to_read.push((sandbox, end)),
                 Effect::Finish => self.finished = true,
             }
         }

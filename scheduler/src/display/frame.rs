@@ -191,7 +191,7 @@ fn problems(overview: &Overview) -> Section {
 }
 
 fn failures(overview: &Overview) -> Section {
-    let lines = overview.failures.iter().map(|TaskFailure { ago, task, host, text }| {
+    let lines = overview.failures.iter().map(|TaskFailure { ago, task, host, text, .. }| {
         format!("  {} s ago {task} on {host}: {text}", ago.as_secs())
     });
     Section { lines: (0..).zip(lines).collect(), beyond: 0, noun: "earlier failure" }

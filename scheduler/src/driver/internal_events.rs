@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::artifact::DownloadStats;
 use crate::display::Display;
 use crate::event::Event;
+use crate::sandbox::StderrRead;
 use crate::store::StoreEvent;
 
 /// The minimum time between two messages that tell the user that the store cannot write. The store retries more often than this.
@@ -19,6 +20,7 @@ pub(crate) struct InternalEvents {
     store_events: mpsc::UnboundedReceiver<StoreEvent>,
     /// The statistics of the agents' downloads of the executor; `None` if this scheduler does not serve the executor.
     downloads: Option<watch::Receiver<DownloadStats>>,
+    stderr: mpsc::UnboundedReceiver<StderrRead>,
     stop: CancellationToken,
     stopped: bool,
     warned: Option<Instant>,
@@ -28,9 +30,10 @@ impl InternalEvents {
     pub fn new(
         store_events: mpsc::UnboundedReceiver<StoreEvent>,
         downloads: Option<watch::Receiver<DownloadStats>>,
+        stderr: mpsc::UnboundedReceiver<StderrRead>,
         stop: CancellationToken,
     ) -> Self {
-        Self { store_events, downloads, stop, stopped: false, warned: None }
+        Self { store_events, downloads, stderr, stop, stopped: false, warned: None }
     }
 
     /// Waits for the next events, or until the tick that is due at `deadline`. Cancelling this future loses no events.
@@ -54,6 +57,7 @@ impl InternalEvents {
                 self.stopped = true;
                 vec![Event::Stop]
             }
+            Some(read) = self.stderr.recv() => vec![Event::StderrRead(Box::new(read))],
             stats = next_of(&mut self.downloads) => vec![Event::Fetching(stats)],
             () = sleep_until(deadline.into()) => vec![Event::Tick],
         }

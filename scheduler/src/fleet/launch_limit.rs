@@ -43,7 +43,7 @@ impl LaunchFailure {
 
     /// How the executor's process ended, if that is news. An executor that Mesos could not launch has signal 9 or a status of
     /// Mesos' own helpers.
-    fn telling_status(&self) -> Option<ExecutorStatus> {
+    pub fn telling_status(&self) -> Option<ExecutorStatus> {
         let launched = self.reason != Some(task_status::Reason::ContainerLaunchFailed);
         let status = self.status.filter(|_| launched).map(ExecutorStatus::of)?;
         (!matches!(status, ExecutorStatus::NeverStarted | ExecutorStatus::Exited(0))).then_some(status)

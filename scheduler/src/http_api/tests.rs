@@ -71,6 +71,8 @@ fn mining() -> Overview {
             task: "miner-worker-1".into(),
             host: "h".into(),
             text: "TASK_FAILED".into(),
+            stderr: Some("it is not there".into()),
+            sandbox: Some("http://m:5050/#/agents/a".into()),
         }],
         ..Overview::default()
     };

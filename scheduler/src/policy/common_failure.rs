@@ -17,6 +17,7 @@ use self::launch_limiter::LaunchLimiter;
 use self::open_launches::OpenLaunches;
 use super::{Intent, Policy, PolicyEvent, TaskEnd, View};
 use crate::fleet::Task;
+use crate::sandbox::StderrOutcome;
 use crate::user_notice::UserNotice;
 
 /// A launch counts as successful only when its task has run for this long.
@@ -58,6 +59,15 @@ impl Policy for CommonFailures {
             }
             PolicyEvent::Ended(ended) => self.ended(view, ended, now),
             PolicyEvent::LaunchGivenUp(given_up) => self.failed(view, given_up, now),
+            PolicyEvent::StderrRead(read) => {
+                if let StderrOutcome::Read(stderr) = &read.outcome
+                    && let Some(explanation) = read.end.explanation(view, Some(stderr))
+                {
+                    let cause = Problem::new(explanation.fault.kind(), explanation.text());
+                    self.limiter.explain(&read.end.failure(), cause);
+                }
+                None
+            }
             PolicyEvent::Tick if view.hears_tasks(now) => return self.tick(view, now),
             _ => return Vec::new(),
         };
@@ -95,7 +105,7 @@ impl CommonFailures {
         let sent = self.open.remove(&ended.task).map(|open| open.sent);
         let task = view.fleet.get(&ended.task)?;
         let cause = || match ended.explanation(view, None) {
-            Some(explanation) => Problem::new(explanation.fault.kind(), explanation.text),
+            Some(explanation) => Problem::new(explanation.fault.kind(), explanation.text()),
             None => Problem::new(ProblemKind::LaunchesFail, format!("{}{}", ended.message(), advice(ended))),
         };
         // Count agents, not tasks: an agent may have several tasks.

@@ -9,6 +9,7 @@ use crate::artifact::DownloadStats;
 use crate::event::{InverseOffer, Unavailability};
 use crate::fleet::StateChange;
 use crate::offers::UnusedAgent;
+use crate::sandbox::StderrRead;
 
 /// Something that policies may react to. Tasks, agents, servers and offers are identified by their ids.
 #[derive(Clone, Debug)]
@@ -74,6 +75,8 @@ pub enum PolicyEvent {
         /// Whether the task is still alive, although it has retired.
         still_alive: bool,
     },
+    /// The end of an executor's standard error was read, or could not be read.
+    StderrRead(Box<StderrRead>),
     /// A task's health has changed.
     Health {
         /// The task's id.

@@ -14,6 +14,9 @@ use crate::task_info::{Delivery, TaskTemplate};
 
 /// The exit status of Mesos' helper if the program could not be executed: 1001, of which eight bits remain.
 const NOT_EXECUTED: u8 = 233;
+/// What this status may mean.
+const ANY_CAUSE: &str = "most likely it is not there, may not be executed or is in a sandbox that is mounted noexec, or is for \
+                         another architecture or another libc";
 /// The exit status of shells for a file that was found and cannot be executed.
 const SHELL_NOT_EXECUTABLE: u8 = 126;
 /// The exit status of shells for a command that was not found, and of the dynamic linker for a missing library.
@@ -77,8 +80,17 @@ pub struct ExecutorEnd<'a> {
 pub struct Explanation {
     /// The cause.
     pub fault: ExecutorFault,
-    /// A sentence about the cause, with Mesos' words and the options to change.
-    pub text: String,
+    /// What is wrong.
+    pub headline: String,
+    /// The words of Mesos or of the executor, and the options to change, to follow the headline.
+    pub details: String,
+}
+
+impl Explanation {
+    /// All in one sentence.
+    pub fn text(&self) -> String {
+        format!("{}{}", self.headline, self.details)
+    }
 }
 
 impl ExecutorEnd<'_> {
@@ -93,17 +105,15 @@ impl ExecutorEnd<'_> {
             return None;
         }
         let fault = self.fault();
-        let mut text = match (self.words(fault), self.status) {
+        let (headline, words) = match (self.words(fault), self.status) {
             // Without a status, the headline says less than the words.
-            (Some(words), None) if fault == ExecutorFault::Ended => words,
-            (Some(words), _) => format!("{}: {words}", self.headline(fault)),
-            (None, _) => self.headline(fault).to_owned(),
+            (Some(words), None) if fault == ExecutorFault::Ended => (words, None),
+            (words, _) => (self.headline(fault).to_owned(), words),
         };
-        if let Some(advice) = template.and_then(|template| self.advice(fault, template)) {
-            text.push_str("; ");
-            text.push_str(&advice);
-        }
-        Some(Explanation { fault, text })
+        let words = words.map(|words| format!(": {words}")).unwrap_or_default();
+        let advice = template.and_then(|template| self.advice(fault, template));
+        let advice = advice.map(|advice| format!("; {advice}")).unwrap_or_default();
+        Some(Explanation { fault, headline, details: words + &advice })
     }
 
     fn fault(&self) -> ExecutorFault {
@@ -133,16 +143,13 @@ impl ExecutorEnd<'_> {
 
     fn headline(&self, fault: ExecutorFault) -> &'static str {
         match fault {
-            ExecutorFault::UserUnknown => "the agent does not know the executor's user",
-            ExecutorFault::FetchFailed => "the agent could not fetch the executor",
+            ExecutorFault::UserUnknown => "the executor's user is unknown",
+            ExecutorFault::FetchFailed => "the executor could not be fetched",
             ExecutorFault::NotExecutable => "the executor may not be executed",
             ExecutorFault::NotFound => "the executor, or the interpreter that it needs, is not there",
             ExecutorFault::Incompatible => "the executor is no program that this agent can run",
-            ExecutorFault::NotExecuted => {
-                "the executor could not be executed (most likely it is not there, may not be executed or is in a sandbox that is \
-                 mounted noexec, or is for another architecture or another libc)"
-            }
-            ExecutorFault::NoContainer => "the agent could not start a container for the executor",
+            ExecutorFault::NotExecuted => "the executor could not be executed",
+            ExecutorFault::NoContainer => "no container could be started for the executor",
             ExecutorFault::NotRegistered => "the executor did not register with its agent in time",
             ExecutorFault::Ended => match self.status {
                 Some(ExecutorStatus::Signaled(4)) => {
@@ -170,8 +177,12 @@ impl ExecutorEnd<'_> {
             ExecutorFault::UserUnknown => {
                 message.map(|text| text.rsplit(": ").next().unwrap_or(text).to_owned())
             }
-            // The message only says that the helper that fetches has failed.
-            ExecutorFault::FetchFailed => last.map(str::to_owned),
+            // The message only says that the helper that fetches has failed. Its last words may be about its own end.
+            ExecutorFault::FetchFailed => {
+                let about = |line: &&str| line.contains("fetch") || line.contains("download");
+                self.stderr.and_then(|text| text.lines().rev().find(about)).or(last).map(str::to_owned)
+            }
+            ExecutorFault::NotExecuted => Some(last.unwrap_or(ANY_CAUSE).to_owned()),
             ExecutorFault::NoContainer => message
                 .map(|text| text.trim_start_matches("Failed to launch container: ").to_owned())
                 .or(last.map(str::to_owned)),

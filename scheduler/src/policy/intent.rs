@@ -105,6 +105,19 @@ pub enum Intent {
         /// The problem; `None` clears it.
         problem: Option<Problem>,
     },
+    /// Read the end of the standard error of a task's executor, because of this failure.
+    ReadStderr(TaskEnd),
+    /// Add what was read of an executor's standard error to the list of failures.
+    NoteStderr {
+        /// The failure.
+        end: TaskEnd,
+        /// The failure, as it is known now, for display.
+        text: String,
+        /// The end of the standard error; `None` if it could not be read.
+        stderr: Option<String>,
+        /// The sandbox's address for a browser.
+        sandbox: Option<String>,
+    },
     /// Retire these tasks: keep only their task numbers, counts of their states, and sums of their accounts.
     Retire(Vec<String>),
     /// Forget old failures of agents, and old reasons why agents are unused.

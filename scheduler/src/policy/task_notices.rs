@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use mesos::v1::{TaskState, task_status};
+use mesos::v1::TaskState;
 
 use super::executor_failure::{ExecutorEnd, Explanation};
-use super::{Intent, Policy, PolicyEvent, View};
+use super::{Intent, Policy, PolicyEvent, TaskEnd, View};
 use crate::fleet::{ExecutorStatus, LaunchFailure, StateChange};
 use crate::user_notice::UserNotice;
 
@@ -80,25 +80,15 @@ pub(super) fn is_common(view: &View<'_>, ended: &TaskEnd) -> bool {
         .is_some_and(|common| (common.failure.state, common.failure.reason) == (ended.state, ended.reason))
 }
 
-/// How a task ended.
-#[derive(Clone, Debug)]
-pub struct TaskEnd {
-    /// The id of the task that has ended.
-    pub task: String,
-    /// The state in which the task ended.
-    pub state: TaskState,
-    /// The reason that Mesos gave for the end, if any.
-    pub reason: Option<task_status::Reason>,
-    /// The status with which the task's executor has terminated, as wait(2) returns it, if Mesos has said so.
-    pub status: Option<i32>,
-    /// What Mesos or the executor says about the end, as text for the user.
-    pub message: Option<String>,
-}
-
 impl TaskEnd {
     /// The reason, the exit status, and what they most likely mean or the message, for display after the state.
     pub(super) fn why(&self, view: &View<'_>) -> String {
-        let text = self.explanation(view, None).map(|explanation| explanation.text);
+        self.why_with(view, None)
+    }
+
+    /// The same with the end of the executor's standard error, if it was read.
+    pub(super) fn why_with(&self, view: &View<'_>, stderr: Option<&str>) -> String {
+        let text = self.explanation(view, stderr).map(|explanation| explanation.text());
         let text = text.unwrap_or_else(|| self.message().to_owned());
         format!("{}{}{text}", self.failure().how(), if text.is_empty() { "" } else { ": " })
     }
@@ -109,17 +99,20 @@ impl TaskEnd {
     }
 
     /// Why the executor did not run, if Mesos says that the executor was to blame. `stderr` is the end of its standard error, if it
-    /// was read.
+    /// was read. Otherwise, that of the last failure of this kind on the same agent counts.
     pub(super) fn explanation(&self, view: &View<'_>, stderr: Option<&str>) -> Option<Explanation> {
         let template = &view.settings.template;
-        let ours = view.fleet.get(&self.task).is_none_or(|task| template.programs.is_ours(task.record.kind));
+        let task = view.fleet.get(&self.task);
+        let ours = task.is_none_or(|task| template.programs.is_ours(task.record.kind));
+        let known = || view.history.stderr_ends.get(task?.agent(), &self.failure());
+        let stderr = stderr.or_else(known);
         let (reason, message) = (self.reason, self.message());
         let status = self.status.map(ExecutorStatus::of);
         ExecutorEnd { reason, message, status, stderr }.explain(ours.then_some(template))
     }
 
     /// The kind of the failure.
-    pub(super) fn failure(&self) -> LaunchFailure {
+    pub(crate) fn failure(&self) -> LaunchFailure {
         LaunchFailure { state: self.state, reason: self.reason, status: self.status }
     }
 }

@@ -267,10 +267,10 @@ fn the_end_of_an_executor_is_told_once_with_its_status() {
         (
             256_256,
             "Executor terminated",
-            ", exit status 233: the executor could not be executed (most likely it is not there",
+            ", exit status 233: the executor could not be executed: most likely it is not there",
         ),
         (9, "Executor terminated", ", signal 9: the executor was killed (by the kernel"),
-        (-1, "Abnormal executor termination: unknown container", ": the agent could not start a container"),
+        (-1, "Abnormal executor termination: unknown container", ": no container could be started"),
     ] {
         let mut script = Script::with_workers();
         let executor = "miner-worker-3".to_owned();

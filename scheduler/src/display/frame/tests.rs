@@ -44,6 +44,8 @@ fn overview(workers: Vec<TaskOverview>) -> Overview {
 
 fn failure(n: u64) -> TaskFailure {
     TaskFailure {
+        stderr: None,
+        sandbox: None,
         ago: Duration::from_secs(n),
         task: format!("miner-worker-{n}"),
         host: "f".into(),

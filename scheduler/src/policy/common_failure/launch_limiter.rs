@@ -188,6 +188,13 @@ impl LaunchLimiter {
         index
     }
 
+    /// The cause of a kind of failure is better known.
+    pub fn explain(&mut self, failure: &LaunchFailure, cause: Problem) {
+        if let Some(kind) = self.kinds.iter_mut().find(|kind| kind.failure.is_like(failure)) {
+            kind.cause = cause;
+        }
+    }
+
     /// Forgets the oldest kind of failure if there are too many, but never the kind that caused the current limit.
     fn make_room(&mut self) {
         if self.kinds.len() < KINDS {

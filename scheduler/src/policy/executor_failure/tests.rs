@@ -26,18 +26,18 @@ fn end<'a>(reason: Reason, message: &'a str, status: i32, stderr: Option<&'a str
 #[track_caller]
 fn explained(end: ExecutorEnd<'_>, template: &TaskTemplate, fault: ExecutorFault, says: &[&str]) {
     let explanation = end.explain(Some(template)).expect("it is the executor's");
-    assert_eq!(explanation.fault, fault, "{}", explanation.text);
+    assert_eq!(explanation.fault, fault, "{}", explanation.text());
     for part in says {
-        assert!(explanation.text.contains(part), "{part:?} is not in {:?}", explanation.text);
+        assert!(explanation.text().contains(part), "{part:?} is not in {:?}", explanation.text());
     }
-    assert!(!explanation.text.contains("s3cret"), "{}", explanation.text);
+    assert!(!explanation.text().contains("s3cret"), "{}", explanation.text());
 }
 
 #[test]
 fn a_failed_fetch_an_unknown_user_and_an_unknown_container_are_told_apart() {
     use Reason::{ContainerLaunchFailed, ExecutorTerminated};
     let failed = end(ContainerLaunchFailed, NOT_FETCHED, 9, None);
-    let says = ["could not fetch", "h:1/x/mesos-miner", "--artifact-address", "--executor-uri"];
+    let says = ["could not be fetched", "h:1/x/mesos-miner", "--artifact-address", "--executor-uri"];
     explained(failed, &fetched(), ExecutorFault::FetchFailed, &says);
     let refused = "mesos-fetcher: failed to fetch 'http://h:1/x': Connection refused\n";
     let failed = ExecutorEnd { stderr: Some(refused), ..failed };
@@ -46,7 +46,7 @@ fn a_failed_fetch_an_unknown_user_and_an_unknown_container_are_told_apart() {
     let unknown = end(ExecutorTerminated, NO_USER, -1, None);
     explained(unknown, &fetched(), ExecutorFault::UserUnknown, &["No such user 'nosuchuser'", "(--user)"]);
     assert!(
-        !unknown.explain(Some(&fetched())).unwrap().text.contains("/w/slaves"),
+        !unknown.explain(Some(&fetched())).unwrap().text().contains("/w/slaves"),
         "a path says nothing here"
     );
 
@@ -66,7 +66,7 @@ fn a_failed_fetch_an_unknown_user_and_an_unknown_container_are_told_apart() {
         unknown,
         &template(image),
         ExecutorFault::NoContainer,
-        &["container for the executor: Unsupported"],
+        &["started for the executor: Unsupported"],
     );
 }
 
@@ -135,5 +135,5 @@ fn other_ends_are_not_the_executors() {
     assert_eq!(ExecutorEnd::default().explain(Some(&fetched())), None);
     // A user's image has no executor of ours, so there is no advice about ours.
     let end = end(Reason::ExecutorTerminated, "", 127 << 8, None);
-    assert!(!end.explain(None).unwrap().text.contains("--executor"));
+    assert!(!end.explain(None).unwrap().text().contains("--executor"));
 }
