@@ -8,6 +8,7 @@ use executor::TaskEvent;
 use logging::error_chain;
 use pool::{HEALTH_CHECK_USER, PoolHandle};
 use stratum::PoolUrl;
+use text::InWords;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
@@ -70,7 +71,7 @@ impl HealthCheck {
             self.ticks.tick().await;
             let result = match timeout(self.job_timeout, wait_for_job(self.server)).await {
                 Ok(result) => result,
-                Err(_) => Err(format!("no job within {} s", self.job_timeout.as_secs_f64())),
+                Err(_) => Err(format!("no job within {}", InWords(self.job_timeout))),
             };
             // A full server refuses the check's connection but still gives work to its miners, so it counts as healthy.
             let result = if self.pool.is_full() && self.pool.has_work() { Ok(()) } else { result };

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use command_line::LogArgs;
 use executor::cli::{self, known_backend};
 
 /// jemalloc, because the system's allocator slows down as the heap of a scheduler with thousands of tasks grows, and does not
@@ -56,7 +57,7 @@ fn run(command: Command) -> ExitCode {
     let executable = || std::env::current_exe().context("cannot find this program's own file");
     match command {
         Command::Mine(args) => command_line::exit(mine::run(&args)),
-        Command::Bench(args) => command_line::exit(executor::run_bench(&args)),
+        Command::Bench(args) => logged(&args.log, "warn", || executor::run_bench(&args)),
         Command::Executor => command_line::exit(executor::run_executor(server_task::runner())),
         Command::Local(args) => {
             let checked = args.log.init("warn").map_err(Into::into);
@@ -72,11 +73,20 @@ fn run(command: Command) -> ExitCode {
             }
             scheduler::cli::main(*args, executable)
         }
-        Command::Ledger(args) => command_line::exit(scheduler::ledger_table::cli::run(args)),
-        Command::Accounts(args) => command_line::exit(pool::cli::accounts::run(&args)),
+        Command::Ledger(args) => {
+            let log = args.log.clone();
+            logged(&log, "warn", || scheduler::ledger_table::cli::run(args))
+        }
+        Command::Accounts(args) => logged(&args.log, "warn", || pool::cli::accounts::run(&args)),
         Command::Pool(args) => {
-            let logging = args.log.init("info").map_err(Into::into);
-            command_line::exit(logging.and_then(|()| pool::cli::run(*args)))
+            let log = args.log.clone();
+            logged(&log, "info", || pool::cli::run(*args))
         }
     }
+}
+
+/// Starts the log, then runs a subcommand. `default` is the filter of what is logged unless the user gives another one.
+fn logged(log: &LogArgs, default: &str, subcommand: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
+    let started = log.init(default).map_err(Into::into);
+    command_line::exit(started.and_then(|()| subcommand()))
 }

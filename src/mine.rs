@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
-use command_line::{NodeArgs, Summary, UsageError, print_error_line};
+use command_line::{NodeArgs, Summary, UsageError};
 use executor::cli::MineArgs;
 use executor::standalone::{self, MiningResult, OwnServer};
+use logging::Level;
 use pool::cli::DataArgs;
 use pool::{Config, Server, ServerOptions};
 use stratum::PoolUrl;
@@ -81,7 +82,7 @@ async fn on_node(args: &MineArgs, options: ServerOptions, paid: String) -> anyho
     let stop = standalone::stop_after(args.duration)?;
     if let BlockSourceSpec::Node(spec) = &options.source {
         let nodes: Vec<_> = spec.nodes.iter().map(|node| node.url.as_str()).collect();
-        print_error_line(format_args!("connecting to node {}", nodes.join(", ")));
+        logging::notice(Level::INFO, format_args!("connecting to node {}", nodes.join(", ")));
     }
     let server = tokio::select! {
         server = Server::bind(options) => server.context("cannot mine on the node")?,

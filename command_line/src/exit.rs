@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use crate::output::print_error_line;
-
 /// The exit status for bad usage (`EX_USAGE` of `sysexits.h`).
 pub const EX_USAGE: u8 = 64;
 
@@ -20,7 +18,7 @@ pub struct UsageError(pub String);
 /// [`UsageError`], else 1.
 pub fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
-        print_error_line(format_args!("error: {error:#}"));
+        logging::final_error(&format!("{error:#}"));
         if error.is::<UsageError>() { ExitCode::from(EX_USAGE) } else { ExitCode::FAILURE }
     })
 }

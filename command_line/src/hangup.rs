@@ -13,8 +13,6 @@ use std::sync::OnceLock;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::output::print_error_line;
-
 /// What SIGHUP means for this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hangup {
@@ -74,7 +72,7 @@ impl Reread {
     }
 }
 
-/// On each SIGHUP, calls `reread`, reads the log filter again, and prints on standard error what was read. If SIGHUP has another
+/// On each SIGHUP, calls `reread`, reads the log filter again, and says in the log what was read. If SIGHUP has another
 /// meaning for this process, this function does nothing. Needs a tokio runtime.
 ///
 /// # Errors
@@ -85,7 +83,7 @@ pub fn reread_on_hangup(mut reread: impl FnMut() -> Vec<Reread> + Send + 'static
         loop {
             hangups.next().await;
             let files: Vec<_> = reread().into_iter().chain(reread_log_filter()).collect();
-            print_error_line(reread_text(&files));
+            logging::notice(logging::Level::INFO, reread_text(&files));
         }
     });
     Ok(())

@@ -17,7 +17,7 @@ pub use connection::{ConnectionArgs, dial_options, pool_access};
 pub use exit::{EX_USAGE, EXIT_STATUS_HELP, UsageError, exit};
 pub use hangup::{Hangups, Reread, reread_on_hangup, reread_text};
 pub use log::LogArgs;
-pub use output::{pluralize, print_error_line, print_line, stdout_closed};
+pub use output::{pluralize, print_line, stdout_closed};
 pub use parse::parse;
 pub use process::{Signals, block_on, stop_token, stop_token_and_second_signal};
 pub use source::{BlockSourceChoice, NodeArgs, PayoutKind, TAG, UpstreamArgs, pool_url};

@@ -1,19 +1,28 @@
-//! The option for logs.
+//! The options for logs.
 
 use std::path::PathBuf;
 
 use clap::Args;
-use logging::FilterError;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use logging::{FilterError, Format};
 
 use crate::exit::UsageError;
 
-/// What is logged.
+/// What is logged, and how.
 #[derive(Args, Clone, Debug, Default)]
 pub struct LogArgs {
     /// File with what to log: a level (error, warn, info, debug or trace), or a filter such as warn,scheduler=debug. It overrides
     /// RUST_LOG and is read again on SIGHUP [default: none]
     #[arg(long, env = "MINER_LOG_FILTER_FILE", value_name = "FILE")]
     pub log_filter_file: Option<PathBuf>,
+    /// How lines on standard error are written: text for people, or json for one object a line
+    #[arg(long, env = "MINER_LOG_FORMAT", value_name = "FORMAT", default_value = "text", value_parser = format())]
+    pub log_format: Format,
+}
+
+fn format() -> impl TypedValueParser<Value = Format> {
+    let names = PossibleValuesParser::new(Format::ALL.map(Format::name));
+    names.map(|name| Format::from_name(&name).unwrap_or_default())
 }
 
 impl LogArgs {
@@ -22,9 +31,11 @@ impl LogArgs {
     /// # Errors
     /// [`UsageError`] if the file cannot be read, or the text in the file or in `RUST_LOG` is not a filter.
     pub fn init(&self, default: &str) -> Result<(), UsageError> {
-        logging::init(default, self.log_filter_file.as_deref()).map_err(|error| match error {
-            FilterError::Variable { .. } => UsageError(error.to_string()),
-            error => UsageError(format!("--log-filter-file {error}")),
-        })
+        logging::init(default, self.log_filter_file.as_deref(), self.log_format).map_err(
+            |error| match error {
+                FilterError::Variable { .. } => UsageError(error.to_string()),
+                error => UsageError(format!("--log-filter-file {error}")),
+            },
+        )
     }
 }

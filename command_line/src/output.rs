@@ -5,16 +5,16 @@ use std::io::{self, Write};
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use text::printable_lines;
 use tokio::sync::oneshot;
 
-/// Writes a line to standard output; ignores errors, since a reader that has closed the pipe needs no more lines.
-pub fn print_line(line: impl Display) {
-    let _ = writeln!(io::stdout().lock(), "{line}");
-}
+/// The longest line that [`print_line`] writes, in characters.
+const LONGEST_LINE: usize = 8192;
 
-/// Writes a line to standard error; ignores errors.
-pub fn print_error_line(line: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+/// Writes a line to standard output, with escapes for what is not printable; ignores errors, since a reader that has closed the
+/// pipe needs no more lines.
+pub fn print_line(line: impl Display) {
+    let _ = writeln!(io::stdout().lock(), "{}", printable_lines(&line.to_string(), LONGEST_LINE));
 }
 
 /// Formats a count with its noun: `1 task`, `2 tasks`. The plural of `noun` must end in a plain s.

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use command_line::print_error_line;
 use hasher::measure::{clock_hertz, yardstick};
 use hasher::{Backend, MAX_VERSIONS};
+use logging::{Level, notice};
 use serde::Serialize;
 
 use crate::cli::BenchArgs;
@@ -48,12 +48,12 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
             }
             Err(error) => {
                 broken = true;
-                print_error_line(format_args!("{backend} is not used: {error}"));
+                notice(Level::ERROR, format_args!("{backend} is not used: {error}"));
             }
         }
     }
     for name in Backend::names().filter(|name| Backend::named(name).is_err()) {
-        print_error_line(format_args!("skipped {name}: this CPU lacks features that it requires"));
+        notice(Level::WARN, format_args!("skipped {name}: this CPU lacks features that it requires"));
     }
     let mut out = io::stdout().lock();
     if args.json {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser};
-use command_line::duration;
+use command_line::{LogArgs, duration};
 
 pub use self::mine::MineArgs;
 use self::values::threads;
@@ -29,6 +29,9 @@ pub struct BenchArgs {
     /// Time to measure each row
     #[arg(long, env = "MINER_TIME", value_name = "TIME", default_value = "1s", value_parser = duration)]
     pub time: Duration,
+    /// Logs.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// Parses a command line with subcommands, `mine` and `executor` among them.

@@ -42,12 +42,18 @@ const TASK_EVENTS: usize = 64;
 /// Capacity of the queue of instructions to the task.
 const INSTRUCTIONS: usize = 4;
 
+/// The format of the log, from the same environment variable as that of the other subcommands.
+fn log_format() -> logging::Format {
+    let name = std::env::var("MINER_LOG_FORMAT").unwrap_or_default();
+    logging::Format::from_name(&name).unwrap_or_default()
+}
+
 /// Runs as a Mesos executor until the task has ended or the agent refuses this executor. `server` runs pool server tasks.
 ///
 /// # Errors
 /// If no Mesos agent started this process, if the agent refuses the executor, or if a lost agent does not return in time.
 pub fn run(server: Runner) -> anyhow::Result<ExitCode> {
-    logging::init_bounded("info");
+    logging::init_bounded("info", log_format());
     let token = token::hide().unwrap_or_else(|error| {
         warn!(%error, "cannot hide the agent's token: it stays in the environment of this process");
         None

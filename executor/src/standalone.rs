@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use command_line::{ConnectionArgs, Hashrate, Reread, Summary, pluralize, print_error_line};
+use command_line::{ConnectionArgs, Hashrate, Reread, Summary, pluralize};
+use logging::Level;
 use net::{DialOptions, Dialer};
 use stratum::PoolUrl;
 use task::{Totals, Verdict};
+use text::InWords;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -88,7 +90,7 @@ pub async fn mine(
     if server.is_none()
         && let Some(pool) = pools.first()
     {
-        print_error_line(format_args!("connecting to {}", pool.url));
+        logging::notice(Level::INFO, format_args!("connecting to {}", pool.url));
     }
     let engine = StartedEngine::start_in_background(args.backend(), args.cpus()).await?;
     let user = pools.first().map(|pool| pool.user.as_str()).unwrap_or_default();
@@ -230,7 +232,7 @@ impl Terminal {
         let Some(server) = &self.server else { return };
         let line = format!("mining on {}", (server.work)());
         if self.mining_on.as_ref() != Some(&line) {
-            self.log(format_args!("{line}"));
+            self.warn(format_args!("{line}"));
             self.mining_on = Some(line);
         }
     }
@@ -245,17 +247,17 @@ impl Terminal {
         let Some(omitted) = self.repeats.print(&error, Instant::now()) else { return };
         let tries = if omitted == 0 { String::new() } else { format!(" ({} more times)", omitted) };
         if self.server.is_some() {
-            self.log(format_args!("{error}"));
+            self.warn(format_args!("{error}"));
         } else if retry_in.is_zero() {
-            self.log(format_args!("{error}{tries}; trying the next pool"));
+            self.warn(format_args!("{error}{tries}; trying the next pool"));
         } else {
-            self.log(format_args!("{error}{tries}; trying again in {:.1} s", retry_in.as_secs_f64()));
+            self.warn(format_args!("{error}{tries}; trying again in {}", InWords(retry_in)));
         }
     }
 
     fn on_silence(&mut self, line: String) {
         if self.server.is_none() && self.repeats.print(&line, Instant::now()).is_some() {
-            self.log(format_args!("{line}"));
+            self.warn(format_args!("{line}"));
         }
     }
 
@@ -282,7 +284,12 @@ impl Terminal {
 
     /// Prints progress to stderr. Results go to stdout.
     fn log(&self, line: std::fmt::Arguments<'_>) {
-        print_error_line(line);
+        logging::notice(Level::INFO, line);
+    }
+
+    /// Like [`log`](Self::log), for what is wrong.
+    fn warn(&self, line: std::fmt::Arguments<'_>) {
+        logging::notice(Level::WARN, line);
     }
 
     fn summary(&self) -> Summary {

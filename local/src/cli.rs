@@ -9,9 +9,7 @@ use crate::{
 use anyhow::{Context, ensure};
 use clap::Parser;
 use clap::builder::BoolishValueParser;
-use command_line::{
-    LogArgs, UsageError, duration, listen_address, pluralize, print_error_line, whole_number,
-};
+use command_line::{LogArgs, UsageError, duration, listen_address, pluralize, whole_number};
 use scheduler::SchedulerEnd;
 use scheduler::artifact::ArtifactAddress;
 use scheduler::config::ExecutorSource;
@@ -137,7 +135,7 @@ async fn mine(
     second_signal: impl Future<Output = i32>,
 ) -> anyhow::Result<SchedulerEnd> {
     if let Some(reason) = cpus::shortage(total_cpus(args), args.server_cpus, args.workers) {
-        print_error_line(format_args!("note: {reason}"));
+        logging::notice(logging::Level::WARN, reason);
     }
     let (cluster, _claims) = start(args, args.server_cpus, work_dir.path().join("mesos")).await?;
     let config = scheduler_config(args, cluster.address(), work_dir.path().join("state"), executable);

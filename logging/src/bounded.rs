@@ -7,6 +7,10 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
+use tracing::Level;
+
+use crate::output::rendered_notice;
+
 /// Size of the allowance for bursts, in bytes. A line that exceeds what is left of the allowance is dropped.
 const BURST: u64 = 256 << 10;
 /// Time in which a used-up allowance for bursts fills up again.
@@ -88,11 +92,13 @@ impl<W: Write> Write for BoundedWriter<W> {
         match self.budget.spend(line.len() as u64, Instant::now()) {
             Decision::Drop => {}
             Decision::End => {
-                writeln!(writer, "the log ends here: it has reached its bound of {} MiB", TOTAL >> 20)?
+                let text = format!("the log ends here: it has reached its bound of {} MiB", TOTAL >> 20);
+                writer.write_all(rendered_notice(Level::WARN, &text).as_bytes())?;
             }
             Decision::Write { dropped } => {
                 if dropped > 0 {
-                    writeln!(writer, "({dropped} lines are left out: they came too fast)")?;
+                    let text = format!("{dropped} lines are left out: they came too fast");
+                    writer.write_all(rendered_notice(Level::WARN, &text).as_bytes())?;
                 }
                 writer.write_all(line)?;
             }
@@ -151,7 +157,12 @@ mod tests {
         // On a slow machine, the writer's allowance may grow during the test. Then the writer reports how many lines it dropped,
         // and writes further lines.
         assert!(text.len() as u64 >= BURST - 100);
-        assert!(text.lines().all(|text| text == line.trim_end() || text.starts_with('(')), "whole lines");
+        assert!(
+            text.lines()
+                .all(|text| text == line.trim_end()
+                    || text.ends_with(" lines are left out: they came too fast")),
+            "whole lines"
+        );
         assert!(writer.budget.dropped > 0);
     }
 }

@@ -1,46 +1,46 @@
 //! Logs. They go to stderr; a program's results go to stdout.
+//!
+//! All lines have one style: events of `tracing`, which a filter selects, and [`notice`]s, which the user always sees.
 
 mod bounded;
 mod filter;
+mod layer;
+mod line;
+mod output;
 
 use std::io::IsTerminal;
 use std::path::Path;
-use std::sync::Mutex;
 
-use tracing_subscriber::fmt;
+pub use tracing::Level;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use self::bounded::BoundedWriter;
 pub use self::filter::{FilterError, reread_filter};
+use self::layer::Lines;
+pub use self::line::Format;
+use self::line::Style;
+pub use self::output::{Redirection, Sink, final_error, notice, notices, redirect, rendered_notice};
 
 /// Sends logs to stderr. A filter such as `info` decides what is logged. It is read from `file`, which [`reread_filter`] reads
-/// again. Without a file, it is read from the environment variable `RUST_LOG`. Without this variable, it is `default`. Colours
-/// are used on a terminal, unless `NO_COLOR` is set.
+/// again. Without a file, it is read from the environment variable `RUST_LOG`. Without this variable, it is `default`. Text has
+/// colours on a terminal, unless `NO_COLOR` is set.
 ///
 /// # Errors
 /// If the file cannot be read, or the text in the file or in `RUST_LOG` is not a filter.
-pub fn init(default: &str, file: Option<&Path>) -> Result<(), FilterError> {
+pub fn init(default: &str, file: Option<&Path>, format: Format) -> Result<(), FilterError> {
     let color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let lines = fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(color && std::io::stderr().is_terminal())
-        .with_target(false)
-        .log_internal_errors(false);
-    tracing_subscriber::registry().with(filter::layer(default, file)?).with(lines).init();
+    output::set_style(Style { format, color: color && std::io::stderr().is_terminal() });
+    tracing_subscriber::registry().with(filter::layer(default, file)?).with(Lines).init();
     Ok(())
 }
 
 /// Like [`init`], but limits the rate and the total size of the logs, for a stderr file that is never rotated. If `RUST_LOG` is
 /// no valid filter, `default` is used.
-pub fn init_bounded(default: &str) {
+pub fn init_bounded(default: &str, format: Format) {
+    output::set_style(Style { format, color: false });
+    output::bound();
     let filter = filter::from_variable().ok().flatten().unwrap_or_else(|| filter::by_default(default));
-    let lines = fmt::layer()
-        .with_writer(Mutex::new(BoundedWriter::new(std::io::stderr())))
-        .with_ansi(false)
-        .with_target(false)
-        .log_internal_errors(false);
-    tracing_subscriber::registry().with(filter).with(lines).init();
+    tracing_subscriber::registry().with(filter).with(Lines).init();
 }
 
 /// Formats an error and all its causes on one line: `no work: no node: connection refused`.

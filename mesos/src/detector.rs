@@ -18,6 +18,7 @@ use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use text::InWords;
 use tokio::sync::watch as channel;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -69,7 +70,7 @@ pub enum DetectError {
         found: String,
     },
     /// ZooKeeper did not respond in time.
-    #[error("{ensemble} has not named a leader within {after:?}")]
+    #[error("{ensemble} has not named a leader within {}", InWords(*.after))]
     Slow {
         /// The ensemble.
         ensemble: Ensemble,

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use text::InWords;
+
 use crate::address::{AddressError, Endpoint, HostPort};
 use crate::detector::DetectError;
 use crate::recordio::RecordError;
@@ -25,7 +27,7 @@ pub enum CallError {
         source: io::Error,
     },
     /// No response came in time. The call may have arrived.
-    #[error("no answer from {endpoint} within {after:?}")]
+    #[error("no answer from {endpoint} within {}", InWords(*.after))]
     Timeout {
         /// The peer.
         endpoint: Endpoint,
@@ -226,7 +228,7 @@ pub enum StreamError {
         source: hyper::Error,
     },
     /// Neither an event nor a heartbeat has arrived for too long.
-    #[error("received nothing from {endpoint} for {silence:?}; assuming that the connection is dead")]
+    #[error("received nothing from {endpoint} for {}; assuming that the connection is dead", InWords(*.silence))]
     Silent {
         /// The peer.
         endpoint: Endpoint,

@@ -2,6 +2,7 @@
 
 use hyper::body::Bytes;
 use serde_json::Value;
+use text::escape_json;
 
 use crate::{Metrics, QueryParameters};
 
@@ -36,7 +37,7 @@ pub struct JsonText(Bytes);
 
 impl From<&Value> for JsonText {
     fn from(value: &Value) -> Self {
-        Self(format!("{value}\n").into())
+        Self(escape_json(&format!("{value}\n")).into_owned().into())
     }
 }
 

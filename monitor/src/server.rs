@@ -9,6 +9,7 @@ use hyper::body::Bytes;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
+use text::printable_lines;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -57,6 +58,9 @@ impl<S: Monitored> Server<S> {
     }
 }
 
+/// The longest line of an answer for people, in characters.
+const LONGEST_LINE: usize = 8192;
+
 async fn answer<S: Monitored, B>(request: &Request<B>, program: &S) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".into());
@@ -104,7 +108,8 @@ fn json(body: JsonText) -> Response<Full<Bytes>> {
 }
 
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
-    respond(status, "text/plain; charset=utf-8", body.into())
+    // What is wrong may be said with the words of peers, and an operator reads it on a terminal.
+    respond(status, "text/plain; charset=utf-8", printable_lines(&body, LONGEST_LINE).into_owned().into())
 }
 
 fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {

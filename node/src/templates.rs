@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::{Block, Network};
+use text::InWords;
 use tokio::sync::watch as latest;
 use tokio::task::JoinSet;
 
@@ -131,7 +132,7 @@ impl Nodes {
                 tracing::warn!(error = error_chain(fault), "no answer from this node");
             }
             let delay = backoff.delay();
-            tracing::warn!(nodes = self.clients.len(), again_in = ?delay, "waiting for a node");
+            tracing::warn!(nodes = self.clients.len(), again_in = %InWords(delay), "waiting for a node");
             tokio::time::sleep(delay).await;
         }
     }

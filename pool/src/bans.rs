@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use clap::builder::BoolishValueParser;
 use command_line::{duration, whole_number};
+use text::InWords;
 
 /// The highest value that `--ban-shares` accepts.
 const MAX_SHARES: u64 = u32::MAX as u64;
@@ -111,7 +112,7 @@ impl Bans {
         *record = AddressRecord { banned_until: ban.then(|| now + time), ..new() };
         if ban {
             *total += 1;
-            tracing::warn!(%address, rejected, of = shares, seconds = time.as_secs(), "address banned");
+            tracing::warn!(%address, rejected, of = shares, time = %InWords(time), "address banned");
         }
         ban
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use task::{Account, PoolLive, Totals};
+use text::InWords;
 use tokio::sync::watch;
 
 pub use crate::accounts::WorkerSummary;
@@ -86,7 +87,7 @@ impl PoolHandle {
     /// A fault of the source of work or of the disk, in one sentence. Miners may have a job nevertheless.
     pub fn trouble(&self) -> Option<String> {
         if let Some((since, fault)) = self.0.work_health.get().or_else(|| self.0.disk_health.get()) {
-            return Some(format!("{fault} (for {} s now)", since.elapsed().as_secs()));
+            return Some(format!("{fault} (for {} now)", InWords(since.elapsed())));
         }
         (!self.has_work()).then(|| "there is no work yet".to_owned())
     }

@@ -18,8 +18,7 @@ use anyhow::{Context, bail, ensure};
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use clap::{Parser, ValueEnum};
 use command_line::{
-    ConnectionArgs, LogArgs, Reread, UsageError, duration, listen_address, pool_access, print_error_line,
-    print_line,
+    ConnectionArgs, LogArgs, Reread, UsageError, duration, listen_address, pool_access, print_line,
 };
 use task::PoolAccess;
 
@@ -149,7 +148,7 @@ pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<Pat
     end.summary().print(json)?;
     let shares_complete_since = store::rows_since(&state_dir);
     for text in end.exit_messages(&state_dir, zk.as_ref().map(|zk| &zk.ensemble), shares_complete_since) {
-        if json { print_error_line(text) } else { print_line(text) }
+        if json { logging::notice(logging::Level::INFO, text) } else { print_line(text) }
     }
     match end.failure() {
         None => Ok(()),

@@ -1,22 +1,27 @@
 //! The terminal: a log, and a frame that is redrawn.
 //!
-//! A separate thread writes, so that a blocked terminal never blocks the framework. The log goes to standard error. The frame
-//! goes to standard output if that is a terminal; otherwise a line is printed from time to time instead.
+//! A separate thread writes, so that a blocked terminal never blocks the framework. The log goes to standard error: all of it
+//! passes through this thread, so that no line is written into the frame. The frame goes to standard output if that is a terminal;
+//! otherwise a line in the log's style is printed from time to time instead.
 
 mod frame;
 
 use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+use logging::{Level, Redirection};
 
 use self::frame::Size;
 use crate::core::Overview;
 
 /// Maximum number of items (groups of log lines, or frames) that wait to be written to the terminal. When the queue is full,
-/// frames are dropped, and log lines go to `tracing` instead.
+/// frames and log lines are dropped, and the lines are counted.
 const QUEUE: usize = 256;
-/// Maximum number of log lines that one call writes to the terminal. Further lines go to `tracing` instead.
+/// Maximum number of log lines that one call writes to the terminal. Further lines are counted.
 const LINES: usize = 1000;
 /// The time between two lines about the framework's state if standard output is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -32,7 +37,13 @@ pub(crate) struct Display {
     queue: SyncSender<Item>,
     thread: Option<JoinHandle<()>>,
     mode: Mode,
+    /// Sends all lines of the log to the thread.
+    redirection: Option<Redirection>,
+    left_out: LeftOut,
 }
+
+/// The number of log lines that were dropped since the last written line.
+type LeftOut = Arc<AtomicUsize>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
@@ -46,6 +57,7 @@ enum Mode {
 
 #[derive(Debug)]
 enum Item {
+    /// Lines of the log, each with its line break.
     Log(Vec<String>),
     Overview(Box<Overview>),
     End,
@@ -69,27 +81,32 @@ impl Display {
             (false, false) => Mode::Lines,
         };
         let (queue, items) = sync_channel(QUEUE);
-        let thread = thread::Builder::new().name("display".to_owned()).spawn(move || write(&items, mode));
-        Display { queue, thread: thread.ok(), mode }
+        let left_out = LeftOut::default();
+        let counted = left_out.clone();
+        let write = move || write(&items, Terminal::new(mode, counted));
+        let thread = thread::Builder::new().name("display".to_owned()).spawn(write);
+        let redirection = logging::redirect(sink(queue.clone(), left_out.clone()));
+        Display { queue, thread: thread.ok(), mode, redirection: Some(redirection), left_out }
     }
 
-    /// Writes a line to the log, with the time.
-    pub fn log(&self, text: String) {
-        self.log_all(vec![text]);
+    /// Writes a line to the log.
+    pub fn log(&self, text: impl std::fmt::Display) {
+        logging::notice(Level::INFO, text);
+    }
+
+    /// Writes a line about something that is wrong to the log.
+    pub fn warn(&self, text: impl std::fmt::Display) {
+        logging::notice(Level::WARN, text);
     }
 
     /// Writes lines to the log.
-    pub fn log_all(&self, mut lines: Vec<String>) {
+    pub fn log_all(&self, mut lines: Vec<(Level, String)>) {
         // Nobody reads thousands of lines that arrive together.
         let left_out = lines.split_off(lines.len().min(LINES));
-        if lines.is_empty() {
-            return;
+        self.left_out.fetch_add(left_out.len(), Ordering::Relaxed);
+        if !lines.is_empty() {
+            logging::notices(&lines);
         }
-        let not_queued = match self.queue.try_send(Item::Log(lines)) {
-            Err(TrySendError::Full(Item::Log(lines))) => lines,
-            _ => Vec::new(),
-        };
-        not_queued.iter().chain(&left_out).for_each(|text| tracing::info!("{text}"));
     }
 
     /// The timer that decides when to call [`show`](Display::show).
@@ -112,6 +129,8 @@ impl Display {
 impl Drop for Display {
     /// Waits until all items are written, so that later output follows them.
     fn drop(&mut self) {
+        // Later lines go to standard error directly.
+        self.redirection = None;
         if self.queue.send(Item::End).is_ok()
             && let Some(thread) = self.thread.take()
         {
@@ -133,9 +152,22 @@ impl FrameTimer {
     }
 }
 
+/// Passes lines of the log to the writing thread.
+fn sink(queue: SyncSender<Item>, left_out: LeftOut) -> logging::Sink {
+    Box::new(move |lines| match queue.try_send(Item::Log(lines)) {
+        Err(TrySendError::Full(Item::Log(lines))) => {
+            left_out.fetch_add(lines.len(), Ordering::Relaxed);
+        }
+        // There is no thread.
+        Err(TrySendError::Disconnected(Item::Log(lines))) => {
+            let _ = std::io::stderr().write_all(lines.concat().as_bytes());
+        }
+        _ => {}
+    })
+}
+
 /// The writing thread. It ignores errors, because they mean that the terminal is gone.
-fn write(items: &Receiver<Item>, mode: Mode) {
-    let mut terminal = Terminal::new(mode);
+fn write(items: &Receiver<Item>, mut terminal: Terminal) {
     while let Ok(first) = items.recv() {
         // All waiting items are written together, because thousands of lines may arrive in a burst.
         for item in std::iter::once(first).chain(items.try_iter().take(QUEUE)) {
@@ -158,34 +190,32 @@ struct Terminal {
     screen: Screen,
     /// Log lines that have not been written to the terminal yet.
     log: String,
+    left_out: LeftOut,
     /// The last line about the framework's state that was printed in place of a frame. An equal line is not printed again.
     shown: String,
 }
 
 impl Terminal {
-    fn new(mode: Mode) -> Self {
+    fn new(mode: Mode, left_out: LeftOut) -> Self {
         let (screen, log, shown) = Default::default();
-        Self { mode, started: Instant::now(), screen, log, shown }
+        Self { mode, started: Instant::now(), screen, log, left_out, shown }
     }
 
     fn take(&mut self, item: Item) {
-        let elapsed = self.started.elapsed();
         match item {
             Item::End => {}
-            Item::Log(lines) => {
-                let line = |text: &String| format!("[{:>7.1}] {text}\n", elapsed.as_secs_f64());
-                self.log.extend(lines.iter().map(line));
-            }
+            Item::Log(lines) => self.log.extend(lines),
             Item::Overview(overview) if self.mode == Mode::Frames => {
                 self.write_log();
                 self.screen.erase();
-                self.screen.draw(&overview, elapsed);
+                self.screen.draw(&overview, self.started.elapsed());
             }
             Item::Overview(overview) => {
                 self.write_log();
                 let line = frame::line(&overview);
                 if line != self.shown {
-                    let _ = writeln!(std::io::stdout(), "[{:>7.1}] {line}", elapsed.as_secs_f64());
+                    let text = logging::rendered_notice(Level::INFO, &line);
+                    let _ = std::io::stdout().write_all(text.as_bytes());
                     self.shown = line;
                 }
             }
@@ -193,6 +223,11 @@ impl Terminal {
     }
 
     fn write_log(&mut self) {
+        let left_out = self.left_out.swap(0, Ordering::Relaxed);
+        if left_out > 0 {
+            let text = format!("{left_out} lines are left out: they came too fast");
+            self.log += &logging::rendered_notice(Level::WARN, &text);
+        }
         if !self.log.is_empty() {
             self.screen.erase();
             let _ = std::io::stderr().write_all(self.log.as_bytes());

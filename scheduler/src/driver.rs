@@ -177,7 +177,7 @@ impl Driver {
         backoff: &mut Backoff,
     ) -> Result<ControlFlow<()>, RunError> {
         let pause = backoff.delay();
-        self.display.log(loss.text(&self.config.master, pause));
+        self.display.warn(loss.text(&self.config.master, pause));
         let changed = self.client.detector().changed();
         let pause = async move {
             tokio::select! {
@@ -354,7 +354,7 @@ impl Driver {
             match effect {
                 Effect::Persist(change_id, change) => queued.changes.push((change_id, change)),
                 Effect::ReadStderr(sandbox, end) => self.sandboxes.read(sandbox, end),
-                Effect::Notify(notice) => queued.lines.push(notice.to_string()),
+                Effect::Notify(notice) => queued.lines.push((notice.level(), notice.to_string())),
                 Effect::Finish => flow = ControlFlow::Break(()),
                 Effect::Call(call) => {
                     if let Some(calls) = calls {
@@ -374,5 +374,5 @@ impl Driver {
 #[derive(Default)]
 struct Queued {
     changes: Vec<(ChangeId, Change)>,
-    lines: Vec<String>,
+    lines: Vec<(logging::Level, String)>,
 }

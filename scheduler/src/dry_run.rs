@@ -15,10 +15,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
-use command_line::{Hangups, print_error_line};
+use command_line::Hangups;
+use logging::Level;
 use mesos::scheduler::{self, SchedulerClient};
 use mesos::v1::{FrameworkId, FrameworkInfo, Offer};
 use mesos::{CallError, Subscription};
+use text::InWords;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -81,15 +83,18 @@ pub async fn run(config: &Config, stop: &CancellationToken) -> anyhow::Result<Fo
     };
     let framework = tokio::select! {
         framework = timeout(ANSWER, subscribed(&mut subscription)) => framework.with_context(|| {
-            format!("the master {} does not confirm the subscription within {ANSWER:?}", config.master)
+            format!("the master {} does not confirm the subscription within {}", config.master, InWords(ANSWER))
         })??,
         () = stop.cancelled() => return Err(stopped()),
     };
     let id = &framework.value;
-    print_error_line(format_args!(
-        "subscribed as framework {id}: holding offers for at most {} s, launching nothing",
-        HOLD.as_secs()
-    ));
+    logging::notice(
+        Level::INFO,
+        format_args!(
+            "subscribed as framework {id}: holding offers for at most {}, launching nothing",
+            InWords(HOLD)
+        ),
+    );
     let held = tokio::select! {
         held = hold_offers(&mut subscription) => held,
         () = stop.cancelled() => Err(stopped()),

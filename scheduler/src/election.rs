@@ -19,6 +19,7 @@ use anyhow::Context;
 use mesos::backoff::Backoff;
 use mesos::zookeeper::{Ensemble, SessionError};
 use serde::{Deserialize, Serialize};
+use text::InWords;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -199,8 +200,8 @@ pub(crate) async fn win(
         }
         phase.send_replace(SchedulerPhase::Standby(Some(no_election(ensemble, &error))));
         let pause = backoff.delay();
-        let seconds = pause.as_secs_f64();
-        display.log(format!("no session with ZooKeeper at {ensemble}, retrying in {seconds:.1} s ({error})"));
+        let next = InWords(pause);
+        display.warn(format!("no session with ZooKeeper at {ensemble}, retrying in {next} ({error})"));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = stop.cancelled() => return Ok(None),

@@ -8,6 +8,7 @@ use anyhow::Context;
 use mesos::backoff::Backoff;
 use mesos::detector::{DetectError, Detector};
 use problem::{Problem, ProblemKind};
+use text::InWords;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -41,7 +42,7 @@ pub(crate) async fn prepare_delivery(
             tell_what_agents_need(executable, display);
             if server.is_loopback() && !local.is_loopback() {
                 let uri = server.uri();
-                display.log(format!(
+                display.warn(format!(
                     "agents on other machines than this one cannot fetch the executor from {uri}: give --artifact-address HOST"
                 ));
             }
@@ -61,7 +62,7 @@ fn tell_what_agents_need(executable: &Path, display: &Display) {
         }
         Err(error) => {
             let file = executable.display();
-            display.log(format!("cannot tell which agents can run {file}: {error}"));
+            display.warn(format!("cannot tell which agents can run {file}: {error}"));
         }
     }
 }
@@ -90,8 +91,8 @@ async fn local_address(
         }
         phase.send_replace(SchedulerPhase::Starting(Some(problem(&error))));
         let pause = backoff.delay();
-        let (master, seconds) = (&config.master, pause.as_secs_f64());
-        display.log(format!("cannot reach master {master}, retrying in {seconds:.1} s ({error:#})"));
+        let (master, next) = (&config.master, InWords(pause));
+        display.warn(format!("cannot reach master {master}, retrying in {next} ({error:#})"));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = stop.cancelled() => return Ok(None),

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use mesos::masters::Masters;
+use text::InWords;
 
 use crate::config::Config;
 use crate::journal::{FrameworkRecord, Removal};
-use crate::unix_time::{date, span};
+use crate::unix_time::date;
 
 /// A framework that stays registered at the master after this scheduler has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +36,7 @@ impl LeftFramework {
         format!(
             "the master keeps framework {} and its tasks for {} without a scheduler (--failover-timeout)",
             self.id,
-            span(self.failover_timeout)
+            InWords(self.failover_timeout)
         )
     }
 }
@@ -72,7 +73,7 @@ pub(crate) fn removed(
 /// What probably made the master remove the framework. The master does not say it. Either no scheduler was connected for the
 /// failover timeout, or an operator tore the framework down.
 fn cause(removal: &Removal, failover_timeout: Duration) -> String {
-    let timeout = span(failover_timeout);
+    let timeout = InWords(failover_timeout);
     let Some(silence) = removal.silent_ms.map(Duration::from_millis) else {
         return format!(
             "either an operator tore it down (/master/teardown), or no scheduler was connected for the failover timeout of \
@@ -81,7 +82,7 @@ fn cause(removal: &Removal, failover_timeout: Duration) -> String {
     };
     let times = format!(
         "the last known contact with the master was {} before that, and the framework's failover timeout was {timeout}",
-        span(silence)
+        InWords(silence)
     );
     if silence >= failover_timeout {
         format!(
@@ -125,17 +126,17 @@ mod tests {
             "the last known contact with the master was",
             "Fri, 14 Jul 2017",
             "probably because an operator",
-            "2.5s",
-            "7d",
+            "2.5 s",
+            "7 days",
             "--new-framework",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
         let text = removed(&week, "f-1", None, &removal(Some(8 * 24 * 3_600_000)));
-        assert!(text.contains("probably because no scheduler") && text.contains("8d before"), "{text}");
+        assert!(text.contains("probably because no scheduler") && text.contains("8 days before"), "{text}");
         let known = Some(Duration::from_secs(2));
         let text = removed(&week, "f-1", known, &removal(Some(2500)));
-        assert!(text.contains("probably because no scheduler") && text.contains("was 2s"), "{text}");
+        assert!(text.contains("probably because no scheduler") && text.contains("was 2 s"), "{text}");
         let text = removed(&week, "f-1", None, &removal(None));
         assert!(text.contains("either an operator") && text.contains("or no scheduler"), "{text}");
     }

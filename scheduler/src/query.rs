@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use problem::Problem;
+use text::InWords;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -76,7 +77,7 @@ impl Query {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum QueryError {
     /// The driver is busy.
-    #[error("the scheduler is busy: it has not answered within {} s", ANSWER_WITHIN.as_secs())]
+    #[error("the scheduler is busy: it has not answered within {}", InWords(ANSWER_WITHIN))]
     Busy,
     /// The driver has ended.
     #[error("the scheduler does not run the framework any more")]

@@ -76,7 +76,7 @@ async fn run_while_leading(zk: &ZkConfig, run: FrameworkRun<'_>) -> anyhow::Resu
             Err(RunError::Failed(error)) => return Err(error),
             Err(RunError::LeadershipLost(why)) => {
                 run.phase.send_replace(SchedulerPhase::Standby(None));
-                display.log(format!("not leading any more ({why})"));
+                display.warn(format!("not leading any more ({why})"));
             }
         }
     }

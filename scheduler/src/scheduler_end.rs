@@ -179,7 +179,7 @@ mod tests {
             text.starts_with("3 tasks keep mining") && text.contains("again with --state-dir dir"),
             "{text}"
         );
-        for part in ["keeps framework f and its tasks for 7d", "curl -d frameworkId=f http://m1:5050/"] {
+        for part in ["keeps framework f and its tasks for 7 days", "curl -d frameworkId=f http://m1:5050/"] {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(last(&left(1)).starts_with("1 task keeps mining"));

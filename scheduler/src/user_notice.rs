@@ -5,8 +5,10 @@ use std::fmt;
 use std::time::Duration;
 
 use command_line::pluralize;
+use logging::Level;
 use problem::Problem;
 use task::{Intervals, ServerAddress};
+use text::InWords;
 
 use crate::fleet::CommonFailure;
 use crate::offers::UnusedAgent;
@@ -221,6 +223,32 @@ pub enum UserNotice {
     Overdue(Vec<String>),
 }
 
+impl UserNotice {
+    /// The level of the notice in the log.
+    pub fn level(&self) -> Level {
+        use UserNotice as N;
+        let wrong = match self {
+            N::Ended { state, .. } => state != "TASK_FINISHED" && state != "TASK_KILLED",
+            N::Health { healthy, .. } => !healthy,
+            N::Removed(_)
+            | N::AddressUnknown { .. }
+            | N::Unreachable { .. }
+            | N::ServerLost { .. }
+            | N::GivenUp { .. }
+            | N::Paused { .. }
+            | N::CommonFailure(_)
+            | N::Problem(_)
+            | N::Remark(_)
+            | N::MesosFailure(_)
+            | N::UnknownTask(_)
+            | N::BadReport { .. }
+            | N::Overdue(_) => true,
+            _ => false,
+        };
+        if wrong { Level::WARN } else { Level::INFO }
+    }
+}
+
 impl fmt::Display for UserNotice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -288,8 +316,8 @@ impl fmt::Display for UserNotice {
             ),
             UserNotice::Maintenance { host, begins_in, tasks } => write!(
                 f,
-                "maintenance of {host} begins in {:.0} s: its {} will be ended before that",
-                begins_in.as_secs_f64(),
+                "maintenance of {host} begins in {}: its {} will be ended before that",
+                InWords(*begins_in),
                 pluralize(*tasks, "task")
             ),
             UserNotice::ServerDrained { task, why, workers: 0, .. } => write!(f, "{task} {why}"),
@@ -302,8 +330,8 @@ impl fmt::Display for UserNotice {
             }
             UserNotice::Paused { host, pause, failures } => write!(
                 f,
-                "nothing is launched on {host} for {:.0} s (failures in a row: {failures})",
-                pause.as_secs_f64()
+                "nothing is launched on {host} for {} (failures in a row: {failures})",
+                InWords(*pause)
             ),
             UserNotice::CommonFailure(failure) => write!(
                 f,
@@ -328,10 +356,10 @@ impl fmt::Display for UserNotice {
             UserNotice::Ending(tasks) => write!(f, "ending {}", pluralize(*tasks, "task")),
             UserNotice::Intervals { workers, intervals } => write!(
                 f,
-                "{}: each sends a live message every {} s and a report every {} s",
+                "{}: each sends a live message every {} and a report every {}",
                 pluralize(*workers, "worker"),
-                intervals.live().as_secs_f64(),
-                intervals.report().as_secs_f64()
+                InWords(intervals.live()),
+                InWords(intervals.report())
             ),
             UserNotice::FixedIntervals(workers) => write!(
                 f,

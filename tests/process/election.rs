@@ -41,7 +41,10 @@ fn another_scheduler_leads_at_once_after_a_clean_end() {
     let mut waiting = candidate(&zookeeper, &["--http", "127.0.0.1:0"]);
     assert!(!leads(&mut waiting));
     let page = page_of(&mut waiting);
-    assert_eq!(http::get_json(page, "/api/v1/summary"), Some(json!({"leads": false, "reasons": [], "remarks": []})));
+    assert_eq!(
+        http::get_json(page, "/api/v1/summary"),
+        Some(json!({"leads": false, "reasons": [], "remarks": []}))
+    );
     assert_eq!(http::get_text(page, "/healthz").as_deref(), Some("ok\n"));
     for signal in [Signal::TERM, Signal::INT] {
         let mut next = candidate(&zookeeper, &["--duration", "1d"]);

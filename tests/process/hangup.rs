@@ -16,6 +16,7 @@ use crate::secure::terminate;
 use crate::standalone::Pool;
 use crate::support::cluster::Cluster;
 use crate::support::embedded::EmbeddedCluster;
+use crate::support::log::message;
 use crate::support::mesos_box::{Member, MesosBox};
 use crate::support::process::{Process, mesos_miner, start};
 use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
@@ -39,11 +40,11 @@ fn ignores_hangup(process: &Process) -> bool {
 
 /// Sends SIGHUP and waits for the line that says what was read again.
 fn reread(process: &mut Process) -> String {
-    let seen = process.stderr().iter().filter(|line| line.starts_with("SIGHUP: ")).count();
+    let seen = process.stderr().iter().filter(|line| message(line).starts_with("SIGHUP: ")).count();
     process.signal(Signal::HUP);
     let mut lines = 0;
     process.wait_for_error(DEADLINE, |line| {
-        lines += usize::from(line.starts_with("SIGHUP: "));
+        lines += usize::from(message(line).starts_with("SIGHUP: "));
         (lines > seen).then(|| line.to_owned())
     })
 }
@@ -239,8 +240,9 @@ fn mine_reads_its_authorities_again_and_goes_on() {
     miner.wait_for_error(LONG_DEADLINE, |line| line.contains("signed by itself").then_some(()));
     write(&file, &right);
     assert!(reread(&mut miner).contains("(changed)"));
-    let authorized =
-        |process: &Process| process.stderr().iter().filter(|line| line.starts_with("mining for ")).count();
+    let authorized = |process: &Process| {
+        process.stderr().iter().filter(|line| message(line).starts_with("mining for ")).count()
+    };
     until("it mines with the right certificate", LONG_DEADLINE, || (authorized(&miner) == 2).then_some(()));
     for mut process in [plain, miner] {
         process.signal(Signal::INT);

@@ -86,7 +86,7 @@ impl Stuck {
 
     fn until_given_up(&mut self, task: &str) {
         let given_up =
-            format!("giving up on {task}: it was still in TASK_STAGING after 60 s (--launch-timeout)");
+            format!("giving up on {task}: it was still in TASK_STAGING after 1 min (--launch-timeout)");
         wait_for(&mut self.scheduler, &given_up);
     }
 
@@ -127,7 +127,7 @@ fn a_worker_whose_executor_never_registers_is_given_up_and_replaced() {
     let waits = "miner-worker-2 on 127.0.0.1 has been launching for";
     let told = wait_for(&mut stuck.scheduler, waits);
     let program = &stuck.program;
-    let whole = format!("its agent starts {program}; it is given up after 60 s (--launch-timeout)");
+    let whole = format!("its agent starts {program}; it is given up after 1 min (--launch-timeout)");
     assert!(told.contains(&whole), "{told}");
     stuck.until_remarked(waits);
     stuck.until_given_up("miner-worker-2");
@@ -198,7 +198,7 @@ fn a_slow_fetch_is_told_of_and_waited_for() {
         "--teardown-on-exit",
     ]);
     let waits = format!(
-        "miner-server-1 on 127.0.0.1 has been launching for 60 s: its agent fetches or starts {uri}; it is given up after \
+        "miner-server-1 on 127.0.0.1 has been launching for 1 min: its agent fetches or starts {uri}; it is given up after \
          5 min (--launch-timeout)"
     );
     wait_for(&mut scheduler, &waits);

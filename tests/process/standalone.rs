@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use rustix::process::Signal;
 
 use crate::support::http::get_json;
+use crate::support::log::message;
 use crate::support::process::{Process, mesos_miner};
 use crate::support::summary::{Shares, Summary};
 use crate::support::{DEADLINE, LONG_DEADLINE, until};
@@ -126,7 +127,7 @@ fn mining_threads_have_low_priority_and_are_pinned_if_there_is_one_per_core() {
     for (options, threads, distinct) in cases {
         let line = [["mine", "-o", &pool.stratum, "-q"].as_slice(), &options].concat();
         let mut miner = mesos_miner(line);
-        miner.wait_for_error(DEADLINE, |line| line.starts_with("mining for").then_some(()));
+        miner.wait_for_error(DEADLINE, |line| message(line).starts_with("mining for").then_some(()));
         let seen = until("the threads are set up", DEADLINE, || {
             let seen = mining_threads(miner.id());
             let pinned: HashSet<_> =

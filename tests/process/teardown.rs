@@ -139,7 +139,7 @@ fn a_framework_whose_failover_timeout_was_over_is_not_begun_anew() {
     });
     let last = refuses(start(), &first_id);
     assert!(last.contains("probably because no scheduler was connected"), "{last}");
-    assert!(last.contains("the framework's failover timeout was 2s"), "{last}");
+    assert!(last.contains("the framework's failover timeout was 2 s"), "{last}");
     assert_eq!(refuses(start(), &first_id), last, "the same words");
     nothing_was_begun(&mesos, &[&first_id]);
 }

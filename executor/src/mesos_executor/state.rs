@@ -12,6 +12,7 @@ use mesos::v1::executor::{Call, event};
 use mesos::v1::framework_info::capability::Type as Capability;
 use mesos::v1::{KillPolicy, TaskId, TaskInfo, TaskState};
 use task::{Instruction, Report, TaskSpec};
+use text::InWords;
 use tracing::{debug, info, warn};
 
 use super::events::{Effect, Event};
@@ -358,8 +359,8 @@ impl State {
             effects.extend(self.on_task_ended(Err(TaskError::new("did not end within its grace period"))));
         }
         if self.recovery_deadline().is_some_and(|by| by <= now) {
-            let seconds = self.env.recovery_timeout.as_secs();
-            effects.extend(self.give_up(format!("the agent has been away for {seconds} s")));
+            let away = InWords(self.env.recovery_timeout);
+            effects.extend(self.give_up(format!("the agent has been away for {away}")));
         } else if self.ending && !self.is_busy() {
             effects.extend(self.try_to_end(now));
         }

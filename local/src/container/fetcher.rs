@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
+use text::InWords;
 use thiserror::Error;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
@@ -147,7 +148,7 @@ fn output_name(uri: &Uri) -> Result<PathBuf, FetchError> {
 
 async fn download(uri: &str, target: &Path) -> Result<(), FetchError> {
     let http = |reason: String| FetchError::Http { uri: uri.to_owned(), reason };
-    let late = |_| http(format!("nothing came for {} s", SILENCE_TIMEOUT.as_secs()));
+    let late = |_| http(format!("nothing came for {}", InWords(SILENCE_TIMEOUT)));
     let io = |source| FetchError::Io { uri: uri.to_owned(), source };
     let address: hyper::Uri = uri.parse().map_err(|error| http(format!("not a URI: {error}")))?;
     let connector = PlainConnector::new(None, None, "it is not supported here");

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hickory_resolver::proto::rr::Name;
 use resolv_conf::{Config, ScopedIp};
+use text::InWords;
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -181,7 +182,7 @@ async fn ask_for(name: &Name, servers: &mut [Server], config: &Config) -> Option
                 answer @ (Answer::Addresses(_) | Answer::None) => return Some(answer),
                 Answer::Failure(failure) => server.failure = Some(failure),
                 Answer::Silence => {
-                    server.failure = Some(format!("no answer within {} ms", limit.as_millis()));
+                    server.failure = Some(format!("no answer within {}", InWords(limit)));
                     server.is_silent = true;
                 }
             }

@@ -19,7 +19,7 @@ pub enum RpcError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The answer did not come in time.
-    #[error("node {node} did not answer {method} within {after:?}")]
+    #[error("node {node} did not answer {method} within {}", text::InWords(*.after))]
     Timeout {
         /// The node.
         node: String,

@@ -6,11 +6,16 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::builder::BoolishValueParser;
+use command_line::LogArgs;
 use serde_json::{Value, json};
 use task::Totals;
+use text::{escape_json, printable};
 
 use crate::http_api::account;
 use crate::store::{AccountsSnapshot, read_accounts};
+
+/// The longest name of a worker in the table, in characters.
+const LONGEST_NAME: usize = 256;
 
 /// Show what a pool has counted, even while the pool runs
 #[derive(Clone, Debug, clap::Args)]
@@ -21,6 +26,9 @@ pub struct Args {
     /// Print one JSON object instead of a table
     #[arg(long, env = "MINER_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
+    /// Logs.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// Prints the accounts.
@@ -29,7 +37,8 @@ pub struct Args {
 /// If there are no accounts, or they cannot be read.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let accounts = read_accounts(&args.data_dir)?;
-    let text = if args.json { json(&accounts).to_string() } else { table(&accounts) };
+    let text =
+        if args.json { escape_json(&json(&accounts).to_string()).into_owned() } else { table(&accounts) };
     let mut out = io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
         // The reader, such as `head`, has closed the pipe.
@@ -49,9 +58,8 @@ fn table(accounts: &AccountsSnapshot) -> String {
         "accepted", "rejected", "stale", "blocks", "accepted hashes"
     );
     for worker in &accounts.workers {
-        // A miner chose the name: control characters could manipulate this terminal. The pool itself refuses such names,
-        // too.
-        text += &line(&worker.name.replace(char::is_control, "?"), &worker.totals);
+        // A miner chose the name.
+        text += &line(&printable(&worker.name, LONGEST_NAME), &worker.totals);
     }
     text + line("(all)", &accounts.totals).trim_end()
 }

@@ -15,6 +15,7 @@ use node::{
     TemplateTiming,
 };
 use task::{NodeAccess, NodeSpec};
+use text::InWords;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
@@ -166,8 +167,7 @@ impl NodeSource {
                 }
             }
             Effect::Warn { keep } => {
-                let minutes = keep.as_secs() / 60;
-                tracing::error!("no node works: miners keep their last job for {minutes} minutes at most");
+                tracing::error!("no node works: miners keep their last job for at most {}", InWords(keep));
                 shared.work_health.set("no node works: the last job may be outdated");
             }
             Effect::Withdraw => {

@@ -14,6 +14,7 @@ use logging::error_chain;
 use net::Dialer;
 use stratum::PoolUrl;
 use task::UpstreamSpec;
+use text::InWords;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -230,7 +231,7 @@ fn log(event: &client::Event) {
     match event {
         Authorized { pool } => tracing::info!(%pool, "mining for"),
         Lost { error, retry_in } => {
-            tracing::warn!(error = error_chain(error), retry_in = ?retry_in, "not connected to an upstream pool");
+            tracing::warn!(error = error_chain(error), retry_in = %InWords(*retry_in), "not connected to an upstream pool");
         }
         Waiting { pool, awaited } => tracing::warn!(%pool, %awaited, "the upstream pool is silent"),
         Message(text) => tracing::info!(text, "message from the upstream pool"),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use command_line::{Hashrate, ShareCounts, pluralize};
 use task::Live;
+use text::{InWords, printable};
 
 use crate::core::{Overview, TaskOverview};
 use crate::history::TaskFailure;
@@ -41,7 +42,8 @@ pub(super) fn lines(overview: &Overview, elapsed: Duration, size: Size, bold: bo
     let room = share_out(&sections, rows - lines.len());
     lines.extend(sections.into_iter().zip(room).flat_map(|(section, room)| section.into_lines(room)));
     for (i, line) in lines.iter_mut().enumerate() {
-        *line = plain(line);
+        // Names and messages of peers may contain characters that move the cursor.
+        *line = printable(line, size.columns).into_owned();
         crop(line, size.columns);
         if bold && i == 0 {
             *line = format!("\x1b[1m{line}\x1b[0m");
@@ -59,15 +61,6 @@ pub(super) fn line(overview: &Overview) -> String {
     let states = states.collect::<Vec<_>>().join(", ");
     let states = if states.is_empty() { "none".to_owned() } else { states };
     format!("{}; {}; blocks: {}; tasks: {states}", hashrate(overview), shares(overview), overview.blocks)
-}
-
-/// The line without characters that move the cursor or change the writing direction: names and messages may contain them.
-fn plain(line: &str) -> String {
-    let harmful = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    line.chars().map(|c| if harmful(c) { ' ' } else { c }).collect()
 }
 
 /// Cuts a line to the width. If a line wrapped, the number of lines to erase would be wrong.
@@ -178,7 +171,7 @@ fn subscription(overview: &Overview, elapsed: Duration) -> String {
         None => "no framework yet".to_owned(),
     };
     let connected = if overview.connected { "subscribed" } else { "not subscribed" };
-    format!("{framework}, {connected}, {} s", elapsed.as_secs())
+    format!("{framework}, {connected}, {}", InWords(elapsed))
 }
 
 /// What is wrong. While a worker mines, problems of single agents are not shown.
@@ -192,7 +185,7 @@ fn problems(overview: &Overview) -> Section {
 
 fn failures(overview: &Overview) -> Section {
     let lines = overview.failures.iter().map(|TaskFailure { ago, task, host, text, .. }| {
-        format!("  {} s ago {task} on {host}: {text}", ago.as_secs())
+        format!("  {} ago {task} on {host}: {text}", InWords(*ago))
     });
     Section { lines: (0..).zip(lines).collect(), beyond: 0, noun: "earlier failure" }
 }

@@ -18,6 +18,7 @@ use logging::error_chain;
 use mesos::CallError;
 use mesos::scheduler::SchedulerClient;
 use mesos::v1::FrameworkId;
+use text::InWords;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -128,7 +129,7 @@ impl CallQueue {
             Ok(Ok(Ok(()))) => Ok(()),
             Ok(Ok(Err(error))) => Err(error_chain(&error)),
             Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!("no answer within {} s", FLUSH.as_secs())),
+            Err(_) => Err(format!("no answer within {}", InWords(FLUSH))),
         }
     }
 }

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use mesos::{CallError, Refusal};
+use text::InWords;
 
 use crate::config::Config;
-use crate::unix_time::span;
 
 /// Why the master refuses the framework.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl Refused<'_> {
     /// What the user is told about the refusal, in at most three short sentences.
     fn advice(&self) -> String {
         let Some(Registered { id, failover_timeout }) = self.framework else { return self.what_to_give() };
-        let kept = span(failover_timeout);
+        let kept = InWords(failover_timeout);
         let mut text = format!(
             "{}; framework {id} and its tasks stay until no scheduler was connected for {kept}",
             self.what_to_give()
@@ -177,7 +177,7 @@ mod tests {
         let text = needed(&none, Some("F-1"));
         for part in [
             "framework F-1 and its tasks stay",
-            "for 1.5m",
+            "for 1 min 30 s",
             "--authenticate_http_frameworks",
             "--new-framework",
         ] {

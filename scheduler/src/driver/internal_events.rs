@@ -44,7 +44,7 @@ impl InternalEvents {
                 StoreEvent::WriteFailed(why) => {
                     if self.warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
                         self.warned = Some(Instant::now());
-                        display.log(why);
+                        display.warn(why);
                     }
                     Vec::new()
                 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use mesos::address::{Endpoint, HostPort, Scheme};
 use mesos::files::{self, FileError};
 use mesos::v1::MasterInfo;
+use text::InWords;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
@@ -51,7 +52,7 @@ impl SandboxReader {
             let Ok(_permit) = permits.acquire().await else { return };
             let outcome = match timeout(LIMIT, read(&access, &sandbox)).await {
                 Ok(outcome) => outcome,
-                Err(_) => StderrOutcome::Failed(format!("no answer within {} s", LIMIT.as_secs())),
+                Err(_) => StderrOutcome::Failed(format!("no answer within {}", InWords(LIMIT))),
             };
             let url = url.filter(|_| outcome != StderrOutcome::NoFile);
             // If the driver has ended, nobody wants to know.

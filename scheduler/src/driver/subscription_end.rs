@@ -8,6 +8,7 @@ use mesos::masters::Masters;
 use mesos::recordio::RecordError;
 use mesos::v1::FrameworkId;
 use mesos::{CallError, Refusal, StreamError, Subscription, scheduler};
+use text::InWords;
 
 use problem::{Problem, ProblemKind};
 
@@ -69,17 +70,17 @@ impl Loss {
 
     /// What happened, and when the scheduler subscribes again, as text for the user.
     pub fn text(&self, master: &Masters, pause: Duration) -> String {
-        let (why, seconds) = (&self.why, pause.as_secs_f64());
+        let (why, pause) = (&self.why, InWords(pause));
         match self.what {
             LossKind::Unreachable => {
-                format!("cannot reach master {master}, retrying in {seconds:.1} s ({why})")
+                format!("cannot reach master {master}, retrying in {pause} ({why})")
             }
             LossKind::Refused => {
-                format!("master {master} refuses the subscription, retrying in {seconds:.1} s ({why})")
+                format!("master {master} refuses the subscription, retrying in {pause} ({why})")
             }
-            LossKind::Ended => format!(
-                "the subscription at master {master} has ended, subscribing again in {seconds:.1} s ({why})"
-            ),
+            LossKind::Ended => {
+                format!("the subscription at master {master} has ended, subscribing again in {pause} ({why})")
+            }
         }
     }
 }
@@ -110,7 +111,7 @@ impl Driver {
         }
         let why = advice.clone().unwrap_or_else(|| error_chain(&error));
         if let Some(advice) = advice.filter(|_| !std::mem::replace(&mut self.advised, true)) {
-            self.display.log(advice);
+            self.display.warn(advice);
         }
         let what = if error.is_transient() { LossKind::Unreachable } else { LossKind::Refused };
         Ok(SubscriptionEnd::Lost(Loss { what, problem: kind_of_call(&error), why }))
@@ -133,7 +134,7 @@ impl Driver {
         let why = match tokio::time::timeout(TEARDOWN_TIMEOUT, self.client.call(&call)).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error_chain(&error)),
-            Err(_) => Some(format!("no answer within {TEARDOWN_TIMEOUT:?}")),
+            Err(_) => Some(format!("no answer within {}", InWords(TEARDOWN_TIMEOUT))),
         };
         let known = self.state.framework().unwrap_or_default();
         let mut text =
@@ -142,7 +143,7 @@ impl Driver {
             None => text.push_str(", which is torn down"),
             Some(why) => text.push_str(&format!(", which could not be torn down ({why})")),
         }
-        self.display.log(text);
+        self.display.warn(text);
         SubscriptionEnd::Removed
     }
 

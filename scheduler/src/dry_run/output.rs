@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use anyhow::Context;
 use command_line::pluralize;
 use serde::Serialize;
+use text::escape_json;
 
 use super::forecast::{AgentForecast, Forecast, Limit, NotAskedFor, Offered, TaskForecast, WhyNot};
 use crate::offers::{DeclineReason, Demand, UnusedAgent};
@@ -254,9 +255,9 @@ fn cpus(milli: u64) -> f64 {
     milli as f64 / 1e3
 }
 
-/// The name without control characters, which could move the cursor.
+/// The name of a host as the table shows it. Its agent has chosen it.
 fn printable(name: &str) -> String {
-    name.chars().take(MAX_HOST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text::printable(name, MAX_HOST).into_owned()
 }
 
 /// A forecast as JSON. CPU is in CPUs, memory in MB.
@@ -315,7 +316,7 @@ pub(super) fn json_line(forecast: &Forecast) -> anyhow::Result<String> {
         unused: unused(forecast),
         agents: forecast.agents.iter().map(json_agent).collect(),
     };
-    Ok(serde_json::to_string(&json)?)
+    Ok(escape_json(&serde_json::to_string(&json)?).into_owned())
 }
 
 fn json_agent(agent: &AgentForecast) -> JsonAgent {

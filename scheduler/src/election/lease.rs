@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use text::InWords;
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
@@ -53,7 +54,7 @@ impl Lease {
     /// Whether the leader may act. A lease that has ended never becomes valid again.
     pub fn is_valid(&self, now: Instant) -> bool {
         if now >= self.until() {
-            self.end(format!("ZooKeeper has not answered for {:.1} s", self.0.length.as_secs_f64()));
+            self.end(format!("ZooKeeper has not answered for {}", InWords(self.0.length)));
         }
         !self.0.ended.is_cancelled()
     }
@@ -98,7 +99,7 @@ mod tests {
         assert!(!lease.is_valid(after(14)));
         lease.renew(after(14));
         assert!(!lease.is_valid(after(14)), "it does not come back");
-        assert!(lease.why().contains("8.0 s"), "{}", lease.why());
+        assert!(lease.why().contains("8 s"), "{}", lease.why());
     }
 
     #[tokio::test]

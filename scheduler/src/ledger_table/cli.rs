@@ -9,8 +9,9 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use clap::builder::BoolishValueParser;
-use command_line::RedactedParser;
+use command_line::{LogArgs, RedactedParser};
 use mesos::zookeeper::Ensemble;
+use text::escape_json;
 
 use super::{LedgerTable, render};
 use crate::cli::ensemble;
@@ -50,6 +51,9 @@ pub struct Args {
     #[arg(long, env = "MINER_LEDGER_SHARES", value_parser = BoolishValueParser::new())]
     #[arg(conflicts_with_all = ["zk", "all", "json"])]
     pub shares: bool,
+    /// Logs.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// Reads the ledger and prints it on standard output.
@@ -66,7 +70,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let table = LedgerTable::new(&snapshot);
     let text = match (args.json, args.csv) {
-        (true, _) => serde_json::to_string(&table)? + "\n",
+        (true, _) => escape_json(&serde_json::to_string(&table)?).into_owned() + "\n",
         (_, true) => render::csv(&table),
         _ => table.to_string(),
     };

@@ -12,6 +12,9 @@ use crate::unix_time::date;
 /// own names.
 const MAX_NAME: usize = 40;
 
+/// The maximum number of characters of a name in CSV.
+const LONGEST_CELL: usize = 1024;
+
 const HEADINGS: [&str; 11] = [
     "task",
     "host",
@@ -98,14 +101,9 @@ fn cells(row: &LedgerRow) -> [String; 11] {
     ]
 }
 
-/// The name without control characters, which could move the cursor.
+/// A name as the table shows it. Miners choose their names themselves.
 fn printable(name: &str) -> String {
-    let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    let mut cut: String = name.chars().take(MAX_NAME).map(clean).collect();
-    if name.chars().nth(MAX_NAME).is_some() {
-        cut.push('…');
-    }
-    cut
+    text::printable(name, MAX_NAME).into_owned()
 }
 
 /// All rows as CSV after a header (RFC 4180, but lines end in LF).
@@ -196,9 +194,10 @@ pub(super) fn share_line(stored: &StoredShare) -> String {
 }
 
 fn quoted(text: &str) -> String {
+    let text = text::printable(text, LONGEST_CELL);
     if text.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {
-        text.to_owned()
+        text.into_owned()
     }
 }

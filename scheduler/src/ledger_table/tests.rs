@@ -168,7 +168,7 @@ fn all_formats_have_all_rows_and_names_are_escaped() {
     assert!(csv.lines().last().unwrap().ends_with(",true"), "{csv}");
     let dead = csv.lines().find(|line| line.starts_with("worker,miner-worker-3,")).unwrap();
     assert!(dead.split(',').count() == columns && dead.ends_with(",2,0,"), "{dead}");
-    assert!(csv.contains("outsider,\"=1,\"\"x\"\"\x1b[2J\",,,"), "{csv}");
+    assert!(csv.contains("outsider,\"=1,\"\"x\"\"\\u{1b}[2J\",,,"), "{csv}");
     let json: serde_json::Value = serde_json::from_str(&serde_json::to_string(&accounts).unwrap()).unwrap();
     assert_eq!(json["workers"][1]["unreported"], 2);
     assert_eq!(json["workers"][0]["unreported"], serde_json::Value::Null);

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use text::InWords;
+
 use super::{Demand, WORKER_MEM};
 
 /// An agent on which nothing is launched, and the reason.
@@ -58,18 +60,16 @@ impl fmt::Display for UnusedAgent {
         let host = &self.host;
         let cpu = |milli: &u64| *milli as f64 / 1e3;
         match &self.reason {
-            DeclineReason::Paused(rest) => write!(
-                f,
-                "nothing is launched on {host} for {:.0} s, since tasks failed there",
-                rest.as_secs_f64()
-            ),
+            DeclineReason::Paused(rest) => {
+                write!(f, "nothing is launched on {host} for {}, since tasks failed there", InWords(*rest))
+            }
             DeclineReason::Leaving(left) if left.is_zero() => {
                 write!(f, "nothing is launched on {host}, which is down for maintenance")
             }
             DeclineReason::Leaving(left) => write!(
                 f,
-                "nothing is launched on {host}, which goes down for maintenance in {:.0} s",
-                left.as_secs_f64()
+                "nothing is launched on {host}, which goes down for maintenance in {}",
+                InWords(*left)
             ),
             DeclineReason::Constraint(Demand::Server { .. }, constraint) => {
                 write!(f, "no server on {host}: --server-constraint {constraint} is not met")

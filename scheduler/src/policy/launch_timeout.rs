@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use mesos::v1::TaskState;
 use problem::{Problem, ProblemKind};
+use text::InWords;
 
-use self::waiting_text::{Downloads, Waiting, in_words};
+use self::waiting_text::{Downloads, Waiting};
 use super::sent_launches::SentLaunches;
 use super::{Intent, Policy, PolicyEvent, TaskEnd, View};
 use crate::fleet::Task;
@@ -132,7 +133,7 @@ fn given_up(task: &Task, limit: Duration) -> TaskEnd {
         Some(state) => format!("it was still in {}", state.as_str_name()),
         None => "it had no state".to_owned(),
     };
-    let message = Some(format!("{still} after {} (--launch-timeout)", in_words(limit)));
+    let message = Some(format!("{still} after {} (--launch-timeout)", InWords(limit)));
     let state = state.unwrap_or(TaskState::TaskStaging);
     TaskEnd { task: task.id().to_owned(), state, reason: None, status: None, message }
 }

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use database::now_ms;
 use mesos::zookeeper::SessionError;
+use text::InWords;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -71,7 +72,7 @@ pub enum SharedError {
         why: String,
     },
     /// The last changes could not be written.
-    #[error("the last changes could not be written to ZooKeeper within {} s", CLOSE_DEADLINE.as_secs())]
+    #[error("the last changes could not be written to ZooKeeper within {}", InWords(CLOSE_DEADLINE))]
     Unwritten,
 }
 

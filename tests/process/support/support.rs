@@ -5,6 +5,7 @@ pub mod embedded;
 pub mod framework;
 pub mod http;
 pub mod ledger;
+pub mod log;
 pub mod mesos_box;
 pub mod peer;
 pub mod process;

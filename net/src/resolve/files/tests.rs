@@ -232,7 +232,7 @@ async fn when_no_server_answers_the_error_says_what_each_did_before_connections_
     let (files, _folder) = files(None, Some(conf), silent.port());
     let error = resolved(&files, "miner.example").await;
     for part in [
-        "127.0.0.1: no answer within 1133 ms",
+        "127.0.0.1: no answer within 1.1 s",
         "127.0.0.2: it answers Server Failure",
         "127.0.0.3: it cannot be reached",
         "no name server of ",

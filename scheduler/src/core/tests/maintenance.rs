@@ -33,7 +33,7 @@ fn an_agent_is_drained_before_maintenance_and_used_again_afterwards() {
     script.event(wanted_back("b", 5 * MINUTE));
     assert!(script.calls.contains(&Call::AcceptInverse(vec!["i-b".into()])));
     let said: Vec<_> = script.notices.iter().map(ToString::to_string).collect();
-    assert_eq!(said, ["maintenance of b.host begins in 300 s: its 1 task will be ended before that"]);
+    assert_eq!(said, ["maintenance of b.host begins in 5 min: its 1 task will be ended before that"]);
     script.wait(3 * MINUTE);
     assert!(script.killed().is_empty(), "it can mine for a while yet");
     script.event(wanted_back("b", 2 * MINUTE));
@@ -48,7 +48,7 @@ fn an_agent_is_drained_before_maintenance_and_used_again_afterwards() {
     script.write();
     assert_eq!((script.launched().len(), script.declined()), (0, vec!["o4"]));
     let said = script.notices.iter().map(ToString::to_string).next().unwrap();
-    assert_eq!(said, "nothing is launched on b.host, which goes down for maintenance in 60 s");
+    assert_eq!(said, "nothing is launched on b.host, which goes down for maintenance in 1 min");
     script.event(planned("b", None));
     script.event(Event::Offers(vec![offer("o5", "b", 2.0, 700)]));
     script.write();
@@ -203,7 +203,7 @@ fn the_overview_says_when_maintenance_begins() {
         script.event(Event::Offers(vec![offer(agent, agent, 2.0, 700)]));
     }
     let said = [
-        "nothing is launched on c.host, which goes down for maintenance in 60 s",
+        "nothing is launched on c.host, which goes down for maintenance in 1 min",
         "nothing is launched on d.host, which is down for maintenance",
     ];
     assert_eq!(script.state.overview(script.now).problems.texts().collect::<Vec<_>>(), said);

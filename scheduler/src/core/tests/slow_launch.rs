@@ -67,7 +67,7 @@ fn a_server_that_does_not_start_is_replaced_on_another_agent() {
             state.as_str_name()
         );
         assert!(script.said().contains(&gave_up), "{:?}", script.said());
-        let paused = "nothing is launched on a.host for 300 s (failures in a row: 1";
+        let paused = "nothing is launched on a.host for 5 min (failures in a row: 1";
         assert!(script.said().iter().any(|text| text.starts_with(paused)), "{:?}", script.said());
         assert_eq!(script.state.overview(script.now).failures.len(), 1, "counted once");
         script.wait(2 * MINUTE);
@@ -246,7 +246,7 @@ fn the_user_is_told_at_growing_intervals_what_the_server_waits_for() {
              after 15 min (--launch-timeout)"
         )
     };
-    assert_eq!(script.said(), ["60 s", "2 min", "5 min", "10 min"].map(launching));
+    assert_eq!(script.said(), ["1 min", "2 min", "5 min", "10 min"].map(launching));
     assert_eq!(script.remarks(), [launching("14 min")]);
     script.wait(3 * SECOND);
     assert!(script.remarks().is_empty(), "{:?}", script.remarks());
@@ -257,12 +257,12 @@ fn what_is_not_known_is_not_said() {
     let mut script = launching(served_here());
     script.answer("miner-server-1", TaskState::TaskStaging);
     script.wait(61 * SECOND);
-    let uri = "has been launching for 60 s: its agent fetches or starts http://h:1/x/mesos-miner";
+    let uri = "has been launching for 1 min: its agent fetches or starts http://h:1/x/mesos-miner";
     assert!(script.remarks()[0].contains(uri), "{:?}", script.remarks());
     let stats = |running| Event::Fetching(DownloadStats { running, ..DownloadStats::default() });
     script.event(stats(1));
     script.wait(SECOND);
-    assert!(script.remarks()[0].starts_with("miner-server-1 on a.host is being fetched for 60 s"));
+    assert!(script.remarks()[0].starts_with("miner-server-1 on a.host is being fetched for 1 min"));
     script.wait(5 * SECOND);
     assert!(script.remarks()[0].contains(uri), "there is no download any more: {:?}", script.remarks());
     script.event(stats(0));
@@ -270,7 +270,7 @@ fn what_is_not_known_is_not_said() {
     assert!(script.remarks()[0].contains(uri), "{:?}", script.remarks());
     script.answer("miner-server-1", TaskState::TaskStarting);
     script.wait(SECOND);
-    let starting = "has been starting for 60 s: its executor runs, the server does not yet";
+    let starting = "has been starting for 1 min: its executor runs, the server does not yet";
     assert!(script.remarks()[0].contains(starting), "{:?}", script.remarks());
 
     let mut image = settings();
@@ -298,7 +298,7 @@ fn slow_workers_are_told_of_in_one_line_with_what_they_wait_for() {
          each {limit}"
     );
     assert_eq!(script.remarks(), [&*text]);
-    assert_eq!(script.said(), [text.replace("3 min", "60 s"), text.replace("3 min", "2 min")]);
+    assert_eq!(script.said(), [text.replace("3 min", "1 min"), text.replace("3 min", "2 min")]);
     script.answer("miner-worker-5", TaskState::TaskStarting);
     script.wait(SECOND);
     let waiting = "miner-worker-4 on c.host has been launching for 3 min: its agent starts /opt/mesos-miner";
@@ -331,19 +331,19 @@ fn workers_that_agents_fetch_are_named_with_the_uri_and_as_being_fetched_once_th
     script.wait(MINUTE + SECOND);
     let limit = "each is given up after 15 min (--launch-timeout)";
     let unanswered =
-        "the launches of 2 workers have not been answered for up to 60 s (miner-worker-5 on d.host)";
+        "the launches of 2 workers have not been answered for up to 1 min (miner-worker-5 on d.host)";
     let may = "their agents may still fetch or start http://h:1/x/mesos-miner";
     assert_eq!(script.remarks(), [format!("{unanswered}: {may}; {limit}")]);
     for task in ["miner-worker-4", "miner-worker-5"] {
         script.answer(task, TaskState::TaskStaging);
     }
     script.wait(SECOND);
-    let launching = "2 workers have been launching for up to 60 s (miner-worker-5 on d.host)";
+    let launching = "2 workers have been launching for up to 1 min (miner-worker-5 on d.host)";
     let fetched = "their agents fetch or start http://h:1/x/mesos-miner";
     assert_eq!(script.remarks(), [format!("{launching}: {fetched}; {limit}")]);
     script.event(Event::Fetching(DownloadStats { running: 2, ..DownloadStats::default() }));
     script.wait(SECOND);
-    let fetched = "2 workers are being fetched for up to 60 s (miner-worker-5 on d.host)";
+    let fetched = "2 workers are being fetched for up to 1 min (miner-worker-5 on d.host)";
     assert_eq!(script.remarks(), [format!("{fetched}; {limit}")]);
 }
 
@@ -360,6 +360,6 @@ fn launches_that_never_start_are_a_failure_that_agents_can_have_in_common() {
         script.wait(5 * SECOND);
         script.offered(agent);
     }
-    let common = "3 launches failed in the same way on 3 agents: TASK_STAGING: it was still in TASK_STAGING after 60 s";
+    let common = "3 launches failed in the same way on 3 agents: TASK_STAGING: it was still in TASK_STAGING after 1 min";
     assert!(script.said().iter().any(|text| text.starts_with(common)), "{:?}", script.said());
 }

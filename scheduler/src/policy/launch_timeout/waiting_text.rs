@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use mesos::v1::TaskState;
+use text::InWords;
 
 use crate::artifact::DownloadStats;
 use crate::fleet::Task;
@@ -84,7 +85,7 @@ impl<'a> WaitsFor<'a> {
 
     /// A sentence about one task; `role` is "server" or "worker".
     fn one(self, role: &str, Waiting { task, time }: &Waiting<'_>) -> String {
-        let (id, host, time) = (task.id(), task.host(), in_words(*time));
+        let (id, host, time) = (task.id(), task.host(), in_steps(*time));
         match self {
             Self::Answer(preparation) => {
                 let may = preparation.in_words("", "its");
@@ -107,7 +108,7 @@ impl<'a> WaitsFor<'a> {
 
     /// A sentence about several workers. `longest` is the one that has waited for the longest time.
     fn many(self, count: usize, longest: &Waiting<'_>) -> String {
-        let (task, time) = (longest.task, in_words(longest.time));
+        let (task, time) = (longest.task, in_steps(longest.time));
         let time = format!("up to {time} ({} on {})", task.id(), task.host());
         match self {
             Self::Answer(preparation) => {
@@ -168,14 +169,16 @@ pub(super) fn workers(view: &View<'_>, workers: &[Waiting<'_>], fetching: bool) 
 
 /// The time after which a task that does not run is given up.
 fn limit(view: &View<'_>) -> String {
-    format!("{} (--launch-timeout)", in_words(view.settings.options.launch_timeout))
+    format!("{} (--launch-timeout)", InWords(view.settings.options.launch_timeout))
 }
 
-/// A time for people: steps of ten seconds above half a minute, and minutes from two minutes on.
-pub(super) fn in_words(time: Duration) -> String {
-    match time.as_secs() {
-        seconds @ 0..30 => format!("{seconds} s"),
-        seconds @ 30..120 => format!("{} s", seconds / 10 * 10),
-        seconds => format!("{} min", seconds / 60),
-    }
+/// A time that passes, in steps, so that a text does not change all the time: steps of ten seconds above half a minute, and minutes
+/// from two minutes on.
+pub(super) fn in_steps(time: Duration) -> InWords {
+    let seconds = match time.as_secs() {
+        seconds @ 0..30 => seconds,
+        seconds @ 30..120 => seconds / 10 * 10,
+        seconds => seconds / 60 * 60,
+    };
+    InWords(Duration::from_secs(seconds))
 }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use command_line::pluralize;
 use mesos::v1::{Offer, TaskState};
 use problem::{Problem, ProblemKind};
+use text::InWords;
 
 use super::super::server_drain::ServerDrain;
 use super::super::{Intent, View};
@@ -228,10 +229,10 @@ fn waiting(view: &View<'_>, server: &Task) -> String {
 fn warning(server: &Task, why: Why, workers: usize) -> String {
     let workers = pluralize(workers, "worker");
     format!(
-        "{} {} in {} s, and its {workers} with it, all at once, because a user's own image (--worker-image) cannot be told of \
+        "{} {} in {}, and its {workers} with it, all at once, because a user's own image (--worker-image) cannot be told of \
          another server; to prevent it, stop this scheduler and start it with the options of before",
         server.id(),
         why.text(),
-        WARNING.as_secs()
+        InWords(WARNING)
     )
 }
