@@ -103,6 +103,7 @@ pub async fn mine(
         server,
         mining_on: None,
         repeats: Repeats::default(),
+        retry_pause: args.retry_pause,
         threads: engine.threads,
         mined: false,
     };
@@ -174,6 +175,8 @@ struct Terminal {
     /// The line that says what the miner works for, as it was last printed.
     mining_on: Option<String>,
     repeats: Repeats,
+    /// The longest pause between two tries.
+    retry_pause: Duration,
     threads: u32,
     /// Whether any hash was computed.
     mined: bool,
@@ -251,7 +254,8 @@ impl Terminal {
         } else if retry_in.is_zero() {
             self.warn(format_args!("{error}{tries}; trying the next pool"));
         } else {
-            self.warn(format_args!("{error}{tries}; trying again in {}", InWords(retry_in)));
+            let most = InWords(self.retry_pause);
+            self.warn(format_args!("{error}{tries}; trying again, after pauses of up to {most}"));
         }
     }
 

@@ -103,7 +103,7 @@ impl PoolHandle {
         PoolSummary {
             live: self.live(),
             work_from: self.work_from(),
-            hashrate: workers.iter().map(|worker| worker.hashrate).sum(),
+            hashrate: workers.iter().fold(0.0, |sum, worker| sum + worker.hashrate),
             best_share,
             banned: self.0.bans.active(Instant::now()),
             bans: self.0.bans.total(),

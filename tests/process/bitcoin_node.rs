@@ -295,6 +295,11 @@ fn mine_works_on_a_node_without_a_pool() {
         ["--bitcoind", &url, "--rpc-user", "x", "--rpc-password-file", &password, "--address", &address];
     let line = [["mine", "-t", "1", "--json", "--data-dir", &data].as_slice(), &line].concat();
     let mut miner = mesos_miner(line);
+    // The user is told of the node, not of the port of the server in the same process.
+    miner.wait_for_error(DEADLINE, |line| line.contains(&format!("connecting to node {url}")).then_some(()));
+    let mining = format!("mining on node {url} (regtest), paying to {address}");
+    miner.wait_for_error(DEADLINE, |line| line.contains(&mining).then_some(()));
+    assert!(!miner.stderr().iter().any(|line| line.contains("stratum+tcp")), "{:#?}", miner.stderr());
     until("the node has blocks", LONG_DEADLINE, || {
         assert!(miner.is_running(), "{:#?}", miner.stderr());
         (node.height() >= 20).then_some(())

@@ -95,6 +95,9 @@ impl UpstreamSource {
             if let client::Event::Lost { error, .. } = &event {
                 shared.work_health.set(error_chain(error));
             }
+            if let client::Event::Waiting { pool, awaited } = &event {
+                shared.work_health.set(format!("{pool} is silent: still waiting for {awaited}"));
+            }
             for effect in state.on_event(Event::Client(event), Instant::now().into_std()) {
                 match effect {
                     Effect::Publish => break 'first_job,
