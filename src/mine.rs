@@ -11,7 +11,7 @@ use executor::cli::MineArgs;
 use executor::standalone::{self, MiningResult, OwnServer};
 use logging::Level;
 use pool::cli::DataArgs;
-use pool::{Config, Server, ServerOptions};
+use pool::{Config, Server, ServerError, ServerOptions};
 use stratum::PoolUrl;
 use task::BlockSourceSpec;
 use tokio_util::sync::CancellationToken;
@@ -85,7 +85,7 @@ async fn on_node(args: &MineArgs, options: ServerOptions, paid: String) -> anyho
         logging::notice(Level::INFO, format_args!("connecting to node {}", nodes.join(", ")));
     }
     let server = tokio::select! {
-        server = Server::bind(options) => server.context("cannot mine on the node")?,
+        server = Server::bind(options) => server.map_err(ServerError::with_remedy).context("cannot mine on the node")?,
         // The program was stopped while the server was still waiting for a node.
         () = stop.cancelled() => {
             let summary = Summary { seconds: started.elapsed().as_secs_f64(), ..Summary::default() };

@@ -45,6 +45,8 @@ pub struct Client {
     /// Extranonce1 and the number of bytes of extranonce2 of the last job. If the next job has different ones, the client reports
     /// [`Event::ExtranonceChanged`].
     extranonces: Option<(Vec<u8>, usize)>,
+    /// The number of permanent refusals in a row; `None` after a pool has sent a job.
+    refusals: Option<u64>,
     /// The error that made the client stop trying to connect. [`Client::next`] returns and clears it.
     given_up: Option<ClientError>,
 }
@@ -77,6 +79,7 @@ impl Client {
             events: VecDeque::new(),
             next_ticket: 0,
             extranonces: None,
+            refusals: Some(0),
             given_up: None,
             config,
         }
@@ -259,6 +262,9 @@ impl Client {
     fn on_event(&mut self, event: stratum::Event) {
         let Some(connection) = &mut self.main else { return };
         let url = connection.url().clone();
+        if connection.is_usable() {
+            self.refusals = None;
+        }
         match event {
             stratum::Event::Job(job) => self.on_job(job),
             stratum::Event::Answer { id, result } => {

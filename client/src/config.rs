@@ -33,6 +33,9 @@ pub struct Config {
     pub minimum_difficulty: Option<f64>,
     /// The maximum number of retries in a row before the client stops trying. Default: `None`, no limit.
     pub retries: Option<u64>,
+    /// The number of permanent refusals ([`crate::ClientError::is_permanent`]) in a row, of each pool, after which the client
+    /// stops trying, unless a pool has sent a job before. Default: `None`, no limit.
+    pub refusals: Option<u64>,
     /// Longest pause between two attempts. Default: 30 s.
     pub retry_pause: Duration,
     /// A pool that sends nothing for this long counts as lost. After half of this time the client pings it. Default: 300 s.
@@ -50,6 +53,10 @@ pub struct Config {
 }
 
 impl Config {
+    /// A usual value of [`Config::refusals`]: a pool that answers three times that it does not know the user will not change its
+    /// mind.
+    pub const FEW_REFUSALS: Option<u64> = Some(3);
+
     /// The defaults, for these pools.
     pub fn new(pools: Vec<Pool>) -> Self {
         Config {
@@ -59,6 +66,7 @@ impl Config {
             suggest_difficulty: None,
             minimum_difficulty: None,
             retries: None,
+            refusals: None,
             retry_pause: Duration::from_secs(30),
             silence_timeout: Duration::from_secs(300),
             waiting_after: Duration::from_secs(10),

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use logging::error_chain;
 use net::DialError;
+use problem::{Problem, ProblemKind};
 use stratum::{PoolUrl, ProtocolError, ReadError, WriteError};
 use thiserror::Error;
 
@@ -84,6 +86,23 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// The error as a problem; `None` if it is none, since the pool only redirects us.
+    pub fn problem(&self) -> Option<Problem> {
+        let kind = match self {
+            ClientError::Redirected { .. } => return None,
+            ClientError::Refused { source: ProtocolError::Unauthorized { .. }, .. } => {
+                ProblemKind::PoolRefusesUser
+            }
+            _ => ProblemKind::PoolUnreachable,
+        };
+        Some(Problem::new(kind, error_chain(self)))
+    }
+
+    /// Whether the pool refused us for a reason that further tries do not change.
+    pub fn is_permanent(&self) -> bool {
+        self.problem().is_some_and(|problem| problem.kind.is_permanent())
+    }
+
     /// Whether an established connection ended, because the pool closed it or because it broke.
     pub(crate) fn is_hang_up(&self) -> bool {
         matches!(self, ClientError::Closed { .. } | ClientError::Read { .. } | ClientError::Write { .. })

@@ -70,7 +70,11 @@ impl MiningResult {
     pub fn show(self, json: bool) -> anyhow::Result<()> {
         // An error is ignored: stdout may be closed, for example by `head`.
         let _ = self.summary.print(json);
-        self.ended.context("giving up")
+        let with_remedy = |error: ClientError| match error.problem() {
+            Some(problem) if problem.kind.is_permanent() => anyhow::Error::msg(problem.with_remedy()),
+            _ => error.into(),
+        };
+        self.ended.map_err(with_remedy).context("giving up")
     }
 }
 
@@ -114,6 +118,8 @@ pub async fn mine(
         minimum_difficulty: args.minimum_difficulty,
         dialer,
         retries: args.retries(),
+        // Whoever gives a number of retries wants them.
+        refusals: miner::Config::FEW_REFUSALS.filter(|_| args.retries().is_none()),
         retry_pause: args.retry_pause,
         silence_timeout: args.timeout,
         ..miner::Config::new(pools)

@@ -56,4 +56,6 @@ pub use min_difficulty::{HeaderTimes, MinDifficultyTime};
 pub use rpc::{Credentials, NodeUrl, RpcClient, RpcError, RpcLimits};
 pub use submit::BlockVerdict;
 pub use template::{Template, TemplateError};
-pub use templates::{Nodes, TemplateEvent, TemplateStream, TemplateTiming, TemplateUpdate};
+pub use templates::{
+    Nodes, TemplateEvent, TemplateFetchError, TemplateStream, TemplateTiming, TemplateUpdate,
+};

@@ -3,6 +3,7 @@
 use bitcoin::address::NetworkUnchecked;
 use bitcoin::constants::genesis_block;
 use bitcoin::{Address, Network, Script, ScriptBuf};
+use problem::{Problem, ProblemKind};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -53,6 +54,14 @@ pub enum NetworkError {
 }
 
 impl NetworkError {
+    /// The error as a problem.
+    pub fn problem(&self) -> Problem {
+        match self {
+            NetworkError::Rpc(error) => error.problem(),
+            _ => Problem::new(ProblemKind::NodeOfOtherNetwork, self.to_string()),
+        }
+    }
+
     /// Whether asking again may succeed without any change on our side.
     pub fn is_transient(&self) -> bool {
         matches!(self, NetworkError::Rpc(error) if error.is_transient())
@@ -82,6 +91,13 @@ pub enum PayoutError {
         /// The node's network.
         wanted: &'static str,
     },
+}
+
+impl PayoutError {
+    /// The error as a problem.
+    pub fn problem(&self) -> Problem {
+        Problem::new(ProblemKind::AddressOfOtherNetwork, logging::error_chain(self))
+    }
 }
 
 /// The members of `getblockchaininfo` that are used.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitcoin::{Block, Network};
+use problem::{Problem, ProblemKind};
 use text::InWords;
 use tokio::sync::watch as latest;
 use tokio::task::JoinSet;
@@ -23,6 +24,10 @@ use crate::submit::{self, BlockVerdict};
 use crate::template::{Template, TemplateError};
 use logging::error_chain;
 use net::Backoff;
+
+/// How often all nodes must answer in a row that waiting will not help, before [`Nodes::network`] gives up. A node that has just
+/// been restarted with another password, or a proxy before it, may give such an answer once.
+const HOPELESS: u32 = 3;
 
 /// How nodes are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +69,16 @@ pub enum TemplateFetchError {
     },
 }
 
+impl TemplateFetchError {
+    /// The error as a problem.
+    pub fn problem(&self) -> Problem {
+        match self {
+            TemplateFetchError::Network(error) => error.problem(),
+            TemplateFetchError::Template { .. } => Problem::new(ProblemKind::NodeRefuses, error_chain(self)),
+        }
+    }
+}
+
 impl From<crate::rpc::RpcError> for TemplateFetchError {
     fn from(error: crate::rpc::RpcError) -> Self {
         TemplateFetchError::Network(error.into())
@@ -100,7 +115,8 @@ impl Nodes {
     /// reached.
     ///
     /// # Errors
-    /// The first node's error, if no node can be mined on and waiting will not help.
+    /// The first node's error, if each node has answered a few times in a row that it cannot be mined on, and waiting will not
+    /// help.
     pub async fn network(&self) -> Result<Network, NetworkError> {
         self.network_reporting(|_| ()).await
     }
@@ -115,6 +131,7 @@ impl Nodes {
     ) -> Result<Network, NetworkError> {
         let (first, max) = TemplateTiming::default().retry;
         let mut backoff = Backoff::new(first, max);
+        let mut hopeless = 0;
         loop {
             let mut faults = Vec::new();
             for client in self.clients.iter() {
@@ -123,8 +140,8 @@ impl Nodes {
                     Err(fault) => faults.push(fault),
                 }
             }
-            let hopeless = faults.iter().all(|fault| !fault.is_transient());
-            if hopeless && !faults.is_empty() {
+            hopeless = if faults.iter().all(|fault| !fault.is_transient()) { hopeless + 1 } else { 0 };
+            if hopeless >= HOPELESS && !faults.is_empty() {
                 return Err(faults.swap_remove(0));
             }
             report(&faults);
@@ -199,7 +216,7 @@ pub struct TemplateUpdate {
 pub enum TemplateEvent {
     /// There is a new template.
     New(TemplateUpdate),
-    /// No node works. Contains the error of each node, in the nodes' order.
+    /// No node works. Contains the error of each node, in the nodes' order. The event is repeated when the problem changes.
     AllDown(Vec<Arc<TemplateFetchError>>),
 }
 
@@ -237,7 +254,8 @@ impl TemplateStream {
 #[derive(Debug, Default)]
 struct LastEvent {
     template: Option<Arc<FetchedTemplate>>,
-    all_down: bool,
+    /// The kind of the problem because of which no node works; `None` if one works, or if not all have answered.
+    all_down: Option<ProblemKind>,
 }
 
 impl LastEvent {
@@ -251,7 +269,7 @@ impl LastEvent {
         // of `rev`.
         let best = up.rev().max_by_key(|(_, fetched)| fetched.template.height);
         let Some((node, fetched)) = best else { return self.decide_down(states) };
-        self.all_down = false;
+        self.all_down = None;
         if self.template.as_ref().is_some_and(|last| Arc::ptr_eq(last, fetched)) {
             return None;
         }
@@ -269,8 +287,12 @@ impl LastEvent {
                 _ => None,
             })
             .collect();
-        let faults = faults.filter(|_| !self.all_down)?;
-        self.all_down = true;
+        let faults = faults?;
+        let problem = faults.iter().map(|fault| fault.problem().kind).min();
+        if problem.is_none() || problem == self.all_down {
+            return None;
+        }
+        self.all_down = problem;
         Some(TemplateEvent::AllDown(faults))
     }
 }

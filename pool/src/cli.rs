@@ -20,7 +20,7 @@ use tokio::sync::watch;
 pub use self::data::DataArgs;
 use crate::config::Config;
 use crate::handle::PoolSummary;
-use crate::server::{ServerOptions, StartingServer};
+use crate::server::{ServerError, ServerOptions, StartingServer};
 use crate::share::UpstreamSummary;
 
 /// Options of `mesos-miner pool`.
@@ -150,7 +150,7 @@ async fn serve(options: ServerOptions, args: Args) -> anyhow::Result<()> {
         print_line(format_args!("HTTP on http://{http}"));
     }
     let server = tokio::select! {
-        server = starting.start(changes) => server?,
+        server = starting.start(changes) => server.map_err(ServerError::with_remedy)?,
         // The pool is stopped while it waits for a node or an upstream pool.
         () = stop.cancelled() => return Ok(()),
     };

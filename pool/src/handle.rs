@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use problem::Problem;
 use task::{Account, PoolLive, Totals};
 use text::InWords;
 use tokio::sync::watch;
@@ -84,10 +85,19 @@ impl PoolHandle {
         self.0.jobs.current().job().is_some()
     }
 
-    /// A fault of the source of work or of the disk, in one sentence. Miners may have a job nevertheless.
+    /// A problem of the source of work or of the disk. Miners may have a job nevertheless.
+    pub fn problem(&self) -> Option<Problem> {
+        self.since_and_problem().map(|(_, problem)| problem)
+    }
+
+    fn since_and_problem(&self) -> Option<(Instant, Problem)> {
+        self.0.work_health.get().or_else(|| self.0.disk_health.get())
+    }
+
+    /// A problem of the source of work or of the disk, in one sentence. Miners may have a job nevertheless.
     pub fn trouble(&self) -> Option<String> {
-        if let Some((since, fault)) = self.0.work_health.get().or_else(|| self.0.disk_health.get()) {
-            return Some(format!("{fault} (for {} now)", InWords(since.elapsed())));
+        if let Some((since, problem)) = self.since_and_problem() {
+            return Some(format!("{problem} (for {} now)", InWords(since.elapsed())));
         }
         (!self.has_work()).then(|| "there is no work yet".to_owned())
     }

@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use logging::error_chain;
 use net::ListenError;
+use problem::{Problem, ProblemKind};
 use task::BlockSourceSpec;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -76,6 +78,26 @@ pub struct Server {
     state: Arc<PoolState>,
     found_blocks: mpsc::Receiver<FoundBlock>,
     store: Option<Store>,
+}
+
+impl ServerError {
+    /// The error as a problem.
+    pub fn problem(&self) -> Problem {
+        match self {
+            ServerError::Source(error) => error.problem(),
+            ServerError::Store(_) => Problem::new(ProblemKind::ServerDataFolder, error_chain(self)),
+            ServerError::Listen(_) => Problem::new(ProblemKind::TaskWaits, error_chain(self)),
+        }
+    }
+
+    /// The error for the user: if it will not mend itself, with what to do about it.
+    pub fn with_remedy(self) -> anyhow::Error {
+        let problem = self.problem();
+        match problem.kind.is_permanent() {
+            true => anyhow::Error::msg(problem.with_remedy()),
+            false => self.into(),
+        }
+    }
 }
 
 impl Server {
@@ -147,9 +169,13 @@ impl Server {
 /// Starts to write the accounts to disk.
 fn start_writing(store: Store, state: &Arc<PoolState>) -> Option<StoreWriter> {
     let (accounts, health) = (state.clone(), state.clone());
+    let folder = store.folder().to_owned();
     let take = move || accounts.accounts().take_unsaved();
     let refused = move |refused| match refused {
-        true => health.disk_health.set("the accounts cannot be written to disk"),
+        true => {
+            let text = format!("the accounts cannot be written to {}", folder.display());
+            health.disk_health.set(Problem::new(ProblemKind::ServerDataFolder, text));
+        }
         false => drop(health.disk_health.clear()),
     };
     store

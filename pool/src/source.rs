@@ -12,7 +12,9 @@ use ::node::rpc::NodeUrlError;
 use ::node::templates::NoNodes;
 use client::ClientError;
 use command_line::TAG;
+use logging::error_chain;
 use net::tls::TlsError;
+use problem::{Problem, ProblemKind};
 use stratum::PoolUrlError;
 use task::{BlockSourceSpec, UpstreamSpec};
 use tokio::sync::{mpsc, watch};
@@ -69,6 +71,36 @@ pub enum BlockSourceError {
     /// The upstream pool's extranonce2 is too small to be divided among miners.
     #[error("the upstream pool's extranonce2 cannot be divided among workers")]
     ExtranonceTooSmall(#[from] ExtranonceTooSmall),
+}
+
+impl BlockSourceError {
+    /// The error as a problem.
+    pub fn problem(&self) -> Problem {
+        match self {
+            BlockSourceError::Network(error) => error.problem(),
+            BlockSourceError::Payout(error) => error.problem(),
+            BlockSourceError::Client(error) => upstream_problem(error)
+                .unwrap_or_else(|| Problem::new(ProblemKind::UpstreamUnreachable, error_chain(error))),
+            BlockSourceError::PoolUrl(_)
+            | BlockSourceError::Tls(_)
+            | BlockSourceError::ExtranonceTooSmall(_) => {
+                Problem::new(ProblemKind::UpstreamUnreachable, error_chain(self))
+            }
+            BlockSourceError::NoNodes(_) | BlockSourceError::NodeUrl(_) => {
+                Problem::new(ProblemKind::NodeUnreachable, error_chain(self))
+            }
+        }
+    }
+}
+
+/// What an error of the client of the upstream pools means for a server; `None` if it is no problem.
+fn upstream_problem(error: &ClientError) -> Option<Problem> {
+    let Problem { kind, text } = error.problem()?;
+    let kind = match kind {
+        ProblemKind::PoolRefusesUser => ProblemKind::UpstreamRefusesUser,
+        _ => ProblemKind::UpstreamUnreachable,
+    };
+    Some(Problem { kind, text })
 }
 
 impl BlockSource {

@@ -16,7 +16,7 @@ mod tests;
 mod write;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -95,6 +95,11 @@ impl Store {
     /// The found blocks that no node has judged yet.
     pub fn pending_blocks(&self) -> PendingBlocks {
         self.pending.clone()
+    }
+
+    /// The data folder.
+    pub fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
     }
 
     /// Starts the thread that writes the changes that `take` returns. Calls `report_failure` with `true` when writes begin

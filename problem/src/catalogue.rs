@@ -99,6 +99,21 @@ catalogue! {
         remedy: "Give an address of the node's network, or the node of the address' network.",
         permanent: true,
     }
+    NodeOfOtherNetwork {
+        code: "node-network",
+        symptom: "a node works on a network that cannot be mined on",
+        cause: "The node is on a network that this program does not know, on a signet whose blocks need a signature, or on another \
+                network than the first node of --bitcoind.",
+        remedy: "Name nodes of one network with --bitcoind: main, testnet3, testnet4, regtest, or a signet with challenge 51.",
+        permanent: true,
+    }
+    NodeRefuses {
+        code: "node-refuses",
+        symptom: "a node answers, but gives no work that can be used",
+        cause: "The node refuses a call, or gives a block template that cannot be used; the text has its answer.",
+        remedy: "Compare --bitcoind with the RPC address of a full node, and read that node's log.",
+        permanent: true,
+    }
     PoolRefusesUser {
         code: "pool-refuses-user",
         symptom: "the pool refuses the user",
@@ -106,6 +121,20 @@ catalogue! {
         remedy: "Compare --pool-user and --pool-password-file (`mine`: --user and --pass) with what the pool asks for; many pools want a \
                  payout address as the user.",
         permanent: true,
+    }
+    UpstreamRefusesUser {
+        code: "upstream-refuses-user",
+        symptom: "the upstream pool refuses the user of the server",
+        cause: "The upstream pool does not know the user name, or wants another password.",
+        remedy: "Compare --upstream-user and --upstream-password-file with what the upstream pool asks for; many pools want a payout \
+                 address as the user.",
+        permanent: true,
+    }
+    ServerDataFolder {
+        code: "server-data-folder",
+        symptom: "the server cannot use its data folder",
+        cause: "The folder of --data-dir on the server's agent cannot be written, its disk is full, or another pool uses it.",
+        remedy: "Make room on that disk, let the task's user (--user) write to the folder, or name another folder with --data-dir.",
     }
     ExecutorUserUnknown {
         code: "executor-user-unknown",
@@ -183,11 +212,29 @@ catalogue! {
         cause: "Nothing answers at the address of --bitcoind, or the node does not give a block template yet.",
         remedy: "Start the node, or compare the address and port with its rpcbind and rpcport; let it finish its initial download.",
     }
+    NodeLoading {
+        code: "node-loading",
+        symptom: "a server waits for the node, which is still loading",
+        cause: "The node has been started shortly before, has no peers yet, or is behind its peers.",
+        remedy: "Wait until the node has loaded its chain and found peers; the server goes on by itself.",
+    }
+    UpstreamUnreachable {
+        code: "upstream-unreachable",
+        symptom: "a server waits for its upstream pool",
+        cause: "Nothing answers at the address of --upstream, or the upstream pool gives no job.",
+        remedy: "Compare the upstream pool's address and port; look whether a firewall is between the server's agent and the pool.",
+    }
     PoolUnreachable {
         code: "pool-unreachable",
         symptom: "a task waits for its pool",
         cause: "Nothing answers at the pool's address, or the pool gives no job.",
         remedy: "Compare the pool's address and port; look whether a firewall is between the agent and the pool.",
+    }
+    TaskWaits {
+        code: "task-waits",
+        symptom: "a task does not work yet, or not any more",
+        cause: "The text has what the task itself says.",
+        remedy: "Mend what the text names; the log of the task, in its sandbox, says more.",
     }
     NoRoomForNewServer {
         code: "no-room-for-new-server",

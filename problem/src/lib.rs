@@ -24,6 +24,11 @@ impl Problem {
     pub fn new(kind: ProblemKind, text: impl Into<String>) -> Self {
         Self { kind, text: text.into() }
     }
+
+    /// The problem and what to do about it, in several sentences without a full stop at their end.
+    pub fn with_remedy(&self) -> String {
+        format!("{}. {}", self.text, self.kind.remedy().trim_end_matches('.'))
+    }
 }
 
 impl fmt::Display for Problem {

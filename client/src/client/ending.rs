@@ -19,7 +19,18 @@ impl Client {
         // A pool that refused the client counts as one that sent no jobs, even if it did send some. So the client next tries
         // another pool, if it has one.
         let worked = self.leave().filter(|_| !matches!(error, ClientError::Refused { .. }));
+        if self.is_refused_for_ever(&error) {
+            return self.stop_trying(error);
+        }
         self.retry(error, worked);
+    }
+
+    /// Counts permanent refusals. Returns whether there were so many that further attempts are in vain.
+    fn is_refused_for_ever(&mut self, error: &ClientError) -> bool {
+        let Some(refusals) = &mut self.refusals else { return false };
+        *refusals = if error.is_permanent() { *refusals + 1 } else { 0 };
+        let pools = self.config.pools.len() as u64;
+        self.config.refusals.is_some_and(|limit| *refusals >= limit.saturating_mul(pools))
     }
 
     /// Schedules the next attempt, perhaps to another pool, or stops trying.

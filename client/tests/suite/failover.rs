@@ -232,3 +232,39 @@ async fn a_pool_that_asks_for_a_long_wait_is_left_for_the_next() {
     harness.job("b").await;
     harness.close().await;
 }
+
+/// A pool that refuses the user each time it is asked.
+async fn refuses(listener: &tokio::net::TcpListener, times: usize) {
+    for _ in 0..times {
+        let mut pool = Pool::accept(listener).await;
+        pool.expect_call("mining.configure").await;
+        let subscribe = pool.expect_call("mining.subscribe").await;
+        pool.answer(&subscribe, json!([[], "0a", 4]), Value::Null).await;
+        let authorize = pool.expect_call("mining.authorize").await;
+        pool.answer(&authorize, json!(false), json!([24, "unknown user", null])).await;
+    }
+}
+
+#[tokio::test]
+async fn pools_that_refuse_the_user_for_ever_are_asked_a_few_times_each() {
+    let (first, second) = (listen().await, listen().await);
+    let limited = Config { refusals: Config::FEW_REFUSALS, ..config(&[port(&first), port(&second)]) };
+    let mut harness = Harness::start(limited);
+    tokio::join!(refuses(&first, 3), refuses(&second, 3));
+    let end = harness.end().await;
+    assert!(end.contains("unknown user"), "{end}");
+    assert_eq!(harness.losses.len(), 5, "{:?}", harness.losses);
+}
+
+#[tokio::test]
+async fn a_pool_that_has_given_work_may_refuse_the_user_for_a_while() {
+    let listener = listen().await;
+    let limited = Config { refusals: Config::FEW_REFUSALS, ..config(&[port(&listener)]) };
+    let mut harness = Harness::start(limited);
+    drop(Pool::at_work(&listener, "0a", "a").await);
+    harness.job("a").await;
+    refuses(&listener, 5).await;
+    let _pool = Pool::at_work(&listener, "0b", "b").await;
+    harness.job("b").await;
+    harness.close().await;
+}

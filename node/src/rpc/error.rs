@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use logging::error_chain;
+use problem::{Problem, ProblemKind};
+
 /// A call that failed. `node` is the node's address without credentials; no error text contains a secret.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -105,6 +108,22 @@ impl RpcError {
     pub const INITIAL_DOWNLOAD: i64 = -10;
     /// `RPC_IN_WARMUP`: the node is starting.
     pub const WARMUP: i64 = -28;
+
+    /// The error as a problem.
+    pub fn problem(&self) -> Problem {
+        let kind = match self {
+            RpcError::Connection { .. } | RpcError::Timeout { .. } => ProblemKind::NodeUnreachable,
+            // A node that does not run has no cookie file.
+            RpcError::Cookie { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                ProblemKind::NodeUnreachable
+            }
+            RpcError::Unauthorized { .. } | RpcError::Cookie { .. } => ProblemKind::NodeCredentials,
+            RpcError::Refused { .. } if self.is_transient() => ProblemKind::NodeLoading,
+            _ if self.is_transient() => ProblemKind::NodeUnreachable,
+            _ => ProblemKind::NodeRefuses,
+        };
+        Problem::new(kind, error_chain(self))
+    }
 
     /// Whether the same call may succeed later without any change on our side.
     pub fn is_transient(&self) -> bool {

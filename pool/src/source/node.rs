@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bitcoin::Network;
-use logging::error_chain;
 use node::network::{name as network_name, payout_script};
 use node::{
     Credentials, MinDifficultyTime, Nodes, RpcClient, RpcLimits, TemplateEvent, TemplateStream,
     TemplateTiming,
 };
+use problem::{Problem, ProblemKind};
 use task::{NodeAccess, NodeSpec};
 use text::InWords;
 use tokio::sync::mpsc;
@@ -65,7 +65,9 @@ impl NodeSource {
         };
         let clients = spec.nodes.into_iter().map(client).collect::<Result<Vec<_>, _>>()?;
         let nodes = Nodes::new(clients)?;
-        let network = nodes.network_reporting(|faults| shared.work_health.set(describe(faults))).await?;
+        let network = nodes
+            .network_reporting(|faults| wait_for(shared, faults.iter().map(|fault| fault.problem())))
+            .await?;
         let payout = spec.address.map(|address| payout_script(&address, network)).transpose()?;
         let min_difficulty_time = match spec.early_min_difficulty {
             true => MinDifficultyTime::Early,
@@ -76,7 +78,7 @@ impl NodeSource {
             match templates.next().await {
                 TemplateEvent::New(update) => break update,
                 TemplateEvent::AllDown(faults) => {
-                    shared.work_health.set(describe(faults.iter().map(|fault| &**fault)));
+                    wait_for(shared, faults.iter().map(|fault| fault.problem()));
                     tracing::warn!("no node gives a template yet; waiting");
                 }
             }
@@ -104,6 +106,8 @@ impl NodeSource {
         stop: CancellationToken,
     ) {
         let mut submissions = JoinSet::new();
+        // Why no node works; `None` while one works.
+        let mut down = None;
         for found in submission::read_pending(&shared).await {
             submissions.spawn(submit(self.nodes.clone(), found, None));
         }
@@ -122,17 +126,25 @@ impl NodeSource {
                 }
                 event = self.templates.next() => match event {
                     TemplateEvent::New(update) => {
+                        down = None;
                         self.node = update.node;
                         self.name(&shared);
                         Event::Template(update)
                     }
-                    TemplateEvent::AllDown(_) => Event::AllNodesDown,
+                    TemplateEvent::AllDown(faults) => {
+                        let problem = all_problems(faults.iter().map(|fault| fault.problem()));
+                        if std::mem::replace(&mut down, problem).is_some() {
+                            set_health(&shared, down.as_ref(), "");
+                            continue;
+                        }
+                        Event::AllNodesDown
+                    }
                 },
                 () = sleep_until(deadline.unwrap_or_else(Instant::now).into()), if deadline.is_some() => Event::Tick,
                 () = stop.cancelled() => break,
             };
             for effect in self.state.on_event(event, Now::read()) {
-                self.carry_out(effect, &shared);
+                self.carry_out(effect, &shared, down.as_ref());
             }
         }
         while let Ok(found) = found.try_recv() {
@@ -157,7 +169,7 @@ impl NodeSource {
         }
     }
 
-    fn carry_out(&mut self, effect: Effect, shared: &PoolState) {
+    fn carry_out(&mut self, effect: Effect, shared: &PoolState, down: Option<&Problem>) {
         match effect {
             Effect::Renew => shared.jobs.publish(self.state.work(Now::read())),
             Effect::Publish => {
@@ -168,24 +180,40 @@ impl NodeSource {
             }
             Effect::Warn { keep } => {
                 tracing::error!("no node works: miners keep their last job for at most {}", InWords(keep));
-                shared.work_health.set("no node works: the last job may be outdated");
+                set_health(shared, down, "; miners keep their last job, which may be outdated");
             }
             Effect::Withdraw => {
                 tracing::error!(
                     "no node has worked for too long: connections end, so that miners switch to another pool"
                 );
-                shared.work_health.set("no node works: there is no work");
+                set_health(shared, down, "; there is no work");
                 shared.jobs.withdraw();
             }
         }
     }
 }
 
-/// The errors of all nodes in one sentence, each error once.
-fn describe<'a, E: std::error::Error + 'static>(faults: impl IntoIterator<Item = &'a E>) -> String {
-    let mut texts: Vec<_> = faults.into_iter().map(|fault| error_chain(fault)).collect();
-    texts.dedup();
-    texts.join("; ")
+/// The problems of all nodes as one: the kind is the one that a user can act on first, and the text has each error once.
+fn all_problems(problems: impl Iterator<Item = Problem>) -> Option<Problem> {
+    let mut problems: Vec<_> = problems.collect();
+    let kind = problems.iter().map(|problem| problem.kind).min()?;
+    problems.dedup();
+    let texts: Vec<_> = problems.into_iter().map(|problem| problem.text).collect();
+    Some(Problem::new(kind, texts.join("; ")))
+}
+
+/// Sets the health to what a starting pool waits for.
+fn wait_for(shared: &PoolState, problems: impl Iterator<Item = Problem>) {
+    all_problems(problems).into_iter().for_each(|problem| shared.work_health.set(problem));
+}
+
+/// Sets the health to what is wrong with the nodes; `result` says what follows for the miners.
+fn set_health(shared: &PoolState, down: Option<&Problem>, result: &str) {
+    let (kind, why) = match down {
+        Some(Problem { kind, text }) => (*kind, format!(": {text}")),
+        None => (ProblemKind::NodeUnreachable, String::new()),
+    };
+    shared.work_health.set(Problem::new(kind, format!("no node works{why}{result}")));
 }
 
 /// Puts random bytes before the tag: two pools that pay the same address on the same node must not search the same

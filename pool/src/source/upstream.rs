@@ -12,6 +12,7 @@ use client::{Answer, Client, Config, Pool};
 use command_line::dial_options;
 use logging::error_chain;
 use net::Dialer;
+use problem::{Problem, ProblemKind};
 use stratum::PoolUrl;
 use task::UpstreamSpec;
 use text::InWords;
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::forwarded_shares::ForwardedShares;
 use self::state::{Effect, Event, UpstreamWorkState};
-use super::BlockSourceError;
+use super::{BlockSourceError, upstream_problem};
 use crate::pool_state::PoolState;
 use crate::share::ForwardRequest;
 
@@ -80,6 +81,7 @@ impl UpstreamSource {
         let pools = pools.iter().map(|url| url.parse().map(pool)).collect::<Result<Vec<_>, _>>()?;
         let mut config = Config::new(pools);
         let secure = config.pools.iter().any(|pool| pool.url.scheme.is_secure());
+        config.refusals = Config::FEW_REFUSALS;
         config.dialer = Dialer::new(&dial_options(&access), secure)?;
         let mut client = Client::new(config);
         let mut state = UpstreamWorkState::default();
@@ -92,8 +94,8 @@ impl UpstreamSource {
                 }
             };
             log(&event);
-            if let client::Event::Lost { error, .. } = &event {
-                shared.work_health.set(error_chain(error));
+            if let Some(problem) = lost(&event) {
+                shared.work_health.set(problem);
             }
             if let client::Event::Waiting { pool, awaited } = &event {
                 shared.work_health.set(format!("{pool} is silent: still waiting for {awaited}"));
@@ -112,12 +114,14 @@ impl UpstreamSource {
 
     /// Publishes the first job.
     pub(super) fn prepare(&mut self, shared: &PoolState) {
-        self.carry_out(Effect::Publish, shared);
+        self.carry_out(Effect::Publish, shared, None);
     }
 
     /// Publishes jobs and submits shares until `stop`; then waits a little for the last answers.
     pub(super) async fn run(mut self, shared: Arc<PoolState>, stop: CancellationToken) {
         let mut in_flight = ForwardedShares::default();
+        // Why the client was last not connected to an upstream pool.
+        let mut problem = None;
         while !stop.is_cancelled() {
             let deadline = self.state.next_deadline();
             // The branches are polled in random order, so that a pool that sends without a pause does not keep shares from
@@ -130,6 +134,7 @@ impl UpstreamSource {
                     }
                     Ok(event) => {
                         log(&event);
+                        problem = lost(&event).or(problem);
                         Some(Event::Client(event))
                     }
                     // The client returns an error only when no pool is left to try.
@@ -153,14 +158,14 @@ impl UpstreamSource {
             };
             let now = Instant::now().into_std();
             for effect in event.map(|event| self.state.on_event(event, now)).unwrap_or_default() {
-                self.carry_out(effect, &shared);
+                self.carry_out(effect, &shared, problem.as_ref());
             }
             shared.set_upstream(self.state.pool(), in_flight.counts());
         }
         self.finish(&shared, in_flight).await;
     }
 
-    fn carry_out(&mut self, effect: Effect, shared: &PoolState) {
+    fn carry_out(&mut self, effect: Effect, shared: &PoolState, problem: Option<&Problem>) {
         match effect {
             Effect::Publish => {
                 if let Some(pool) = self.state.pool() {
@@ -173,17 +178,20 @@ impl UpstreamSource {
                     tracing::info!("an upstream pool works again");
                 }
             }
-            Effect::Warn => shared.work_health.set("no upstream pool works: the last job may be outdated"),
+            Effect::Warn => {
+                set_health(shared, problem, "; miners keep their last job, which may be outdated")
+            }
             Effect::Idle => {
                 tracing::error!(
                     "all upstream pools have been down for too long: miners stay connected, but have no work"
                 );
-                shared.work_health.set("no upstream pool works: there is no work");
+                set_health(shared, problem, "; there is no work");
                 shared.jobs.idle();
             }
             Effect::Unusable(error) => {
                 tracing::error!(%error, "the upstream pool's extranonce2 cannot be divided among workers");
-                shared.work_health.set("the upstream pool's extranonce2 cannot be divided among workers");
+                let text = "the upstream pool's extranonce2 cannot be divided among workers";
+                shared.work_health.set(Problem::new(ProblemKind::UpstreamUnreachable, text));
                 shared.jobs.idle();
             }
         }
@@ -227,6 +235,23 @@ fn settle(shared: &PoolState, in_flight: &mut ForwardedShares<client::Ticket>, a
     if let Some(done) = in_flight.answered(answer.ticket, answer.outcome) {
         shared.settle(done, answer.round_trip);
     }
+}
+
+/// Why the client is not connected to an upstream pool, if the event says so.
+fn lost(event: &client::Event) -> Option<Problem> {
+    match event {
+        client::Event::Lost { error, .. } => upstream_problem(error),
+        _ => None,
+    }
+}
+
+/// Sets the health to what is wrong with the upstream pools; `result` says what follows for the miners.
+fn set_health(shared: &PoolState, problem: Option<&Problem>, result: &str) {
+    let (kind, why) = match problem {
+        Some(Problem { kind, text }) => (*kind, format!(": {text}")),
+        None => (ProblemKind::UpstreamUnreachable, String::new()),
+    };
+    shared.work_health.set(Problem::new(kind, format!("no upstream pool works{why}{result}")));
 }
 
 fn log(event: &client::Event) {
