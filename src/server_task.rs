@@ -4,17 +4,23 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use executor::waiting::Waiting;
 use executor::worker::every;
 use executor::{BLOCK_REPORT_INTERVAL, Runner, TaskContext, TaskError, TaskEvent};
-use pool::{Config, PoolHandle, ServerOptions, StartingServer, StoreOptions};
-use task::{Account, Live, PoolLive, ProgramSpec, Report, ServerAddress, ServerSpec};
+use pool::{Config, PoolHandle, ServerError, ServerOptions, StartingServer, StoreOptions};
+use problem::{Problem, ProblemKind};
+use task::{Account, BlockSourceSpec, Live, PoolLive, ProgramSpec, Report, ServerAddress, ServerSpec};
 use tokio::time::{Instant, sleep_until};
 
 use crate::health::HealthCheck;
 
-/// Time limit for the pool's first work to arrive. The scheduler abandons a task that it hears nothing of for 180 s. This limit
-/// is shorter, so that the task can still report why it failed.
+/// Time limit for the pool's first work to arrive. The scheduler abandons a task that does not run within 180 s
+/// (`--launch-timeout`). This limit is shorter, so that the task can still report why it failed.
 const WORK_TIMEOUT: Duration = Duration::from_secs(150);
+/// While a server waits for work, it looks this often at what it waits for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A running server says what is wrong with its node, its upstream pool or its data folder when that has lasted for this long.
+const LASTING: Duration = Duration::from_secs(3);
 
 /// The default data folder. The folder is in the task's sandbox and is removed with the sandbox.
 const DEFAULT_DATA_DIR: &str = "mesos-miner-pool";
@@ -28,18 +34,13 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
     let ProgramSpec::Server(spec) = context.spec.kind.clone() else {
         return Err(TaskError::new("a server cannot run a worker's task"));
     };
-    let options = options(&spec);
-    let failed = |error| TaskError::new(logging::error_chain(&error));
-    let starting = StartingServer::open(options).await.map_err(failed)?;
-    let waiting = starting.handle();
+    let failed = |error: ServerError| TaskError::from(error.problem());
+    let starting = StartingServer::open(options(&spec)).await.map_err(failed)?;
+    let pool = starting.handle();
     let server = tokio::select! {
         server = starting.start(None) => server.map_err(failed)?,
         () = context.stop.cancelled() => return Ok(Report::default()),
-        () = tokio::time::sleep(WORK_TIMEOUT) => {
-            let seconds = WORK_TIMEOUT.as_secs();
-            let why = waiting.trouble().unwrap_or_else(|| "its log says why".to_owned());
-            return Err(TaskError::new(format!("no node or pool has given work within {seconds} s: {why}")));
-        }
+        error = wait_for_work(&context, &spec.block_source, &pool) => return Err(error),
     };
     let address = ServerAddress {
         host: spec.host,
@@ -52,6 +53,46 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
     // The futures are joined, not spawned, so that the pool ends when this future is dropped.
     let ((), reporter) = tokio::join!(serving, reporter.report(check));
     Ok(reporter.last_report())
+}
+
+/// Tells the scheduler what the server waits for. Returns the error of a server that has waited too long.
+async fn wait_for_work(context: &TaskContext, source: &BlockSourceSpec, pool: &PoolHandle) -> TaskError {
+    let start = Instant::now();
+    let mut waiting = Waiting::new(silence(source), 1, start);
+    let mut looks = every(LOOK_EVERY);
+    loop {
+        looks.tick().await;
+        let now = Instant::now();
+        if let Some(problem) = pool.problem(Duration::ZERO) {
+            waiting.met(problem, now);
+        }
+        if now >= start + WORK_TIMEOUT {
+            break;
+        }
+        let again = Some(context.spec.intervals.live());
+        if waiting.tell_at(again).is_some_and(|at| at <= now)
+            && let Some(problem) = waiting.tell(now)
+        {
+            // The send fails only while the executor is ending.
+            let _ = context.events.send(TaskEvent::Waiting(problem)).await;
+        }
+    }
+    let (seconds, problem) = (WORK_TIMEOUT.as_secs(), waiting.problem());
+    let why = problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default();
+    TaskError { problem, ..TaskError::new(format!("no node or pool has given work within {seconds} s{why}")) }
+}
+
+/// What a server says as long as its source of work has neither answered nor failed.
+fn silence(source: &BlockSourceSpec) -> Problem {
+    let (kind, who) = match source {
+        BlockSourceSpec::Builtin { .. } => (ProblemKind::TaskWaits, "the built-in chain".to_owned()),
+        BlockSourceSpec::Node(spec) => {
+            let nodes = spec.nodes.iter().map(|node| node.url.as_str());
+            (ProblemKind::NodeUnreachable, nodes.collect::<Vec<_>>().join(", "))
+        }
+        BlockSourceSpec::Upstream(spec) => (ProblemKind::UpstreamUnreachable, spec.pools.join(", ")),
+    };
+    Problem::new(kind, format!("{who} has given no work yet"))
 }
 
 fn options(spec: &ServerSpec) -> ServerOptions {
@@ -144,7 +185,8 @@ impl Reporter {
     }
 
     async fn send_live(&self) {
-        let live = PoolLive { intervals: Some(self.context.spec.intervals), ..self.pool.live() };
+        let (intervals, problem) = (Some(self.context.spec.intervals), self.pool.problem(LASTING));
+        let live = PoolLive { intervals, problem, ..self.pool.live() };
         self.send(TaskEvent::Live(Live::Pool(live))).await;
     }
 

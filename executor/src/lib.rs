@@ -13,6 +13,7 @@
 //! - [`standalone`]: the terminal front end, similar to that of cpuminer;
 //! - [`mesos_executor`]: the Mesos side: a pure state machine and its I/O;
 //! - [`runner`]: the interface between the Mesos side and the kinds of task;
+//! - [`waiting`]: what a task without work waits for, and when it says so;
 //! - [`worker`]: runs worker tasks.
 
 pub mod bench;
@@ -25,6 +26,7 @@ pub mod runner;
 pub mod standalone;
 pub mod started_engine;
 pub mod timers;
+pub mod waiting;
 pub mod worker;
 
 pub use bench::run as run_bench;

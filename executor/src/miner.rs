@@ -15,6 +15,7 @@ use std::time::Duration;
 use client::{Answer, Awaited, Client};
 pub use client::{ClientError, Config, Pool};
 use logging::error_chain;
+use problem::Problem;
 use stratum::{Job, PoolUrl, Reason, Share};
 use task::Verdict;
 use tokio::sync::{mpsc, watch};
@@ -48,6 +49,8 @@ pub enum Event {
     Lost {
         /// The error, which names the pool.
         error: String,
+        /// The error as a problem; `None` if the pool only redirects us.
+        problem: Option<Problem>,
         /// The time until the next attempt.
         retry_in: Duration,
     },
@@ -162,7 +165,8 @@ impl Miner {
             client::Event::Lost { error, retry_in } => {
                 self.engine.pause();
                 self.has_job = false;
-                self.send(Event::Lost { error: error_chain(&error), retry_in }).await;
+                let (problem, error) = (error.problem(), error_chain(&error));
+                self.send(Event::Lost { error, problem, retry_in }).await;
             }
             client::Event::Authorized { pool } => self.send(Event::Authorized { pool }).await,
             client::Event::Waiting { pool, awaited } => self.send(Event::Waiting { pool, awaited }).await,

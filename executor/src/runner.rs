@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use problem::Problem;
 use task::{Instruction, Live, ProgramSpec, Report, TaskSpec};
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -37,14 +38,16 @@ pub struct TaskContext {
 /// An event of a running task.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TaskEvent {
-    /// The task has begun to work: a worker hashes, or a server listens. This is the first event and is sent once. The executor
-    /// turns it into a `TASK_RUNNING` update.
+    /// The task has begun to work: a worker hashes, or a server listens. This is sent once; only [`TaskEvent::Waiting`]
+    /// and a server's first live message may come before it. The executor turns it into a `TASK_RUNNING` update.
     Running(Report),
     /// The accounts have changed. The executor turns this event into another `TASK_RUNNING` update.
     Report(Report),
     /// The result of the health check has changed; an error says why the task is unhealthy. The executor turns this event into a
     /// `TASK_RUNNING` update with the result.
     Health(Result<(), String>),
+    /// The task has no work yet, for this reason. The executor turns this event into a `MESSAGE`, which may be lost.
+    Waiting(Problem),
     /// The current state, for display. The executor turns this event into a `MESSAGE`, which may be lost.
     Live(Live),
 }
@@ -55,14 +58,25 @@ pub enum TaskEvent {
 pub struct TaskError {
     /// The description of the error, for the user.
     pub message: String,
+    /// The problem that made the task fail, if it is known. The executor sends it before the last update.
+    pub problem: Option<Problem>,
     /// The last report, if the task had begun to work.
     pub last_report: Option<Box<Report>>,
+}
+
+impl From<Problem> for TaskError {
+    /// The message says what to do about a problem that does not mend itself.
+    fn from(problem: Problem) -> Self {
+        let permanent = problem.kind.is_permanent();
+        let message = if permanent { problem.with_remedy() } else { problem.text.clone() };
+        TaskError { message, problem: Some(problem), last_report: None }
+    }
 }
 
 impl TaskError {
     /// An error before any work was done.
     pub fn new(message: impl Into<String>) -> Self {
-        TaskError { message: message.into(), last_report: None }
+        TaskError { message: message.into(), problem: None, last_report: None }
     }
 }
 

@@ -205,7 +205,7 @@ impl Terminal {
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Authorized { pool } => self.show_pool(&pool),
-            Event::Lost { error, retry_in } => self.on_lost(error, retry_in),
+            Event::Lost { error, retry_in, .. } => self.on_lost(error, retry_in),
             Event::Waiting { pool, awaited } => {
                 self.on_silence(format!("{pool} is silent: still waiting for {awaited}"))
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use command_line::dial_options;
 use net::Dialer;
+use problem::{Problem, ProblemKind};
 use stratum::{PoolUrl, PoolUrlError};
 use task::{Instruction, Intervals, Live, ProgramSpec, Report, WorkerLive, WorkerSpec};
 use tokio::sync::{mpsc, watch};
@@ -14,11 +15,12 @@ use tracing::{debug, info, warn};
 
 use crate::engine::Counters;
 use crate::engine::cpus::CpuRequest;
-use crate::miner::{self, Event};
+use crate::miner::{self, ClientError, Event};
 use crate::report_builder::ReportBuilder;
 use crate::runner::{BLOCK_REPORT_INTERVAL, Runner, TaskContext, TaskError, TaskEvent};
 use crate::started_engine::{StartedEngine, difficulty_for};
 use crate::timers::Timers;
+use crate::waiting::Waiting;
 
 /// The desired time between two shares of a worker.
 const SHARE_INTERVAL: Duration = Duration::from_secs(1);
@@ -33,8 +35,6 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(120);
 /// A worker that computes no hash within this time fails.
 const START_DEADLINE: Duration = Duration::from_secs(60);
-/// The error of a worker that is connected to its pool but receives no job.
-const NO_JOB: &str = "the pool gives no job";
 /// Capacity of the queue of events from the miner.
 const EVENTS: usize = 256;
 
@@ -51,7 +51,9 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
     let engine = StartedEngine::start_in_background(spec.backend.clone(), request)
         .await
         .map_err(|error| TaskError::new(format!("cannot mine: {error:#}")))?;
-    let (config_sender, configs) = watch::channel(config(&spec, engine.hashrate)?);
+    let config = config(&spec, engine.hashrate)?;
+    let waiting = Waiting::new(silence(&spec.pool), config.pools.len(), Instant::now());
+    let (config_sender, configs) = watch::channel(config);
     let intervals = context.spec.intervals;
     let mut report = ReportBuilder::new(&spec.user);
     report.set_interval(intervals.report());
@@ -68,7 +70,10 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
             difficulty: 0.0,
             pool: spec.pool.clone(),
             intervals: Some(intervals),
+            problem: None,
+            totals: None,
         },
+        waiting,
         running: false,
         last_live: (0, Instant::now()),
         block_reported: None,
@@ -79,9 +84,13 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
     let mining = miner::run(configs, engine.engine, engine.found, sender, stop.clone());
     // The miner is not spawned as a task of its own, because dropping this future must end the miner and its threads.
     let (mined, (report, failure)) = tokio::join!(mining, worker.run(events, stop));
-    match failure.or(mined.err().map(|error| logging::error_chain(&error))) {
+    let refused = |error: ClientError| match error.problem() {
+        Some(problem) => problem.into(),
+        None => TaskError::new(logging::error_chain(&error)),
+    };
+    match failure.or(mined.err().map(refused)) {
         None => Ok(report),
-        Some(message) => Err(TaskError { message, last_report: Some(Box::new(report)) }),
+        Some(error) => Err(TaskError { last_report: Some(Box::new(report)), ..error }),
     }
 }
 
@@ -101,6 +110,7 @@ fn config(spec: &WorkerSpec, hashrate: f64) -> Result<miner::Config, TaskError> 
         dialer,
         retry_pause: RETRY_PAUSE,
         silence_timeout: SILENCE_TIMEOUT,
+        refusals: miner::Config::FEW_REFUSALS,
         probe_interval: PROBE_INTERVAL,
         ..miner::Config::new(urls.into_iter().map(pool).collect())
     })
@@ -120,6 +130,11 @@ fn pool_urls(pool: &str, alternatives: &[String]) -> Result<Vec<PoolUrl>, PoolUr
     }
 }
 
+/// What a worker says as long as its pool has neither given a job nor failed.
+fn silence(pool: &str) -> Problem {
+    Problem::new(ProblemKind::PoolUnreachable, format!("{pool} has given no job yet"))
+}
+
 struct Worker {
     context: TaskContext,
     /// The settings of the miner, which name its pool.
@@ -128,6 +143,7 @@ struct Worker {
     timers: Timers,
     counters: Counters,
     live: WorkerLive,
+    waiting: Waiting,
     /// Whether [`TaskEvent::Running`] was sent.
     running: bool,
     /// The number of hashes when the last live message was sent, and the time of that message. The next live message reports the
@@ -146,22 +162,17 @@ impl Worker {
         mut self,
         mut events: mpsc::Receiver<Event>,
         stop: CancellationToken,
-    ) -> (Report, Option<String>) {
+    ) -> (Report, Option<TaskError>) {
         let mut start_by = Instant::now() + START_DEADLINE;
-        // The last error of each URL of the pool, newest last.
-        let (mut errors, mut failure) = (Vec::new(), None);
+        let mut failure = None;
         loop {
             let (block_due, report_due) = (self.block_due(), self.timers.report_due());
             let live_due = self.timers.live_due();
+            // The live messages of a running worker repeat the problem.
+            let again = (!self.running).then(|| self.timers.intervals().live());
+            let tell_at = self.waiting.tell_at(again);
             tokio::select! {
                 event = events.recv() => match event {
-                    Some(Event::Lost { error, .. }) => {
-                        warn!(error, "lost the pool; trying again");
-                        errors.retain(|known| *known != error);
-                        errors.push(error);
-                        let superfluous = errors.len().saturating_sub(self.configs.borrow().pools.len());
-                        errors.drain(..superfluous);
-                    }
                     Some(event) => self.on_event(event).await,
                     None => return (self.report.report(self.counters.hashes()), failure),
                 },
@@ -182,14 +193,29 @@ impl Worker {
                     self.timers.live_sent(Instant::now());
                     self.send_live().await;
                 }
+                () = sleep_until(tell_at.unwrap_or_else(Instant::now)), if tell_at.is_some() => self.tell().await,
                 () = sleep_until(start_by), if !self.running && failure.is_none() => {
-                    let seconds = START_DEADLINE.as_secs();
-                    let why = if errors.is_empty() { NO_JOB.to_owned() } else { errors.join("; ") };
-                    failure = Some(format!("no work within {seconds} s: {why}"));
+                    failure = Some(self.no_work());
                     stop.cancel();
                 }
             }
         }
+    }
+
+    /// Tells the scheduler why the worker has no work.
+    async fn tell(&mut self) {
+        match self.waiting.tell(Instant::now()) {
+            Some(problem) if !self.running => self.send(TaskEvent::Waiting(problem)).await,
+            _ => self.send_live().await,
+        }
+    }
+
+    /// The error of a worker that never began to work.
+    fn no_work(&self) -> TaskError {
+        let seconds = START_DEADLINE.as_secs();
+        let problem = self.waiting.problem();
+        let why = problem.as_ref().map_or("the engine computes no hash", |problem| &problem.text);
+        TaskError { problem: problem.clone(), ..TaskError::new(format!("no work within {seconds} s: {why}")) }
     }
 
     /// Obeys an instruction. Returns whether the worker has switched to another pool.
@@ -230,6 +256,8 @@ impl Worker {
                 config.dialer.timeout = if urls.len() > 1 { DIAL_TIMEOUT } else { Dialer::default().timeout };
                 config.pools = urls.into_iter().map(|url| miner::Pool { url, ..account.clone() }).collect();
             });
+            let peers = self.configs.borrow().pools.len();
+            self.waiting.restart(silence(&pool), peers, Instant::now());
             self.live.pool = pool;
         }
         // Sends the confirmation even if the pool is the same, because a repeated instruction means that the scheduler has not
@@ -249,6 +277,9 @@ impl Worker {
             Event::Job { id, difficulty, clean } => {
                 debug!(job = id, difficulty, clean, "new job");
                 self.live.difficulty = difficulty;
+                if self.waiting.works() && self.running {
+                    self.send_live().await;
+                }
             }
             Event::Share { share, reason } => {
                 if let Some(reason) = reason {
@@ -264,7 +295,12 @@ impl Worker {
             Event::Waiting { pool, awaited } => warn!(%pool, %awaited, "the pool is silent"),
             Event::Authorized { pool } => info!(%pool, "mining"),
             Event::Message(text) => info!(text, "the pool says"),
-            Event::Lost { .. } => {}
+            Event::Lost { error, problem, .. } => {
+                warn!(error, "lost the pool; trying again");
+                if let Some(problem) = problem {
+                    self.waiting.met(problem, Instant::now());
+                }
+            }
         }
     }
 
@@ -287,6 +323,8 @@ impl Worker {
         let (hashes, now) = (self.counters.hashes(), Instant::now());
         let (before, since) = std::mem::replace(&mut self.last_live, (hashes, now));
         let seconds = (now - since).as_secs_f64();
+        self.live.totals = Some(self.report.totals(hashes));
+        self.live.problem = self.waiting.told();
         self.live.hashrate = if seconds > 0.0 { (hashes - before) as f64 / seconds } else { 0.0 };
         self.send(TaskEvent::Live(Live::Worker(self.live.clone()))).await;
     }

@@ -1,7 +1,7 @@
 //! The handle through which reports and displays read the pool.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use problem::Problem;
 use task::{Account, PoolLive, Totals};
@@ -85,9 +85,9 @@ impl PoolHandle {
         self.0.jobs.current().job().is_some()
     }
 
-    /// A problem of the source of work or of the disk. Miners may have a job nevertheless.
-    pub fn problem(&self) -> Option<Problem> {
-        self.since_and_problem().map(|(_, problem)| problem)
+    /// A problem of the source of work or of the disk that has lasted for at least this long. Miners may have a job nevertheless.
+    pub fn problem(&self, least: Duration) -> Option<Problem> {
+        self.since_and_problem().filter(|(since, _)| since.elapsed() >= least).map(|(_, problem)| problem)
     }
 
     fn since_and_problem(&self) -> Option<(Instant, Problem)> {

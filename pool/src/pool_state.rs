@@ -199,6 +199,7 @@ impl PoolState {
             difficulty: job.map_or(0.0, |job| job.network_difficulty),
             intervals: None,
             max_connections: u32::try_from(self.config.limits.connections).ok(),
+            problem: None,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`TaskSpec`] | `TaskInfo.data` | no: a task does not start without it |
 //! | [`Report`] | `TaskStatus.data` | no: status updates are repeated until they are acknowledged |
-//! | [`Live`] | the executor's `MESSAGE` | yes: it is only displayed, never counted |
+//! | [`Message`] | the executor's `MESSAGE` | yes: it is only displayed, never counted |
 //! | [`Instruction`] | the scheduler's `MESSAGE` | yes: it is repeated until the task obeys |
 //!
 //! The wire form is protobuf. A field number is never used again for another field. Readers skip fields whose numbers they do not
@@ -20,7 +20,7 @@ mod spec;
 mod wire;
 
 pub use instruction::{Instruction, Intervals};
-pub use live::{Live, PoolLive, WorkerLive};
+pub use live::{Live, Message, PoolLive, WorkerLive};
 pub use report::{Account, Report, ServerAddress, ShareRow, Totals, Verdict};
 pub use source::{BlockSourceSpec, NodeAccess, NodeSpec, UpstreamSpec};
 pub use spec::{PoolAccess, ProgramSpec, ProxyAccess, ServerSpec, TaskSpec, WorkerSpec};

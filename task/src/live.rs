@@ -1,8 +1,19 @@
 //! The current state of a task, for display only.
 
-use crate::Intervals;
+use problem::Problem;
+
+use crate::{Intervals, Totals};
 
 /// The content of an executor's `MESSAGE`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Message {
+    /// The current state of a task that works.
+    Live(Live),
+    /// The task does not work yet, for this reason. Schedulers that do not know this message ignore it.
+    Waiting(Problem),
+}
+
+/// The current state of a task that works.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Live {
     /// The state of a worker.
@@ -28,6 +39,11 @@ pub struct WorkerLive {
     /// How often the task sends live messages and reports; `None` from executors that do not support
     /// [`Instruction::SetIntervals`](crate::Instruction).
     pub intervals: Option<Intervals>,
+    /// Why the worker has no work just now; `None` if it has work, and from older executors.
+    pub problem: Option<Problem>,
+    /// Totals since the start of the task. They include what the last [`Report`](crate::Report) does not have yet, and are not
+    /// accounted. `None` from older executors.
+    pub totals: Option<Totals>,
 }
 
 /// The current state of the pool server.
@@ -43,4 +59,6 @@ pub struct PoolLive {
     pub intervals: Option<Intervals>,
     /// The maximum number of connections; `None` from older executors.
     pub max_connections: Option<u32>,
+    /// What is wrong with the source of work or with the data folder; `None` if nothing is, and from older executors.
+    pub problem: Option<Problem>,
 }

@@ -7,14 +7,16 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use problem::{Problem, ProblemKind};
 use task::{
-    Account, BlockSourceSpec, Instruction, Intervals, Live, PoolLive, ProgramSpec, Report, ServerAddress,
-    ServerSpec, ShareRow, TaskSpec, Totals, VERSION, Verdict, WorkerLive, WorkerSpec, version,
+    Account, BlockSourceSpec, Instruction, Intervals, Live, Message, PoolLive, ProgramSpec, Report,
+    ServerAddress, ServerSpec, ShareRow, TaskSpec, Totals, VERSION, Verdict, WorkerLive, WorkerSpec, version,
 };
 
 const VERSION_1: &str = include_str!("data/version-1.txt");
 const VERSION_2: &str = include_str!("data/version-2.txt");
 const VERSION_3: &str = include_str!("data/version-3.txt");
+const PROBLEMS: &str = include_str!("data/version-3-problems.txt");
 const ALTERNATIVES: &str = include_str!("data/version-3-alternatives.txt");
 
 fn golden(text: &str) -> BTreeMap<&str, Vec<u8>> {
@@ -89,17 +91,11 @@ fn report() -> Report {
 fn live_worker() -> WorkerLive {
     let backend = "avx512".into();
     let pool = String::new();
-    WorkerLive { hashrate: 4.2e7, threads: 2, backend, difficulty: 0.01, pool, intervals: None }
+    WorkerLive { hashrate: 4.2e7, threads: 2, backend, difficulty: 0.01, pool, ..WorkerLive::default() }
 }
 
 fn live_pool() -> Live {
-    Live::Pool(PoolLive {
-        connections: 3,
-        height: 170,
-        difficulty: 1.5,
-        intervals: None,
-        max_connections: None,
-    })
+    Live::Pool(PoolLive { connections: 3, height: 170, difficulty: 1.5, ..PoolLive::default() })
 }
 
 fn text(written: &[(&str, Vec<u8>)]) -> String {
@@ -114,8 +110,8 @@ fn version_1_is_read() {
     assert_eq!(TaskSpec::decode(&bytes["worker-specification"]).unwrap(), worker_specification());
     assert_eq!(TaskSpec::decode(&bytes["server-specification"]).unwrap(), server_specification());
     assert_eq!(Report::decode(&bytes["report"]).unwrap(), report());
-    assert_eq!(Live::decode(&bytes["live-worker"]).unwrap(), Live::Worker(live_worker()));
-    assert_eq!(Live::decode(&bytes["live-pool"]).unwrap(), live_pool());
+    assert_eq!(Message::decode(&bytes["live-worker"]).unwrap(), Message::Live(Live::Worker(live_worker())));
+    assert_eq!(Message::decode(&bytes["live-pool"]).unwrap(), Message::Live(live_pool()));
 }
 
 #[test]
@@ -137,8 +133,8 @@ fn version_2_is_still_written_and_read() {
     assert_eq!(TaskSpec::decode(&bytes["worker-specification"]).unwrap(), limited);
     assert_eq!(TaskSpec::decode(&bytes["server-specification"]).unwrap(), server_specification());
     assert_eq!(Report::decode(&bytes["report"]).unwrap(), report());
-    assert_eq!(Live::decode(&bytes["live-worker"]).unwrap(), live);
-    assert_eq!(Live::decode(&bytes["live-pool"]).unwrap(), live_pool());
+    assert_eq!(Message::decode(&bytes["live-worker"]).unwrap(), Message::Live(live));
+    assert_eq!(Message::decode(&bytes["live-pool"]).unwrap(), Message::Live(live_pool()));
     assert_eq!(Instruction::decode(&bytes["instruction"]).unwrap(), instruction);
 }
 
@@ -151,7 +147,7 @@ fn version_3_is_written_and_read() {
         height: 170,
         difficulty: 1.5,
         intervals: Some(intervals),
-        max_connections: None,
+        ..PoolLive::default()
     };
     let instruction = Instruction::SetIntervals(intervals);
     let written = [
@@ -161,8 +157,8 @@ fn version_3_is_written_and_read() {
     ];
     assert_eq!((VERSION, text(&written).as_str()), (3, VERSION_3));
     let bytes = golden(VERSION_3);
-    assert_eq!(Live::decode(&bytes["live-worker"]).unwrap(), worker);
-    assert_eq!(Live::decode(&bytes["live-pool"]).unwrap(), Live::Pool(pool));
+    assert_eq!(Message::decode(&bytes["live-worker"]).unwrap(), Message::Live(worker));
+    assert_eq!(Message::decode(&bytes["live-pool"]).unwrap(), Message::Live(Live::Pool(pool)));
     assert_eq!(Instruction::decode(&bytes["set-intervals"]).unwrap(), instruction);
     let versions = ["live-worker", "live-pool", "set-intervals"].map(|name| version(&bytes[name]));
     // Readers of version 2 skip the new fields of live messages, so live messages keep version 2. The same readers must refuse
@@ -186,6 +182,28 @@ fn alternatives_are_written_as_fields_that_may_be_skipped() {
     assert_eq!(TaskSpec::decode(&bytes["worker-specification"]).unwrap(), specification);
     assert_eq!(Instruction::decode(&bytes["instruction"]).unwrap(), instruction);
     assert!(bytes.values().all(|bytes| version(bytes) == Some(2)), "executors since version 2 read them");
+}
+
+/// Problems and live totals were added without a new version number: earlier schedulers skip the fields, and drop a message that
+/// only says what a task waits for.
+#[test]
+fn problems_and_live_totals_are_written_as_fields_that_may_be_skipped() {
+    let problem = Problem::new(ProblemKind::PoolUnreachable, "cannot connect to pool.example:3333");
+    let totals = Totals { hashes: (3 << 64) + 5, accepted: 12, stale: 1, ..Totals::default() };
+    let worker = WorkerLive { problem: Some(problem.clone()), totals: Some(totals), ..live_worker() };
+    let pool = PoolLive { connections: 3, problem: Some(problem.clone()), ..PoolLive::default() };
+    let messages = [
+        ("live-worker", Message::Live(Live::Worker(worker))),
+        ("live-pool", Message::Live(Live::Pool(pool))),
+        ("waiting", Message::Waiting(problem)),
+    ];
+    let written = messages.clone().map(|(name, message)| (name, message.encode()));
+    assert_eq!(text(&written), PROBLEMS);
+    let bytes = golden(PROBLEMS);
+    for (name, message) in messages {
+        assert_eq!(Message::decode(&bytes[name]).unwrap(), message);
+    }
+    assert!(bytes.values().all(|bytes| version(bytes) == Some(2)), "schedulers since version 2 read them");
 }
 
 #[test]

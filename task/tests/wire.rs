@@ -3,11 +3,12 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use problem::{Problem, ProblemKind};
 use proptest::prelude::*;
 use task::{
-    Account, BlockSourceSpec, DecodeError, Instruction, Intervals, Live, NodeAccess, NodeSpec, PoolAccess,
-    PoolLive, ProgramSpec, ProxyAccess, Report, ServerAddress, ServerSpec, ShareRow, TaskSpec, Totals,
-    UpstreamSpec, Verdict, WorkerLive, WorkerSpec, version,
+    Account, BlockSourceSpec, DecodeError, Instruction, Intervals, Live, Message, NodeAccess, NodeSpec,
+    PoolAccess, PoolLive, ProgramSpec, ProxyAccess, Report, ServerAddress, ServerSpec, ShareRow, TaskSpec,
+    Totals, UpstreamSpec, Verdict, WorkerLive, WorkerSpec, version,
 };
 
 fn worker_spec() -> TaskSpec {
@@ -139,20 +140,20 @@ fn live_messages_survive_the_wire() {
         backend: "avx512".into(),
         difficulty: 0.01,
         pool: "pool:3333".into(),
-        intervals: None,
+        ..WorkerLive::default()
     };
     let pool = PoolLive {
         connections: 3,
         height: 170,
         difficulty: 1.5,
-        intervals: None,
         max_connections: Some(4096),
+        ..PoolLive::default()
     };
     let intervals = Some(Intervals::new(Duration::from_millis(1), Duration::MAX));
     let worker_with_intervals = Live::Worker(WorkerLive { intervals, ..worker.clone() });
     let pool_with_intervals = Live::Pool(PoolLive { intervals, ..pool.clone() });
     for live in [Live::Worker(worker), Live::Pool(pool), worker_with_intervals, pool_with_intervals] {
-        assert_eq!(Live::decode(&live.encode()).unwrap(), live);
+        assert_eq!(Message::decode(&live.encode()).unwrap(), Message::Live(live));
     }
 }
 
@@ -269,8 +270,28 @@ proptest! {
     fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = TaskSpec::decode(&bytes);
         let _ = Report::decode(&bytes);
-        let _ = Live::decode(&bytes);
+        let _ = Message::decode(&bytes);
         let _ = Instruction::decode(&bytes);
         let _ = version(&bytes);
     }
+}
+
+#[test]
+fn a_problem_of_a_later_version_keeps_its_text_and_a_long_text_is_cut() {
+    let decode = |code: &str, text: &str| {
+        let field = |tag: u8, bytes: &[u8]| {
+            let mut field = vec![tag];
+            prost::encoding::encode_varint(bytes.len() as u64, &mut field);
+            field.extend(bytes);
+            field
+        };
+        let problem = [field(0x0a, code.as_bytes()), field(0x12, text.as_bytes())].concat();
+        // Field 20 has a key of two bytes.
+        let bytes = [vec![0x08, 2, 0xa2], field(0x01, &problem)].concat();
+        Message::decode(&bytes).unwrap()
+    };
+    let general = |text: &str| Message::Waiting(Problem::new(ProblemKind::TaskWaits, text));
+    assert_eq!(decode("of-next-year", "no electricity"), general("no electricity"));
+    let long = "é".repeat(5_000);
+    assert_eq!(decode("task-waits", &long), general(&"é".repeat(1_000)));
 }

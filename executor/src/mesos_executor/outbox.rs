@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use mesos::executor::{self, Identity};
 use mesos::v1::executor::{Call, event};
 use mesos::v1::{TaskId, TaskInfo, TaskState, TaskStatus};
-use task::Live;
+use task::Message;
 
 /// The unacknowledged updates, in the order in which they were created.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ impl Outbox {
     }
 
     /// The call that sends a message, if the agent is connected. Messages are not stored.
-    pub fn message(&self, live: &Live) -> Option<Box<Call>> {
-        self.connected.then(|| Box::new(executor::message(&self.identity, live.encode())))
+    pub fn message(&self, message: &Message) -> Option<Box<Call>> {
+        self.connected.then(|| Box::new(executor::message(&self.identity, message.encode())))
     }
 }

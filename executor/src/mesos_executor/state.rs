@@ -11,7 +11,7 @@ use mesos::executor::Event as AgentEvent;
 use mesos::v1::executor::{Call, event};
 use mesos::v1::framework_info::capability::Type as Capability;
 use mesos::v1::{KillPolicy, TaskId, TaskInfo, TaskState};
-use task::{Instruction, Report, TaskSpec};
+use task::{Instruction, Message, Report, TaskSpec};
 use text::InWords;
 use tracing::{debug, info, warn};
 
@@ -280,9 +280,8 @@ impl State {
                 text = health.err();
                 None
             }
-            TaskEvent::Live(live) => {
-                return self.outbox.message(&live).map(Effect::Send).into_iter().collect();
-            }
+            TaskEvent::Live(live) => return self.message(Message::Live(live)),
+            TaskEvent::Waiting(problem) => return self.message(Message::Waiting(problem)),
             TaskEvent::Running(report) | TaskEvent::Report(report) => Some(report),
         };
         let state = match task.phase {
@@ -313,12 +312,16 @@ impl State {
 
     fn on_task_ended(&mut self, result: Result<Report, TaskError>) -> Vec<Effect> {
         let Some(task) = self.task.as_mut() else { return Vec::new() };
+        let mut problem = None;
         let (text, report) = match result {
             Ok(report) => (None, Some(report)),
-            Err(error) => (
-                Some(error.message),
-                error.last_report.map(|report| *report).or_else(|| task.last_report.take()),
-            ),
+            Err(error) => {
+                problem = error.problem;
+                (
+                    Some(error.message),
+                    error.last_report.map(|report| *report).or_else(|| task.last_report.take()),
+                )
+            }
         };
         let (state, text) = match &task.phase {
             Phase::Ended => return Vec::new(),
@@ -332,7 +335,14 @@ impl State {
             Phase::Starting | Phase::Running if text.is_some() => (TaskState::TaskFailed, text),
             Phase::Starting | Phase::Running => (TaskState::TaskFinished, text),
         };
-        self.finish(state, text, report.as_ref())
+        // The message comes first: the scheduler keeps the last problem of a task that has failed.
+        let mut effects = problem.map(|problem| self.message(Message::Waiting(problem))).unwrap_or_default();
+        effects.extend(self.finish(state, text, report.as_ref()));
+        effects
+    }
+
+    fn message(&self, message: Message) -> Vec<Effect> {
+        self.outbox.message(&message).map(Effect::Send).into_iter().collect()
     }
 
     /// Sends the terminal update.

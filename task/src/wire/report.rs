@@ -31,7 +31,7 @@ struct AccountMessage {
 
 /// The 128-bit totals are split into halves, because protobuf has no 128-bit integers. The high half is nearly always absent.
 #[derive(Clone, PartialEq, Message)]
-struct TotalsMessage {
+pub(super) struct TotalsMessage {
     #[prost(uint64, tag = "1")]
     hashes_low: u64,
     #[prost(uint64, tag = "2")]

@@ -59,7 +59,7 @@ fn a_kill_of_an_unknown_task_changes_nothing() {
 #[test]
 fn a_failed_task_sends_its_error_and_last_report() {
     let mut machine = Machine::running(true);
-    let error = TaskError { message: "port in use".into(), last_report: Some(Box::new(report(7))) };
+    let error = TaskError { last_report: Some(Box::new(report(7))), ..TaskError::new("port in use") };
     let effects = machine.on(Event::TaskEnded(Err(error)));
     let [status] = &statuses(&effects)[..] else { panic!("one update: {effects:?}") };
     assert_eq!((status.state(), status.message.as_deref()), (TaskState::TaskFailed, Some("port in use")));

@@ -1,5 +1,8 @@
 //! The content of updates, instructions and live messages.
 
+use problem::{Problem, ProblemKind};
+use task::Message;
+
 use super::*;
 
 #[test]
@@ -57,4 +60,20 @@ fn live_messages_are_sent_or_dropped_but_never_stored() {
     machine.on(Event::Disconnected("gone".into()));
     assert_eq!(machine.on(live()), []);
     assert!(machine.unacknowledged().is_empty());
+}
+
+#[test]
+fn a_task_that_waits_says_why_and_a_failed_one_says_it_before_its_last_update() {
+    let problem = Problem::new(ProblemKind::NodeCredentials, "node a refuses access");
+    let message = Message::Waiting(problem.clone()).encode();
+    let sends = |effect: &Effect| matches!(effect, Effect::Send(call) if call.message.as_ref().is_some_and(|it| it.data == message));
+    let mut machine = Machine::running(true);
+    let effects = machine.on(Event::Task(TaskEvent::Waiting(problem.clone())));
+    assert!(effects.len() == 1 && sends(&effects[0]), "{effects:?}");
+    let effects = machine.on(Event::TaskEnded(Err(problem.into())));
+    assert!(sends(&effects[0]), "{effects:?}");
+    let Effect::Send(update) = &effects[1] else { panic!("{effects:?}") };
+    let status = &update.update.as_ref().unwrap().status;
+    assert_eq!(status.state(), TaskState::TaskFailed);
+    assert!(status.message().contains("refuses access. Compare --rpc-user"), "{}", status.message());
 }
