@@ -33,6 +33,8 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(600);
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// A pool that sends nothing for this long counts as lost.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(120);
+/// After this time of silence the worker says what its pool owes it.
+const WAITING_AFTER: Duration = Duration::from_secs(5);
 /// A worker that computes no hash within this time fails.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 /// Capacity of the queue of events from the miner.
@@ -110,6 +112,7 @@ fn config(spec: &WorkerSpec, hashrate: f64) -> Result<miner::Config, TaskError> 
         dialer,
         retry_pause: RETRY_PAUSE,
         silence_timeout: SILENCE_TIMEOUT,
+        waiting_after: WAITING_AFTER,
         refusals: miner::Config::FEW_REFUSALS,
         probe_interval: PROBE_INTERVAL,
         ..miner::Config::new(urls.into_iter().map(pool).collect())
@@ -292,7 +295,14 @@ impl Worker {
                     self.new_block = true;
                 }
             }
-            Event::Waiting { pool, awaited } => warn!(%pool, %awaited, "the pool is silent"),
+            Event::Waiting { pool, awaited } => {
+                warn!(%pool, %awaited, "the pool is silent");
+                let text = format!("{pool} is silent: still waiting for {awaited}");
+                // A running worker has the last job, which may be hours old on a quiet network.
+                if !self.running {
+                    self.waiting.met(Problem::new(ProblemKind::PoolUnreachable, text), Instant::now());
+                }
+            }
             Event::Authorized { pool } => info!(%pool, "mining"),
             Event::Message(text) => info!(text, "the pool says"),
             Event::Lost { error, problem, .. } => {

@@ -131,6 +131,8 @@ pub struct TaskEnd {
     pub status: Option<i32>,
     /// What Mesos or the executor says about the end, as text for the user.
     pub message: Option<String>,
+    /// The problem that the task named last, if it has failed.
+    pub problem: Option<Problem>,
 }
 
 /// Something to do. Effects are carried out in order.

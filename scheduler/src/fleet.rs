@@ -16,7 +16,7 @@ mod task_slab;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,7 +34,7 @@ pub use self::task::{Health, INTERVALS_WAITED, LIVE, Task};
 
 use self::hashrates::Hashrates;
 use self::index::Index;
-use self::task_slab::TaskSlab;
+use self::task_slab::{TaskKey, TaskSlab};
 use crate::constraints::{Constraint, Occupancy};
 use crate::offers::AgentMarks;
 use crate::task_id::{TaskKind, task_number};
@@ -56,6 +56,8 @@ pub struct Fleet {
     tasks: TaskSlab,
     index: Index,
     hashrates: Hashrates,
+    /// The tasks that have not ended and that say that they wait for something.
+    with_problem: BTreeSet<TaskKey>,
 }
 
 /// The state of a server in service.
@@ -192,6 +194,12 @@ impl Fleet {
     /// The workers with a recent live message, by hashrate per CPU, the slowest first.
     pub fn slowest(&self) -> impl Iterator<Item = &Task> {
         self.hashrates.slowest().filter_map(|key| self.tasks.get(key))
+    }
+
+    /// The tasks that have not ended and that said in their last message that they wait for something, in the order in which they
+    /// were added.
+    pub fn with_problem(&self) -> impl Iterator<Item = &Task> {
+        self.with_problem.iter().filter_map(|key| self.tasks.get(*key))
     }
 
     /// The number of launches that may begin now; `None` if launches are not limited.

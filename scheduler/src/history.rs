@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use problem::Problem;
+use problem::{Problem, ProblemKind};
 
 use crate::fleet::{Fleet, LaunchFailure, Task};
 use crate::journal::{
@@ -123,6 +123,8 @@ pub enum Topic {
     Replacing,
     /// Launches of workers take unusually long.
     WorkerLaunches,
+    /// Tasks that say they wait for something of this kind, or have failed because of it.
+    Tasks(ProblemKind),
 }
 
 /// For each agent and kind of failure, the end of the standard error that was read at one of these failures. The next failures of

@@ -41,6 +41,7 @@ mod shutdown;
 mod silence;
 mod surplus;
 mod task_notices;
+mod task_problems;
 mod terminated_executor;
 #[cfg(test)]
 mod tests;
@@ -92,6 +93,7 @@ pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
         Box::new(reconcile::Reconcile::new(settings.seed)),
         Box::<unanswered_launch::UnansweredLaunches>::default(),
         Box::<launch_timeout::LaunchTimeout>::default(),
+        Box::<task_problems::TaskProblems>::default(),
         Box::<terminated_executor::TerminatedExecutors>::default(),
         Box::<server_health::ServerHealth>::default(),
         Box::<unreachable::Unreachable>::default(),

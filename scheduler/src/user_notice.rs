@@ -335,9 +335,12 @@ impl fmt::Display for UserNotice {
             ),
             UserNotice::CommonFailure(failure) => write!(
                 f,
-                "{} launches failed in the same way on {}: {failure}; from now on trying one agent at a time, with growing \
-                 pauses; single failures are no longer shown",
-                failure.launches,
+                "{} on {}: {failure}; from now on trying one agent at a time, with growing pauses; single failures are no longer \
+                 shown",
+                match failure.launches {
+                    1 => "a launch failed".to_owned(),
+                    launches => format!("{launches} launches failed in the same way"),
+                },
                 pluralize(failure.agents, "agent")
             ),
             UserNotice::CommonFailureOver(launches) => {

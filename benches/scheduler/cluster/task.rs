@@ -103,13 +103,14 @@ impl Task {
                 difficulty: 0.01,
                 pool: worker.pool.clone(),
                 intervals,
+                ..WorkerLive::default()
             }),
             ProgramSpec::Server(_) => Live::Pool(PoolLive {
                 connections: 1,
                 height: 1,
                 difficulty: 1.0,
                 intervals,
-                max_connections: None,
+                ..PoolLive::default()
             }),
         }
     }

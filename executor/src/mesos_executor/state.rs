@@ -312,15 +312,11 @@ impl State {
 
     fn on_task_ended(&mut self, result: Result<Report, TaskError>) -> Vec<Effect> {
         let Some(task) = self.task.as_mut() else { return Vec::new() };
-        let mut problem = None;
-        let (text, report) = match result {
-            Ok(report) => (None, Some(report)),
-            Err(error) => {
-                problem = error.problem;
-                (
-                    Some(error.message),
-                    error.last_report.map(|report| *report).or_else(|| task.last_report.take()),
-                )
+        let (text, problem, report) = match result {
+            Ok(report) => (None, None, Some(report)),
+            Err(TaskError { message, problem, last_report }) => {
+                let report = last_report.map(|report| *report).or_else(|| task.last_report.take());
+                (Some(message), problem, report)
             }
         };
         let (state, text) = match &task.phase {

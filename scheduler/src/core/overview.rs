@@ -9,7 +9,7 @@ use command_line::{Summary, pluralize};
 use problem::{Problem, ProblemKind};
 
 use crate::fleet::{CommonFailure, Fleet, Task};
-use crate::history::{History, TaskFailure};
+use crate::history::{History, TaskFailure, Topic};
 use crate::journal::{Ledger, LedgerLine};
 use crate::offers::{DeclineReason, UnusedAgent};
 use crate::run_state::RunState;
@@ -197,7 +197,11 @@ fn live_states(fleet: &Fleet) -> BTreeMap<String, u64> {
 
 /// Lists each reason of an unused agent once: agents on one machine share a host name, so many of their reasons are the same.
 fn problems(fleet: &Fleet, history: &History) -> Problems {
-    let common = fleet.common_failure().map(common_failure);
+    // What the failed tasks name is listed already.
+    let listed = |common: &&CommonFailure| {
+        common.failure.problem.is_some_and(|kind| history.problems.contains_key(&Topic::Tasks(kind)))
+    };
+    let common = fleet.common_failure().filter(|common| !listed(common)).map(common_failure);
     let mut first: Vec<Problem> = history.problems.values().cloned().chain(common).collect();
     let all = first.len() + fleet.agents.reasons().len();
     // There may be as many reasons as agents, so texts are written only for those that are listed.

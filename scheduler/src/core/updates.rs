@@ -1,6 +1,6 @@
 //! Status updates and live messages. An update is persisted, then applied, then acknowledged.
 
-use ::task::{Live, Report};
+use ::task::{Message, Report};
 use mesos::v1::{TaskState, TaskStatus};
 
 use super::outbox::{OnPersisted, StatusUpdate};
@@ -102,13 +102,10 @@ impl Transition<'_> {
         match state.filter(|_| !change.before.is_some_and(TaskState::is_final)) {
             Some(state) if has_ended(state) && change.before.is_some_and(has_ended) => {}
             Some(state) if has_ended(state) => {
-                self.raise(PolicyEvent::Ended(TaskEnd {
-                    task: task.clone(),
-                    state,
-                    reason,
-                    status,
-                    message,
-                }));
+                let named = self.fleet.get(&task).and_then(Task::last_problem);
+                let problem = named.filter(|_| state == TaskState::TaskFailed).cloned();
+                let task = task.clone();
+                self.raise(PolicyEvent::Ended(TaskEnd { task, state, reason, status, message, problem }));
             }
             Some(state) => {
                 self.update_peak();
@@ -143,8 +140,14 @@ impl Transition<'_> {
     }
 
     pub fn message(&mut self, executor: String, data: &[u8]) {
-        let live = Live::decode(data).ok();
-        match live.and_then(|live| self.fleet.on_live_message(&executor, live, self.now)) {
+        let first = match Message::decode(data) {
+            Ok(Message::Live(live)) => self.fleet.on_live_message(&executor, live, self.now),
+            Ok(Message::Waiting(problem)) => {
+                return self.fleet.set_problem(&executor, Some(problem), self.now);
+            }
+            Err(_) => None,
+        };
+        match first {
             Some(first) => self.raise(PolicyEvent::LiveMessage { task: executor, first }),
             // The unusable message is dropped, since the next live message comes soon.
             None => tracing::debug!(executor, "unexpected message"),

@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use ::task::{Intervals, Live};
 use mesos::v1::TaskState;
+use problem::Problem;
 
 use super::agent::{Failed, Pause};
 use super::index::IndexKeys;
 use super::lifecycle::{Lifecycle, Slot};
-use super::task::{Health, Kill, LIVE, Task};
+use super::task::{Health, Kill, LIVE, Task, TaskProblem};
 use super::{Fleet, ServerState};
 use crate::journal::TaskRecord;
 use crate::offers::PlannedTask;
@@ -31,6 +32,7 @@ impl Fleet {
         self.index.release(task.held_offers());
         self.index.follow(key, &task, Some(IndexKeys::of(&task)), None);
         self.hashrates.remove(key, &mut task);
+        self.with_problem.remove(&key);
         self.servers.remove(id);
         Some(task)
     }
@@ -106,7 +108,7 @@ impl Fleet {
     pub fn set_record(&mut self, record: TaskRecord, now: Instant) {
         let Some(key) = self.tasks.key(&record.id) else { return };
         let Some(task) = self.tasks.get_mut(key) else { return };
-        let before = IndexKeys::of(task);
+        let (before, ran) = (IndexKeys::of(task), task.is_running());
         let reassigned = record.assignment != task.record.assignment;
         if reassigned {
             self.index.unassign(key, task);
@@ -116,6 +118,13 @@ impl Fleet {
             task.set_state(state, now);
         }
         task.record = record;
+        let has_begun = task.is_running() && !ran;
+        if has_begun {
+            task.problem = None;
+        }
+        if has_begun || task.has_ended() {
+            self.with_problem.remove(&key);
+        }
         if reassigned && before.is_active() {
             self.index.assign(key, task);
         }
@@ -159,13 +168,14 @@ impl Fleet {
     }
 
     /// Handles a live message. Returns whether it is the task's first one; `None` if there is no such task.
-    pub fn on_live_message(&mut self, id: &str, live: Live, now: Instant) -> Option<bool> {
+    pub fn on_live_message(&mut self, id: &str, mut live: Live, now: Instant) -> Option<bool> {
+        let (intervals, problem) = match &mut live {
+            Live::Worker(worker) => (worker.intervals, worker.problem.take()),
+            Live::Pool(pool) => (pool.intervals, pool.problem.take()),
+        };
+        self.set_problem(id, problem, now);
         let key = self.tasks.key(id)?;
         let task = self.tasks.get_mut(key)?;
-        let intervals = match &live {
-            Live::Worker(worker) => worker.intervals,
-            Live::Pool(pool) => pool.intervals,
-        };
         task.tells_intervals = intervals.is_some();
         task.intervals = intervals.or(task.intervals);
         task.live = Some((now, live));
@@ -173,6 +183,23 @@ impl Fleet {
         let first = task.silent_since.replace(now).is_none();
         self.hashrates.update(key, task, now);
         Some(first)
+    }
+
+    /// Sets what a task says it waits for; `None` if it works.
+    pub fn set_problem(&mut self, id: &str, problem: Option<Problem>, now: Instant) {
+        let Some(key) = self.tasks.key(id) else { return };
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        let before = task.problem.take();
+        task.problem = problem.map(|problem| {
+            let since =
+                before.filter(|before| before.problem.kind == problem.kind).map(|before| before.since);
+            Box::new(TaskProblem { since: since.unwrap_or(now), at: now, problem })
+        });
+        if task.problem.is_some() && !task.has_ended() {
+            self.with_problem.insert(key);
+        } else {
+            self.with_problem.remove(&key);
+        }
     }
 
     /// Sets the intervals that a task's specification contains.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use mesos::v1::{TaskState, task_status};
-use problem::Problem;
+use problem::{Problem, ProblemKind};
 
 use super::ExecutorStatus;
 
@@ -31,6 +31,8 @@ pub struct LaunchFailure {
     pub reason: Option<task_status::Reason>,
     /// The executor's exit status, as wait(2) returns it, if it is known.
     pub status: Option<i32>,
+    /// The problem that the task named, if it does not mend itself. No agent is to blame for it.
+    pub problem: Option<ProblemKind>,
 }
 
 impl LaunchFailure {
@@ -52,7 +54,7 @@ impl LaunchFailure {
     /// Whether another launch failed in the same way. An unknown exit status matches any other.
     pub fn is_like(&self, other: &LaunchFailure) -> bool {
         let same_status = self.status == other.status || self.status.is_none() || other.status.is_none();
-        (self.state, self.reason) == (other.state, other.reason) && same_status
+        (self.state, self.reason, self.problem) == (other.state, other.reason, other.problem) && same_status
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mesos::v1::TaskState;
+use problem::Problem;
 use task::{Intervals, Live};
 
 use super::lifecycle::{Lifecycle, PlannedLaunch, Slot, has_ended};
@@ -33,6 +34,16 @@ pub struct Health {
     pub healthy: bool,
     /// When this health was first reported.
     pub since: Instant,
+}
+
+/// What a task says it waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TaskProblem {
+    /// When the task first said that it has a problem of this kind.
+    pub since: Instant,
+    /// When the task last said so.
+    pub at: Instant,
+    pub problem: Problem,
 }
 
 /// A worker's part of the sum of hashrates.
@@ -115,6 +126,8 @@ pub struct Task {
     pub executor_status: Option<i32>,
     /// The last live message, and when it was received.
     pub live: Option<(Instant, Live)>,
+    /// What the task last said it waits for; `None` if it works, or says nothing. Boxed, because most tasks work.
+    pub(super) problem: Option<Box<TaskProblem>>,
     pub(super) kill: Option<Kill>,
     pub(super) rate: Option<Hashrate>,
 }
@@ -137,6 +150,7 @@ impl Task {
             is_ending: false,
             executor_status: None,
             live: None,
+            problem: None,
             kill: None,
             rate: None,
         }
@@ -360,6 +374,18 @@ impl Task {
     /// Whether the task has a recent hashrate.
     pub fn tells_hashrate(&self) -> bool {
         self.rate.is_some()
+    }
+
+    /// The problem that the task has had for at least this long, according to its recent messages.
+    pub fn problem(&self, least: Duration, now: Instant) -> Option<&Problem> {
+        let known = self.problem.as_ref()?;
+        let recent = now.duration_since(known.at) < self.freshness();
+        (recent && now.duration_since(known.since) >= least).then_some(&known.problem)
+    }
+
+    /// The problem that the task last had, however long ago it said so. A task that has failed keeps it.
+    pub fn last_problem(&self) -> Option<&Problem> {
+        self.problem.as_ref().map(|known| &known.problem)
     }
 
     /// How long a live message of the task counts as recent: three of the task's intervals, but at least [`LIVE`].

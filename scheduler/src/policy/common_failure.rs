@@ -104,9 +104,13 @@ impl CommonFailures {
     fn failed(&mut self, view: &View<'_>, ended: &TaskEnd, now: Instant) -> Option<UserNotice> {
         let sent = self.open.remove(&ended.task).map(|open| open.sent);
         let task = view.fleet.get(&ended.task)?;
-        let cause = || match ended.explanation(view, None) {
-            Some(explanation) => Problem::new(explanation.fault.kind(), explanation.text()),
-            None => Problem::new(ProblemKind::LaunchesFail, format!("{}{}", ended.message(), advice(ended))),
+        let cause = || match (ended.permanent_problem(), ended.explanation(view, None)) {
+            // The message says what to do about the problem.
+            (Some(problem), _) => Problem::new(problem.kind, ended.message()),
+            (None, Some(explanation)) => Problem::new(explanation.fault.kind(), explanation.text()),
+            (None, None) => {
+                Problem::new(ProblemKind::LaunchesFail, format!("{}{}", ended.message(), advice(ended)))
+            }
         };
         // Count agents, not tasks: an agent may have several tasks.
         let agents = view.fleet.count_agents();

@@ -133,9 +133,10 @@ fn given_up(task: &Task, limit: Duration) -> TaskEnd {
         Some(state) => format!("it was still in {}", state.as_str_name()),
         None => "it had no state".to_owned(),
     };
-    let message = Some(format!("{still} after {} (--launch-timeout)", InWords(limit)));
+    let waits = task.last_problem().map(|problem| format!(": {problem}")).unwrap_or_default();
+    let message = Some(format!("{still} after {} (--launch-timeout){waits}", InWords(limit)));
     let state = state.unwrap_or(TaskState::TaskStaging);
-    TaskEnd { task: task.id().to_owned(), state, reason: None, status: None, message }
+    TaskEnd { task: task.id().to_owned(), state, reason: None, status: None, message, problem: None }
 }
 
 impl Announcement {

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use mesos::v1::TaskState;
+use problem::Problem;
 
 use super::executor_failure::{ExecutorEnd, Explanation};
 use super::{Intent, Policy, PolicyEvent, TaskEnd, View};
@@ -75,9 +76,10 @@ fn given_up(view: &View<'_>, given_up: &TaskEnd) -> Option<UserNotice> {
 
 /// Whether the task's failure is the common failure that the user was already told of.
 pub(super) fn is_common(view: &View<'_>, ended: &TaskEnd) -> bool {
+    let way = (ended.state, ended.reason, ended.permanent_problem().map(|problem| problem.kind));
     view.fleet
         .common_failure()
-        .is_some_and(|common| (common.failure.state, common.failure.reason) == (ended.state, ended.reason))
+        .is_some_and(|common| (common.failure.state, common.failure.reason, common.failure.problem) == way)
 }
 
 impl TaskEnd {
@@ -113,6 +115,12 @@ impl TaskEnd {
 
     /// The kind of the failure.
     pub(crate) fn failure(&self) -> LaunchFailure {
-        LaunchFailure { state: self.state, reason: self.reason, status: self.status }
+        let problem = self.permanent_problem().map(|problem| problem.kind);
+        LaunchFailure { state: self.state, reason: self.reason, status: self.status, problem }
+    }
+
+    /// The problem that the task named, if it does not mend itself.
+    pub(crate) fn permanent_problem(&self) -> Option<&Problem> {
+        self.problem.as_ref().filter(|problem| problem.kind.is_permanent())
     }
 }

@@ -74,6 +74,7 @@ fn give_up(task: &Task) -> Vec<Intent> {
             reason: Some(task_status::Reason::ExecutorTerminated),
             status: task.executor_status,
             message: Some(why.to_owned()),
+            problem: None,
         })];
     }
     if task.is_worker() {

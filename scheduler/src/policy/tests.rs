@@ -135,6 +135,7 @@ fn ended(task: &str, state: TaskState, reason: Option<task_status::Reason>) -> P
         reason,
         status: None,
         message: Some("why".into()),
+        problem: None,
     })
 }
 

@@ -23,7 +23,7 @@ fn worker(n: usize, hashrate: f64) -> TaskOverview {
             backend: "avx2".into(),
             difficulty: 1.0,
             pool: "pool:3333".into(),
-            intervals: None,
+            ..WorkerLive::default()
         })),
         totals: Default::default(),
     }

@@ -238,7 +238,12 @@ fn is_lost_race(failure: &LaunchFailure) -> bool {
 }
 
 fn sites_needed(failure: &LaunchFailure) -> usize {
-    if is_lost_race(failure) { LOST_RACES } else { AGENTS }
+    match failure.problem {
+        // A task that names such a problem would name it on every agent.
+        Some(_) => 1,
+        None if is_lost_race(failure) => LOST_RACES,
+        None => AGENTS,
+    }
 }
 
 #[cfg(test)]

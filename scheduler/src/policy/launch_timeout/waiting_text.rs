@@ -99,9 +99,11 @@ impl<'a> WaitsFor<'a> {
                 format!("{id} on {host} has been launching for {time}: its agent {prepares}")
             }
             Self::Program => {
-                format!(
-                    "{id} on {host} has been starting for {time}: its executor runs, the {role} does not yet"
-                )
+                let why = match task.last_problem() {
+                    Some(problem) => problem.to_string(),
+                    None => format!("its executor runs, the {role} does not yet"),
+                };
+                format!("{id} on {host} has been starting for {time}: {why}")
             }
         }
     }
@@ -123,9 +125,11 @@ impl<'a> WaitsFor<'a> {
                 format!("{count} workers have been launching for {time}: their agents {prepare}")
             }
             Self::Program => {
-                format!(
-                    "{count} workers have been starting for {time}: their executors run, the workers do not yet"
-                )
+                let why = match task.last_problem() {
+                    Some(problem) => problem.to_string(),
+                    None => "their executors run, the workers do not yet".to_owned(),
+                };
+                format!("{count} workers have been starting for {time}: {why}")
             }
         }
     }

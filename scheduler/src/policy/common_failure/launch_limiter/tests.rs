@@ -6,7 +6,7 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn failure(reason: task_status::Reason, status: Option<i32>) -> LaunchFailure {
-    LaunchFailure { state: TaskState::TaskFailed, reason: Some(reason), status }
+    LaunchFailure { state: TaskState::TaskFailed, reason: Some(reason), status, problem: None }
 }
 
 fn crash() -> LaunchFailure {
@@ -225,4 +225,21 @@ fn the_number_of_kinds_and_sites_is_bounded() {
     }
     assert_eq!(it.limiter.kinds.len(), KINDS);
     assert_eq!(it.limit().failure.unwrap().failure.status, Some(256), "what launches are limited for stays");
+}
+
+/// A wrong password is wrong on every agent.
+#[test]
+fn a_permanent_problem_that_a_task_names_is_common_at_once() {
+    let mut test = LaunchLimiter::new(1);
+    let now = Instant::now();
+    let problem = Some(ProblemKind::NodeCredentials);
+    let refused = LaunchFailure { state: TaskState::TaskFailed, reason: None, status: None, problem };
+    let why = || Problem::new(ProblemKind::NodeCredentials, "refused");
+    let notice = test.failed(refused.clone(), ("a", Some(now)), why, (0, 0), now);
+    assert!(matches!(notice, Some(UserNotice::CommonFailure(common)) if common.launches == 1));
+    let limit = test.limit(0).expect("a limit");
+    assert!(limit.is_cautious() && limit.allowed == 1, "{limit:?}");
+    let later = now + Duration::from_secs(10);
+    assert_eq!(test.failed(refused, ("a", Some(later)), why, (0, 0), later), None, "the user knows it");
+    assert!(test.limit(0).expect("a limit").wait(later) > Duration::from_secs(1), "the pause grows");
 }
