@@ -98,7 +98,8 @@ impl UpstreamSource {
                 shared.work_health.set(problem);
             }
             if let client::Event::Waiting { pool, awaited } = &event {
-                shared.work_health.set(format!("{pool} is silent: still waiting for {awaited}"));
+                let text = format!("{pool} is silent: still waiting for {awaited}");
+                shared.work_health.set(Problem::new(ProblemKind::UpstreamUnreachable, text));
             }
             for effect in state.on_event(Event::Client(event), Instant::now().into_std()) {
                 match effect {
