@@ -14,6 +14,7 @@ pub mod heartbeat;
 mod http;
 mod ids;
 pub mod masters;
+pub mod operator;
 pub mod recordio;
 pub mod resources;
 pub mod scheduler;

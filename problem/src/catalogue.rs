@@ -242,6 +242,57 @@ catalogue! {
         cause: "No agent that --server-constraint allows has the CPU, memory and ports of --server-cpus and --server-mem free.",
         remedy: "Make room on an agent, or ask for less. The present server goes on until then.",
     }
+    NoAgents {
+        code: "no-agents",
+        symptom: "no offers: the master has no agents",
+        cause: "No agent is registered with the leading master: none runs, they use another master or ZooKeeper path, or they are \
+                not back yet.",
+        remedy: "Start agents with this master's address, or compare --master with theirs.",
+    }
+    GpuAgents {
+        code: "gpu-agents",
+        symptom: "no offers: the agents have GPUs",
+        cause: "Masters offer agents with GPUs only to frameworks that ask for them.",
+        remedy: "Give --gpu-agents to use their CPUs; their GPUs are left to others.",
+    }
+    RemoteAgents {
+        code: "remote-agents",
+        symptom: "no offers: the agents are in another region than the master",
+        cause: "Masters offer agents in other regions only to frameworks that ask for them.",
+        remedy: "Give --remote-regions, and choose regions with --constraint @region:LIKE:NAME.",
+    }
+    ReservedForOthers {
+        code: "reserved-for-others",
+        symptom: "no offers: the agents' resources are reserved for other roles",
+        cause: "The resources of the agents belong to other roles than that of --role; the text names one.",
+        remedy: "Give the role that the resources are reserved for (--role), or leave resources unreserved.",
+    }
+    QuotaReached {
+        code: "quota-reached",
+        symptom: "no offers: a quota does not allow them",
+        cause: "The role of --role has reached the limit of its quota, or the master keeps what is free for the guarantees of other \
+                roles.",
+        remedy: "Change the quotas (POST /quota), or give another role (--role).",
+    }
+    AgentsInactive {
+        code: "agents-inactive",
+        symptom: "no offers: the agents are deactivated, drained or not connected",
+        cause: "Operators have deactivated or drained the agents, or the agents are not connected to the master.",
+        remedy: "Reactivate the agents (REACTIVATE_AGENT), or look into their logs.",
+    }
+    AgentsInUse {
+        code: "agents-in-use",
+        symptom: "no offers: all resources are in use or offered to others",
+        cause: "Tasks use all resources of the agents, or other frameworks hold the offers.",
+        remedy: "Wait, free resources or add agents; other frameworks should decline what they do not use.",
+    }
+    NoOffers {
+        code: "no-offers",
+        symptom: "no offers, and nothing that explains it",
+        cause: "The master makes no offers to the role, and what its operator API says does not explain it.",
+        remedy: "Look at /roles, /quota and /slaves of the master; try --gpu-agents and --remote-regions. If the operator API asks for \
+                 credentials, allow it for --principal to see more here.",
+    }
     ConstraintNotMet {
         code: "constraint-not-met",
         symptom: "no server or worker on an agent, since a constraint is not met",

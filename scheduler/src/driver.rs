@@ -5,6 +5,7 @@
 
 mod call_queue;
 mod credentials;
+mod inquiry;
 mod internal_events;
 mod launch_burst;
 mod offer_chunks;
@@ -25,6 +26,7 @@ use problem::Problem;
 #[cfg(test)]
 pub(crate) use self::call_queue::arrivals;
 use self::call_queue::{CallQueue, QueueEvent};
+pub(crate) use self::inquiry::Inquiry;
 pub(crate) use self::internal_events::InternalEvents;
 use self::launch_burst::LaunchBurst;
 use self::offer_chunks::OfferChunks;
@@ -67,6 +69,8 @@ pub(crate) struct Driver {
     pub frames: FrameTimer,
     /// The leadership won in the election; `None` without an election, because this is the only scheduler.
     pub leadership: Option<Arc<Leadership>>,
+    /// Asks the master's operator API.
+    pub inquiry: Inquiry,
     /// The incoming queries about the framework's state, which the driver answers between events.
     pub queries: QueryQueue,
     /// Reads the standard error of executors that do not run.
@@ -154,6 +158,7 @@ impl Driver {
                 return Ok(SubscriptionEnd::Finished(Err("there is no subscription".to_owned())));
             }
         };
+        self.inquiry.master = Some(subscription.endpoint().clone());
         let workers = &self.config.placement.workers;
         let mut active = ActiveSubscription {
             subscription,
@@ -354,6 +359,7 @@ impl Driver {
             match effect {
                 Effect::Persist(change_id, change) => queued.changes.push((change_id, change)),
                 Effect::ReadStderr(sandbox, end) => self.sandboxes.read(sandbox, end),
+                Effect::AskMaster(wanted) => self.inquiry.ask(self.access.settings(), wanted),
                 Effect::Notify(notice) => queued.lines.push((notice.level(), notice.to_string())),
                 Effect::Finish => flow = ControlFlow::Break(()),
                 Effect::Call(call) => {

@@ -17,14 +17,17 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail, ensure};
 use command_line::Hangups;
 use logging::Level;
+use mesos::address::Endpoint;
 use mesos::scheduler::{self, SchedulerClient};
 use mesos::v1::{FrameworkId, FrameworkInfo, Offer};
 use mesos::{CallError, Subscription};
+use problem::Problem;
 use text::InWords;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 pub use self::forecast::Forecast;
+use crate::cluster_view::{self, OfferOptions, inquiry};
 use crate::config::Config;
 use crate::driver::credentials_hint;
 use crate::event::{Event, Unavailability};
@@ -99,11 +102,23 @@ pub async fn run(config: &Config, stop: &CancellationToken) -> anyhow::Result<Fo
         held = hold_offers(&mut subscription) => held,
         () = stop.cancelled() => Err(stopped()),
     };
+    let no_offers = match &held {
+        Ok(held) if held.offers.is_empty() => Some(no_offers(config, subscription.endpoint()).await),
+        _ => None,
+    };
     // The subscription must last until TEARDOWN is answered.
     tear_down(&client, &framework, stop).await;
     drop(subscription);
     let held = held?;
-    Ok(forecast::forecast(config, &held.offers, &held.unavailabilities, std::time::Instant::now()))
+    let now = std::time::Instant::now();
+    Ok(Forecast { no_offers, ..forecast::forecast(config, &held.offers, &held.unavailabilities, now) })
+}
+
+/// Why there are no offers.
+async fn no_offers(config: &Config, master: &Endpoint) -> Problem {
+    let wanted = OfferOptions::new(&config.role, &config.placement);
+    let view = inquiry::ask(&config.master_access.settings(), master, wanted.clone()).await;
+    cluster_view::problem(view.as_ref(), &wanted, false)
 }
 
 /// The `FrameworkInfo` of the scheduler, but with a name that says what this framework is for, and with no failover timeout, so

@@ -6,6 +6,7 @@ use mesos::v1::{Offer, TaskInfo, TaskState, TaskStatus, task_status};
 use problem::Problem;
 
 use crate::artifact::DownloadStats;
+use crate::cluster_view::{ClusterView, OfferOptions};
 use crate::history::Topic;
 use crate::journal::{Change, ChangeId};
 use crate::sandbox::{Sandbox, StderrRead};
@@ -74,6 +75,8 @@ pub enum Event {
         /// The problem; `None` if there is none any more.
         problem: Option<Problem>,
     },
+    /// The answer to [`Effect::AskMaster`]; `None` if the master did not answer.
+    ClusterViewed(Option<ClusterView>),
     /// The time for periodic work has come.
     Tick,
     /// The user wants the scheduler to stop.
@@ -112,6 +115,7 @@ impl Event {
                 | Event::CallsAnswered { .. }
                 | Event::StderrRead(_)
                 | Event::Problem { .. }
+                | Event::ClusterViewed(_)
                 | Event::Tick
                 | Event::Stop
         )
@@ -142,6 +146,8 @@ pub enum Effect {
     Persist(ChangeId, Change),
     /// Call the master.
     Call(Call),
+    /// Ask the master's operator API for its agents and quotas, and report [`Event::ClusterViewed`].
+    AskMaster(OfferOptions),
     /// Show a notice to the user.
     Notify(UserNotice),
     /// Read the end of an executor's standard error, because of a failure, and report [`Event::StderrRead`].

@@ -13,7 +13,7 @@ use crate::closing::{close, end_before_subscription};
 use crate::config::Config;
 use crate::core::{Ages, State};
 use crate::display::Display;
-use crate::driver::{Driver, InternalEvents, SandboxReader, run_on_own_thread};
+use crate::driver::{Driver, Inquiry, InternalEvents, SandboxReader, run_on_own_thread};
 use crate::election::{Leadership, RunError, lost};
 use crate::executor_delivery::prepare_delivery;
 use crate::framework_fate::refusal;
@@ -83,6 +83,7 @@ impl FrameworkRun<'_> {
             state.heard_before(elapsed_since(last));
         }
         let (sandboxes, stderr) = SandboxReader::new(config.agent_access.clone());
+        let (answers, answered) = mpsc::unbounded_channel();
         let driver = Driver {
             config: Arc::clone(config),
             access: config.master_access.clone(),
@@ -93,14 +94,14 @@ impl FrameworkRun<'_> {
             advised: false,
             frames: self.display.frame_timer(),
             leadership: self.leadership.cloned(),
+            inquiry: Inquiry::new(answers),
             queries: query_queue,
             sandboxes,
         };
         let downloads = artifact.as_ref().map(ArtifactServer::downloads);
         let stop = self.stop.clone();
-        let exit =
-            run_on_own_thread(driver, move || InternalEvents::new(store_events, downloads, stderr, stop))
-                .await?;
+        let events = move || InternalEvents::new(store_events, downloads, stderr, answered, stop);
+        let exit = run_on_own_thread(driver, events).await?;
         self.phase.send_replace(SchedulerPhase::Ending);
         drop(artifact);
         close(config, exit).await

@@ -111,6 +111,8 @@ pub enum Topic {
     Subscription,
     /// An executor could not run on an agent.
     Executor,
+    /// The master makes no offers.
+    Offers,
     /// The launch of the server takes unusually long.
     ServerLaunch,
     /// The server has as many workers as it admits.

@@ -20,6 +20,7 @@ pub mod artifact;
 pub mod attributes;
 pub mod cli;
 mod closing;
+mod cluster_view;
 pub mod config;
 pub mod constraints;
 pub mod core;

@@ -28,6 +28,7 @@ mod launch;
 mod launch_timeout;
 mod maintenance;
 mod merge;
+mod no_offers;
 mod reconcile;
 mod redirect;
 mod replacement;
@@ -112,6 +113,7 @@ pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
         Box::<kill::Kill>::default(),
         Box::new(launch::Launch::new(settings)),
         Box::<admission::Admission>::default(),
+        Box::<no_offers::NoOffers>::default(),
         Box::<shutdown::Shutdown>::default(),
     ]
 }

@@ -24,6 +24,8 @@ mod local;
 mod maintenance;
 mod mesos_on_node;
 mod mine_lines;
+mod no_offers;
+mod no_subscription;
 mod page;
 mod plan;
 mod pool_data;

@@ -84,6 +84,7 @@ impl Transition<'_> {
             }
             Event::StderrRead(read) => self.raise(PolicyEvent::StderrRead(read)),
             Event::Problem { topic, problem } => self.history.set_problem(topic, problem),
+            Event::ClusterViewed(view) => self.raise(PolicyEvent::ClusterViewed(view)),
             Event::Tick => self.tick(),
             Event::Stop => self.raise(PolicyEvent::Stop),
         }

@@ -16,6 +16,7 @@ mod loss;
 mod maintenance;
 mod merging;
 mod model;
+mod no_offers;
 mod overview;
 mod pool;
 mod reconnect;
@@ -39,6 +40,7 @@ use mesos::v1::{Offer, TaskStatus, task_status};
 use mesos::v1::TaskState;
 
 use super::*;
+use crate::cluster_view::OfferOptions;
 use crate::event::TaskEnd;
 use crate::event::{Call, InverseOffer, Unavailability};
 use crate::fleet::Slot;
@@ -128,6 +130,8 @@ pub(super) struct Script {
     pub notices: Vec<UserNotice>,
     /// The sandboxes of which the standard error is to be read, and the failures for which it is.
     pub to_read: Vec<(Sandbox, TaskEnd)>,
+    /// The questions to the master's operator API.
+    pub questions: Vec<OfferOptions>,
     pub finished: bool,
     settings: Settings,
     /// The framework id in the SUBSCRIBED event of [`Script::subscribe`].
@@ -144,7 +148,7 @@ impl Script {
     pub fn with(settings: Settings) -> Self {
         let (now, disk) = (Instant::now(), Memory::new());
         let state = State::new(settings.clone(), disk.recover(), &Ages::default(), now);
-        let (queue, calls, notices, to_read) = Default::default();
+        let (queue, calls, notices, to_read, questions) = Default::default();
         let created = HashMap::new();
         let framework = "f".into();
         Script {
@@ -155,6 +159,7 @@ impl Script {
             calls,
             notices,
             to_read,
+            questions,
             finished: false,
             settings,
             framework,
@@ -215,6 +220,7 @@ impl Script {
                 Effect::Call(call) => self.calls.push(call),
                 Effect::Notify(notice) => self.notices.push(notice),
                 Effect::ReadStderr(sandbox, end) => self.to_read.push((sandbox, end)),
+                Effect::AskMaster(wanted) => self.questions.push(wanted),
                 Effect::Finish => self.finished = true,
             }
         }

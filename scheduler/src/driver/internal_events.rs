@@ -21,6 +21,8 @@ pub(crate) struct InternalEvents {
     /// The statistics of the agents' downloads of the executor; `None` if this scheduler does not serve the executor.
     downloads: Option<watch::Receiver<DownloadStats>>,
     stderr: mpsc::UnboundedReceiver<StderrRead>,
+    /// The answers of the driver's own questions.
+    answers: mpsc::UnboundedReceiver<Event>,
     stop: CancellationToken,
     stopped: bool,
     warned: Option<Instant>,
@@ -31,9 +33,10 @@ impl InternalEvents {
         store_events: mpsc::UnboundedReceiver<StoreEvent>,
         downloads: Option<watch::Receiver<DownloadStats>>,
         stderr: mpsc::UnboundedReceiver<StderrRead>,
+        answers: mpsc::UnboundedReceiver<Event>,
         stop: CancellationToken,
     ) -> Self {
-        Self { store_events, downloads, stderr, stop, stopped: false, warned: None }
+        Self { store_events, downloads, stderr, answers, stop, stopped: false, warned: None }
     }
 
     /// Waits for the next events, or until the tick that is due at `deadline`. Cancelling this future loses no events.
@@ -53,6 +56,7 @@ impl InternalEvents {
                     Vec::new()
                 }
             },
+            Some(answer) = self.answers.recv() => vec![answer],
             () = self.stop.cancelled(), if !self.stopped => {
                 self.stopped = true;
                 vec![Event::Stop]

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use mesos::resources::Resources;
 use mesos::v1::Offer;
+use problem::Problem;
 
+use crate::cluster_view::{NotAskedFor, OfferOptions, not_asked_for};
 use crate::config::Config;
 use crate::event::Unavailability;
 use crate::fleet::Fleet;
@@ -25,17 +27,10 @@ pub struct Forecast {
     pub workers_with_server: u64,
     /// The limit that prevents further workers, if one is reached.
     pub limit: Option<Limit>,
+    /// Why there are no offers, if there are none.
+    pub no_offers: Option<Problem>,
     /// The agents that masters normally do not offer without an option that is not given.
     pub not_asked_for: Vec<NotAskedFor>,
-}
-
-/// Agents that masters normally offer only to frameworks that ask for them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotAskedFor {
-    /// Agents with GPUs, which need `--gpu-agents`.
-    GpuAgents,
-    /// Agents in another region than the master, which need `--remote-regions`.
-    RemoteRegions,
 }
 
 /// What would be launched on one agent.
@@ -168,18 +163,9 @@ pub(super) fn forecast(
         server_missing,
         workers_with_server: if server_missing { workers.tasks.len() as u64 } else { 0 },
         limit,
-        not_asked_for: not_asked_for(config),
+        not_asked_for: not_asked_for(&OfferOptions::new(&config.role, &config.placement)),
+        no_offers: None,
     }
-}
-
-fn not_asked_for(config: &Config) -> Vec<NotAskedFor> {
-    [
-        (config.placement.gpu_agents, NotAskedFor::GpuAgents),
-        (config.placement.remote_regions, NotAskedFor::RemoteRegions),
-    ]
-    .into_iter()
-    .filter_map(|(asked_for, agents)| (!asked_for).then_some(agents))
-    .collect()
 }
 
 fn server_demand(config: &Config) -> Demand {

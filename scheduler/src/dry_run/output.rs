@@ -9,7 +9,7 @@ use command_line::pluralize;
 use serde::Serialize;
 use text::escape_json;
 
-use super::forecast::{AgentForecast, Forecast, Limit, NotAskedFor, Offered, TaskForecast, WhyNot};
+use super::forecast::{AgentForecast, Forecast, Limit, Offered, TaskForecast, WhyNot};
 use crate::offers::{DeclineReason, Demand, UnusedAgent};
 use crate::task_id::TaskKind;
 
@@ -36,11 +36,11 @@ pub(super) fn print(forecast: &Forecast, json: bool) -> anyhow::Result<()> {
 impl Display for Forecast {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.agents.is_empty() {
-            f.write_str(
-                "nothing would be launched: no offers came within 5 s; the agents may be in use, the offers held by other \
-                 frameworks, or the role (--role) without resources",
-            )?;
-            return not_asked_for(f, self);
+            f.write_str("nothing would be launched: no offers came within 5 s")?;
+            return match &self.no_offers {
+                Some(problem) => write!(f, "; {problem}"),
+                None => not_asked_for(f, self),
+            };
         }
         table(f, self)?;
         writeln!(f, "{}", summary(self))?;
@@ -66,15 +66,6 @@ fn not_asked_for(f: &mut fmt::Formatter<'_>, forecast: &Forecast) -> fmt::Result
     }
     let agents: Vec<_> = forecast.not_asked_for.iter().map(ToString::to_string).collect();
     write!(f, "; masters normally offer {}", agents.join(", and "))
-}
-
-impl Display for NotAskedFor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            NotAskedFor::GpuAgents => "agents with GPUs only with --gpu-agents",
-            NotAskedFor::RemoteRegions => "agents in another region only with --remote-regions",
-        })
-    }
 }
 
 /// The main line: what would be launched in all.
@@ -271,6 +262,7 @@ struct Json {
     server_missing: bool,
     workers_with_server: u64,
     limit: Option<String>,
+    no_offers: Option<String>,
     unused: Vec<UnusedAgents>,
     agents: Vec<JsonAgent>,
 }
@@ -313,6 +305,7 @@ pub(super) fn json_line(forecast: &Forecast) -> anyhow::Result<String> {
         server_missing: forecast.server_missing,
         workers_with_server: forecast.workers_with_server,
         limit: forecast.limit.as_ref().map(ToString::to_string),
+        no_offers: forecast.no_offers.as_ref().map(ToString::to_string),
         unused: unused(forecast),
         agents: forecast.agents.iter().map(json_agent).collect(),
     };

@@ -254,7 +254,7 @@ fn json_says_the_same() {
     let limit = "--max-workers 1 is reached";
     let expected = json!({
         "servers": 1, "workers": 1, "cpus": 4.0, "agents_used": 1, "agents_offered": 2,
-        "server_missing": false, "workers_with_server": 0, "limit": limit,
+        "server_missing": false, "workers_with_server": 0, "limit": limit, "no_offers": null,
         "unused": [{ "reason": "a limit is reached", "agents": 1 }],
         "agents": [
             {

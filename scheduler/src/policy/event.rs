@@ -6,6 +6,7 @@ use mesos::v1::{Offer, TaskState};
 
 use super::TaskEnd;
 use crate::artifact::DownloadStats;
+use crate::cluster_view::ClusterView;
 use crate::event::{InverseOffer, Unavailability};
 use crate::fleet::StateChange;
 use crate::offers::UnusedAgent;
@@ -105,6 +106,8 @@ pub enum PolicyEvent {
     Unused(UnusedAgent),
     /// A policy asks for declined offers again.
     OffersRevived,
+    /// The answer to [`Intent::AskMaster`](super::Intent::AskMaster); `None` if the master did not answer.
+    ClusterViewed(Option<ClusterView>),
     /// A measurement of how fast agents fetch the executor from this scheduler.
     Fetching(DownloadStats),
 }

@@ -264,6 +264,11 @@ fn wanted(view: &View<'_>) -> Demand {
     if serves && view.room().is_some() { Demand::Workers } else { Demand::Nothing }
 }
 
+/// Whether offers are wanted for a task.
+pub(super) fn is_wanted(view: &View<'_>) -> bool {
+    wanted(view) != Demand::Nothing
+}
+
 /// The demand that the master is told. While a place for the next server is sought, offers are needed even if no task is to be
 /// launched.
 fn to_announce(view: &View<'_>) -> Demand {

@@ -1,0 +1,126 @@
+//! Why there are no offers, as text for the user.
+
+use std::fmt::{self, Display};
+
+use command_line::pluralize;
+use problem::{Problem, ProblemKind};
+
+use super::{AgentFate, ClusterView, OfferOptions, QuotaFinding};
+
+/// A text names at most this many reasons, and at most this many roles.
+const NAMED: usize = 4;
+/// The maximum number of characters of a role or region in a text.
+const MAX_NAME: usize = 60;
+
+/// Agents that masters normally offer only to frameworks that ask for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAskedFor {
+    /// Agents with GPUs, which need `--gpu-agents`.
+    GpuAgents,
+    /// Agents in another region than the master, which need `--remote-regions`.
+    RemoteRegions,
+}
+
+impl Display for NotAskedFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NotAskedFor::GpuAgents => "agents with GPUs only with --gpu-agents",
+            NotAskedFor::RemoteRegions => "agents in another region only with --remote-regions",
+        })
+    }
+}
+
+/// The agents that masters normally do not offer, because their option is not given.
+pub(crate) fn not_asked_for(wanted: &OfferOptions) -> Vec<NotAskedFor> {
+    let options =
+        [(wanted.gpu_agents, NotAskedFor::GpuAgents), (wanted.remote_regions, NotAskedFor::RemoteRegions)];
+    options.into_iter().filter_map(|(asked_for, agents)| (!asked_for).then_some(agents)).collect()
+}
+
+/// Why a role gets no offers. Without a view, the master's operator API did not answer. `before` says whether there were offers
+/// before.
+pub(crate) fn problem(view: Option<&ClusterView>, wanted: &OfferOptions, before: bool) -> Problem {
+    let (kind, why) = match view {
+        Some(view) => explain(view),
+        None => (ProblemKind::NoOffers, unknown(wanted)),
+    };
+    let when = if before { "no more offers" } else { "no offers yet" };
+    Problem::new(kind, format!("{when} for role {}: {why}", name(&wanted.role)))
+}
+
+/// What is said if the master's operator API does not answer.
+fn unknown(wanted: &OfferOptions) -> String {
+    let common = "the agents may be in use, the offers held by other frameworks, or the role (--role) without resources";
+    let not_asked_for: Vec<_> = not_asked_for(wanted).iter().map(ToString::to_string).collect();
+    match not_asked_for.is_empty() {
+        true => common.to_owned(),
+        false => format!("{common}; masters normally offer {}", not_asked_for.join(", and ")),
+    }
+}
+
+fn explain(view: &ClusterView) -> (ProblemKind, String) {
+    // The most frequent reason is the kind of the problem.
+    let mut fates: Vec<(&AgentFate, u64)> = view.fates.iter().map(|(fate, count)| (fate, *count)).collect();
+    fates.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let Some((first, _)) = fates.first() else {
+        return (ProblemKind::NoAgents, "the master has no agents".to_owned());
+    };
+    let quota = view.quota.as_ref().filter(|_| **first == AgentFate::Free);
+    let kind = if quota.is_some() { ProblemKind::QuotaReached } else { kind(first) };
+    let reasons = fates.iter().take(NAMED).map(|(fate, count)| reason(fate, *count, view.quota.as_ref()));
+    let reasons = reasons.collect::<Vec<_>>().join(", ");
+    let more = if fates.len() > NAMED { ", …" } else { "" };
+    let agents = pluralize(view.agents(), "agent");
+    let agents = if view.is_cut { format!("more than {agents}") } else { agents };
+    (kind, format!("the master has {agents}: {reasons}{more}"))
+}
+
+fn kind(fate: &AgentFate) -> ProblemKind {
+    match fate {
+        AgentFate::Deactivated | AgentFate::Draining | AgentFate::Disconnected => ProblemKind::AgentsInactive,
+        AgentFate::Remote(_) => ProblemKind::RemoteAgents,
+        AgentFate::Gpu => ProblemKind::GpuAgents,
+        AgentFate::Reserved(_) => ProblemKind::ReservedForOthers,
+        AgentFate::InUse | AgentFate::Offered => ProblemKind::AgentsInUse,
+        AgentFate::Free => ProblemKind::NoOffers,
+    }
+}
+
+fn reason(fate: &AgentFate, agents: u64, quota: Option<&QuotaFinding>) -> String {
+    let what = match fate {
+        AgentFate::Deactivated => "deactivated by an operator".to_owned(),
+        AgentFate::Draining => "drained for maintenance".to_owned(),
+        AgentFate::Disconnected => "not connected to the master".to_owned(),
+        AgentFate::Remote(region) => {
+            format!("in another region ({}), offered only with --remote-regions", name(region))
+        }
+        AgentFate::Gpu => "with GPUs, offered only with --gpu-agents".to_owned(),
+        AgentFate::Reserved(role) => format!("reserved for other roles than --role ({})", name(role)),
+        AgentFate::InUse => "with all resources in use by tasks".to_owned(),
+        AgentFate::Offered => "offered to other frameworks now".to_owned(),
+        AgentFate::Free => format!("with free resources{}", free(quota)),
+    };
+    format!("{agents} {what}")
+}
+
+/// Why free resources are not offered.
+fn free(quota: Option<&QuotaFinding>) -> String {
+    match quota {
+        None => " that the master does not offer (see its --whitelist)".to_owned(),
+        Some(QuotaFinding::Limit { role, resource, limit }) => {
+            let amount = if *resource == "cpus" { format!("{limit} CPU") } else { format!("{limit} MB") };
+            format!(", but the quota of role {} limits it to {amount}", name(role))
+        }
+        Some(QuotaFinding::Guarantees(roles)) => {
+            let named: Vec<_> = roles.iter().take(NAMED).map(|role| name(role)).collect();
+            let more = if roles.len() > NAMED { ", …" } else { "" };
+            let role = if roles.len() == 1 { "role" } else { "roles" };
+            format!(" that the master keeps for the quota of {role} {}{more}", named.join(", "))
+        }
+    }
+}
+
+/// A name that others have chosen, short and without control characters.
+fn name(name: &str) -> String {
+    name.chars().take(MAX_NAME).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
