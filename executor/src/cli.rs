@@ -15,7 +15,7 @@ use command_line::{LogArgs, duration};
 
 pub use self::mine::MineArgs;
 use self::values::threads;
-pub use self::values::{Cores, PoolAddress, known_backend};
+pub use self::values::{PoolAddress, known_backend};
 
 /// Options of `bench`.
 #[derive(Args, Clone, Debug)]

@@ -8,8 +8,8 @@ use clap::builder::{BoolishValueParser, TypedValueParser};
 use command_line::{ConnectionArgs, LogArgs, RedactedParser, UsageError, difficulty, duration, whole_number};
 
 use super::minerd::{IgnoredArgs, RefusedArgs};
-use super::values::{AUTO, Cores, PoolAddress, affinity, backend, pool_address, threads, userpass};
-use crate::engine::cpus::CpuRequest;
+use super::values::{AUTO, PoolAddress, affinity, backend, pool_address, threads, userpass};
+use crate::engine::cpus::{Affinity, CpuRequest};
 use crate::miner::Pool;
 
 /// The highest value, in seconds, of options that take a time. It is larger than any reasonable value, but small enough not to
@@ -47,9 +47,11 @@ pub struct MineArgs {
     /// Hash backend, by its name in `bench`; auto uses the fastest
     #[arg(long, env = "MINER_BACKEND", default_value = "auto", value_parser = backend)]
     pub backend: String,
-    /// Pin the threads to these cores: a list such as 0,2-3, or a mask such as 0xd
+    /// Pin the threads to these cores: a list such as 0,2-3, or a mask such as 0xd, whose bits beyond this machine's cores do
+    /// not count; -1 means all cores [default: -1]
     #[arg(long, env = "MINER_CPU_AFFINITY", value_name = "CORES", value_parser = affinity)]
-    pub cpu_affinity: Option<Cores>,
+    #[arg(allow_negative_numbers = true)]
+    pub cpu_affinity: Option<Affinity>,
     /// Exit when a pool cannot be reached or is lost, instead of trying again
     #[arg(long, env = "MINER_NO_RETRY", value_parser = BoolishValueParser::new())]
     pub no_retry: bool,
@@ -104,7 +106,7 @@ impl MineArgs {
 
     /// The CPUs to use.
     pub fn cpus(&self) -> CpuRequest {
-        let affinity = self.cpu_affinity.clone().map(|cores| cores.0).unwrap_or_default();
+        let affinity = self.cpu_affinity.clone().unwrap_or_default();
         CpuRequest { threads: self.threads.map(NonZeroUsize::get), cpus: None, affinity }
     }
 
@@ -203,12 +205,46 @@ mod tests {
             ("-c miner.conf", "environment"),
             ("-b 127.0.0.1:4048", "--json"),
             ("--no-stratum", "--bitcoind"),
+            ("--max-temp 80", "--threads"),
+            ("-f 2", "--minimum-difficulty"),
+            ("--diff-factor 0.5", "--minimum-difficulty"),
+            ("--cputest", "mesos-miner bench"),
+            ("--tls", "stratum+ssl://"),
+            ("-l miner.log", "2>FILE"),
+            ("--log-file=miner.log", "2>FILE"),
+            ("--http-port 8080", "--http ADDRESS:PORT"),
+            ("--http-port=-1", "--http ADDRESS:PORT"),
         ] {
             let args = parse(&format!("-o h:1 {option}")).expect(option);
             let error = args.pools().expect_err(option).to_string();
             assert!(error.contains(instead), "{option}: {error}");
         }
         assert!(parse("").expect("no usage error yet").pools().is_err_and(|error| error.0.contains("--url")));
+    }
+
+    #[test]
+    fn ignored_options_of_which_more_is_expected_come_with_a_note() {
+        for (option, instead) in [
+            ("-S", "logger"),
+            ("--syslog", "logger"),
+            ("-S opencl:auto", "only this machine's CPUs"),
+            ("-k", "leave it out"),
+            ("--keepalive", "leave it out"),
+            ("-k diablo", "--backend"),
+        ] {
+            let args = parse(&format!("{option} -o h:1")).expect(option);
+            assert!(args.pools().is_ok(), "{option}");
+            let notes = args.ignored.notes().concat();
+            assert!(notes.contains(instead), "{option}: {notes}");
+        }
+        assert!(parse("-o h:1 -s 5").expect("a valid line").ignored.notes().is_empty());
+    }
+
+    #[test]
+    fn all_cores_by_cpuminers_default() {
+        for value in ["--cpu-affinity -1", "--cpu-affinity=-1", "--cpu-affinity 0xFFFFFFFFFFFFFFFFFFFFFFFF"] {
+            assert_eq!(parse(value).expect(value).cpus(), CpuRequest::default(), "{value}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use command_line::UsageError;
 use hasher::{Backend, BackendError};
 use stratum::{PoolUrl, PoolUrlError};
 
-use crate::engine::cpus::MAX_THREADS;
+use crate::engine::cpus::{Affinity, MAX_THREADS};
 
 /// The value of `--backend` that selects the fastest backend.
 pub(super) const AUTO: &str = "auto";
@@ -26,10 +26,6 @@ impl From<PoolUrl> for PoolAddress {
         PoolAddress { url, user: None }
     }
 }
-
-/// The cores of `--cpu-affinity`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cores(pub Vec<usize>);
 
 /// Parses `[SCHEME://][USER[:PASSWORD]@]HOST:PORT`. Errors do not repeat a password.
 pub(super) fn pool_address(text: &str) -> Result<PoolAddress, String> {
@@ -88,16 +84,31 @@ pub fn known_backend(name: Option<&str>) -> anyhow::Result<()> {
     }
 }
 
-pub(super) fn affinity(text: &str) -> Result<Cores, String> {
-    let cores = match text.strip_prefix("0x") {
-        Some(digits) => {
-            let mask = u128::from_str_radix(digits, 16)
-                .map_err(|_| format!("{text} is not a mask; write one such as 0xd, for cores 0, 2 and 3"))?;
-            (0..128).filter(|core| mask >> core & 1 == 1).collect()
-        }
-        None => core_list(text)?,
-    };
-    if cores.is_empty() { Err("it names no core".into()) } else { Ok(Cores(cores)) }
+/// Parses the value of `--cpu-affinity`: a list of cores; or a mask as cpuminer knows it, where -1 is all cores.
+pub(super) fn affinity(text: &str) -> Result<Affinity, String> {
+    if text == "-1" {
+        return Ok(Affinity::Any);
+    }
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => mask(digits)
+            .ok_or_else(|| format!("{text} is not a mask; write one such as 0xd, for cores 0, 2 and 3"))?,
+        None => core_list(text).map(Affinity::Cores),
+    }
+}
+
+/// Reads a mask of any number of hexadecimal digits; `None` if it has other characters.
+fn mask(digits: &str) -> Option<Result<Affinity, String>> {
+    let values: Option<Vec<u32>> = digits.chars().rev().map(|digit| digit.to_digit(16)).collect();
+    let values = values.filter(|values| !values.is_empty())?;
+    // cpuminer's -1 in 64 bits or more.
+    if values.len() >= 16 && values.iter().all(|value| *value == 0xf) {
+        return Some(Ok(Affinity::Any));
+    }
+    let bits = values.iter().enumerate().flat_map(|(place, value)| {
+        (0..4).filter(move |bit| value >> bit & 1 == 1).map(move |bit| place * 4 + bit)
+    });
+    let cores: Vec<usize> = bits.take_while(|core| *core < MAX_THREADS).collect();
+    Some(if cores.is_empty() { Err("it names no core".into()) } else { Ok(Affinity::Mask(cores)) })
 }
 
 fn core_list(text: &str) -> Result<Vec<usize>, String> {
@@ -156,8 +167,19 @@ mod tests {
 
     #[test]
     fn cores_in_lists_and_masks() {
-        assert_eq!(affinity("0,2-3"), Ok(Cores(vec![0, 2, 3])));
-        assert_eq!(affinity("0xd"), Ok(Cores(vec![0, 2, 3])));
+        assert_eq!(affinity("0,2-3"), Ok(Affinity::Cores(vec![0, 2, 3])));
+        assert_eq!(affinity("0xd"), Ok(Affinity::Mask(vec![0, 2, 3])));
+        assert_eq!(affinity("0X10000000000000000"), Ok(Affinity::Mask(vec![64])));
         assert!(affinity("0,3-1").is_err_and(|error| error.contains("3-1")));
+        assert!(affinity("0x").is_err_and(|error| error.contains("not a mask")));
+    }
+
+    #[test]
+    fn minus_one_and_ones_alone_mean_all_cores() {
+        for text in ["-1".to_owned(), format!("0x{}", "F".repeat(16)), format!("0x{}", "f".repeat(5000))] {
+            assert_eq!(affinity(&text), Ok(Affinity::Any), "{text}");
+        }
+        // A shorter mask names its cores; those that the machine does not have are left out later.
+        assert_eq!(affinity("0xFFFF"), Ok(Affinity::Mask((0..16).collect())));
     }
 }

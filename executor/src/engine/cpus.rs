@@ -27,8 +27,20 @@ pub struct CpuRequest {
     pub threads: Option<usize>,
     /// The number of CPUs that the task's specification asks for; `None`: all cores that are allowed.
     pub cpus: Option<f64>,
-    /// `--cpu-affinity`: the cores to pin to, used in turn.
-    pub affinity: Vec<usize>,
+    /// `--cpu-affinity`.
+    pub affinity: Affinity,
+}
+
+/// The cores to which the threads are pinned, which use them in turn.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Affinity {
+    /// No particular ones: all that are allowed.
+    #[default]
+    Any,
+    /// These cores, each of which must be allowed.
+    Cores(Vec<usize>),
+    /// Those of these cores that are allowed. A mask is often written for a larger machine, such as 0xFFFF.
+    Mask(Vec<usize>),
 }
 
 /// The CPUs that the machine allows.
@@ -61,6 +73,12 @@ pub enum CpuError {
         /// The cpuset.
         allowed: Vec<usize>,
     },
+    /// All cores of a mask are outside the cpuset.
+    #[error("the mask of --cpu-affinity names none of the cores that this process may use ({allowed:?})")]
+    NoCoreAllowed {
+        /// The cpuset.
+        allowed: Vec<usize>,
+    },
 }
 
 /// The highest number of threads that `-t` may ask for.
@@ -74,23 +92,39 @@ pub const MAX_THREADS: usize = 4096;
 /// # Errors
 /// If the request is for no threads, no CPUs, or a core that is not allowed.
 pub fn allocate(request: &CpuRequest, limits: &CpuLimits) -> Result<CpuAllocation, CpuError> {
-    if let Some(&core) = request.affinity.iter().find(|core| !limits.cores.contains(core)) {
-        return Err(CpuError::CoreNotAllowed { core, allowed: limits.cores.clone() });
-    }
-    let allowed =
-        if request.affinity.is_empty() { limits.cores.len() } else { request.affinity.len() }.max(1);
+    let affinity = affinity(&request.affinity, &limits.cores)?;
+    let allowed = if affinity.is_empty() { limits.cores.len() } else { affinity.len() }.max(1);
     let (threads, duty) = match request.threads {
         Some(0) => return Err(CpuError::ZeroThreads),
         Some(threads) if threads > MAX_THREADS => return Err(CpuError::TooManyThreads(threads)),
         Some(threads) => (threads, 1.0),
         None => share(usable(request.cpus, limits.quota, allowed)?),
     };
-    let pins = match request.affinity.is_empty() {
-        false => request.affinity.iter().copied().cycle().take(threads).collect(),
+    let pins = match affinity.is_empty() {
+        false => affinity.iter().copied().cycle().take(threads).collect(),
         true if threads == limits.cores.len() => limits.cores.clone(),
         true => Vec::new(),
     };
     Ok(CpuAllocation { threads: NonZeroUsize::new(threads).ok_or(CpuError::ZeroThreads)?, duty, pins })
+}
+
+/// The cores to pin to; none for [`Affinity::Any`], and for a mask of all cores that are allowed.
+fn affinity(affinity: &Affinity, allowed: &[usize]) -> Result<Vec<usize>, CpuError> {
+    match affinity {
+        Affinity::Any => Ok(Vec::new()),
+        Affinity::Cores(cores) => match cores.iter().find(|core| !allowed.contains(core)) {
+            Some(&core) => Err(CpuError::CoreNotAllowed { core, allowed: allowed.to_vec() }),
+            None => Ok(cores.clone()),
+        },
+        Affinity::Mask(mask) => {
+            let cores: Vec<usize> = mask.iter().copied().filter(|core| allowed.contains(core)).collect();
+            match cores.len() {
+                0 => Err(CpuError::NoCoreAllowed { allowed: allowed.to_vec() }),
+                all if all == allowed.len() => Ok(Vec::new()),
+                _ => Ok(cores),
+            }
+        }
+    }
 }
 
 fn usable(cpus: Option<f64>, quota: Option<f64>, allowed: usize) -> Result<f64, CpuError> {
@@ -221,10 +255,23 @@ mod tests {
 
     #[test]
     fn affinity_limits_and_pins() {
-        let request = CpuRequest { affinity: vec![1, 3], ..CpuRequest::default() };
+        let request = CpuRequest { affinity: Affinity::Cores(vec![1, 3]), ..CpuRequest::default() };
         assert_eq!(allocate(&request, &limits(4, None)).expect("allowed cores").pins, [1, 3]);
-        let request = CpuRequest { affinity: vec![3], threads: Some(2), ..CpuRequest::default() };
+        let request =
+            CpuRequest { affinity: Affinity::Cores(vec![3]), threads: Some(2), ..CpuRequest::default() };
         assert_eq!(allocate(&request, &limits(4, None)).expect("allowed cores").pins, [3, 3]);
+    }
+
+    #[test]
+    fn a_mask_for_a_larger_machine_names_the_cores_that_are_there() {
+        let masked =
+            |cores: Vec<usize>| CpuRequest { affinity: Affinity::Mask(cores), ..CpuRequest::default() };
+        let all = allocate(&masked((0..16).collect()), &limits(2, None)).expect("allowed cores");
+        assert_eq!(Ok(all), allocate(&CpuRequest::default(), &limits(2, None)));
+        let some = allocate(&masked(vec![1, 3, 9]), &limits(4, None)).expect("allowed cores");
+        assert_eq!((some.threads.get(), some.pins), (2, vec![1, 3]));
+        let none = allocate(&masked(vec![9]), &limits(4, None));
+        assert!(matches!(none, Err(CpuError::NoCoreAllowed { .. })), "{none:?}");
     }
 
     #[test]
@@ -234,7 +281,7 @@ mod tests {
         for bad in [0.0, -1.0, f64::NAN] {
             assert!(matches!(allocate(&cpus(bad), &limits(2, None)), Err(CpuError::NoCpus(_))));
         }
-        let core = CpuRequest { affinity: vec![7], ..CpuRequest::default() };
+        let core = CpuRequest { affinity: Affinity::Cores(vec![7]), ..CpuRequest::default() };
         assert!(matches!(allocate(&core, &limits(2, None)), Err(CpuError::CoreNotAllowed { core: 7, .. })));
     }
 
