@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(check.next_change().await, Ok(()));
         assert!(handle.summary().workers.is_empty(), "the check has no account");
         stop.cancel();
-        serving.await.unwrap();
+        serving.await.unwrap().unwrap();
         let why = check.next_change().await.unwrap_err();
         assert!(why.contains(&address.to_string()), "{why}");
     }
@@ -138,7 +138,7 @@ mod tests {
         let mut check = HealthCheck::with_timing(address, handle, OFTEN, Duration::from_secs(60));
         assert_eq!(check.next_change().await, Ok(()));
         stop.cancel();
-        serving.await.unwrap();
+        serving.await.unwrap().unwrap();
     }
 
     async fn server(config: pool::Config) -> Server {

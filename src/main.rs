@@ -10,6 +10,7 @@ mod random;
 mod server_task;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -56,37 +57,42 @@ fn main() -> ExitCode {
 fn run(command: Command) -> ExitCode {
     let executable = || std::env::current_exe().context("cannot find this program's own file");
     match command {
-        Command::Mine(args) => command_line::exit(mine::run(&args)),
-        Command::Bench(args) => logged(&args.log, "warn", || executor::run_bench(&args)),
+        Command::Mine(args) => {
+            let started = Instant::now();
+            command_line::exit_with_summary(args.json(), started, mine::run(&args))
+        }
+        Command::Bench(args) => logged(args.json, &args.log, "warn", || executor::run_bench(&args)),
         Command::Executor => command_line::exit(executor::run_executor(server_task::runner())),
         Command::Local(args) => {
             let checked = args.log.init("warn").map_err(Into::into);
-            if let Err(error) = checked.and_then(|()| known_backend(args.backend.as_deref())) {
-                return command_line::exit(Err(error));
-            }
-            local::cli::main(*args, executable)
+            let checked = checked.and_then(|()| known_backend(args.backend.as_deref()));
+            local::cli::main(*args, checked, executable)
         }
         Command::Scheduler(args) => {
             let checked = args.log.init("warn").map_err(Into::into);
-            if let Err(error) = checked.and_then(|()| known_backend(args.task.backend.as_deref())) {
-                return command_line::exit(Err(error));
-            }
-            scheduler::cli::main(*args, executable)
+            let checked = checked.and_then(|()| known_backend(args.task.backend.as_deref()));
+            scheduler::cli::main(*args, checked, executable)
         }
         Command::Ledger(args) => {
-            let log = args.log.clone();
-            logged(&log, "warn", || scheduler::ledger_table::cli::run(args))
+            let (json, log) = (args.json, args.log.clone());
+            logged(json, &log, "warn", || scheduler::ledger_table::cli::run(args))
         }
-        Command::Accounts(args) => logged(&args.log, "warn", || pool::cli::accounts::run(&args)),
+        Command::Accounts(args) => logged(args.json, &args.log, "warn", || pool::cli::accounts::run(&args)),
         Command::Pool(args) => {
             let log = args.log.clone();
-            logged(&log, "info", || pool::cli::run(*args))
+            logged(false, &log, "info", || pool::cli::run(*args))
         }
     }
 }
 
-/// Starts the log, then runs a subcommand. `default` is the filter of what is logged unless the user gives another one.
-fn logged(log: &LogArgs, default: &str, subcommand: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
+/// Starts the log, then runs a subcommand. `default` is the filter of what is logged unless the user gives another one. With
+/// `json`, the result on standard output is JSON also after a failure.
+fn logged(
+    json: bool,
+    log: &LogArgs,
+    default: &str,
+    subcommand: impl FnOnce() -> anyhow::Result<ExitCode>,
+) -> ExitCode {
     let started = log.init(default).map_err(Into::into);
-    command_line::exit(started.and_then(|()| subcommand()))
+    command_line::exit_with_json(json, started.and_then(|()| subcommand()))
 }

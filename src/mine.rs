@@ -1,12 +1,11 @@
 //! `mesos-miner mine`: mines for pools, or on Bitcoin nodes. For nodes, it runs a pool server in the same process.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
-use command_line::{NodeArgs, Summary, UsageError};
+use command_line::{NodeArgs, RunEnd, Summary, UsageError};
 use executor::cli::MineArgs;
 use executor::standalone::{self, MiningResult, OwnServer};
 use logging::Level;
@@ -31,12 +30,22 @@ pub struct Args {
     data: DataArgs,
 }
 
-/// Mines until Ctrl-C, SIGTERM or `--duration`, then prints a summary.
+impl Args {
+    /// Whether the summary is printed as JSON.
+    pub fn json(&self) -> bool {
+        self.mine.json
+    }
+}
+
+/// Mines until Ctrl-C, SIGTERM or `--duration`.
 ///
 /// # Errors
 /// If no search backend works on this machine, or the pools or nodes cannot be used.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: &Args) -> anyhow::Result<RunEnd> {
     args.mine.log.init(args.mine.log_filter())?;
+    for note in args.mine.ignored.notes() {
+        logging::notice(logging::Level::WARN, note);
+    }
     if args.node.bitcoind.is_empty() {
         if let Some(option) = args.node.given().or(args.data.given()) {
             return Err(
@@ -59,7 +68,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let options = options(args)?;
     // Without an address, each miner's user name is the address to pay.
     let paid = args.node.address.clone().unwrap_or_else(|| args.mine.credentials().0);
-    command_line::block_on(2, on_node(&args.mine, options, paid)).map(|()| ExitCode::SUCCESS)
+    command_line::block_on(2, on_node(&args.mine, options, paid))
 }
 
 fn options(args: &Args) -> anyhow::Result<ServerOptions> {
@@ -77,7 +86,7 @@ fn options(args: &Args) -> anyhow::Result<ServerOptions> {
     })
 }
 
-async fn on_node(args: &MineArgs, options: ServerOptions, paid: String) -> anyhow::Result<()> {
+async fn on_node(args: &MineArgs, options: ServerOptions, paid: String) -> anyhow::Result<RunEnd> {
     let started = Instant::now();
     let stop = standalone::stop_after(args.duration)?;
     if let BlockSourceSpec::Node(spec) = &options.source {
@@ -89,7 +98,7 @@ async fn on_node(args: &MineArgs, options: ServerOptions, paid: String) -> anyho
         // The program was stopped while the server was still waiting for a node.
         () = stop.cancelled() => {
             let summary = Summary { seconds: started.elapsed().as_secs_f64(), ..Summary::default() };
-            return MiningResult { summary, ended: Ok(()) }.show(args.json);
+            return Ok(MiningResult { summary, ended: Ok(()) }.end());
         }
     };
     let url: PoolUrl = server.stratum_addr().to_string().parse().context("the pool server's own address")?;
@@ -111,10 +120,11 @@ async fn on_node(args: &MineArgs, options: ServerOptions, paid: String) -> anyho
         serving.cancel();
         mined
     };
-    let (mined, ()) = tokio::join!(mining, server.run(serving.clone()));
+    let (mined, served) = tokio::join!(mining, server.run(serving.clone()));
     let mut mined = mined?;
     // Use the server's count of blocks. The miner counts every accepted solution of a template, but only the
     // first one becomes a block.
     mined.summary.blocks = blocks.borrow().blocks - before;
-    mined.show(args.json)
+    let end = mined.end();
+    Ok(RunEnd { result: end.result.and(served.map_err(Into::into)), ..end })
 }

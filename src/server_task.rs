@@ -51,8 +51,13 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
     let reporter = Reporter { pool: server.handle(), address, sequence: 0, context };
     let serving = server.run(reporter.context.stop.clone());
     // The futures are joined, not spawned, so that the pool ends when this future is dropped.
-    let ((), reporter) = tokio::join!(serving, reporter.report(check));
-    Ok(reporter.last_report())
+    let (served, reporter) = tokio::join!(serving, reporter.report(check));
+    let last = reporter.last_report();
+    served.map_err(|error| TaskError {
+        last_report: Some(Box::new(last.clone())),
+        ..TaskError::new(logging::error_chain(&error))
+    })?;
+    Ok(last)
 }
 
 /// Tells the scheduler what the server waits for. Returns the error of a server that has waited too long.

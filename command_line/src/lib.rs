@@ -14,10 +14,10 @@ mod summary;
 mod values;
 
 pub use connection::{ConnectionArgs, dial_options, pool_access};
-pub use exit::{EX_USAGE, EXIT_STATUS_HELP, UsageError, exit};
+pub use exit::{EX_USAGE, EXIT_STATUS_HELP, RunEnd, UsageError, exit, exit_with_json, exit_with_summary};
 pub use hangup::{Hangups, Reread, reread_on_hangup, reread_text};
 pub use log::LogArgs;
-pub use output::{pluralize, print_line, stdout_closed};
+pub use output::{pluralize, print_line, print_result, stdout_closed, written};
 pub use parse::parse;
 pub use process::{Signals, block_on, stop_token, stop_token_and_second_signal};
 pub use source::{BlockSourceChoice, NodeArgs, PayoutKind, TAG, UpstreamArgs, pool_url};

@@ -4,12 +4,34 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::thread;
 
+use anyhow::Context;
 use rustix::event::{PollFd, PollFlags, poll};
 use text::printable_lines;
 use tokio::sync::oneshot;
 
 /// The longest line that [`print_line`] writes, in characters.
 const LONGEST_LINE: usize = 8192;
+
+/// Writes a result, and the end of its line, to standard output. A closed pipe is not an error, because its reader wants no more
+/// output.
+///
+/// # Errors
+/// If standard output cannot be written to, for example because the disk is full.
+pub fn print_result(text: impl Display) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    written(writeln!(out, "{text}").and_then(|()| out.flush()))
+}
+
+/// Checks that a result was written to standard output. A closed pipe is not an error.
+///
+/// # Errors
+/// If `result` is any other error.
+pub fn written(result: io::Result<()>) -> anyhow::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot write to standard output"),
+    }
+}
 
 /// Writes a line to standard output, with escapes for what is not printable; ignores errors, since a reader that has closed the
 /// pipe needs no more lines.

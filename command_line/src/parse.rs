@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use clap::{Arg, Command, Parser};
 
-use crate::exit::EX_USAGE;
+use crate::exit::{EX_USAGE, exit};
+use crate::output::written;
 
 /// Parses a command line, whose first word is the program's name. Prints help, or the error.
 ///
@@ -19,9 +20,12 @@ pub fn parse<T: Parser>(words: impl IntoIterator<Item = OsString>) -> Result<T, 
         T::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command::<T>()))
     });
     parsed.map_err(|error| {
-        // Help goes to stdout, errors to stderr; a failed write is ignored, since nothing else can report it.
-        let _ = error.print();
-        ExitCode::from(if error.use_stderr() { EX_USAGE } else { 0 })
+        // Help goes to stdout, errors to stderr.
+        let printed = error.print();
+        if error.use_stderr() {
+            return ExitCode::from(EX_USAGE);
+        }
+        exit(written(printed).map(|()| ExitCode::SUCCESS))
     })
 }
 

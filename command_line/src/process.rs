@@ -46,7 +46,8 @@ pub fn stop_token() -> std::io::Result<CancellationToken> {
 ///
 /// # Errors
 /// If the system refuses the signal handlers.
-pub fn stop_token_and_second_signal() -> std::io::Result<(CancellationToken, impl Future<Output = i32>)> {
+pub fn stop_token_and_second_signal()
+-> std::io::Result<(CancellationToken, impl Future<Output = i32> + Send + use<>)> {
     let mut signals = Signals::new()?;
     let token = CancellationToken::new();
     let cancelled = token.clone();

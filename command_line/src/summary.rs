@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Write};
 
-use anyhow::Context;
 use serde::Serialize;
 use task::Totals;
+use text::escape_json;
+
+use crate::output::print_result;
 
 /// The figures of a whole run; with `--json` printed as one line of JSON.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -25,6 +26,9 @@ pub struct Summary {
     pub workers: u64,
     /// The number of Mesos tasks that ended in each state, such as `TASK_FAILED`; empty without Mesos.
     pub tasks: BTreeMap<String, u64>,
+    /// Why the run failed. Only the JSON has it; on a terminal it is the last line on stderr.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// The number of shares with each verdict. Each share counts once.
@@ -52,7 +56,16 @@ impl Summary {
     pub fn new(totals: Totals, seconds: f64, workers: u64, tasks: BTreeMap<String, u64>) -> Self {
         let hashes = totals.hashes;
         let hashrate = if seconds > 0.0 { hashes as f64 / seconds } else { 0.0 };
-        Self { seconds, hashes, hashrate, shares: totals.into(), blocks: totals.blocks, workers, tasks }
+        Self {
+            seconds,
+            hashes,
+            hashrate,
+            shares: totals.into(),
+            blocks: totals.blocks,
+            workers,
+            tasks,
+            error: None,
+        }
     }
 
     /// Prints the summary on stdout, as one line of JSON or as text. A closed pipe is not an error, because its reader wants no
@@ -61,21 +74,7 @@ impl Summary {
     /// # Errors
     /// If stdout cannot be written to.
     pub fn print(&self, json: bool) -> anyhow::Result<()> {
-        match self.write(json) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            written => written.context("cannot write to standard output"),
-        }
-    }
-
-    fn write(&self, json: bool) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        if json {
-            serde_json::to_writer(&mut out, self)?;
-            writeln!(out)?;
-        } else {
-            writeln!(out, "{self}")?;
-        }
-        out.flush()
+        if json { print_result(escape_json(&serde_json::to_string(self)?)) } else { print_result(self) }
     }
 }
 
@@ -140,6 +139,14 @@ mod tests {
             serde_json::to_string(&summary()).expect("plain data"),
             r#"{"seconds":30.5,"hashes":61,"hashrate":2.0,"shares":{"accepted":4,"rejected":3,"stale":2,"unanswered":1},"blocks":1,"workers":2,"tasks":{"TASK_FAILED":1,"TASK_KILLED":3}}"#
         );
+    }
+
+    #[test]
+    fn json_has_the_error_of_a_failed_run() {
+        let failed = Summary { error: Some("the disk is full".to_owned()), ..summary() };
+        let json = serde_json::to_string(&failed).expect("plain data");
+        assert!(json.ends_with(r#""TASK_KILLED":3},"error":"the disk is full"}"#), "{json}");
+        assert_eq!(failed.to_string(), summary().to_string());
     }
 
     #[test]

@@ -72,12 +72,12 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The changes that were still queued when the database was closed could not be written.
-    #[error("{lost} changes could not be written to {}", path.display())]
+    #[error("{lost} could not be written: {why}")]
     Unwritten {
-        /// The database.
-        path: PathBuf,
-        /// The number of changes that are lost.
-        lost: usize,
+        /// What is lost, such as `6 changes`.
+        lost: String,
+        /// Why, with the folder: see [`FolderKind::write_failure`].
+        why: String,
     },
 }
 

@@ -11,4 +11,4 @@ pub use error::StoreError;
 pub use folder::{FolderLock, make_durable, user_version};
 pub use kind::FolderKind;
 pub use values::{integer, now_ms, sum, unsigned};
-pub use write::write_until_closed;
+pub use write::{CLOSE_TIMEOUT, is_disk_full, write_until_closed};

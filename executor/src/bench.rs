@@ -1,11 +1,11 @@
 //! `mesos-miner bench`: measures the speed of each backend, relative to a yardstick that runs immediately before it.
 
-use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
+use command_line::print_result;
 use hasher::measure::{clock_hertz, yardstick};
 use hasher::{Backend, MAX_VERSIONS};
 use logging::{Level, notice};
@@ -34,12 +34,19 @@ pub struct Row {
     pub ratio_sha2: f64,
 }
 
+/// A backend that computes wrong hashes on this machine. With `--json`, it has an object of its own instead of rows.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct BrokenBackend {
+    backend: &'static str,
+    error: String,
+}
+
 /// Measures all backends that pass their self-test and prints the table.
 ///
 /// # Errors
 /// If writing to stdout fails.
 pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
-    let mut broken = false;
+    let mut broken = Vec::new();
     let mut rows = Vec::new();
     for backend in Backend::available() {
         match backend.self_test() {
@@ -47,21 +54,16 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
                 rows.extend([true, false].map(|rolled| measure(backend, rolled, args.threads, args.time)))
             }
             Err(error) => {
-                broken = true;
                 notice(Level::ERROR, format_args!("{backend} is not used: {error}"));
+                broken.push(BrokenBackend { backend: backend.name(), error: error.to_string() });
             }
         }
     }
     for name in Backend::names().filter(|name| Backend::named(name).is_err()) {
         notice(Level::WARN, format_args!("skipped {name}: this CPU lacks features that it requires"));
     }
-    let mut out = io::stdout().lock();
-    if args.json {
-        writeln!(out, "{}", serde_json::to_string(&rows)?)?;
-    } else {
-        print(&mut out, &rows)?;
-    }
-    Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    print_result(if args.json { json(&rows, &broken)? } else { table(&rows) })?;
+    Ok(if !broken.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn measure(backend: Backend, rolled: bool, threads: NonZeroUsize, time: Duration) -> Row {
@@ -100,22 +102,32 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     values.get(values.len() / 2).copied()
 }
 
-fn print(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
-    writeln!(
-        out,
+/// The rows and the broken backends as one array.
+fn json(rows: &[Row], broken: &[BrokenBackend]) -> serde_json::Result<String> {
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum Item<'a> {
+        Row(&'a Row),
+        Broken(&'a BrokenBackend),
+    }
+    let items = rows.iter().map(Item::Row).chain(broken.iter().map(Item::Broken));
+    serde_json::to_string(&items.collect::<Vec<_>>())
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut text = format!(
         "{:<12} {:<8} {:>7} {:>10} {:>12} {:>8}",
         "backend", "versions", "threads", "MH/s", "cycles/hash", "× sha2"
-    )?;
+    );
     for row in rows {
         let versions = if row.rolled { "rolled" } else { "one" };
         let cycles = row.cycles_per_hash.map_or("?".to_owned(), |cycles| format!("{cycles:.1}"));
-        writeln!(
-            out,
-            "{:<12} {versions:<8} {:>7} {:>10.2} {cycles:>12} {:>8.2}",
+        text += &format!(
+            "\n{:<12} {versions:<8} {:>7} {:>10.2} {cycles:>12} {:>8.2}",
             row.backend, row.threads, row.mhs, row.ratio_sha2
-        )?;
+        );
     }
-    Ok(())
+    text
 }
 
 #[cfg(test)]
@@ -132,10 +144,11 @@ mod tests {
             cycles_per_hash: None,
             ratio_sha2: 0.2,
         };
-        let json = serde_json::to_string(&[row]).expect("a row is plain data");
+        let broken = BrokenBackend { backend: "sha-ni", error: "a wrong hash".to_owned() };
+        let json = json(&[row], &[broken]).expect("a row is plain data");
         assert_eq!(
             json,
-            r#"[{"backend":"portable","rolled":true,"threads":1,"mhs":2.5,"cycles_per_hash":null,"ratio_sha2":0.2}]"#
+            r#"[{"backend":"portable","rolled":true,"threads":1,"mhs":2.5,"cycles_per_hash":null,"ratio_sha2":0.2},{"backend":"sha-ni","error":"a wrong hash"}]"#
         );
     }
 

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use ::task::{Instruction, ProgramSpec, Report, TaskSpec};
 use anyhow::Context;
-use command_line::{Hangups, Signals};
+use command_line::Hangups;
 use futures_util::FutureExt;
 use logging::error_chain;
 use mesos::env::ExecutorEnv;
@@ -114,11 +114,12 @@ impl Executor {
     }
 
     async fn run(mut self) -> anyhow::Result<()> {
-        let mut signals = Signals::new().context("cannot listen for signals")?;
+        // The second signal ends the process at once.
+        let mut stop = Some(command_line::stop_token().context("cannot listen for signals")?);
         self.reread_on_hangup().context("cannot listen for signals")?;
         self.subscribe(Duration::ZERO);
         loop {
-            let event = self.next_event(&mut signals).await;
+            let event = self.next_event(&mut stop).await;
             for effect in self.state.on_event(event, Instant::now()) {
                 if let Effect::Exit(result) = effect {
                     self.abort();
@@ -154,11 +155,19 @@ impl Executor {
         Ok(())
     }
 
-    async fn next_event(&mut self, signals: &mut Signals) -> Event {
+    /// The next event. `stop` is cancelled by the first signal; it is taken with the event.
+    async fn next_event(&mut self, stop: &mut Option<CancellationToken>) -> Event {
         let deadline = self.state.next_deadline();
         let timer = async {
             match deadline {
                 Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let waiting = stop.clone();
+        let signal = async {
+            match waiting {
+                Some(stop) => stop.cancelled().await,
                 None => std::future::pending().await,
             }
         };
@@ -169,7 +178,10 @@ impl Executor {
                 self.link = Link::None;
                 call_failed(&error)
             }
-            _ = signals.next() => Event::Signal,
+            () = signal => {
+                *stop = None;
+                Event::Signal
+            }
             () = timer => Event::Tick,
         }
     }

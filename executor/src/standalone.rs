@@ -3,12 +3,11 @@
 mod repeats;
 
 use std::collections::BTreeMap;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use command_line::{ConnectionArgs, Hashrate, Reread, Summary, pluralize};
+use command_line::{ConnectionArgs, Hashrate, Reread, RunEnd, Summary, pluralize};
 use logging::Level;
 use net::{DialOptions, Dialer};
 use stratum::PoolUrl;
@@ -31,15 +30,15 @@ const EVENTS: usize = 256;
 /// The time between two lines with the hashrate.
 const HASHRATE_LINES: Duration = Duration::from_secs(10);
 
-/// Mines until Ctrl-C, SIGTERM or the end of `--duration`, then prints a summary.
+/// Mines until Ctrl-C, SIGTERM or the end of `--duration`.
 ///
 /// # Errors
-/// If the engine cannot be started, or if no pool can be reached and no retries are left.
-pub fn run(args: &MineArgs) -> anyhow::Result<ExitCode> {
+/// If the engine cannot be started, or an option is invalid.
+pub fn run(args: &MineArgs) -> anyhow::Result<RunEnd> {
     // Reports invalid options before mining starts.
     args.pools()?;
-    let mine = async { mine(args, None, stop_after(args.duration)?).await?.show(args.json) };
-    command_line::block_on(1, mine).map(|()| ExitCode::SUCCESS)
+    let mine = async { Ok(mine(args, None, stop_after(args.duration)?).await?.end()) };
+    command_line::block_on(1, mine)
 }
 
 /// A pool server in this process, as the user is told of it. Its address means nothing to the user.
@@ -63,18 +62,14 @@ pub struct MiningResult {
 }
 
 impl MiningResult {
-    /// Prints the summary.
-    ///
-    /// # Errors
-    /// The error that ended mining.
-    pub fn show(self, json: bool) -> anyhow::Result<()> {
-        // An error is ignored: stdout may be closed, for example by `head`.
-        let _ = self.summary.print(json);
+    /// How the run ended.
+    pub fn end(self) -> RunEnd {
         let with_remedy = |error: ClientError| match error.problem() {
             Some(problem) if problem.kind.is_permanent() => anyhow::Error::msg(problem.with_remedy()),
             _ => error.into(),
         };
-        self.ended.map_err(with_remedy).context("giving up")
+        let result = self.ended.map_err(with_remedy).context("giving up");
+        RunEnd { summary: self.summary, notes: Vec::new(), result }
     }
 }
 

@@ -9,18 +9,19 @@ use crate::{
 use anyhow::{Context, ensure};
 use clap::Parser;
 use clap::builder::BoolishValueParser;
-use command_line::{LogArgs, UsageError, duration, listen_address, pluralize, whole_number};
+use command_line::{
+    LogArgs, RunEnd, UsageError, duration, listen_address, pluralize, print_result, whole_number,
+};
 use scheduler::SchedulerEnd;
 use scheduler::artifact::ArtifactAddress;
 use scheduler::config::ExecutorSource;
 use scheduler::options::{FrameworkOptions, TaskOptions};
 use scheduler::task_info::Programs;
 use std::convert::Infallible;
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// Run everything on this machine: an embedded Mesos cluster, and a pool server and workers as its tasks.
@@ -83,10 +84,20 @@ fn parse_cpus(text: &str) -> anyhow::Result<f64> {
     Ok(cpus)
 }
 
-/// Runs the command until it ends, and prints the summary, or the error with all its causes. `executable` returns the file that
-/// agents run as the executor.
-pub fn main(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> ExitCode {
-    command_line::exit(command_line::block_on(2, execute(args, executable)).map(|()| ExitCode::SUCCESS))
+/// Runs the command until it ends, and prints the summary, or the error with all its causes. `checked` is the result of earlier
+/// checks of the options; if it is an error, nothing runs. `executable` returns the file that agents run as the executor.
+pub fn main(
+    args: Args,
+    checked: anyhow::Result<()>,
+    executable: impl FnOnce() -> anyhow::Result<PathBuf>,
+) -> ExitCode {
+    if args.cluster_only {
+        let served = checked.and_then(|()| command_line::block_on(2, serve(args)));
+        return command_line::exit(served.map(|()| ExitCode::SUCCESS));
+    }
+    let (json, started) = (args.json, Instant::now());
+    let end = checked.and_then(|()| command_line::block_on(2, execute(args, executable)));
+    command_line::exit_with_summary(json, started, end)
 }
 
 /// Runs the command until Ctrl-C, SIGTERM or a limit, or until the reader of standard output closes the pipe. Needs a tokio
@@ -94,7 +105,19 @@ pub fn main(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) ->
 ///
 /// # Errors
 /// If the cluster cannot be started or the scheduler fails.
-pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> anyhow::Result<()> {
+pub async fn execute(
+    args: Args,
+    executable: impl FnOnce() -> anyhow::Result<PathBuf>,
+) -> anyhow::Result<RunEnd> {
+    let (stop, second_signal, work_dir) = prepare(&args)?;
+    Ok(mine(&args, executable()?, &work_dir, stop, second_signal).await?.into())
+}
+
+/// Checks the options, and prepares signals and the work folder. Returns the token that the first signal cancels, and the future
+/// of the second signal.
+fn prepare(
+    args: &Args,
+) -> anyhow::Result<(CancellationToken, impl Future<Output = i32> + Send + use<>, WorkDir)> {
     let most = u16::MAX - args.workers;
     if args.port > most {
         let (port, workers) = (args.port, pluralize(args.workers, "agent"));
@@ -106,16 +129,7 @@ pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<Pat
     let (stop, second_signal) =
         command_line::stop_token_and_second_signal().context("cannot wait for signals")?;
     command_line::reread_on_hangup(Vec::new).context("cannot wait for signals")?;
-    let work_dir = WorkDir::new(args.work_dir.as_deref())?;
-    if args.cluster_only {
-        return serve(&args, &work_dir, stop, second_signal).await;
-    }
-    let end = mine(&args, executable()?, &work_dir, stop, second_signal).await?;
-    end.summary().print(args.json)?;
-    match end.failure() {
-        None => Ok(()),
-        Some(failure) => anyhow::bail!(failure.to_owned()),
-    }
+    Ok((stop, second_signal, WorkDir::new(args.work_dir.as_deref())?))
 }
 
 /// Starts the cluster. `server_cpus` are added to the CPUs of the first agent, for the pool server.
@@ -132,14 +146,14 @@ async fn mine(
     executable: PathBuf,
     work_dir: &WorkDir,
     stop: CancellationToken,
-    second_signal: impl Future<Output = i32>,
+    second_signal: impl Future<Output = i32> + Send + 'static,
 ) -> anyhow::Result<SchedulerEnd> {
     if let Some(reason) = cpus::shortage(total_cpus(args), args.server_cpus, args.workers) {
         logging::notice(logging::Level::WARN, reason);
     }
     let (cluster, _claims) = start(args, args.server_cpus, work_dir.path().join("mesos")).await?;
     let config = scheduler_config(args, cluster.address(), work_dir.path().join("state"), executable);
-    let handle = cluster.handle();
+    tokio::spawn(kill_at_second_signal(second_signal, cluster.handle(), work_dir.temporary()));
     let stop_unread = stop.clone();
     let work = async {
         let end = scheduler::run(config, stop).await;
@@ -153,21 +167,24 @@ async fn mine(
     };
     tokio::select! {
         end = work => end,
-        never = kill_at_second_signal(second_signal, &handle, work_dir) => match never {},
         never = unread => match never {},
     }
 }
 
-/// At the second signal, kills all executors and exits, without waiting for a process that hangs.
+/// At the second signal, kills all executors and exits, without waiting for a process that hangs. `temporary` is the folder to
+/// remove. Runs as a task of its own, so that nothing that blocks the program delays it.
 async fn kill_at_second_signal(
     second_signal: impl Future<Output = i32>,
-    cluster: &ClusterHandle,
-    work_dir: &WorkDir,
-) -> Infallible {
+    cluster: ClusterHandle,
+    temporary: Option<PathBuf>,
+) {
     let number = second_signal.await;
     // SIGKILL does not end a process in uninterruptible sleep, so the wait is limited.
     let _ = tokio::time::timeout(Duration::from_secs(2), cluster.kill()).await;
-    work_dir.remove();
+    if let Some(folder) = temporary {
+        // Ignore errors: the process is about to exit, and the next run tries again.
+        let _ = std::fs::remove_dir_all(folder);
+    }
     std::process::exit(128 + number)
 }
 
@@ -203,40 +220,28 @@ fn scheduler_config(
     }
 }
 
-/// Serves only the cluster, until `stop` or `--duration`.
-async fn serve(
-    args: &Args,
-    work_dir: &WorkDir,
-    stop: CancellationToken,
-    second_signal: impl Future<Output = i32>,
-) -> anyhow::Result<()> {
+/// Serves only the cluster, until a signal or `--duration`.
+async fn serve(args: Args) -> anyhow::Result<()> {
+    let (stop, second_signal, work_dir) = prepare(&args)?;
     // No CPUs are set aside for a pool server: frameworks of any kind may use all of them.
-    let (cluster, _claims) = start(args, 0.0, work_dir.path().to_owned()).await?;
+    let (cluster, _claims) = start(&args, 0.0, work_dir.path().to_owned()).await?;
     announce(&cluster, work_dir.path())?;
-    let handle = cluster.handle();
-    let work = async {
-        match args.duration {
-            // It does not matter whether the time ran out or `stop` was cancelled.
-            Some(duration) => drop(tokio::time::timeout(duration, stop.cancelled()).await),
-            None => stop.cancelled().await,
-        }
-        cluster.stop().await;
-    };
-    tokio::select! {
-        () = work => Ok(()),
-        never = kill_at_second_signal(second_signal, &handle, work_dir) => match never {},
+    tokio::spawn(kill_at_second_signal(second_signal, cluster.handle(), work_dir.temporary()));
+    match args.duration {
+        // It does not matter whether the time ran out or `stop` was cancelled.
+        Some(duration) => drop(tokio::time::timeout(duration, stop.cancelled()).await),
+        None => stop.cancelled().await,
     }
+    cluster.stop().await;
+    Ok(())
 }
 
 fn announce(cluster: &Cluster, work_dir: &Path) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "master: http://{}", cluster.address())?;
+    let mut text = format!("master: http://{}\n", cluster.address());
     for agent in cluster.agents() {
-        writeln!(out, "agent: http://{agent}")?;
+        text += &format!("agent: http://{agent}\n");
     }
-    writeln!(out, "work folder: {}", work_dir.display())?;
-    writeln!(out, "ready")?;
-    Ok(out.flush()?)
+    print_result(format_args!("{text}work folder: {}\nready", work_dir.display()))
 }
 
 /// `--cpus`, or by default the CPUs that this process may use according to its CPU set and its cgroup quota.

@@ -44,11 +44,11 @@ impl WorkDir {
         }
     }
 
-    /// Removes the folder if it is temporary. Call this before the process exits without running destructors.
-    pub fn remove(&self) {
-        if let WorkDir::Temporary { folder, .. } = self {
-            // Ignore errors: the process is about to exit, and the next run tries again.
-            let _ = fs::remove_dir_all(folder.path());
+    /// The folder's path if it is temporary. Remove it before the process exits without running destructors.
+    pub fn temporary(&self) -> Option<PathBuf> {
+        match self {
+            WorkDir::Given(_) => None,
+            WorkDir::Temporary { folder, .. } => Some(folder.path().to_owned()),
         }
     }
 }
@@ -98,8 +98,8 @@ mod tests {
         drop(make(parent.path()));
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
         let folder = make(parent.path());
-        folder.remove();
-        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+        assert_eq!(folder.temporary().as_deref(), Some(folder.path()));
+        assert_eq!(WorkDir::Given("x".into()).temporary(), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context;
 use command_line::{
     BlockSourceChoice, ConnectionArgs, LogArgs, NodeArgs, Reread, UpstreamArgs, UsageError, dial_options,
-    duration, listen_address, pool_access, print_line,
+    duration, listen_address, pool_access, print_line, print_result,
 };
 use task::{BlockSourceSpec, UpstreamSpec};
 use tokio::sync::watch;
@@ -156,22 +156,25 @@ async fn serve(options: ServerOptions, args: Args) -> anyhow::Result<()> {
     };
     print_line(format_args!("listening on {}", server.stratum_addr()));
     let handle = server.handle();
-    server.run(stop).await;
+    let ended = server.run(stop).await;
     let PoolSummary { totals, upstream, .. } = handle.summary();
-    print_line(format_args!(
+    let mut text = format!(
         "shares: {} accepted, {} rejected, {} stale; blocks: {}",
         totals.accepted, totals.rejected, totals.stale, totals.blocks
-    ));
+    );
     if let Some(UpstreamSummary { counts, .. }) = upstream {
-        print_line(format_args!(
-            "for the upstream pool: {} shares, {} accepted, {} rejected, {} stale, {} unanswered; blocks: {}",
+        text += &format!(
+            "\nfor the upstream pool: {} shares, {} accepted, {} rejected, {} stale, {} unanswered; blocks: {}",
             counts.forwarded,
             counts.accepted,
             counts.rejected,
             counts.stale,
             counts.unanswered,
             counts.blocks
-        ));
+        );
     }
-    Ok(())
+    // The loss of accounts is the worse news, so it is the error that the program ends with.
+    let printed = print_result(text).inspect_err(|error| tracing::error!("{error:#}"));
+    ended?;
+    printed
 }

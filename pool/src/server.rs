@@ -127,16 +127,20 @@ impl Server {
 
     /// Serves miners until `stop`. When this returns, no connection is open, and all shares are in the accounts and on
     /// disk.
-    pub async fn run(mut self, stop: CancellationToken) {
+    ///
+    /// # Errors
+    /// [`StoreError::Unwritten`] if the last changes of the accounts could not be written to disk.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), StoreError> {
         let http = self.http.take();
-        self.run_pool(stop).await;
+        let ended = self.run_pool(stop).await;
         if let Some(http) = http {
             http.end().await;
         }
+        ended
     }
 
-    async fn run_pool(self, stop: CancellationToken) {
-        let writing = self.store.and_then(|store| start_writing(store, &self.state));
+    async fn run_pool(self, stop: CancellationToken) -> Result<(), StoreError> {
+        let writing = self.store.map(|store| start_writing(store, &self.state)).transpose()?;
         let stop = stop.child_token();
         // Stops the tasks if this future is dropped.
         let _guard = stop.clone().drop_guard();
@@ -158,30 +162,26 @@ impl Server {
         if let Err(error) = source.await {
             tracing::error!(%error, "the source of work failed");
         }
-        if let Some(writing) = writing
-            && let Err(error) = tokio::task::spawn_blocking(|| writing.close()).await
-        {
-            tracing::error!(%error, "the last changes of the accounts were not written");
-        }
+        let Some(writing) = writing else { return Ok(()) };
+        tokio::task::spawn_blocking(|| writing.close()).await.unwrap_or_else(|panic| {
+            tracing::error!(error = %panic, "the thread that closes the accounts has failed");
+            Ok(())
+        })
     }
 }
 
 /// Starts to write the accounts to disk.
-fn start_writing(store: Store, state: &Arc<PoolState>) -> Option<StoreWriter> {
+fn start_writing(store: Store, state: &Arc<PoolState>) -> Result<StoreWriter, StoreError> {
     let (accounts, health) = (state.clone(), state.clone());
-    let folder = store.folder().to_owned();
     let take = move || accounts.accounts().take_unsaved();
-    let refused = move |refused| match refused {
-        true => {
-            let text = format!("the accounts cannot be written to {}", folder.display());
+    let refused = move |refused: Option<String>| match refused {
+        Some(why) => {
+            let text = format!("{why}: the accounts cannot be written");
             health.disk_health.set(Problem::new(ProblemKind::ServerDataFolder, text));
         }
-        false => drop(health.disk_health.clear()),
+        None => drop(health.disk_health.clear()),
     };
-    store
-        .start(take, refused)
-        .map_err(|error| tracing::error!(%error, "cannot start the thread that writes the accounts"))
-        .ok()
+    store.start(take, refused)
 }
 
 /// Accepts connections until `stop`. Returns the tasks that serve them.

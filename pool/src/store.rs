@@ -15,12 +15,12 @@ mod snapshot;
 mod tests;
 mod write;
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use command_line::pluralize;
 pub use database::StoreError;
 use database::{FolderKind, FolderLock, write_until_closed};
 use rusqlite::Connection;
@@ -43,6 +43,9 @@ const PERIOD: Duration = Duration::from_millis(100);
 /// Time between two removals of rows that are older than [`StoreOptions::retention`].
 const EXPIRE_EVERY: Duration = Duration::from_secs(600);
 
+/// The time between two log messages that say what a closing pool waits for.
+const SAY_EVERY: Duration = Duration::from_secs(3);
+
 /// Where a pool keeps its accounts and found blocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreOptions {
@@ -62,6 +65,7 @@ impl StoreOptions {
 pub struct Store {
     connection: Connection,
     ids: WorkerIds,
+    folder: PathBuf,
     path: PathBuf,
     retention: Duration,
     pending: PendingBlocks,
@@ -89,7 +93,8 @@ impl Store {
                 pending.remove(&hash).map_err(&io)?;
             }
         }
-        Ok((Store { connection, ids, path, retention: *retention, pending, _lock: lock }, recovered))
+        let (folder, retention) = (folder.clone(), *retention);
+        Ok((Store { connection, ids, folder, path, retention, pending, _lock: lock }, recovered))
     }
 
     /// The found blocks that no node has judged yet.
@@ -97,24 +102,21 @@ impl Store {
         self.pending.clone()
     }
 
-    /// The data folder.
-    pub fn folder(&self) -> &Path {
-        self.path.parent().unwrap_or(&self.path)
-    }
-
-    /// Starts the thread that writes the changes that `take` returns. Calls `report_failure` with `true` when writes begin
-    /// to fail, and with `false` when they succeed again.
+    /// Starts the thread that writes the changes that `take` returns. Calls `report_failure` with the reason when writes begin
+    /// to fail, and with `None` when they succeed again.
     ///
     /// # Errors
     /// If the thread cannot be started.
     pub fn start(
         self,
         take: impl FnMut() -> UnsavedChanges + Send + 'static,
-        report_failure: impl FnMut(bool) + Send + 'static,
-    ) -> io::Result<StoreWriter> {
+        report_failure: impl FnMut(Option<String>) + Send + 'static,
+    ) -> Result<StoreWriter, StoreError> {
         let (stop, stopped) = mpsc::channel();
+        let path = self.path.clone();
         let writer = WriterThread { store: self, take, report_failure, expired: None };
-        let thread = thread::Builder::new().name("store".to_owned()).spawn(move || writer.run(&stopped))?;
+        let thread = thread::Builder::new().name("store".to_owned()).spawn(move || writer.run(&stopped));
+        let thread = thread.map_err(DATA_FOLDER.io_error(&path))?;
         Ok(StoreWriter { stop, thread })
     }
 }
@@ -123,16 +125,26 @@ impl Store {
 #[derive(Debug)]
 pub struct StoreWriter {
     stop: mpsc::Sender<()>,
-    thread: JoinHandle<()>,
+    thread: JoinHandle<Result<(), StoreError>>,
 }
 
 impl StoreWriter {
     /// Blocks until all changes are written, or until writes have failed for a while.
-    pub fn close(self) {
+    ///
+    /// # Errors
+    /// [`StoreError::Unwritten`] if writes have failed, at the end or once before.
+    pub fn close(self) -> Result<(), StoreError> {
         drop(self.stop);
-        if let Err(panic) = self.thread.join() {
-            std::panic::resume_unwind(panic);
-        }
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+/// Names changes for the user.
+fn what(unsaved: &UnsavedChanges) -> String {
+    let accounts = format!("the last changes of {}", pluralize(unsaved.workers.len(), "account"));
+    match unsaved.blocks.len() {
+        0 => accounts,
+        blocks => format!("{accounts} and the verdicts on {}", pluralize(blocks, "block")),
     }
 }
 
@@ -143,44 +155,54 @@ struct WriterThread<T, R> {
     expired: Option<Instant>,
 }
 
-impl<T: FnMut() -> UnsavedChanges, R: FnMut(bool)> WriterThread<T, R> {
-    fn run(mut self, stopped: &mpsc::Receiver<()>) {
+impl<T: FnMut() -> UnsavedChanges, R: FnMut(Option<String>)> WriterThread<T, R> {
+    fn run(mut self, stopped: &mpsc::Receiver<()>) -> Result<(), StoreError> {
         loop {
             let stop = stopped.recv_timeout(PERIOD) == Err(RecvTimeoutError::Disconnected);
             let unsaved = (self.take)();
-            if !unsaved.is_empty() && !self.write_until_done(&unsaved, stopped) {
-                tracing::error!(
-                    path = %self.store.path.display(), workers = unsaved.workers.len(), blocks = unsaved.blocks.len(),
-                    "the database cannot be written: the last changes of these accounts are lost"
-                );
+            // Fails only when the pool is closing.
+            if !unsaved.is_empty()
+                && let Err(error) = self.write_until_done(&unsaved, stopped)
+            {
+                return Err(StoreError::Unwritten {
+                    lost: what(&unsaved),
+                    why: DATA_FOLDER.write_failure(&self.store.folder, &error),
+                });
             }
             if stop {
-                return;
+                return Ok(());
             }
             self.expire();
         }
     }
 
     /// Repeats the write until it succeeds; stops trying only when the pool has been closing for a while.
-    fn write_until_done(&mut self, unsaved: &UnsavedChanges, stopped: &mpsc::Receiver<()>) -> bool {
-        let Store { connection, ids, path, pending, .. } = &mut self.store;
-        let mut failed = false;
-        let written = write_until_closed(
+    fn write_until_done(
+        &mut self,
+        unsaved: &UnsavedChanges,
+        stopped: &mpsc::Receiver<()>,
+    ) -> rusqlite::Result<()> {
+        let Store { connection, ids, folder, path, pending, .. } = &mut self.store;
+        let (mut failed, mut said) = (false, None::<Instant>);
+        write_until_closed(
             || write::write(connection, ids, unsaved),
             || stopped.try_recv() == Err(TryRecvError::Disconnected),
-            |error| {
+            |error, closing| {
+                let why = DATA_FOLDER.write_failure(folder, error);
                 if !std::mem::replace(&mut failed, true) {
-                    tracing::error!(path = %path.display(), %error, "the accounts cannot be written; trying again");
-                    (self.report_failure)(true);
+                    tracing::error!("{why}: the accounts cannot be written; trying again");
+                    (self.report_failure)(Some(why.clone()));
+                }
+                if let Some(left) = closing.filter(|_| said.is_none_or(|at| at.elapsed() >= SAY_EVERY)) {
+                    said = Some(Instant::now());
+                    let left = left.as_secs_f64();
+                    tracing::warn!("{why}: waiting up to {left:.0} s to write {}", what(unsaved));
                 }
             },
-        );
-        if !written {
-            return false;
-        }
+        )?;
         if failed {
             tracing::info!(path = %path.display(), "writing the accounts works again");
-            (self.report_failure)(false);
+            (self.report_failure)(None);
         }
         if unsaved.shares_omitted > 0 {
             tracing::warn!(
@@ -194,7 +216,7 @@ impl<T: FnMut() -> UnsavedChanges, R: FnMut(bool)> WriterThread<T, R> {
                 tracing::error!(hash = %block.hash, %folder, %error, "cannot remove the file of a block whose verdict is known");
             }
         }
-        true
+        Ok(())
     }
 
     /// Removes some of the share rows that are older than the retention. When none is left, looks again only after

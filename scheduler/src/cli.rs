@@ -12,13 +12,13 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use clap::{Parser, ValueEnum};
 use command_line::{
-    ConnectionArgs, LogArgs, Reread, UsageError, duration, listen_address, pool_access, print_line,
+    ConnectionArgs, LogArgs, Reread, RunEnd, UsageError, duration, listen_address, pool_access,
 };
 use task::PoolAccess;
 
@@ -118,12 +118,20 @@ pub struct Args {
     pub connection: ConnectionArgs,
 }
 
-/// Runs the scheduler and prints the summary, or does what [`Args::action`] says. Prints an error with all its causes.
-pub fn main(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> ExitCode {
+/// Runs the scheduler and prints the summary, or does what [`Args::action`] says. Prints an error with all its causes. `checked`
+/// is the result of earlier checks of the options; if it is an error, nothing runs.
+pub fn main(
+    args: Args,
+    checked: anyhow::Result<()>,
+    executable: impl FnOnce() -> anyhow::Result<PathBuf>,
+) -> ExitCode {
+    let (json, started) = (args.json, Instant::now());
     if args.action == Some(Action::Plan) {
-        return command_line::exit(command_line::block_on(2, plan(args, executable)));
+        let planned = checked.and_then(|()| command_line::block_on(2, plan(args, executable)));
+        return command_line::exit_with_json(json, planned);
     }
-    command_line::exit(command_line::block_on(2, execute(args, executable)).map(|()| ExitCode::SUCCESS))
+    let end = checked.and_then(|()| command_line::block_on(2, execute(args, executable)));
+    command_line::exit_with_summary(json, started, end)
 }
 
 async fn plan(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> anyhow::Result<ExitCode> {
@@ -132,12 +140,15 @@ async fn plan(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) 
     dry_run::execute(&config, json).await
 }
 
-/// Runs the scheduler until Ctrl-C or SIGTERM and prints the summary. It needs a tokio runtime.
+/// Runs the scheduler until Ctrl-C or SIGTERM. It needs a tokio runtime.
 ///
 /// # Errors
-/// The errors of [`run`](crate::run), and an error if the framework could not be ended as requested.
-pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<PathBuf>) -> anyhow::Result<()> {
-    let (json, of_tasks) = (args.json, args.files_of_tasks());
+/// The errors of [`run`](crate::run).
+pub async fn execute(
+    args: Args,
+    executable: impl FnOnce() -> anyhow::Result<PathBuf>,
+) -> anyhow::Result<RunEnd> {
+    let of_tasks = args.files_of_tasks();
     let config = args.into_config(executable).map_err(|error| UsageError(format!("{error:#}")))?;
     let (state_dir, zk) = (config.state_dir.clone(), config.zk.clone());
     let stop = command_line::stop_token().context("cannot wait for signals")?;
@@ -145,15 +156,9 @@ pub async fn execute(args: Args, executable: impl FnOnce() -> anyhow::Result<Pat
     let reread = move || access.reread().into_iter().chain(agents.reread()).chain(of_tasks.clone()).collect();
     command_line::reread_on_hangup(reread).context("cannot wait for signals")?;
     let end = crate::run(config, stop).await?;
-    end.summary().print(json)?;
     let shares_complete_since = store::rows_since(&state_dir);
-    for text in end.exit_messages(&state_dir, zk.as_ref().map(|zk| &zk.ensemble), shares_complete_since) {
-        if json { logging::notice(logging::Level::INFO, text) } else { print_line(text) }
-    }
-    match end.failure() {
-        None => Ok(()),
-        Some(failure) => bail!(failure.to_owned()),
-    }
+    let notes = end.exit_messages(&state_dir, zk.as_ref().map(|zk| &zk.ensemble), shares_complete_since);
+    Ok(RunEnd { notes, ..end.into() })
 }
 
 /// The `mesos-miner` in this program's folder, which contains the executor.

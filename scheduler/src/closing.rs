@@ -1,11 +1,14 @@
 //! The end of a run: writes the last records and determines how the run ended.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use command_line::Summary;
+use database::CLOSE_TIMEOUT;
 
 use crate::config::Config;
 use crate::core::State;
+use crate::display::Display;
 use crate::driver::DriverExit;
 use crate::election::RunError;
 use crate::framework_fate::{LeftFramework, removed};
@@ -13,16 +16,23 @@ use crate::journal::{Change, FrameworkRecord, RecoveredState};
 use crate::scheduler_end::SchedulerEnd;
 use crate::store::Store;
 
+/// The time between two lines that say what the end of the run waits for.
+const SAY_EVERY: Duration = Duration::from_secs(3);
+
 /// Writes the last records after the driver has ended, and returns how the scheduler ended.
 ///
 /// # Errors
 /// The error with which the driver ended, if any.
-pub(crate) async fn close(config: &Config, driver: DriverExit) -> Result<SchedulerEnd, RunError> {
+pub(crate) async fn close(
+    config: &Config,
+    driver: DriverExit,
+    display: &Display,
+) -> Result<SchedulerEnd, RunError> {
     let DriverExit { state, store, result } = driver;
     match result {
         Ok(last_calls) => {
             let end = end(config, state, last_calls, &store);
-            match store.finish().await {
+            match finish(store, display).await {
                 Ok(()) => Ok(end),
                 Err(error) => Ok(end.unrecorded(format!("{error:#}"))),
             }
@@ -35,8 +45,25 @@ pub(crate) async fn close(config: &Config, driver: DriverExit) -> Result<Schedul
         }
         Err(RunError::Failed(error)) => {
             // The user must see the error that ended the run, so an error of the store is only logged.
-            let _ = store.finish().await.inspect_err(|error| tracing::error!(%error));
+            let _ = finish(store, display).await.inspect_err(|error| tracing::error!(%error));
             Err(RunError::Failed(error))
+        }
+    }
+}
+
+/// Waits until the last records are durable, and says what it waits for.
+async fn finish(store: Store, display: &Display) -> anyhow::Result<()> {
+    let (failure, started) = (store.folder_failure(), Instant::now());
+    let mut finished = pin!(store.finish());
+    loop {
+        tokio::select! {
+            result = &mut finished => return result,
+            () = tokio::time::sleep(SAY_EVERY) => {
+                if let Some(why) = failure.get() {
+                    let left = CLOSE_TIMEOUT.saturating_sub(started.elapsed()).as_secs_f64().ceil();
+                    display.warn(format!("{why}: waiting up to {left:.0} s for the last records to be written"));
+                }
+            }
         }
     }
 }

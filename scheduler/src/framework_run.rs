@@ -104,6 +104,6 @@ impl FrameworkRun<'_> {
         let exit = run_on_own_thread(driver, events).await?;
         self.phase.send_replace(SchedulerPhase::Ending);
         drop(artifact);
-        close(config, exit).await
+        close(config, exit, self.display).await
     }
 }

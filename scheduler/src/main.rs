@@ -6,10 +6,10 @@ use scheduler::cli;
 
 fn main() -> ExitCode {
     match command_line::parse::<cli::Args>(std::env::args_os()) {
-        Ok(args) => match args.log.init("warn") {
-            Ok(()) => cli::main(args, cli::sibling_executable),
-            Err(error) => command_line::exit(Err(error.into())),
-        },
+        Ok(args) => {
+            let checked = args.log.init("warn").map_err(Into::into);
+            cli::main(args, checked, cli::sibling_executable)
+        }
         Err(code) => code,
     }
 }

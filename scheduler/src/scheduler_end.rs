@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use command_line::{Summary, pluralize};
+use anyhow::anyhow;
+use command_line::{RunEnd, Summary, pluralize};
 use mesos::zookeeper::Ensemble;
 
 use crate::framework_fate::LeftFramework;
@@ -122,6 +123,17 @@ impl SchedulerEnd {
             SchedulerEnd::Failed { .. } | SchedulerEnd::Removed { .. } => None,
         };
         complete_since.into_iter().chain(left).collect()
+    }
+}
+
+impl From<SchedulerEnd> for RunEnd {
+    /// Without notes; [`SchedulerEnd::exit_messages`] has them.
+    fn from(end: SchedulerEnd) -> Self {
+        let result = match end.failure() {
+            Some(failure) => Err(anyhow!(failure.to_owned())),
+            None => Ok(()),
+        };
+        RunEnd { summary: end.summary().clone(), notes: Vec::new(), result }
     }
 }
 

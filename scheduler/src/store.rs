@@ -19,7 +19,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use database::FolderKind;
@@ -49,10 +49,26 @@ pub static STATE_FOLDER: FolderKind = FolderKind {
 pub enum StoreEvent {
     /// These changes are durable, oldest first.
     Persisted(Vec<ChangeId>),
-    /// The disk or ZooKeeper failed, for this reason. The store tries again until it succeeds.
-    WriteFailed(String),
+    /// The disk or ZooKeeper failed. The store tries again until it succeeds, which [`StoreEvent::WritesAgain`] says.
+    WriteFailed {
+        /// What failed.
+        place: StorePlace,
+        /// Why, with the folder's path, as a phrase without a full stop.
+        why: String,
+    },
+    /// After failures, a write to this place has succeeded.
+    WritesAgain(StorePlace),
     /// A message for the user that is not about an error.
     Info(String),
+}
+
+/// A place to which the store writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StorePlace {
+    /// The state folder.
+    Folder,
+    /// ZooKeeper.
+    ZooKeeper,
 }
 
 /// How long single shares stay in the state folder, and how large the database may become. The oldest shares are removed first;
@@ -109,6 +125,23 @@ pub struct Store {
     next: Arc<OnceLock<UnboundedSender<Batch>>>,
     shared: Option<SharedTree>,
     handover: Option<Handover>,
+    folder_failure: FolderFailure,
+}
+
+/// Why the state folder cannot be written now; `None` if it can be written.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FolderFailure(Arc<Mutex<Option<String>>>);
+
+impl FolderFailure {
+    /// The reason.
+    pub fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sets the reason, and returns the one before.
+    fn set(&self, why: Option<String>) -> Option<String> {
+        std::mem::replace(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), why)
+    }
 }
 
 impl std::fmt::Debug for Store {
@@ -129,8 +162,9 @@ impl Store {
         notify: impl Fn(StoreEvent) + Send + Sync + 'static,
     ) -> Result<(Store, RecoveredState), StoreError> {
         let (folder, recovered) = StateFolder::open(folder)?;
-        let (next, shared, handover) = Default::default();
-        Ok((Store { folder, limits, notify: Arc::new(notify), next, shared, handover }, recovered))
+        let (next, shared, handover, folder_failure) = Default::default();
+        let notify = Arc::new(notify);
+        Ok((Store { folder, limits, notify, next, shared, handover, folder_failure }, recovered))
     }
 
     /// The framework to continue with. It comes from ZooKeeper or, if ZooKeeper has no record, from `own`, the state of this
@@ -191,22 +225,28 @@ impl Store {
     /// Under the same conditions as [`open`](Store::open), or if the writing thread cannot be started.
     pub fn start(&mut self) -> Result<(), StoreError> {
         let (next, notify) = (Arc::clone(&self.next), Arc::clone(&self.notify));
-        let folder = self.folder.path().to_owned();
-        let on_event = move |event| match (event, next.get()) {
-            (FolderEvent::Written(batch), None) => {
-                notify(StoreEvent::Persisted(batch.into_iter().map(|(change_id, _)| change_id).collect()));
+        let failure = self.folder_failure.clone();
+        let on_event = move |event| match event {
+            FolderEvent::Written(batch) => {
+                if failure.set(None).is_some() {
+                    notify(StoreEvent::WritesAgain(StorePlace::Folder));
+                }
+                match next.get() {
+                    None => {
+                        let change_ids = batch.into_iter().map(|(change_id, _)| change_id);
+                        notify(StoreEvent::Persisted(change_ids.collect()));
+                    }
+                    Some(next) => {
+                        // If the leadership is lost, the receiver is dropped. Dropping these changes does no harm, because none
+                        // of them was acknowledged.
+                        let _ = next.send(batch);
+                    }
+                }
             }
-            (FolderEvent::Written(batch), Some(next)) => {
-                // If the leadership is lost, the receiver is dropped. Dropping these changes does no harm, because none of them
-                // was acknowledged.
-                let _ = next.send(batch);
-            }
-            (FolderEvent::Info(text), _) => notify(StoreEvent::Info(text)),
-            (FolderEvent::WriteFailed(error), _) => {
-                let folder = folder.display();
-                notify(StoreEvent::WriteFailed(format!(
-                    "cannot write to state folder {folder}, trying again: {error}"
-                )));
+            FolderEvent::Info(text) => notify(StoreEvent::Info(text)),
+            FolderEvent::WriteFailed(why) => {
+                failure.set(Some(why.clone()));
+                notify(StoreEvent::WriteFailed { place: StorePlace::Folder, why });
             }
         };
         self.folder.start(self.handover.take().as_ref(), self.limits, on_event)
@@ -237,6 +277,11 @@ impl Store {
     /// If the disk keeps failing.
     pub async fn abandon(self) -> anyhow::Result<()> {
         Ok(tokio::task::spawn_blocking(|| self.close()).await??)
+    }
+
+    /// Why the state folder cannot be written, now and while [`finish`](Store::finish) waits.
+    pub(crate) fn folder_failure(&self) -> FolderFailure {
+        self.folder_failure.clone()
     }
 
     /// Waits until all queued changes are durable.

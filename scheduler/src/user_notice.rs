@@ -17,6 +17,9 @@ use crate::server_address::stratum_url;
 /// Maximum number of tasks that one notice names. Further tasks are only counted.
 const NAMED: usize = 10;
 
+/// How the user can end a shutdown.
+const AT_ONCE: &str = "a second signal ends the scheduler at once";
+
 /// Something that the user wants to know. Tasks are given by their ids, agents by their host names.
 #[derive(Clone, Debug, PartialEq)]
 pub enum UserNotice {
@@ -210,6 +213,22 @@ pub enum UserNotice {
     },
     /// The shutdown has begun: this many tasks are to be ended.
     Ending(usize),
+    /// The shutdown waits for these tasks to end.
+    WaitingForTasks {
+        /// The ids of the tasks.
+        tasks: Vec<String>,
+        /// How long the shutdown still waits for them.
+        left: Duration,
+    },
+    /// The shutdown waits until records are on disk.
+    WaitingForRecords {
+        /// The number of records.
+        records: usize,
+        /// Why they cannot be written now; `None` if writing them only takes time.
+        why: Option<String>,
+        /// How long the shutdown still waits for them.
+        left: Duration,
+    },
     /// The intervals of workers' live messages and reports have changed.
     Intervals {
         /// The number of workers.
@@ -357,6 +376,24 @@ impl fmt::Display for UserNotice {
             UserNotice::UnknownTask(task) => write!(f, "{task} has no record: killing it"),
             UserNotice::BadReport { task, why } => write!(f, "cannot read a report of {task}: {why}"),
             UserNotice::Ending(tasks) => write!(f, "ending {}", pluralize(*tasks, "task")),
+            UserNotice::WaitingForTasks { tasks, left } => write!(
+                f,
+                "waiting for {} to end: {} (up to {:.0} s more; {AT_ONCE})",
+                pluralize(tasks.len(), "task"),
+                list(tasks),
+                left.as_secs_f64().ceil()
+            ),
+            UserNotice::WaitingForRecords { records, why, left } => {
+                if let Some(why) = why {
+                    write!(f, "{why}: ")?;
+                }
+                write!(
+                    f,
+                    "waiting up to {:.0} s for {} to be written ({AT_ONCE})",
+                    left.as_secs_f64().ceil(),
+                    pluralize(*records, "record")
+                )
+            }
             UserNotice::Intervals { workers, intervals } => write!(
                 f,
                 "{}: each sends a live message every {} and a report every {}",
@@ -387,6 +424,22 @@ fn list(tasks: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shutdown_says_what_it_waits_for() {
+        let left = Duration::from_millis(11_400);
+        let tasks = vec!["w1".to_owned(), "w2".to_owned(), "w3".to_owned()];
+        assert_eq!(
+            UserNotice::WaitingForTasks { tasks, left }.to_string(),
+            "waiting for 3 tasks to end: w1, w2, w3 (up to 12 s more; a second signal ends the scheduler at once)"
+        );
+        let why = Some("the disk of state folder /x is full".to_owned());
+        assert_eq!(
+            UserNotice::WaitingForRecords { records: 1, why, left }.to_string(),
+            "the disk of state folder /x is full: waiting up to 12 s for 1 record to be written (a second signal ends the \
+             scheduler at once)"
+        );
+    }
 
     #[test]
     fn ten_tasks_are_named_and_the_others_counted() {

@@ -1,12 +1,10 @@
 //! `mesos-miner accounts`: prints the accounts in a pool's data folder.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::builder::BoolishValueParser;
-use command_line::LogArgs;
+use command_line::{LogArgs, print_result};
 use serde_json::{Value, json};
 use task::Totals;
 use text::{escape_json, printable};
@@ -39,12 +37,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let accounts = read_accounts(&args.data_dir)?;
     let text =
         if args.json { escape_json(&json(&accounts).to_string()).into_owned() } else { table(&accounts) };
-    let mut out = io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        // The reader, such as `head`, has closed the pipe.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        written => written.context("cannot write to standard output")?,
-    }
+    print_result(text)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -34,7 +34,9 @@ impl TestPool {
 
     pub fn serve(server: Server) -> Self {
         let (address, handle, stop) = (server.stratum_addr(), server.handle(), CancellationToken::new());
-        let run = tokio::spawn(server.run(stop.clone()));
+        let serving = server.run(stop.clone());
+        let run =
+            tokio::spawn(async move { serving.await.expect("there is no data folder that could fail") });
         TestPool { address, handle, stop, run }
     }
 

@@ -3,6 +3,7 @@ mod server;
 
 use std::path::Path;
 
+use anyhow::bail;
 use mesos::auth::Auth;
 use mesos::masters::Masters;
 

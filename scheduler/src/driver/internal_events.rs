@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use problem::{Problem, ProblemKind};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
@@ -9,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 use crate::artifact::DownloadStats;
 use crate::display::Display;
 use crate::event::Event;
+use crate::history::Topic;
 use crate::sandbox::StderrRead;
-use crate::store::StoreEvent;
+use crate::store::{StoreEvent, StorePlace};
 
 /// The minimum time between two messages that tell the user that the store cannot write. The store retries more often than this.
 const WARN_EVERY: Duration = Duration::from_secs(30);
@@ -26,6 +28,8 @@ pub(crate) struct InternalEvents {
     stop: CancellationToken,
     stopped: bool,
     warned: Option<Instant>,
+    /// Why the state folder cannot be written, as the state machine was told; `None` if it can be written.
+    folder_failure: Option<String>,
 }
 
 impl InternalEvents {
@@ -36,7 +40,8 @@ impl InternalEvents {
         answers: mpsc::UnboundedReceiver<Event>,
         stop: CancellationToken,
     ) -> Self {
-        Self { store_events, downloads, stderr, answers, stop, stopped: false, warned: None }
+        let (warned, folder_failure) = (None, None);
+        Self { store_events, downloads, stderr, answers, stop, stopped: false, warned, folder_failure }
     }
 
     /// Waits for the next events, or until the tick that is due at `deadline`. Cancelling this future loses no events.
@@ -44,12 +49,13 @@ impl InternalEvents {
         tokio::select! {
             Some(event) = self.store_events.recv() => match event {
                 StoreEvent::Persisted(change_ids) => vec![Event::Persisted(change_ids)],
-                StoreEvent::WriteFailed(why) => {
-                    if self.warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
-                        self.warned = Some(Instant::now());
-                        display.warn(why);
-                    }
-                    Vec::new()
+                StoreEvent::WriteFailed { place, why } => self.on_write_failed(place, why, display),
+                StoreEvent::WritesAgain(StorePlace::ZooKeeper) => Vec::new(),
+                StoreEvent::WritesAgain(StorePlace::Folder) => {
+                    self.folder_failure = None;
+                    self.warned = None;
+                    display.log("the state folder can be written again");
+                    vec![Event::Problem { topic: Topic::Store, problem: None }]
                 }
                 StoreEvent::Info(text) => {
                     display.log(text);
@@ -65,6 +71,23 @@ impl InternalEvents {
             stats = next_of(&mut self.downloads) => vec![Event::Fetching(stats)],
             () = sleep_until(deadline.into()) => vec![Event::Tick],
         }
+    }
+}
+
+impl InternalEvents {
+    /// Tells the user from time to time that the store cannot write, and the state machine when the reason changes. A failure of
+    /// ZooKeeper is no problem of its own: it ends soon, or with it the leadership.
+    fn on_write_failed(&mut self, place: StorePlace, why: String, display: &Display) -> Vec<Event> {
+        if self.warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+            self.warned = Some(Instant::now());
+            display.warn(format!("{why}; trying again"));
+        }
+        if place == StorePlace::ZooKeeper || self.folder_failure.as_ref() == Some(&why) {
+            return Vec::new();
+        }
+        self.folder_failure = Some(why.clone());
+        let problem = Some(Problem::new(ProblemKind::StateFolderFull, why));
+        vec![Event::Problem { topic: Topic::Store, problem }]
     }
 }
 

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
-use std::io::{self, Write};
 
-use anyhow::Context;
-use command_line::pluralize;
+use command_line::{pluralize, print_result};
 use serde::Serialize;
 use text::escape_json;
 
@@ -25,12 +23,7 @@ const MAX_HOST: usize = 40;
 /// # Errors
 /// If standard output cannot be written to.
 pub(super) fn print(forecast: &Forecast, json: bool) -> anyhow::Result<()> {
-    let text = if json { json_line(forecast)? } else { forecast.to_string() };
-    let mut out = io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("cannot write to standard output"),
-    }
+    if json { print_result(json_line(forecast)?) } else { print_result(forecast) }
 }
 
 impl Display for Forecast {

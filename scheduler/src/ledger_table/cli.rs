@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Parser;
 use clap::builder::BoolishValueParser;
-use command_line::{LogArgs, RedactedParser};
+use command_line::{LogArgs, RedactedParser, written};
 use mesos::zookeeper::Ensemble;
 use text::escape_json;
 
@@ -75,26 +74,19 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         _ => table.to_string(),
     };
     let mut out = io::stdout().lock();
-    printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
-}
-
-/// A reader that closes the pipe early, such as `head`, is not an error.
-fn printed(written: io::Result<()>) -> anyhow::Result<ExitCode> {
-    match written {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        written => written.context("cannot write to standard output")?,
-    }
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn print_shares(state_dir: &Path) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout().lock());
-    let mut written = writeln!(out, "{}", render::SHARE_HEADINGS);
+    let mut result = writeln!(out, "{}", render::SHARE_HEADINGS);
     store::stored_shares(state_dir, |share| {
-        if written.is_ok() {
-            written = writeln!(out, "{}", render::share_line(&share));
+        if result.is_ok() {
+            result = writeln!(out, "{}", render::share_line(&share));
         }
-        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
-    printed(written.and_then(|()| out.flush()))
+    written(result.and_then(|()| out.flush()))?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -7,6 +7,7 @@ use mesos::v1::TaskState;
 
 use super::{Intent, Policy, PolicyEvent, View};
 use crate::event::Call;
+use crate::fleet::Task;
 use crate::task_id::TaskKind;
 use crate::user_notice::UserNotice;
 
@@ -16,9 +17,21 @@ const STEP: Duration = Duration::from_secs(15);
 /// The last step of a shutdown waits at most this long until all changes are on disk.
 const PERSIST: Duration = Duration::from_secs(5);
 
+/// When the user is first told what a shutdown waits for, and the time between two such notices.
+const SAY_AFTER: Duration = Duration::from_secs(2);
+const SAY_EVERY: Duration = Duration::from_secs(3);
+
+/// The shutdown.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Shutdown {
+    step: Step,
+    /// When the user is told next what the shutdown waits for; `None` if no shutdown has begun.
+    say_at: Option<Instant>,
+}
+
 /// How far the shutdown has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) enum Shutdown {
+enum Step {
     /// No shutdown has begun.
     #[default]
     No,
@@ -39,13 +52,16 @@ impl Policy for Shutdown {
         match event {
             PolicyEvent::Stop => self.begin(view, now),
             PolicyEvent::Tick if is_reached(view, now) => self.begin(view, now),
-            PolicyEvent::Alive { task, .. } => match (*self, view.fleet.get(task)) {
-                (Self::Ending(kind, _), Some(task)) if task.record.kind == kind && !task.is_to_end() => {
+            PolicyEvent::Alive { task, .. } => match (self.step, view.fleet.get(task)) {
+                (Step::Ending(kind, _), Some(task)) if task.record.kind == kind && !task.is_to_end() => {
                     vec![Intent::end(task)]
                 }
                 _ => Vec::new(),
             },
-            PolicyEvent::Settled => self.go_on(view, now),
+            PolicyEvent::Settled => {
+                let intents = self.go_on(view, now);
+                intents.into_iter().chain(self.say(view, now)).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -60,11 +76,12 @@ fn is_reached(view: &View<'_>, now: Instant) -> bool {
 
 impl Shutdown {
     fn begin(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
-        if *self != Self::No {
+        if self.step != Step::No {
             return Vec::new();
         }
+        self.say_at = Some(now + SAY_AFTER);
         if !view.settings.options.teardown_on_exit {
-            *self = Self::Leaving(now + PERSIST);
+            self.step = Step::Leaving(now + PERSIST);
             return vec![Intent::BeginShutdown];
         }
         let tasks = view.fleet.count_live();
@@ -74,7 +91,7 @@ impl Shutdown {
     }
 
     fn begin_step(&mut self, view: &View<'_>, kind: TaskKind, now: Instant) -> Vec<Intent> {
-        *self = Self::Ending(kind, now + STEP);
+        self.step = Step::Ending(kind, now + STEP);
         let of_kind = view.fleet.active().filter(|task| task.record.kind == kind);
         of_kind.filter(|task| !task.is_to_end()).map(Intent::end).collect()
     }
@@ -83,7 +100,7 @@ impl Shutdown {
         let mut intents = Vec::new();
         while let Some(next) = self.next(view, now) {
             intents.extend(next);
-            if let Self::Recording(_) = self {
+            if let Step::Recording(_) = self.step {
                 // The intent to record TEARDOWN is carried out later, so `view.unpersisted` does not count the record yet.
                 break;
             }
@@ -93,14 +110,17 @@ impl Shutdown {
 
     /// Begins the next step if the present one is done or overdue.
     fn next(&mut self, view: &View<'_>, now: Instant) -> Option<Vec<Intent>> {
-        match *self {
-            Self::No | Self::Done => None,
-            Self::Leaving(deadline) | Self::Recording(deadline) if view.unpersisted > 0 && now < deadline => {
+        match self.step {
+            Step::No | Step::Done => None,
+            Step::Leaving(deadline) if view.unpersisted > 0 && now < deadline => None,
+            Step::Recording(deadline)
+                if view.unpersisted > 0 && now < deadline && view.store_problem().is_none() =>
+            {
                 None
             }
-            Self::Leaving(_) => Some(self.finish()),
-            Self::Recording(_) => Some([vec![Intent::Call(Call::Teardown)], self.finish()].concat()),
-            Self::Ending(kind, deadline) => {
+            Step::Leaving(_) => Some(self.finish()),
+            Step::Recording(_) => Some([vec![Intent::Call(Call::Teardown)], self.finish()].concat()),
+            Step::Ending(kind, deadline) => {
                 let waits = view.history.framework.is_some() && is_waited_for(view, kind);
                 if waits && now < deadline {
                     return None;
@@ -115,32 +135,67 @@ impl Shutdown {
         }
     }
 
+    /// Tells the user from time to time what the shutdown waits for.
+    fn say(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
+        let (kind, deadline) = match self.step {
+            Step::No | Step::Done => return Vec::new(),
+            Step::Leaving(deadline) | Step::Recording(deadline) => (None, deadline),
+            Step::Ending(kind, deadline) => (Some(kind), deadline),
+        };
+        if self.say_at.is_none_or(|at| now < at) {
+            return Vec::new();
+        }
+        self.say_at = Some(now + SAY_EVERY);
+        let left = deadline.saturating_duration_since(now);
+        let tasks: Vec<String> = kind.into_iter().flat_map(|kind| still_running(view, kind)).collect();
+        let tasks = (!tasks.is_empty()).then_some(UserNotice::WaitingForTasks { tasks, left });
+        let records = (view.unpersisted > 0).then(|| UserNotice::WaitingForRecords {
+            records: view.unpersisted,
+            why: view.store_problem().map(|problem| problem.text.clone()),
+            left,
+        });
+        tasks.into_iter().chain(records).map(Intent::Notify).collect()
+    }
+
     /// TEARDOWN cannot be sent without a subscription. Then it is not recorded either: if an operator tore the framework down
     /// later, the record would wrongly say that this scheduler did it.
     fn begin_teardown(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         if view.history.framework.is_none() || !view.run.connected {
             return self.finish();
         }
-        *self = Self::Recording(now + PERSIST);
+        self.step = Step::Recording(now + PERSIST);
         vec![Intent::RecordTeardown]
     }
 
     fn finish(&mut self) -> Vec<Intent> {
-        *self = Self::Done;
+        self.step = Step::Done;
         vec![Intent::Finish]
     }
 }
 
 /// Whether tasks of this kind have not ended yet, or changes are not on disk yet. The shutdown does not wait for a task on an
 /// unreachable agent: TEARDOWN ends that task when the agent returns.
+///
+/// While the disk fails, only the last of the two steps waits for it, so that the user waits only once.
 fn is_waited_for(view: &View<'_>, kind: TaskKind) -> bool {
+    if kind == TaskKind::Worker && view.store_problem().is_some() {
+        return still_running(view, kind).next().is_some();
+    }
     let active = view.fleet.count(kind);
     active.tasks > active.unreachable || view.unpersisted > 0
 }
 
-fn overdue(view: &View<'_>, kind: TaskKind) -> Option<Intent> {
-    let of_kind = view.fleet.active().filter(|task| task.record.kind == kind);
+/// The ids of the tasks of this kind that may still run: their launch was sent, and the scheduler has not heard of their end. They
+/// are not on unreachable agents.
+fn still_running(view: &View<'_>, kind: TaskKind) -> impl Iterator<Item = String> {
+    let runs = move |task: &&Task| task.record.kind == kind && task.may_live() && !task.is_ending;
+    let of_kind = view.fleet.active().filter(runs);
     let waits = of_kind.filter(|task| task.state() != Some(TaskState::TaskUnreachable));
-    let tasks: Vec<String> = waits.map(|task| task.id().to_owned()).collect();
+    waits.map(|task| task.id().to_owned())
+}
+
+/// Says which tasks are not waited for any more. The end of the others is known, but not recorded.
+fn overdue(view: &View<'_>, kind: TaskKind) -> Option<Intent> {
+    let tasks: Vec<String> = still_running(view, kind).collect();
     (!tasks.is_empty()).then_some(Intent::Notify(UserNotice::Overdue(tasks)))
 }

@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use mesos::v1::TaskState;
+use problem::Problem;
 
 use crate::fleet::{Fleet, Task};
-use crate::history::History;
+use crate::history::{History, Topic};
 use crate::journal::Assignment;
 use crate::options::OnServerLoss;
 use crate::run_state::RunState;
@@ -30,6 +31,11 @@ pub struct View<'a> {
 }
 
 impl View<'_> {
+    /// Why the records cannot be written now; `None` if they can be.
+    pub fn store_problem(&self) -> Option<&Problem> {
+        self.history.problems.get(&Topic::Store)
+    }
+
     /// Whether workers can be told to mine at another server. Workers that run a user's own image cannot.
     pub fn can_redirect(&self) -> bool {
         let template = &self.settings.template;

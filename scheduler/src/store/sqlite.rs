@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
+use command_line::pluralize;
 use database::FolderLock;
 use rusqlite::Connection;
 use rustix::fs::{Access, access};
@@ -34,7 +35,7 @@ pub use self::snapshot::{ledger_snapshot, rows_since, stored_shares};
 pub use self::stored_shares::StoredShare;
 use self::sync_folder::{Handover, sync_folder};
 pub(super) use self::writer::FolderEvent;
-use self::writer::{Changes, Writer};
+use self::writer::{Changes, UnwrittenChanges, Writer};
 use super::{STATE_FOLDER, ShareLimits, StoreError};
 use crate::journal::{Change, ChangeId, RecoveredState, SpecificationKey};
 
@@ -48,7 +49,7 @@ pub(super) struct StateFolder {
     queue: mpsc::Sender<Changes>,
     receiver: Option<mpsc::Receiver<Changes>>,
     opened: Option<OpenFolder>,
-    thread: Option<(JoinHandle<usize>, FolderLock)>,
+    thread: Option<(JoinHandle<Result<(), UnwrittenChanges>>, FolderLock)>,
     folder: PathBuf,
     identity: FolderIdentity,
     /// When the last launch or report was recorded, milliseconds since the Unix epoch; `None` if there was no framework.
@@ -166,11 +167,6 @@ impl StateFolder {
         &self.launch_times
     }
 
-    /// The folder's path.
-    pub fn path(&self) -> &Path {
-        &self.folder
-    }
-
     /// Creates the folder if it does not exist, brings it up to date with `handover`, and starts to write. `notify` is called
     /// from the writing thread. A second call of `start` does nothing.
     ///
@@ -195,7 +191,14 @@ impl StateFolder {
         }
         let framework = read::framework(&connection).map_err(&error)?.map(|(framework, _)| framework.id);
         let retention = ShareRetention::new(limits, &connection).map_err(&error)?;
-        let writer = Writer::new(connection, framework, retention, notify, Arc::clone(&self.closing));
+        let writer = Writer::new(
+            self.folder.clone(),
+            connection,
+            framework,
+            retention,
+            notify,
+            Arc::clone(&self.closing),
+        );
         let thread = thread::Builder::new().name("store".to_owned());
         let handle = thread.spawn(move || writer.run(&queue)).map_err(STATE_FOLDER.io_error(&path))?;
         self.thread = Some((handle, lock));
@@ -224,8 +227,10 @@ impl StateFolder {
         drop(self.queue);
         let Some((handle, _lock)) = self.thread else { return Ok(()) };
         match handle.join() {
-            Ok(0) => Ok(()),
-            Ok(lost) => Err(StoreError::Unwritten { path: STATE_FOLDER.database_path(&self.folder), lost }),
+            Ok(written) => written.map_err(|UnwrittenChanges { lost, error }| StoreError::Unwritten {
+                lost: pluralize(lost, "change"),
+                why: STATE_FOLDER.write_failure(&self.folder, &error),
+            }),
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }

@@ -268,7 +268,7 @@ fn a_failed_write_is_repeated() {
     let other = Connection::open(folder.path().join(STATE_FOLDER.database)).unwrap();
     other.execute_batch("ALTER TABLE framework RENAME TO away").unwrap();
     store.persist(1, Change::Framework("f".into()));
-    assert!(matches!(notices.recv(), Ok(StoreEvent::WriteFailed(_))));
+    assert!(matches!(notices.recv(), Ok(StoreEvent::WriteFailed { place: StorePlace::Folder, .. })));
     other.execute_batch("ALTER TABLE away RENAME TO framework").unwrap();
     let persisted: BTreeSet<ChangeId> = notices
         .iter()

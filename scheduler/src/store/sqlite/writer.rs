@@ -2,6 +2,7 @@
 //! A failed write is repeated until it succeeds. A status update is not acknowledged to Mesos before its changes are on disk, so
 //! no update is lost.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -13,6 +14,7 @@ use rusqlite::Connection;
 use super::records;
 use super::retention::ShareRetention;
 use crate::journal::{Change, ChangeId};
+use crate::store::STATE_FOLDER;
 
 /// Changes in the order in which they are written.
 pub(super) type Changes = Vec<(ChangeId, Change)>;
@@ -35,13 +37,23 @@ const WARN_EVERY: Duration = Duration::from_secs(3600);
 pub(in crate::store) enum FolderEvent {
     /// These changes are on disk, oldest first.
     Written(Changes),
-    /// The disk failed. The thread tries again until it succeeds.
-    WriteFailed(rusqlite::Error),
+    /// A write failed, for this reason. The thread tries again until it succeeds, which [`FolderEvent::Written`] says.
+    WriteFailed(String),
     /// A message for the user that is not about an error.
     Info(String),
 }
 
+/// Changes that could not be written before the writer had to end.
+#[derive(Debug)]
+pub(super) struct UnwrittenChanges {
+    /// The number of changes.
+    pub lost: usize,
+    /// The last error.
+    pub error: rusqlite::Error,
+}
+
 pub(super) struct Writer<N> {
+    folder: PathBuf,
     connection: Connection,
     framework: Option<String>,
     retention: ShareRetention,
@@ -55,28 +67,40 @@ pub(super) struct Writer<N> {
 }
 
 impl<N: FnMut(FolderEvent)> Writer<N> {
-    /// A writer. `framework` is the id of the current framework, if there is one.
+    /// A writer to the database in `folder`. `framework` is the id of the current framework, if there is one.
     pub fn new(
+        folder: PathBuf,
         connection: Connection,
         framework: Option<String>,
         retention: ShareRetention,
         notify: N,
         closing: Arc<AtomicBool>,
     ) -> Self {
-        Self { connection, framework, retention, more: false, warned: None, started: None, notify, closing }
+        Self {
+            folder,
+            connection,
+            framework,
+            retention,
+            more: false,
+            warned: None,
+            started: None,
+            notify,
+            closing,
+        }
     }
 
-    /// Writes until the queue is closed. Returns the number of changes that could not be written.
-    pub fn run(mut self, queue: &mpsc::Receiver<Changes>) -> usize {
+    /// Writes until the queue is closed. The error has the changes that could not be written.
+    pub fn run(mut self, queue: &mpsc::Receiver<Changes>) -> Result<(), UnwrittenChanges> {
         while let Some(batch) = self.next_batch(queue) {
-            if !self.write(&batch) {
-                return batch.len() + queue.try_iter().map(|changes| changes.len()).sum::<usize>();
-            }
+            self.write(&batch).map_err(|error| UnwrittenChanges {
+                lost: batch.len() + queue.try_iter().map(|changes| changes.len()).sum::<usize>(),
+                error,
+            })?;
             let written = batch.len();
             (self.notify)(FolderEvent::Written(batch));
             self.prune(written);
         }
-        0
+        Ok(())
     }
 
     /// Waits for changes and returns them; `None` if the queue is closed. While no changes come, removes shares that exceed the
@@ -127,13 +151,13 @@ impl<N: FnMut(FolderEvent)> Writer<N> {
         }
     }
 
-    /// Writes a batch. Returns whether the batch was written before the time limit for closing was reached.
-    fn write(&mut self, batch: &[(ChangeId, Change)]) -> bool {
-        let Self { connection, framework, notify, closing, .. } = self;
+    /// Writes a batch. Fails if the time limit for closing is over.
+    fn write(&mut self, batch: &[(ChangeId, Change)]) -> rusqlite::Result<()> {
+        let Self { folder, connection, framework, notify, closing, .. } = self;
         write_until_closed(
             || records::write(connection, framework, batch),
             || closing.load(Ordering::Relaxed),
-            |error| notify(FolderEvent::WriteFailed(error)),
+            |error, _| notify(FolderEvent::WriteFailed(STATE_FOLDER.write_failure(folder, error))),
         )
     }
 }

@@ -11,7 +11,7 @@ use super::tree::{Tree, WriteError};
 use super::tree_state::{NodeWrite, TreeState};
 use super::znode::{FRAMEWORK, FRAMEWORK_1};
 use crate::journal::{Change, ChangeId};
-use crate::store::{OnStoreEvent, StoreEvent};
+use crate::store::{OnStoreEvent, StoreEvent, StorePlace};
 
 /// When a batch has at least this number of changes, further changes wait for the next batch.
 const BATCH: usize = 1000;
@@ -87,6 +87,7 @@ impl<T: Tree> Writer<T> {
     /// Commits these transactions in any order, and repeats those that fail. Returns whether all have been committed.
     async fn commit(&mut self, transactions: &[Vec<NodeWrite>]) -> bool {
         let mut left: Vec<&[NodeWrite]> = transactions.iter().map(Vec::as_slice).collect();
+        let mut failed = false;
         loop {
             let results = self.tree.commit(&left).await;
             let (mut again, mut reason) = (Vec::new(), None);
@@ -100,9 +101,15 @@ impl<T: Tree> Writer<T> {
                     }
                 }
             }
-            let Some(why) = reason else { return true };
-            let text = format!("cannot write to ZooKeeper, trying again: {why}");
-            (self.notify)(StoreEvent::WriteFailed(text));
+            let Some(why) = reason else {
+                if failed {
+                    (self.notify)(StoreEvent::WritesAgain(StorePlace::ZooKeeper));
+                }
+                return true;
+            };
+            failed = true;
+            let why = format!("cannot write to ZooKeeper: {why}");
+            (self.notify)(StoreEvent::WriteFailed { place: StorePlace::ZooKeeper, why });
             if self.closing.load(Ordering::Relaxed) {
                 return false;
             }

@@ -20,10 +20,11 @@ async fn write(tree: &mut FlakyTree, changes: Vec<Change>, closing: bool) -> (Ve
         let told = Arc::clone(&told);
         Arc::new(move |notice| match notice {
             StoreEvent::Persisted(change_ids) => told.lock().unwrap().0.extend(change_ids),
-            StoreEvent::WriteFailed(why) => {
-                assert!(why.contains("ZooKeeper"), "{why}");
+            StoreEvent::WriteFailed { place, why } => {
+                assert!(place == StorePlace::ZooKeeper && why.contains("ZooKeeper"), "{why}");
                 told.lock().unwrap().1 += 1;
             }
+            StoreEvent::WritesAgain(place) => assert_eq!(place, StorePlace::ZooKeeper),
             StoreEvent::Info(text) => panic!("{text}"),
         })
     };
