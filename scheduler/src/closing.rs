@@ -122,7 +122,7 @@ pub(crate) fn end_before_subscription(
 }
 
 fn not_torn_down(left: LeftFramework, why: &str, summary: Summary) -> SchedulerEnd {
-    let (framework, how_long, teardown) = (&left.id, left.how_long(), &left.teardown);
+    let (framework, how_long, teardown) = (&left.id, left.how_long(true), &left.teardown);
     let why = format!(
         "the master has not confirmed that framework {framework} is torn down ({why}); unless it is, {how_long}; to end it, start \
          the scheduler again, or: {teardown}"

@@ -31,10 +31,11 @@ impl LeftFramework {
         }
     }
 
-    /// Tells the user how long the framework stays registered.
-    pub(crate) fn how_long(&self) -> String {
+    /// Tells the user how long the framework stays registered. `tasks` is whether it has tasks, or may have some.
+    pub(crate) fn how_long(&self, tasks: bool) -> String {
+        let what = if tasks { " and its tasks" } else { "" };
         format!(
-            "the master keeps framework {} and its tasks for {} without a scheduler (--failover-timeout)",
+            "the master keeps framework {}{what} for {} without a scheduler (--failover-timeout)",
             self.id,
             InWords(self.failover_timeout)
         )

@@ -82,7 +82,7 @@ impl SchedulerEnd {
         match self {
             SchedulerEnd::Failed { .. } => self,
             SchedulerEnd::TasksLeft { summary, tasks, running, framework } => {
-                let left = format!("{}; {}", stay(tasks, running), framework.how_long());
+                let left = format!("{}; {}", stay(tasks, running), framework.how_long(tasks > 0));
                 SchedulerEnd::Failed { summary, why: format!("{why}; {left}") }
             }
             SchedulerEnd::Removed { summary, why: removed } => {
@@ -110,7 +110,7 @@ impl SchedulerEnd {
         });
         let left = match self {
             SchedulerEnd::TasksLeft { tasks, running, framework, .. } => {
-                Some(how_to_go_on(&stay(*tasks, *running), framework, state_dir, zk))
+                Some(how_to_go_on(*tasks, *running, framework, state_dir, zk))
             }
             SchedulerEnd::TornDown { .. } => Some("the framework is torn down: no task is left".to_owned()),
             SchedulerEnd::NoFramework { .. } => {
@@ -150,16 +150,29 @@ fn stay(tasks: usize, running: usize) -> String {
     }
 }
 
-fn how_to_go_on(stay: &str, framework: &LeftFramework, state_dir: &Path, zk: Option<&Ensemble>) -> String {
+fn how_to_go_on(
+    tasks: usize,
+    running: usize,
+    framework: &LeftFramework,
+    state_dir: &Path,
+    zk: Option<&Ensemble>,
+) -> String {
     let which = match zk {
         None => format!("--state-dir {}", state_dir.display()),
         Some(zk) => format!("--zk {zk}"),
     };
-    let others = if zk.is_some() { "a waiting scheduler takes them over; otherwise " } else { "" };
+    let (stay, how_long) = (stay(tasks, running), framework.how_long(tasks > 0));
+    let (figures, them) =
+        if tasks > 0 { (" (figures as of their last reports)", "them") } else { ("", "the framework") };
+    let others = match zk {
+        Some(_) => {
+            format!("a waiting scheduler takes {} over; otherwise ", if tasks > 0 { "them" } else { "it" })
+        }
+        None => String::new(),
+    };
     format!(
-        "{stay} (figures as of their last reports); {}; {others}start the scheduler again with {which} to continue, or also \
-         with --teardown-on-exit to end them with it; without a scheduler: {}",
-        framework.how_long(),
+        "{stay}{figures}; {how_long}; {others}start the scheduler again with {which} to continue, or also with \
+         --teardown-on-exit to end {them} with it; without a scheduler: {}",
         framework.teardown,
     )
 }
@@ -211,7 +224,7 @@ mod tests {
     #[test]
     fn only_tasks_that_run_are_said_to_mine() {
         for (tasks, running, said) in [
-            (0, 0, "no task is left ("),
+            (0, 0, "no task is left; the master keeps framework f for 7d without"),
             (1, 0, "1 task stays, not in TASK_RUNNING ("),
             (4, 0, "4 tasks stay, none of them in TASK_RUNNING ("),
             (4, 1, "4 tasks stay, 1 of them in TASK_RUNNING ("),

@@ -39,11 +39,14 @@ use mesos::v1::{Offer, TaskStatus, task_status};
 
 use mesos::v1::TaskState;
 
+use problem::{Problem, ProblemKind};
+
 use super::*;
 use crate::cluster_view::OfferOptions;
 use crate::event::TaskEnd;
 use crate::event::{Call, InverseOffer, Unavailability};
 use crate::fleet::Slot;
+use crate::history::Topic;
 use crate::journal::ChangeId;
 use crate::offers::Placement;
 use crate::options::{FrameworkOptions, OnServerLoss, TaskOptions};

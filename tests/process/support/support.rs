@@ -12,6 +12,7 @@ pub mod process;
 pub mod process_tree;
 pub mod proxy;
 pub mod scripted_pool;
+pub mod small_disk;
 pub mod summary;
 pub mod zookeeper;
 

@@ -55,6 +55,32 @@ fn a_stuck_disk_does_not_delay_the_shutdown_for_ever() {
     assert!(script.acknowledged().is_empty());
 }
 
+/// While the disk is full, the workers' step does not wait for it. The user is told every few seconds what is waited for.
+#[test]
+fn a_full_disk_is_waited_for_once_and_named() {
+    let mut script = Script::with_workers();
+    let full = Problem::new(ProblemKind::StateFolderFull, "the disk is full");
+    script.event(Event::Problem { topic: Topic::Store, problem: Some(full) });
+    script.event(Event::Stop);
+    script.wait(Duration::from_secs(4));
+    let waits =
+        |notice: &UserNotice| matches!(notice, UserNotice::WaitingForTasks { tasks, .. } if tasks.len() == 2);
+    assert_eq!(script.notices.iter().filter(|notice| waits(notice)).count(), 1, "{:?}", script.notices);
+    for task in ["miner-worker-2", "miner-worker-3"] {
+        script.update(status(task, TaskState::TaskKilled, 2));
+    }
+    assert!(script.killed().contains(&"miner-server-1"), "their ends are known, though not on disk");
+    script.update(status("miner-server-1", TaskState::TaskKilled, 2));
+    script.notices.clear();
+    script.wait(Duration::from_secs(10));
+    assert!(!script.finished);
+    let named = |notice: &UserNotice| matches!(notice, UserNotice::WaitingForRecords { records: 3, why: Some(why), .. } if why == "the disk is full");
+    assert!(script.notices.len() >= 3 && script.notices.iter().all(named), "{:?}", script.notices);
+    script.wait(Duration::from_secs(6));
+    assert!(script.finished);
+    assert_eq!(script.calls.last(), Some(&Call::Teardown));
+}
+
 #[test]
 fn unreachable_tasks_are_not_waited_for() {
     let mut script = Script::with_workers();

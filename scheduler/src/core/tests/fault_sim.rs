@@ -37,7 +37,7 @@ impl Cluster {
                 }
                 self.restart();
             }
-            9 => self.slow_disk = !self.slow_disk,
+            9 => self.set_slow_disk(!self.slow_disk, which.is_multiple_of(2)),
             10 => self.fate = Some(Fate::ALL[which % Fate::ALL.len()]),
             11 => self.gone_by_operator(&task),
             12 => self.repeat(which),
@@ -51,7 +51,8 @@ impl Cluster {
 
     /// Ends all faults. If the cluster has not recovered within `RECOVERY`, returns what is wrong.
     fn end_faults(&mut self) -> Result<(), String> {
-        (self.slow_disk, self.fate) = (false, None);
+        self.set_slow_disk(false, true);
+        self.fate = None;
         for which in 0..self.agents() {
             self.come_back(which);
         }

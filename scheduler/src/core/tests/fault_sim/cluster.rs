@@ -174,6 +174,16 @@ impl Cluster {
         }
     }
 
+    /// Makes the disk slow, or fast again. If the driver has noticed that it is full, it sets or clears the problem.
+    pub fn set_slow_disk(&mut self, slow: bool, noticed: bool) {
+        self.slow_disk = slow;
+        let full = Problem::new(ProblemKind::StateFolderFull, "the disk is full");
+        let problem = Some(full).filter(|_| slow);
+        if noticed || !slow {
+            self.event(Event::Problem { topic: Topic::Store, problem });
+        }
+    }
+
     /// Time passes only for the scheduler, which has no subscription. The simulated cluster stands still.
     fn pass_alone(&mut self, time: Duration) {
         for _ in 0..time.as_secs() {
