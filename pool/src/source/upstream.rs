@@ -94,12 +94,8 @@ impl UpstreamSource {
                 }
             };
             log(&event);
-            if let Some(problem) = lost(&event) {
+            if let Some(problem) = waits_for(&event) {
                 shared.work_health.set(problem);
-            }
-            if let client::Event::Waiting { pool, awaited } = &event {
-                let text = format!("{pool} is silent: still waiting for {awaited}");
-                shared.work_health.set(Problem::new(ProblemKind::UpstreamUnreachable, text));
             }
             for effect in state.on_event(Event::Client(event), Instant::now().into_std()) {
                 match effect {
@@ -135,7 +131,7 @@ impl UpstreamSource {
                     }
                     Ok(event) => {
                         log(&event);
-                        problem = lost(&event).or(problem);
+                        problem = waits_for(&event).or(problem);
                         Some(Event::Client(event))
                     }
                     // The client returns an error only when no pool is left to try.
@@ -238,10 +234,14 @@ fn settle(shared: &PoolState, in_flight: &mut ForwardedShares<client::Ticket>, a
     }
 }
 
-/// Why the client is not connected to an upstream pool, if the event says so.
-fn lost(event: &client::Event) -> Option<Problem> {
+/// Why an upstream pool gives no work, if the event says so.
+fn waits_for(event: &client::Event) -> Option<Problem> {
     match event {
         client::Event::Lost { error, .. } => upstream_problem(error),
+        client::Event::Waiting { pool, awaited } => {
+            let text = format!("{pool} is silent: still waiting for {awaited}");
+            Some(Problem::new(ProblemKind::UpstreamUnreachable, text))
+        }
         _ => None,
     }
 }
