@@ -20,6 +20,8 @@ pub struct PoolSummary {
     pub live: PoolLive,
     /// Where work comes from; `None` before there is any.
     pub work_from: Option<String>,
+    /// What is wrong with the source of work or the disk, the first in rank first.
+    pub problems: Vec<Problem>,
     /// The pool's hashrate in H/s: the sum of the workers' hashrates ([`WorkerSummary::hashrate`]).
     pub hashrate: f64,
     /// The highest difficulty of an accepted share's hash since the pool started; 0 without any.
@@ -90,6 +92,14 @@ impl PoolHandle {
         self.since_and_problem().filter(|(since, _)| since.elapsed() >= least).map(|(_, problem)| problem)
     }
 
+    /// All problems that exist now, the first in rank first.
+    pub fn problems(&self) -> Vec<Problem> {
+        let all = [self.0.work_health.get(), self.0.disk_health.get()];
+        let mut problems: Vec<_> = all.into_iter().flatten().map(|(_, problem)| problem).collect();
+        problems.sort();
+        problems
+    }
+
     fn since_and_problem(&self) -> Option<(Instant, Problem)> {
         self.0.work_health.get().or_else(|| self.0.disk_health.get())
     }
@@ -113,6 +123,7 @@ impl PoolHandle {
         PoolSummary {
             live: self.live(),
             work_from: self.work_from(),
+            problems: self.problems(),
             hashrate: workers.iter().fold(0.0, |sum, worker| sum + worker.hashrate),
             best_share,
             banned: self.0.bans.active(Instant::now()),

@@ -1,6 +1,7 @@
 //! The pool's HTTP pages: health, a summary and metrics. They only read snapshots.
 
 use monitor::{JsonText, Metrics, Monitored, RequestError};
+use problem::Problem;
 use serde_json::{Value, json};
 use task::Totals;
 
@@ -37,6 +38,12 @@ pub(crate) fn account(totals: &Totals) -> Value {
     })
 }
 
+/// A problem, as in the scheduler's summary.
+fn reason(problem: &Problem) -> Value {
+    let Problem { kind, text } = problem;
+    json!({"rank": kind.rank(), "code": kind.code(), "text": text, "remedy": kind.remedy()})
+}
+
 fn json(summary: &PoolSummary) -> Value {
     let workers: Vec<Value> = summary
         .workers
@@ -46,6 +53,7 @@ fn json(summary: &PoolSummary) -> Value {
     let mut answer = json!({
         "connections": summary.live.connections,
         "work_from": summary.work_from,
+        "reasons": summary.problems.iter().map(reason).collect::<Vec<_>>(),
         "height": summary.live.height,
         "difficulty": summary.live.difficulty,
         "hashrate": summary.hashrate,

@@ -45,13 +45,15 @@ fn end(mut process: Process) -> Vec<String> {
 }
 
 /// Asks a pool without work for its health, summary and metrics. The health must name what the pool waits for.
-fn waits_for(options: &[&str], names: &str) {
+fn waits_for(options: &[&str], names: &str, code: &str) {
     let (mut pool, http) = start(options);
     until("the health names the reason", DEADLINE, || {
         assert!(pool.is_running(), "{:#?}", pool.stderr());
         get_text(http, "/healthz")?.contains(names).then_some(())
     });
-    assert_eq!(summary(http)["work_from"], Value::Null);
+    let summary = summary(http);
+    assert_eq!((&summary["work_from"], summary["reasons"][0]["code"].as_str()), (&Value::Null, Some(code)));
+    assert!(summary["reasons"][0]["text"].as_str().is_some_and(|text| text.contains(names)), "{summary}");
     assert!(get_text(http, "/metrics").is_some_and(|text| text.contains("pool_connections 0")));
     assert!(!pool.stdout().iter().any(|line| line.starts_with("listening on")), "it has no work");
     end(pool);
@@ -61,12 +63,12 @@ fn waits_for(options: &[&str], names: &str) {
 fn http_answers_before_a_node_or_an_upstream_pool_works() {
     let nobody = testing::ports::closed_address().to_string();
     let node = format!("http://{nobody}");
-    waits_for(&["--chain", "node", "--bitcoind", &node, "--address", PAID], &nobody);
-    waits_for(&["--upstream", &nobody, "-u", "me"], &nobody);
+    waits_for(&["--chain", "node", "--bitcoind", &node, "--address", PAID], &nobody, "node-unreachable");
+    waits_for(&["--upstream", &nobody, "-u", "me"], &nobody, "upstream-unreachable");
     // The system accepts connections to this socket, but no program answers.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let silent = silent.local_addr().expect("bound").to_string();
-    waits_for(&["--upstream", &silent, "-u", "me"], &silent);
+    waits_for(&["--upstream", &silent, "-u", "me"], &silent, "upstream-unreachable");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use problem::{Problem, ProblemKind};
 use task::{BlockSourceSpec, UpstreamSpec};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -72,11 +73,27 @@ impl StartingServer {
     pub async fn start(self, changes: Option<watch::Receiver<UpstreamSpec>>) -> Result<Server, ServerError> {
         let StartingServer { stratum, source, cookie_file, http, state, queues, store } = self;
         let SourceQueues { found, forward } = queues;
+        if let Some(problem) = no_answer_yet(&source) {
+            state.work_health.set(problem);
+        }
         let mut source = BlockSource::connect(source, cookie_file, changes, forward, &state).await?;
         let (listener, address) = net::listen(&stratum).await?;
         source.prepare(&state);
         Ok(Server { listener, address, http, source, state, found_blocks: found, store })
     }
+}
+
+/// What a server waits for as long as its source of work has neither answered nor failed; `None` if it has work at once.
+fn no_answer_yet(source: &BlockSourceSpec) -> Option<Problem> {
+    let (kind, who) = match source {
+        BlockSourceSpec::Builtin { .. } => return None,
+        BlockSourceSpec::Node(spec) => {
+            let nodes: Vec<_> = spec.nodes.iter().map(|node| node.url.as_str()).collect();
+            (ProblemKind::NodeUnreachable, format!("node {}", nodes.join(", ")))
+        }
+        BlockSourceSpec::Upstream(spec) => (ProblemKind::UpstreamUnreachable, spec.pools.join(", ")),
+    };
+    Some(Problem::new(kind, format!("{who} has given no work yet")))
 }
 
 /// The task that serves health and metrics. The task ends when this value is dropped.
