@@ -24,8 +24,11 @@ use crate::v1::quota::QuotaConfig;
 const PATH: &str = "/api/v1";
 /// Maximum size of an answer that does not grow with the number of agents, in bytes.
 const SMALL_ANSWER: usize = 1 << 20;
-/// In an answer: the number of the field with the agents, and, in that field, the number of the field with one agent each.
-const AGENTS: (u64, u64) = (10, 1);
+/// In an answer: the number of the field with the agents.
+const GET_AGENTS: u64 = 10;
+/// In that field: the number of the fields with one registered agent each, and of those with one recovered agent each.
+const AGENT: u64 = 1;
+const RECOVERED_AGENT: u64 = 2;
 
 /// Why the operator API did not answer a question.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,8 @@ pub enum OperatorError {
 pub struct Agents {
     /// The agents that could be read.
     pub agents: Vec<Agent>,
+    /// The number of agents that have not come back since the master began to lead.
+    pub recovered: u64,
     /// Whether the answer was longer than the limit, so that there are more agents.
     pub is_cut: bool,
 }
@@ -159,15 +164,20 @@ pub struct EncodedAgents {
 impl EncodedAgents {
     /// The agents. An agent that cannot be read is left out.
     pub fn decode(&self) -> Agents {
-        let answer = Fields(&self.body).find(|(field, _)| *field == AGENTS.0);
-        let agents = answer.into_iter().flat_map(|(_, content)| Fields(content));
-        let agents = agents.filter(|(field, _)| *field == AGENTS.1);
-        let mut agents: Vec<Agent> = agents.filter_map(|(_, agent)| Agent::decode(agent).ok()).collect();
+        let answer = Fields(&self.body).find(|(field, _)| *field == GET_AGENTS);
+        let (mut agents, mut recovered) = (Vec::new(), 0);
+        for (field, content) in answer.into_iter().flat_map(|(_, content)| Fields(content)) {
+            match field {
+                AGENT => agents.extend(Agent::decode(content).ok()),
+                RECOVERED_AGENT => recovered += 1,
+                _ => {}
+            }
+        }
         if self.is_cut {
             // The last agent is incomplete.
             agents.pop();
         }
-        Agents { agents, is_cut: self.is_cut }
+        Agents { agents, recovered, is_cut: self.is_cut }
     }
 }
 
@@ -227,7 +237,8 @@ mod tests {
             active: true,
             ..Agent::default()
         };
-        let agents = GetAgents { agents: (0..agents).map(agent).collect(), ..GetAgents::default() };
+        let recovered_agents = vec![AgentInfo::default(); 3];
+        let agents = GetAgents { agents: (0..agents).map(agent).collect(), recovered_agents };
         let mut answer = vec![8, 9]; // the type, which is not read
         answer.extend(Answer { get_agents: Some(agents), ..Answer::default() }.encode_to_vec());
         answer
@@ -249,7 +260,7 @@ mod tests {
         let (_peer, master) = peer(http("200 OK", &answer(1000))).await;
         let read = async |limit| agents(&Config::default(), &master, limit).await.unwrap().decode();
         let all = read(1 << 20).await;
-        assert_eq!((all.agents.len(), all.is_cut), (1000, false));
+        assert_eq!((all.agents.len(), all.recovered, all.is_cut), (1000, 3, false));
         assert_eq!(all.agents[999].agent_info.hostname, "host-999");
         let some = read(1000).await;
         assert!(some.is_cut && (10..100).contains(&some.agents.len()), "{}", some.agents.len());

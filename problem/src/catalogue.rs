@@ -245,8 +245,8 @@ catalogue! {
     NoAgents {
         code: "no-agents",
         symptom: "no offers: the master has no agents",
-        cause: "No agent is registered with the leading master: none runs, they use another master or ZooKeeper path, or they are \
-                not back yet.",
+        cause: "No agent is registered with the leading master: none runs, they use another master or ZooKeeper path, or their \
+                machines are down for maintenance.",
         remedy: "Start agents with this master's address, or compare --master with theirs.",
     }
     GpuAgents {

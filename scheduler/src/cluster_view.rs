@@ -23,6 +23,9 @@ pub(crate) use self::text::{not_asked_for, problem};
 /// Mesos makes no offer of less CPU and less memory than this.
 const LEAST: [(&str, f64); 2] = [("cpus", 0.01), ("mem", 32.0)];
 
+/// Maximum number of roles that are named as users of resources.
+const USERS: usize = 3;
+
 /// What a framework asks the master for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OfferOptions {
@@ -78,6 +81,10 @@ pub enum QuotaFinding {
 pub struct ClusterView {
     /// The number of agents that are not offered, by reason.
     pub fates: BTreeMap<AgentFate, u64>,
+    /// The number of agents that have not come back since the master began to lead.
+    pub recovered: u64,
+    /// The roles that use the most CPU, at most three.
+    pub users: Vec<String>,
     /// Whether the master has more agents than were looked at.
     pub is_cut: bool,
     /// The quota that prevents offers, if there is one.
@@ -100,8 +107,10 @@ impl OfferOptions {
 impl ClusterView {
     /// Sums up what the master has said. `region` is the master's.
     pub fn new(agents: &Agents, quotas: &[QuotaConfig], region: Option<&str>, wanted: &OfferOptions) -> Self {
-        let (mut view, mut free) =
-            (ClusterView { is_cut: agents.is_cut, ..Self::default() }, Amounts::default());
+        let (mut view, mut free) = (
+            ClusterView { is_cut: agents.is_cut, recovered: agents.recovered, ..Self::default() },
+            Amounts::default(),
+        );
         let mut used: BTreeMap<String, Amounts> = BTreeMap::new();
         for agent in &agents.agents {
             let (fate, left) = fate(agent, region, wanted);
@@ -114,6 +123,7 @@ impl ClusterView {
                 used.entry(role.unwrap_or_default()).or_default().add_piece(piece);
             }
         }
+        view.users = users(&used);
         let is_free = view.fates.contains_key(&AgentFate::Free);
         // Without all agents, nobody knows what the roles use.
         view.quota = quota(quotas, &used, free, wanted).filter(|_| is_free && !view.is_cut);
@@ -124,6 +134,14 @@ impl ClusterView {
     pub fn agents(&self) -> u64 {
         self.fates.values().sum()
     }
+}
+
+/// The roles that use the most CPU.
+fn users(used: &BTreeMap<String, Amounts>) -> Vec<String> {
+    let mut roles: Vec<(&String, Quantity)> =
+        used.iter().map(|(role, Amounts([cpus, _]))| (role, *cpus)).collect();
+    roles.sort_by_key(|(_, cpus)| std::cmp::Reverse(*cpus));
+    roles.into_iter().filter(|(role, _)| !role.is_empty()).take(USERS).map(|(role, _)| role.clone()).collect()
 }
 
 /// CPU and memory.

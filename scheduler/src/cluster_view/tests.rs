@@ -55,7 +55,7 @@ fn wanted(role: &str) -> OfferOptions {
 }
 
 fn told(agents: &[Agent], quotas: &[QuotaConfig], wanted: &OfferOptions) -> (ProblemKind, String) {
-    let agents = Agents { agents: agents.to_vec(), is_cut: false };
+    let agents = Agents { agents: agents.to_vec(), ..Agents::default() };
     let view = ClusterView::new(&agents, quotas, Some("east"), wanted);
     let told = problem(Some(&view), wanted, false);
     (told.kind, told.text)
@@ -77,7 +77,11 @@ fn each_cause_has_its_kind_and_its_words() {
             "region (west), offered only with --remote-regions",
         ),
         (vec![others], ProblemKind::ReservedForOthers, "1 reserved for other roles than --role (gold)"),
-        (vec![busy(), busy(), with_gpu()], ProblemKind::AgentsInUse, "3 agents: 2 with all resources in use"),
+        (
+            vec![busy(), busy(), with_gpu()],
+            ProblemKind::AgentsInUse,
+            "3 agents: 2 with all resources in use by tasks (role x), 1 with GPUs",
+        ),
         (vec![offered], ProblemKind::AgentsInUse, "1 offered to other frameworks now"),
         (vec![Agent { active: false, ..agent() }], ProblemKind::AgentsInactive, "1 not connected"),
         (
@@ -128,12 +132,23 @@ fn quotas_are_told_only_if_they_keep_all_that_is_free() {
 
 #[test]
 fn a_part_of_the_agents_is_told_as_such() {
-    let agents = Agents { agents: vec![with_gpu(), with_gpu()], is_cut: true };
+    let agents = Agents { agents: vec![with_gpu(), with_gpu()], is_cut: true, ..Agents::default() };
     let view = ClusterView::new(&agents, &[quota_of("gold", 9.0, None)], None, &wanted("*"));
     let text = problem(Some(&view), &wanted("a\u{1b}[2J"), true).text;
     assert!(
         text.starts_with("no more offers for role a\u{fffd}[2J: the master has more than 2 agents"),
         "{text}"
+    );
+}
+
+#[test]
+fn agents_that_have_not_come_back_are_counted() {
+    let agents = Agents { recovered: 2, ..Agents::default() };
+    let told = problem(Some(&ClusterView::new(&agents, &[], None, &wanted("*"))), &wanted("*"), false);
+    assert!(
+        told.text.ends_with("no agents, and 2 have not come back since it began to lead"),
+        "{}",
+        told.text
     );
 }
 

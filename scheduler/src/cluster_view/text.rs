@@ -63,11 +63,15 @@ fn explain(view: &ClusterView) -> (ProblemKind, String) {
     let mut fates: Vec<(&AgentFate, u64)> = view.fates.iter().map(|(fate, count)| (fate, *count)).collect();
     fates.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let Some((first, _)) = fates.first() else {
-        return (ProblemKind::NoAgents, "the master has no agents".to_owned());
+        let back = match view.recovered {
+            0 => String::new(),
+            away => format!(", and {away} have not come back since it began to lead"),
+        };
+        return (ProblemKind::NoAgents, format!("the master has no agents{back}"));
     };
     let quota = view.quota.as_ref().filter(|_| **first == AgentFate::Free);
     let kind = if quota.is_some() { ProblemKind::QuotaReached } else { kind(first) };
-    let reasons = fates.iter().take(NAMED).map(|(fate, count)| reason(fate, *count, view.quota.as_ref()));
+    let reasons = fates.iter().take(NAMED).map(|(fate, count)| reason(fate, *count, view));
     let reasons = reasons.collect::<Vec<_>>().join(", ");
     let more = if fates.len() > NAMED { ", …" } else { "" };
     let agents = pluralize(view.agents(), "agent");
@@ -86,7 +90,7 @@ fn kind(fate: &AgentFate) -> ProblemKind {
     }
 }
 
-fn reason(fate: &AgentFate, agents: u64, quota: Option<&QuotaFinding>) -> String {
+fn reason(fate: &AgentFate, agents: u64, view: &ClusterView) -> String {
     let what = match fate {
         AgentFate::Deactivated => "deactivated by an operator".to_owned(),
         AgentFate::Draining => "drained for maintenance".to_owned(),
@@ -96,11 +100,21 @@ fn reason(fate: &AgentFate, agents: u64, quota: Option<&QuotaFinding>) -> String
         }
         AgentFate::Gpu => "with GPUs, offered only with --gpu-agents".to_owned(),
         AgentFate::Reserved(role) => format!("reserved for other roles than --role ({})", name(role)),
-        AgentFate::InUse => "with all resources in use by tasks".to_owned(),
+        AgentFate::InUse => format!("with all resources in use by tasks{}", users(view)),
         AgentFate::Offered => "offered to other frameworks now".to_owned(),
-        AgentFate::Free => format!("with free resources{}", free(quota)),
+        AgentFate::Free => format!("with free resources{}", free(view.quota.as_ref())),
     };
     format!("{agents} {what}")
+}
+
+/// The roles of the tasks that use the resources.
+fn users(view: &ClusterView) -> String {
+    let names: Vec<_> = view.users.iter().map(|role| name(role)).collect();
+    match names.len() {
+        0 => String::new(),
+        1 => format!(" (role {})", names[0]),
+        _ => format!(" (roles {})", names.join(", ")),
+    }
 }
 
 /// Why free resources are not offered.
