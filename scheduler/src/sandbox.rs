@@ -67,10 +67,26 @@ pub fn shown(end: &str, is_cut: bool) -> String {
     let whole = if is_cut { end.split_once('\n').map_or(end, |(_, rest)| rest) } else { end };
     let (most, longest) = LINES;
     let lines = whole.lines().map(str::trim_end).filter(|line| !line.is_empty());
-    let lines: Vec<String> =
-        lines.filter(|line| !line.contains("Fetcher Info: ")).map(hide_passwords).collect();
+    let lines: Vec<String> = lines
+        .filter(|line| !line.contains("Fetcher Info: "))
+        .map(|line| shorten(&hide_passwords(line)))
+        .collect();
     let last = &lines[lines.len().saturating_sub(most)..];
     printable_lines(&last.join("\n"), longest).into_owned()
+}
+
+/// Replaces the path of the sandbox, which has four long ids, by `SANDBOX`.
+fn shorten(line: &str) -> String {
+    let mut shown = line.to_owned();
+    while let Some(middle) = shown.find("/executors/") {
+        let is_outside = |c: char| c.is_whitespace() || "'\"".contains(c);
+        let begin = shown[..middle].rfind(is_outside).map_or(0, |at| at + 1);
+        let path = shown[begin..].split(is_outside).next().unwrap_or_default();
+        let Some((before, run)) = path.split_once("/runs/") else { break };
+        let end = begin + before.len() + "/runs/".len() + run.find('/').unwrap_or(run.len());
+        shown.replace_range(begin..end, "SANDBOX");
+    }
+    shown
 }
 
 /// Replaces user and password in each URI of a line: `http://user:secret@host` becomes `http://…@host`.
@@ -118,6 +134,11 @@ mod tests {
         let fetcher = "I1 fetcher.cpp:559] Fetcher Info: {\"uri\":\"http://u:s3cret@h/x\"}\n\
                        failed to fetch 'http://u:s3@cret@h:1/x' or https://h/a@b: refused";
         assert_eq!(shown(fetcher, false), "failed to fetch 'http://…@h:1/x' or https://h/a@b: refused");
+        let path =
+            "/w/slaves/A-S0/frameworks/F-0000/executors/miner-server-1/runs/c7baee42-5640/./mesos-miner";
+        let denied = format!("Failed to execute '{path}': Permission denied");
+        assert_eq!(shown(&denied, false), "Failed to execute 'SANDBOX/./mesos-miner': Permission denied");
+        assert_eq!(shown("/executors/ a /executors/b/runs/", false), "/executors/ a /executors/b/runs/");
         let many: String = (0..100).map(|n| format!("line {n}\n")).collect();
         assert_eq!(shown(&many, false).lines().count(), 15);
         assert!(shown(&many, false).ends_with("line 99"));

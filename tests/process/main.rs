@@ -16,6 +16,7 @@ mod election;
 mod embedded;
 mod ends;
 mod executor;
+mod executor_failure;
 mod faults;
 mod hangup;
 mod historical_block;

@@ -57,7 +57,7 @@ impl Policy for ExecutorOutput {
             PolicyEvent::Ended(end) if end.explanation(view, None).is_some() => self.failed(view, end, now),
             // The executor still runs, and may tell why its task does not.
             PolicyEvent::LaunchGivenUp(end) => self.failed(view, end, now),
-            PolicyEvent::StderrRead(read) => self.read(view, read),
+            PolicyEvent::StderrRead(read) => self.read(view, read, now),
             PolicyEvent::Alive { task, state: TaskState::TaskRunning, .. } => {
                 let agent = view.fleet.get(task).map(|task| task.agent());
                 self.clear_if(|listed| Some(listed.agent.as_str()) == agent)
@@ -117,14 +117,19 @@ impl ExecutorOutput {
             (kind.asked, kind.tries) = (now, if again { 1 } else { kind.tries + 1 });
             return true;
         }
-        if self.kinds.len() >= KINDS {
-            self.kinds.remove(0);
-        }
-        self.kinds.push(Kind { failure, asked: now, tries: 1 });
+        self.kinds.truncate(KINDS - 1);
+        self.kinds.insert(0, Kind { failure, asked: now, tries: 1 });
         true
     }
 
-    fn read(&mut self, view: &View<'_>, read: &StderrRead) -> Vec<Intent> {
+    /// Notes that the standard error of this kind of failure was read. It may also have been read because a launch was slow.
+    fn is_known(&mut self, failure: LaunchFailure, now: Instant) {
+        self.kinds.retain(|kind| kind.failure != failure);
+        self.kinds.truncate(KINDS - 1);
+        self.kinds.insert(0, Kind { failure, asked: now, tries: 0 });
+    }
+
+    fn read(&mut self, view: &View<'_>, read: &StderrRead, now: Instant) -> Vec<Intent> {
         let StderrRead { end, host, url, outcome } = read;
         let task = || end.task.clone();
         let mut intents = Vec::new();
@@ -155,10 +160,8 @@ impl ExecutorOutput {
         if let Some(url) = url {
             tell(UserNotice::Sandbox { task: task(), url: url.clone() });
         }
-        if matches!(outcome, StderrOutcome::Read(_) | StderrOutcome::NoFile)
-            && let Some(kind) = self.kinds.iter_mut().find(|kind| kind.failure == end.failure())
-        {
-            kind.tries = 0;
+        if matches!(outcome, StderrOutcome::Read(_) | StderrOutcome::NoFile) {
+            self.is_known(end.failure(), now);
         }
         let stderr = match outcome {
             StderrOutcome::Read(stderr) => Some(stderr.as_str()),

@@ -115,10 +115,16 @@ impl LaunchTimeout {
         };
         let (workers, servers): (Vec<_>, Vec<_>) =
             self.waiting.iter().filter_map(wait).partition(|waiting| waiting.task.is_worker());
+        // When launches become slow, the first executor of each kind is looked at while it lives: it may have written why.
+        let new = [(&self.server, &servers), (&self.workers, &workers)];
+        let new = new.into_iter().filter(|(known, _)| known.problem.is_none());
+        let mut intents: Vec<Intent> = new
+            .filter_map(|(_, slow)| Some(Intent::ReadStderr(still_starting(slow.first()?.task))))
+            .collect();
         let fetching = self.downloads.fetch_all(self.waiting.len(), now);
         let server = servers.first().map(|server| waiting_text::server(view, server, fetching));
         let server = server.map(|text| Problem::new(ProblemKind::ServerLaunchSlow, text));
-        let mut intents = self.server.tell(Topic::ServerLaunch, server, now);
+        intents.extend(self.server.tell(Topic::ServerLaunch, server, now));
         let workers = waiting_text::workers(view, &workers, fetching);
         let workers = workers.map(|text| Problem::new(ProblemKind::WorkerLaunchesSlow, text));
         intents.extend(self.workers.tell(Topic::WorkerLaunches, workers, now));
@@ -135,8 +141,13 @@ fn given_up(task: &Task, limit: Duration) -> TaskEnd {
     };
     let waits = task.last_problem().map(|problem| format!(": {problem}")).unwrap_or_default();
     let message = Some(format!("{still} after {} (--launch-timeout){waits}", InWords(limit)));
-    let state = state.unwrap_or(TaskState::TaskStaging);
-    TaskEnd { task: task.id().to_owned(), state, reason: None, status: None, message, problem: None }
+    TaskEnd { message, ..still_starting(task) }
+}
+
+/// The state of a task that does not run yet, in the form of an end.
+fn still_starting(task: &Task) -> TaskEnd {
+    let state = task.state().unwrap_or(TaskState::TaskStaging);
+    TaskEnd { task: task.id().to_owned(), state, reason: None, status: None, message: None, problem: None }
 }
 
 impl Announcement {

@@ -157,16 +157,20 @@ fn the_problem_goes_when_a_task_runs_there_or_when_it_is_old() {
     }
 }
 
-/// A launch is given up whose executor still runs: what the executor has written may say why its task does not run.
+/// The executor of a slow launch still runs. What it has written may say why its task does not.
 #[test]
-fn the_standard_error_of_a_launch_that_is_given_up_is_read_while_its_executor_lives() {
+fn the_standard_error_of_a_slow_launch_is_read_while_its_executor_lives() {
     let mut script = started();
     script.event(Event::Offers(vec![offer_with_url("o1", "a")]));
     script.write();
     script.update(status("miner-server-1", TaskState::TaskStarting, 1));
     script.write();
-    script.wait(settings().options.launch_timeout + Duration::from_secs(2));
+    script.wait(Duration::from_secs(62));
+    assert_eq!(script.to_read.len(), 1);
     script.clear();
     answer(&mut script, StderrOutcome::Read("cannot connect to the agent".into()));
     assert_eq!(said(&script)[0], "miner-server-1 on a.host, stderr: cannot connect to the agent");
+    script.wait(settings().options.launch_timeout);
+    assert!(said(&script).iter().any(|line| line.contains("giving up")), "{:?}", said(&script));
+    assert_eq!(script.to_read, [], "it was read already");
 }
