@@ -1,14 +1,12 @@
 //! `mesos-miner mine`: the terminal front end, similar to that of cpuminer.
 
-mod repeats;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use command_line::{ConnectionArgs, Hashrate, Reread, RunEnd, Summary, pluralize};
-use logging::Level;
+use logging::{Level, Repeats};
 use net::{DialOptions, Dialer};
 use stratum::PoolUrl;
 use task::{Totals, Verdict};
@@ -17,7 +15,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::repeats::Repeats;
 use crate::cli::MineArgs;
 use crate::engine::Counters;
 use crate::miner::{self, ClientError, Event};
@@ -248,7 +245,7 @@ impl Terminal {
             // The server has work again, so the miner will have some in a moment.
             Some(None) => return,
         };
-        let Some(omitted) = self.repeats.print(&error, Instant::now()) else { return };
+        let Some(omitted) = self.repeats.print(&error, std::time::Instant::now()) else { return };
         let tries = if omitted == 0 { String::new() } else { format!(" ({} more times)", omitted) };
         if self.server.is_some() {
             self.warn(format_args!("{error}"));
@@ -261,7 +258,7 @@ impl Terminal {
     }
 
     fn on_silence(&mut self, line: String) {
-        if self.server.is_none() && self.repeats.print(&line, Instant::now()).is_some() {
+        if self.server.is_none() && self.repeats.print(&line, std::time::Instant::now()).is_some() {
             self.warn(format_args!("{line}"));
         }
     }

@@ -7,6 +7,7 @@ mod filter;
 mod layer;
 mod line;
 mod output;
+mod repeats;
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -20,6 +21,7 @@ use self::layer::Lines;
 pub use self::line::Format;
 use self::line::Style;
 pub use self::output::{Redirection, Sink, final_error, notice, notices, redirect, rendered_notice};
+pub use self::repeats::Repeats;
 
 /// Sends logs to stderr. A filter such as `info` decides what is logged. It is read from `file`, which [`reread_filter`] reads
 /// again. Without a file, it is read from the environment variable `RUST_LOG`. Without this variable, it is `default`. Text has

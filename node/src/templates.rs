@@ -22,7 +22,7 @@ use crate::network::{self, NetworkError};
 use crate::rpc::RpcClient;
 use crate::submit::{self, BlockVerdict};
 use crate::template::{Template, TemplateError};
-use logging::error_chain;
+use logging::{Repeats, error_chain};
 use net::Backoff;
 
 /// How often all nodes must answer in a row that waiting will not help, before [`Nodes::network`] gives up. A node that has just
@@ -131,7 +131,7 @@ impl Nodes {
     ) -> Result<Network, NetworkError> {
         let (first, max) = TemplateTiming::default().retry;
         let mut backoff = Backoff::new(first, max);
-        let mut hopeless = 0;
+        let (mut hopeless, mut repeats) = (0, Repeats::default());
         loop {
             let mut faults = Vec::new();
             for client in self.clients.iter() {
@@ -145,12 +145,12 @@ impl Nodes {
                 return Err(faults.swap_remove(0));
             }
             report(&faults);
-            for fault in &faults {
-                tracing::warn!(error = error_chain(fault), "no answer from this node");
+            for error in faults.iter().map(|fault| error_chain(fault)) {
+                if repeats.print(&error, std::time::Instant::now()).is_some() {
+                    tracing::warn!(error, tries_every = %InWords(max), "no answer from this node; waiting for it");
+                }
             }
-            let delay = backoff.delay();
-            tracing::warn!(nodes = self.clients.len(), again_in = %InWords(delay), "waiting for a node");
-            tokio::time::sleep(delay).await;
+            tokio::time::sleep(backoff.delay()).await;
         }
     }
 

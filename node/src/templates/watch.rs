@@ -15,7 +15,7 @@ use crate::min_difficulty;
 use crate::network::{self, NetworkError};
 use crate::rpc::{RpcClient, RpcError};
 use crate::template::{self, Template, Unchecked};
-use logging::error_chain;
+use logging::{Repeats, error_chain};
 use net::Backoff;
 
 /// Time limit of a long poll. It is so high because each abandoned poll blocks a thread of Bitcoin Core until Core answers the
@@ -33,13 +33,18 @@ pub(super) async fn watch(
     publish: impl Fn(NodeState) + Send + Sync,
 ) {
     let mut backoff = Backoff::new(timing.retry.0, timing.retry.1);
+    let mut repeats = Repeats::default();
     loop {
         let node_watch = NodeWatch { client: &client, network, timing, publish: &publish };
         let Err((error, worked)) = node_watch.run().await;
         if worked {
             backoff.reset();
+            repeats.clear();
         }
-        tracing::warn!(error = error_chain(&error), "no templates from this node");
+        let text = error_chain(&error);
+        if repeats.print(&text, std::time::Instant::now()).is_some() {
+            tracing::warn!(error = text, "no templates from this node");
+        }
         publish(NodeState::Down(Arc::new(error)));
         sleep(backoff.delay()).await;
     }

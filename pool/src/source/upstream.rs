@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use client::{Answer, Client, Config, Pool};
 use command_line::dial_options;
-use logging::error_chain;
+use logging::{Repeats, error_chain};
 use net::Dialer;
 use problem::{Problem, ProblemKind};
 use stratum::PoolUrl;
@@ -85,6 +85,7 @@ impl UpstreamSource {
         config.dialer = Dialer::new(&dial_options(&access), secure)?;
         let mut client = Client::new(config);
         let mut state = UpstreamWorkState::default();
+        let mut repeats = Repeats::default();
         'first_job: loop {
             let event = tokio::select! {
                 event = client.next() => event?,
@@ -93,7 +94,7 @@ impl UpstreamSource {
                     continue;
                 }
             };
-            log(&event);
+            log(&event, &mut repeats);
             if let Some(problem) = waits_for(&event) {
                 shared.work_health.set(problem);
             }
@@ -117,6 +118,7 @@ impl UpstreamSource {
     /// Publishes jobs and submits shares until `stop`; then waits a little for the last answers.
     pub(super) async fn run(mut self, shared: Arc<PoolState>, stop: CancellationToken) {
         let mut in_flight = ForwardedShares::default();
+        let mut repeats = Repeats::default();
         // Why the client was last not connected to an upstream pool.
         let mut problem = None;
         while !stop.is_cancelled() {
@@ -130,7 +132,7 @@ impl UpstreamSource {
                         None
                     }
                     Ok(event) => {
-                        log(&event);
+                        log(&event, &mut repeats);
                         problem = waits_for(&event).or(problem);
                         Some(Event::Client(event))
                     }
@@ -255,15 +257,24 @@ fn set_health(shared: &PoolState, problem: Option<&Problem>, result: &str) {
     shared.work_health.set(Problem::new(kind, format!("no upstream pool works{why}{result}")));
 }
 
-fn log(event: &client::Event) {
-    use client::Event::{Authorized, Lost, Message, Waiting};
+/// Logs an event. A loss that is repeated is logged once a minute, until there is a job again.
+fn log(event: &client::Event, repeats: &mut Repeats) {
+    use client::Event::{Authorized, Job, Lost, Message, Waiting};
     match event {
         Authorized { pool } => tracing::info!(%pool, "mining for"),
         Lost { error, retry_in } => {
-            tracing::warn!(error = error_chain(error), retry_in = %InWords(*retry_in), "not connected to an upstream pool");
+            let error = error_chain(error);
+            if repeats.print(&error, Instant::now().into_std()).is_some() {
+                tracing::warn!(error, retry_in = %InWords(*retry_in), "not connected to an upstream pool");
+            }
         }
         Waiting { pool, awaited } => tracing::warn!(%pool, %awaited, "the upstream pool is silent"),
         Message(text) => tracing::info!(text, "message from the upstream pool"),
-        event => tracing::debug!(?event, "upstream"),
+        event => {
+            if matches!(event, Job(_)) {
+                repeats.clear();
+            }
+            tracing::debug!(?event, "upstream");
+        }
     }
 }

@@ -1,15 +1,13 @@
-//! Which lines about a pool are printed again. A pool that is away is tried every few seconds, and each try fails alike.
+//! Which lines are printed again. A peer that is away is tried every few seconds, and each try fails alike.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The shortest time between two equal lines.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
-/// Maximum number of lines to remember. There are a few for each pool.
+/// Maximum number of lines to remember. There are a few for each peer.
 const MAX_LINES: usize = 64;
 
-/// The lines that were printed lately.
+/// The lines that were printed lately. A line that is repeated is printed once a minute.
 #[derive(Debug, Default)]
 pub struct Repeats {
     /// Each line, when it was last printed, and how often it came since then.
@@ -34,7 +32,7 @@ impl Repeats {
         Some(0)
     }
 
-    /// Forgets all lines, because a pool works: what fails after that is news.
+    /// Forgets all lines, because a peer works: what fails after that is news.
     pub fn clear(&mut self) {
         self.lines.clear();
     }
