@@ -22,6 +22,8 @@ use tracing::Level;
 
 /// The longest message, in characters.
 const LONGEST_MESSAGE: usize = 8192;
+/// The maximum number of lines of a message. Further lines are left out.
+const MOST_LINES: usize = 100;
 /// The longest value of a field, in characters.
 const LONGEST_VALUE: usize = 2048;
 /// The keys that every JSON line has. A field of the same name gets another one.
@@ -102,7 +104,7 @@ impl Line<'_> {
             format!("{time} {level:5}")
         };
         line.push_str(&head);
-        for (i, part) in self.message.split('\n').enumerate() {
+        for (i, part) in self.message.split('\n').take(MOST_LINES).enumerate() {
             if i > 0 {
                 write!(line, "\n{head}   |")?;
             }

@@ -23,6 +23,7 @@ mod historical_block;
 mod intervals;
 mod ipv6;
 mod local;
+mod log_style;
 mod maintenance;
 mod mesos_on_node;
 mod mine_lines;
