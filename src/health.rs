@@ -158,6 +158,6 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let pool = server(pool::Config::default()).await.handle();
         let mut check = HealthCheck::with_timing(listener.local_addr().unwrap(), pool, OFTEN, OFTEN);
-        assert_eq!(check.next_change().await.unwrap_err(), "no job within 0.02 s");
+        assert_eq!(check.next_change().await.unwrap_err(), "no job within 20 ms");
     }
 }

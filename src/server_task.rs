@@ -10,6 +10,7 @@ use executor::{BLOCK_REPORT_INTERVAL, Runner, TaskContext, TaskError, TaskEvent}
 use pool::{Config, PoolHandle, ServerError, ServerOptions, StartingServer, StoreOptions};
 use problem::{Problem, ProblemKind};
 use task::{Account, BlockSourceSpec, Live, PoolLive, ProgramSpec, Report, ServerAddress, ServerSpec};
+use text::InWords;
 use tokio::time::{Instant, sleep_until};
 
 use crate::health::HealthCheck;
@@ -82,9 +83,9 @@ async fn wait_for_work(context: &TaskContext, source: &BlockSourceSpec, pool: &P
             let _ = context.events.send(TaskEvent::Waiting(problem)).await;
         }
     }
-    let (seconds, problem) = (WORK_TIMEOUT.as_secs(), waiting.problem());
+    let (limit, problem) = (InWords(WORK_TIMEOUT), waiting.problem());
     let why = problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default();
-    TaskError { problem, ..TaskError::new(format!("no node or pool has given work within {seconds} s{why}")) }
+    TaskError { problem, ..TaskError::new(format!("no node or pool has given work within {limit}{why}")) }
 }
 
 /// What a server says as long as its source of work has neither answered nor failed.

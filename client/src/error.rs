@@ -6,6 +6,7 @@ use logging::error_chain;
 use net::DialError;
 use problem::{Problem, ProblemKind};
 use stratum::{PoolUrl, ProtocolError, ReadError, WriteError};
+use text::InWords;
 use thiserror::Error;
 
 /// Why the client cannot mine at a pool.
@@ -30,7 +31,7 @@ pub enum ClientError {
         pool: PoolUrl,
     },
     /// The pool has sent nothing, or has not read what we sent, for too long.
-    #[error("{pool} has been silent for {} s", after.as_secs_f32())]
+    #[error("{pool} has been silent for {}", InWords(*.after))]
     Silent {
         /// The pool.
         pool: PoolUrl,
@@ -38,7 +39,7 @@ pub enum ClientError {
         after: Duration,
     },
     /// The pool accepted the connection but sent no job.
-    #[error("{pool} gave no job within {} s", after.as_secs_f32())]
+    #[error("{pool} gave no job within {}", InWords(*.after))]
     NoJob {
         /// The pool.
         pool: PoolUrl,

@@ -8,6 +8,7 @@ use net::Dialer;
 use problem::{Problem, ProblemKind};
 use stratum::{PoolUrl, PoolUrlError};
 use task::{Instruction, Intervals, Live, ProgramSpec, Report, WorkerLive, WorkerSpec};
+use text::InWords;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -215,10 +216,12 @@ impl Worker {
 
     /// The error of a worker that never began to work.
     fn no_work(&self) -> TaskError {
-        let seconds = START_DEADLINE.as_secs();
         let problem = self.waiting.problem();
         let why = problem.as_ref().map_or("the engine computes no hash", |problem| &problem.text);
-        TaskError { problem: problem.clone(), ..TaskError::new(format!("no work within {seconds} s: {why}")) }
+        TaskError {
+            problem: problem.clone(),
+            ..TaskError::new(format!("no work within {}: {why}", InWords(START_DEADLINE)))
+        }
     }
 
     /// Obeys an instruction. Returns whether the worker has switched to another pool.

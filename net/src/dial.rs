@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
+use text::InWords;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -81,7 +82,7 @@ pub enum DialError {
     #[error(transparent)]
     Connect(io::Error),
     /// The time limit has passed.
-    #[error("no connection within {} s{hint}", after.as_secs_f32())]
+    #[error("no connection within {}{hint}", InWords(*.after))]
     Timeout {
         /// The time limit.
         after: Duration,

@@ -69,7 +69,7 @@ fn run(format: &str, arguments: &[&str], until: &str) -> Ended {
 /// For each subcommand: a run that writes to standard error, and a text in one of its lines, if it must be told to end then.
 fn runs(folder: &str) -> Vec<(Vec<&str>, &'static str)> {
     vec![
-        (vec!["mine", "-o", NOBODY, "-t", "1"], "trying again in "),
+        (vec!["mine", "-o", NOBODY, "-t", "1"], "; trying again"),
         (
             vec!["mine", "--bitcoind", "http://u:p@127.0.0.1:1", "-t", "1", "--address", ADDRESS],
             "waiting for a node",
