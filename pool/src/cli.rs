@@ -173,8 +173,11 @@ async fn serve(options: ServerOptions, args: Args) -> anyhow::Result<()> {
             counts.blocks
         );
     }
-    // The loss of accounts is the worse news, so it is the error that the program ends with.
-    let printed = print_result(text).inspect_err(|error| tracing::error!("{error:#}"));
+    let printed = print_result(text);
+    if let (Err(_), Err(error)) = (&ended, &printed) {
+        tracing::error!("{error:#}");
+    }
+    // The loss of accounts is the worse news, so it comes first.
     ended?;
     printed
 }

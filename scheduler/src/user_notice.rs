@@ -247,6 +247,7 @@ impl UserNotice {
     pub fn level(&self) -> Level {
         use UserNotice as N;
         let wrong = match self {
+            N::WaitingForRecords { why, .. } => why.is_some(),
             N::Ended { state, .. } => state != "TASK_FINISHED" && state != "TASK_KILLED",
             N::Health { healthy, .. } => !healthy,
             N::Removed(_)

@@ -209,12 +209,12 @@ fn a_second_signal_ends_an_executor_on_a_real_mesos() {
     let executors = process_tree::executors(&mesos.work_folder());
     let worker = executors.iter().find(|executor| executor.id == "miner-worker-2").expect("it mines");
     let agents = [Member::Agent(0), Member::Agent(1)];
-    agents.map(|agent| mesos.freeze(agent));
+    agents.into_iter().for_each(|agent| mesos.freeze(agent));
     signal(worker, Signal::TERM);
     std::thread::sleep(NOT_REPEATED);
     signal(worker, Signal::TERM);
     until("the executor has ended", DEADLINE, || (!process_tree::alive(&worker.process)).then_some(()));
-    agents.map(|agent| mesos.thaw(agent));
+    agents.into_iter().for_each(|agent| mesos.thaw(agent));
     scheduler.wait_for_error(LONG_DEADLINE, |line| {
         (line.contains("miner-worker-2") && line.contains("143")).then_some(())
     });
