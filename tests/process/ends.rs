@@ -177,7 +177,7 @@ fn a_pool_that_loses_accounts_fails_and_ends_at_a_second_signal() {
         let mut miner = mesos_miner(["mine", "-o", &stratum, "-u", "rig", "-t", "1"]);
         miner.wait_for_error(LONG_DEADLINE, |line| line.contains("accepted: 1/").then_some(()));
         pool.fill();
-        let full = "the disk of the data folder is full: the accounts cannot be written";
+        let full = " is full: the accounts cannot be written";
         until("the pool is unhealthy", LONG_DEADLINE, || {
             get_text(http, "/healthz").filter(|health| health.contains(full))
         });

@@ -40,7 +40,7 @@ fn old_options_without_a_meaning_get_a_note_and_it_mines() {
     ] {
         let (status, errors) = mine(options);
         assert_eq!(status, Some(0), "{options}: {errors}");
-        assert!(errors.contains("WARN -") && errors.contains(note), "{options}: {errors}");
+        assert!(errors.contains(" WARN ") && errors.contains(note), "{options}: {errors}");
     }
 }
 
