@@ -20,6 +20,12 @@ pub struct Summary {
     pub hashrate: f64,
     /// The number of shares with each verdict, from the workers' accounts.
     pub shares: ShareCounts,
+    /// Hashes that workers have told of in live messages and not reported yet; not in `hashes`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub live_hashes: u128,
+    /// Shares that workers have told of in live messages and not reported yet; not in `shares`.
+    #[serde(skip_serializing_if = "ShareCounts::is_empty")]
+    pub live_shares: ShareCounts,
     /// Blocks found. A block counts once, even if both the pool and a worker report it.
     pub blocks: u64,
     /// The largest number of workers that mined at the same time.
@@ -44,6 +50,53 @@ pub struct ShareCounts {
     pub unanswered: u64,
 }
 
+impl ShareCounts {
+    /// Whether all counts are zero.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+fn is_zero(number: &u128) -> bool {
+    *number == 0
+}
+
+/// The shares that are accounted, and those that are not accounted yet. Displayed as their sums, with the latter in parentheses:
+/// `12 accepted (9 not yet accounted), 0 rejected, 1 stale, 0 unanswered`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SharesSoFar {
+    /// What the ledger has.
+    pub accounted: ShareCounts,
+    /// What only live messages tell of.
+    pub live: ShareCounts,
+}
+
+impl fmt::Display for SharesSoFar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SharesSoFar { accounted, live } = self;
+        let counts = [
+            ("accepted", accounted.accepted, live.accepted),
+            ("rejected", accounted.rejected, live.rejected),
+            ("stale", accounted.stale, live.stale),
+            ("unanswered", accounted.unanswered, live.unanswered),
+        ];
+        for (i, (verdict, accounted, live)) in counts.into_iter().enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            write!(f, "{comma}{} {verdict}{}", accounted.saturating_add(live), NotYetAccounted(live.into()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Marks a figure that contains this much that is not accounted yet. Empty if it contains nothing of the kind.
+struct NotYetAccounted(u128);
+
+impl fmt::Display for NotYetAccounted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 { Ok(()) } else { write!(f, " ({} not yet accounted)", self.0) }
+    }
+}
+
 impl From<Totals> for ShareCounts {
     fn from(totals: Totals) -> Self {
         let Totals { accepted, rejected, stale, unanswered, .. } = totals;
@@ -56,16 +109,13 @@ impl Summary {
     pub fn new(totals: Totals, seconds: f64, workers: u64, tasks: BTreeMap<String, u64>) -> Self {
         let hashes = totals.hashes;
         let hashrate = if seconds > 0.0 { hashes as f64 / seconds } else { 0.0 };
-        Self {
-            seconds,
-            hashes,
-            hashrate,
-            shares: totals.into(),
-            blocks: totals.blocks,
-            workers,
-            tasks,
-            error: None,
-        }
+        let shares = totals.into();
+        Self { seconds, hashes, hashrate, shares, blocks: totals.blocks, workers, tasks, ..Self::default() }
+    }
+
+    /// The summary with what workers have told of in live messages and not reported yet.
+    pub fn with_live(self, live: Totals) -> Self {
+        Self { live_hashes: live.hashes, live_shares: live.into(), ..self }
     }
 
     /// Prints the summary on stdout, as one line of JSON or as text. A closed pipe is not an error, because its reader wants no
@@ -80,13 +130,17 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:.1} s, {} hashes, {}", self.seconds, self.hashes, Hashrate(self.hashrate))?;
-        let ShareCounts { accepted, rejected, stale, unanswered } = self.shares;
-        write!(
-            f,
-            "shares: {accepted} accepted, {rejected} rejected, {stale} stale, {unanswered} unanswered; blocks: {}",
-            self.blocks
-        )?;
+        let live = NotYetAccounted(self.live_hashes);
+        let hashes = self.hashes.saturating_add(self.live_hashes);
+        // The rate of all hashes, since the line has all hashes.
+        let rate = if self.live_hashes > 0 && self.seconds > 0.0 {
+            hashes as f64 / self.seconds
+        } else {
+            self.hashrate
+        };
+        writeln!(f, "{:.1} s, {hashes} hashes{live}, {}", self.seconds, Hashrate(rate))?;
+        let shares = SharesSoFar { accounted: self.shares, live: self.live_shares };
+        write!(f, "shares: {shares}; blocks: {}", self.blocks)?;
         if self.tasks.is_empty() {
             return Ok(());
         }
@@ -157,6 +211,19 @@ mod tests {
              shares: 4 accepted, 3 rejected, 2 stale, 1 unanswered; blocks: 1\n\
              workers at once: 2; tasks: 1 TASK_FAILED, 3 TASK_KILLED"
         );
+    }
+
+    #[test]
+    fn what_is_not_yet_accounted_is_shown_in_parentheses_and_apart_in_json() {
+        let live = Totals { hashes: 1000, accepted: 9, stale: 1, ..Totals::default() };
+        let summary = Summary { seconds: 10.0, ..summary() }.with_live(live);
+        let text = summary.to_string();
+        assert!(text.starts_with("10.0 s, 1061 hashes (1000 not yet accounted), 106.10 H/s\n"), "{text}");
+        let shares = "shares: 13 accepted (9 not yet accounted), 3 rejected, 3 stale (1 not yet accounted), 1 unanswered;";
+        assert!(text.contains(shares), "{text}");
+        let json = serde_json::to_value(&summary).expect("plain data");
+        assert_eq!((&json["hashes"], &json["shares"]["accepted"]), (&61.into(), &4.into()), "exact");
+        assert_eq!((&json["live_hashes"], &json["live_shares"]["accepted"]), (&1000.into(), &9.into()));
     }
 
     #[test]

@@ -15,13 +15,14 @@ mod task;
 mod task_slab;
 #[cfg(test)]
 mod tests;
+mod unaccounted;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::task::{Intervals, ServerAddress};
+use ::task::{Intervals, ServerAddress, Totals};
 use mesos::v1::TaskState;
 
 pub use self::agent::{Agent, Agents, MaintenanceWindow, Pause};
@@ -35,6 +36,7 @@ pub use self::task::{Health, INTERVALS_WAITED, LIVE, Task};
 use self::hashrates::Hashrates;
 use self::index::Index;
 use self::task_slab::{TaskKey, TaskSlab};
+use self::unaccounted::Unaccounted;
 use crate::constraints::{Constraint, Occupancy};
 use crate::offers::AgentMarks;
 use crate::task_id::{TaskKind, task_number};
@@ -56,6 +58,7 @@ pub struct Fleet {
     tasks: TaskSlab,
     index: Index,
     hashrates: Hashrates,
+    unaccounted: Unaccounted,
     /// The tasks that have not ended and that say that they wait for something.
     with_problem: BTreeSet<TaskKey>,
 }
@@ -200,6 +203,11 @@ impl Fleet {
     /// were added.
     pub fn with_problem(&self) -> impl Iterator<Item = &Task> {
         self.with_problem.iter().filter_map(|key| self.tasks.get(*key))
+    }
+
+    /// What workers have done according to their live messages, and the ledger does not have yet: hashes and shares.
+    pub fn unaccounted(&self) -> Totals {
+        self.unaccounted.sum()
     }
 
     /// The number of launches that may begin now; `None` if launches are not limited.

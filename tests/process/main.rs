@@ -49,3 +49,4 @@ mod teardown;
 mod third_party;
 mod upgrade;
 mod upstream;
+mod waiting_tasks;

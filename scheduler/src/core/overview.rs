@@ -45,6 +45,8 @@ pub struct Overview {
     /// The sums of all accounts in the ledger: what all workers together have done, as counted by the workers, and as counted by
     /// the pool servers.
     pub totals: LedgerLine,
+    /// What workers have done according to their live messages, and `totals` does not have yet: hashes and shares.
+    pub unaccounted: Totals,
     /// The number of blocks found.
     pub blocks: u64,
     /// The highest number of workers that ran at the same time.
@@ -140,6 +142,7 @@ pub(super) fn overview(run: &RunState, fleet: &Fleet, history: &History, now: In
         reporting_workers: reporting_workers as u64,
         hashrate,
         totals,
+        unaccounted: fleet.unaccounted(),
         blocks,
         peak: history.peak_workers,
         problems: problems(fleet, history),
@@ -171,7 +174,9 @@ pub(super) fn tasks(
 pub(super) fn summary(fleet: &Fleet, history: &History, now: Instant) -> Summary {
     let (sum, blocks) = history.ledger.sum();
     let totals = Totals { blocks, ..sum.worker };
-    Summary::new(totals, history.age(now).as_secs_f64(), history.peak_workers, states(fleet, history))
+    let summary =
+        Summary::new(totals, history.age(now).as_secs_f64(), history.peak_workers, states(fleet, history));
+    summary.with_live(fleet.unaccounted())
 }
 
 fn states(fleet: &Fleet, history: &History) -> BTreeMap<String, u64> {

@@ -12,6 +12,7 @@ mod format_1;
 mod intervals;
 mod launch;
 mod limits;
+mod live_facts;
 mod loss;
 mod maintenance;
 mod merging;

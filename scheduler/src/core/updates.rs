@@ -99,6 +99,7 @@ impl Transition<'_> {
             self.fleet.set_pending(&task, None);
         }
         self.apply(&Change::Status(record));
+        self.set_accounted(&task);
         match state.filter(|_| !change.before.is_some_and(TaskState::is_final)) {
             Some(state) if has_ended(state) && change.before.is_some_and(has_ended) => {}
             Some(state) if has_ended(state) => {
@@ -139,6 +140,12 @@ impl Transition<'_> {
         self.persist(Change::Status(record), OnPersisted::Raise(Box::new(event)));
     }
 
+    /// Tells the fleet what the ledger has of a task.
+    fn set_accounted(&mut self, task: &str) {
+        let accounted = self.history.ledger.entry(task, task).map(|entry| entry.totals).unwrap_or_default();
+        self.fleet.set_accounted(task, &accounted);
+    }
+
     pub fn message(&mut self, executor: String, data: &[u8]) {
         let first = match Message::decode(data) {
             Ok(Message::Live(live)) => self.fleet.on_live_message(&executor, live, self.now),
@@ -148,7 +155,10 @@ impl Transition<'_> {
             Err(_) => None,
         };
         match first {
-            Some(first) => self.raise(PolicyEvent::LiveMessage { task: executor, first }),
+            Some(first) => {
+                self.set_accounted(&executor);
+                self.raise(PolicyEvent::LiveMessage { task: executor, first });
+            }
             // The unusable message is dropped, since the next live message comes soon.
             None => tracing::debug!(executor, "unexpected message"),
         }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use command_line::{Hashrate, ShareCounts, pluralize};
-use task::Live;
+use command_line::{Hashrate, SharesSoFar, pluralize};
+use task::{Live, Totals};
 use text::{InWords, printable};
 
 use crate::core::{Overview, TaskOverview};
@@ -127,8 +127,8 @@ fn hashrate(overview: &Overview) -> String {
 }
 
 fn shares(overview: &Overview) -> String {
-    let ShareCounts { accepted, rejected, stale, unanswered } = overview.totals.worker.into();
-    format!("shares: {accepted} accepted, {rejected} rejected, {stale} stale, {unanswered} unanswered")
+    let (accounted, live) = (overview.totals.worker.into(), overview.unaccounted.into());
+    format!("shares: {}", SharesSoFar { accounted, live })
 }
 
 /// The states of live tasks and of ended ones.
@@ -215,9 +215,12 @@ fn task_line(task: &TaskOverview) -> String {
     let head = format!("  {id:<16} {state:<13} {host}, {cpus} CPU{health}");
     match &task.live {
         Some(Live::Worker(live)) => {
-            let ShareCounts { accepted, rejected, stale, .. } = task.totals.into();
+            // The last live message may have more shares than the last report.
+            let Totals { accepted, rejected, stale, .. } = live.totals.unwrap_or(task.totals);
+            let more = accepted.saturating_sub(task.totals.accepted);
+            let more = if more > 0 { format!(", {more} not yet accounted") } else { String::new() };
             format!(
-                "{head}: {}, shares {accepted}/{rejected}/{stale} ({}, {} threads, difficulty {:.4})",
+                "{head}: {}, shares {accepted}/{rejected}/{stale}{more} ({}, {} threads, difficulty {:.4})",
                 Hashrate(live.hashrate),
                 live.backend,
                 live.threads,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ::task::{Intervals, Live};
+use ::task::{Intervals, Live, Totals};
 use mesos::v1::TaskState;
 use problem::Problem;
 
@@ -32,6 +32,7 @@ impl Fleet {
         self.index.release(task.held_offers());
         self.index.follow(key, &task, Some(IndexKeys::of(&task)), None);
         self.hashrates.remove(key, &mut task);
+        self.unaccounted.remove(&task);
         self.with_problem.remove(&key);
         self.servers.remove(id);
         Some(task)
@@ -183,6 +184,13 @@ impl Fleet {
         let first = task.silent_since.replace(now).is_none();
         self.hashrates.update(key, task, now);
         Some(first)
+    }
+
+    /// Compares the last live message of a task with the totals that the ledger has of the task.
+    pub fn set_accounted(&mut self, id: &str, accounted: &Totals) {
+        if let Some(task) = self.tasks.key(id).and_then(|key| self.tasks.get_mut(key)) {
+            self.unaccounted.update(task, accounted);
+        }
     }
 
     /// Sets what a task says it waits for; `None` if it works.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use mesos::v1::TaskState;
 use problem::Problem;
-use task::{Intervals, Live};
+use task::{Intervals, Live, Totals};
 
 use super::lifecycle::{Lifecycle, PlannedLaunch, Slot, has_ended};
 use crate::constraints::Place;
@@ -128,6 +128,8 @@ pub struct Task {
     pub live: Option<(Instant, Live)>,
     /// What the task last said it waits for; `None` if it works, or says nothing. Boxed, because most tasks work.
     pub(super) problem: Option<Box<TaskProblem>>,
+    /// What the last live message has more than the ledger.
+    pub(super) unaccounted: Totals,
     pub(super) kill: Option<Kill>,
     pub(super) rate: Option<Hashrate>,
 }
@@ -151,6 +153,7 @@ impl Task {
             executor_status: None,
             live: None,
             problem: None,
+            unaccounted: Totals::default(),
             kill: None,
             rate: None,
         }

@@ -207,3 +207,18 @@ fn no_line_is_wider_than_the_terminal() {
     assert!(frame[0].starts_with("\x1b[1m") && !frame[1].contains('\x1b'), "{frame:#?}");
     assert_eq!(lines(&overview, Duration::ZERO, size(1, 24), false)[1], "…");
 }
+
+#[test]
+fn shares_that_only_live_messages_tell_of_are_marked() {
+    let unaccounted = Totals { accepted: 9, hashes: 1 << 30, ..Totals::default() };
+    let mut overview = Overview { unaccounted, ..Overview::default() };
+    overview.totals.worker.accepted = 3;
+    let text = "shares: 12 accepted (9 not yet accounted), 0 rejected, 0 stale, 0 unanswered";
+    assert_eq!(shares(&overview), text);
+    let mut task = worker(2, 1.0);
+    task.totals.accepted = 3;
+    if let Some(Live::Worker(live)) = &mut task.live {
+        live.totals = Some(Totals { accepted: 12, ..Totals::default() });
+    }
+    assert!(task_line(&task).contains("shares 12/0/0, 9 not yet accounted"), "{}", task_line(&task));
+}
