@@ -3,6 +3,8 @@
 //!
 //! An executor runs one task. The outbox holds the unacknowledged updates.
 
+mod end;
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -12,7 +14,6 @@ use mesos::v1::executor::{Call, event};
 use mesos::v1::framework_info::capability::Type as Capability;
 use mesos::v1::{KillPolicy, TaskId, TaskInfo, TaskState};
 use task::{Instruction, Message, Report, TaskSpec};
-use text::InWords;
 use tracing::{debug, info, warn};
 
 use super::events::{Effect, Event};
@@ -20,9 +21,6 @@ use super::outbox::Outbox;
 use super::task::{DEFAULT_GRACE, End, Phase, Task, grace, without_rows};
 use crate::runner::{TaskError, TaskEvent};
 
-/// A connected executor that wants to exit waits at most this long for the agent to acknowledge its updates. An acknowledgement
-/// usually takes 2 ms.
-const ACKNOWLEDGE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long the executor tries to subscribe for the first time before it gives up. The agent has just started this process, so an
 /// agent that cannot be reached is dead.
 const FIRST_SUBSCRIPTION: Duration = Duration::from_secs(3);
@@ -348,41 +346,6 @@ impl State {
         let id = task.info.task_id.clone();
         self.ending = true;
         self.update(id, state, text, report)
-    }
-
-    fn end(&mut self, now: Instant) {
-        self.ending = true;
-        self.acknowledge_by.get_or_insert(now + ACKNOWLEDGE_DEADLINE);
-    }
-
-    /// Handles deadlines, and ends the executor when nothing remains to be done.
-    fn on_time(&mut self, now: Instant) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        if let Some(Phase::Stopping { until, .. }) = self.task.as_ref().map(|task| &task.phase)
-            && *until <= now
-        {
-            effects.push(Effect::Abort);
-            effects.extend(self.on_task_ended(Err(TaskError::new("did not end within its grace period"))));
-        }
-        if self.recovery_deadline().is_some_and(|by| by <= now) {
-            let away = InWords(self.env.recovery_timeout);
-            effects.extend(self.give_up(format!("the agent has been away for {away}")));
-        } else if self.ending && !self.is_busy() {
-            effects.extend(self.try_to_end(now));
-        }
-        effects
-    }
-
-    fn try_to_end(&mut self, now: Instant) -> Option<Effect> {
-        if self.outbox.is_connected() {
-            self.end(now);
-        }
-        let waiting = self.outbox.unacknowledged();
-        let late = [self.acknowledge_by, self.end_by].into_iter().flatten().any(|by| by <= now);
-        if late && waiting > 0 {
-            warn!(updates = waiting, "ending without the agent's acknowledgement");
-        }
-        (late || waiting == 0).then(|| Effect::Exit(self.failure.clone().map_or(Ok(()), Err)))
     }
 
     fn fail(&mut self, id: TaskId, text: String) -> Vec<Effect> {
