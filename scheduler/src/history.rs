@@ -166,6 +166,12 @@ impl RecentFailures {
         }
     }
 
+    /// The text of the last failure on a host.
+    pub fn last_on(&self, host: &str) -> Option<&str> {
+        let (_, failure) = self.0.iter().find(|(_, failure)| failure.host == host)?;
+        Some(&failure.text)
+    }
+
     pub fn list(&self, now: Instant) -> Vec<TaskFailure> {
         let aged = |(at, failure): &(Instant, TaskFailure)| TaskFailure {
             ago: now.duration_since(*at),

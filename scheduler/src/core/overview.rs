@@ -217,7 +217,7 @@ fn problems(fleet: &Fleet, history: &History) -> Problems {
         unused.truncate(LISTED_PROBLEMS);
     }
     unused.sort_unstable();
-    let problem = |(kind, _, unused)| Problem::new(kind, unused_text(fleet, unused));
+    let problem = |(kind, _, unused)| Problem::new(kind, unused_text(fleet, history, unused));
     first.extend(unused.into_iter().map(problem));
     first.sort_by_key(|problem| problem.kind);
     first.truncate(LISTED_PROBLEMS);
@@ -236,14 +236,18 @@ fn common_failure(failure: &CommonFailure) -> Problem {
     Problem::new(cause.kind, text)
 }
 
-/// Why an agent is unused, with the server that takes its resources, if it is that.
-fn unused_text(fleet: &Fleet, unused: &UnusedAgent) -> String {
+/// Why an agent is unused: with the server that takes its resources, or with the last failure there, if it is one of these.
+fn unused_text(fleet: &Fleet, history: &History, unused: &UnusedAgent) -> String {
     let server = fleet.on_agent(&unused.agent).find(|task| !task.is_worker() && !task.has_ended());
     match (server, &unused.reason) {
         (Some(server), DeclineReason::NoWorker { .. }) => {
             let cpus = server.record.cpus_milli() as f64 / 1000.0;
             format!("{unused}; {} takes {cpus} CPU there", server.id())
         }
+        (_, DeclineReason::Paused(_)) => match history.failures.last_on(&unused.host) {
+            Some(failure) => format!("{unused}; the last: {failure}"),
+            None => unused.to_string(),
+        },
         _ => unused.to_string(),
     }
 }

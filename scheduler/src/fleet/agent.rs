@@ -156,9 +156,6 @@ impl Agents {
 
     /// Stores why an agent is unused. Returns whether to notify the user.
     pub fn note_unused(&mut self, unused: &UnusedAgent, now: Instant) -> bool {
-        if matches!(unused.reason, DeclineReason::Paused(_)) {
-            return false; // The user was notified when the pause began.
-        }
         let before = self.change(&unused.agent, |agent| agent.unused.replace((now, unused.clone())));
         let new = || Reason { agents: 0, latest: unused.clone() };
         let reason = self.reasons.entry(key(unused)).or_insert_with(new);
@@ -168,7 +165,8 @@ impl Agents {
         if let Some((_, before)) = before {
             self.forget_reason(&before);
         }
-        news
+        // The user was notified of a pause when it began.
+        news && !matches!(unused.reason, DeclineReason::Paused(_))
     }
 
     /// Forgets why an agent was unused, because a task is launched on it.
@@ -216,10 +214,11 @@ impl Agents {
 }
 
 /// The key of a reason why an agent is unused. The user is notified once per key, so a change of the time at which maintenance
-/// begins causes no new notice.
+/// begins, or a pause ends, causes no new notice.
 fn key(unused: &UnusedAgent) -> ReasonKey {
     let reason = match &unused.reason {
         DeclineReason::Leaving(_) => None,
+        DeclineReason::Paused(_) => Some(DeclineReason::Paused(Duration::ZERO)),
         reason => Some(reason.clone()),
     };
     (unused.host.clone(), reason)
@@ -291,6 +290,14 @@ mod tests {
         };
         assert!(!agents.note_unused(&at("b", "h"), now), "the same of another agent of the same machine");
         assert!(agents.note_unused(&at("c", "other"), now));
+        let paused = |seconds| UnusedAgent {
+            agent: "p".into(),
+            host: "p".into(),
+            reason: DeclineReason::Paused(Duration::from_secs(seconds)),
+        };
+        assert!(!agents.note_unused(&paused(2), now) && !agents.note_unused(&paused(1), now), "it is known");
+        assert_eq!(agents.reasons().len(), 3);
+        agents.forget_unused("p");
         agents.forget_unused("b");
         agents.forget_unused("c");
         assert_eq!(agents.reasons().len(), 1);
