@@ -5,6 +5,7 @@
 //! wherever problems are shown: on the terminal, in `/healthz` and in the JSON.
 
 mod catalogue;
+mod kind;
 
 use std::fmt;
 

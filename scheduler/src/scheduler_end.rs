@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn only_tasks_that_run_are_said_to_mine() {
         for (tasks, running, said) in [
-            (0, 0, "no task is left; the master keeps framework f for 7d without"),
+            (0, 0, "no task is left; the master keeps framework f for 7 days without"),
             (1, 0, "1 task stays, not in TASK_RUNNING ("),
             (4, 0, "4 tasks stay, none of them in TASK_RUNNING ("),
             (4, 1, "4 tasks stay, 1 of them in TASK_RUNNING ("),
