@@ -57,3 +57,13 @@ fn log_has(log: &Path, words: &[&str]) {
 fn agents_too_small_for_the_server_are_named() {
     first_problem("small-agents", "agent-too-small", &["no server on 127.0.0.1", "--server-cpus"]);
 }
+
+#[test]
+fn a_noexec_sandbox_is_named() {
+    first_problem("noexec-sandbox", "executor-not-executable", &["Permission denied", "mounted noexec"]);
+}
+
+#[test]
+fn a_user_whom_agents_do_not_know_is_named() {
+    first_problem("user", "executor-user-unknown", &["No such user 'nosuchuser'", "(--user)"]);
+}

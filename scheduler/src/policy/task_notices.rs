@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use mesos::v1::TaskState;
+use mesos::v1::{TaskState, task_status};
 use problem::Problem;
 
 use super::executor_failure::{ExecutorEnd, Explanation};
@@ -113,10 +113,13 @@ impl TaskEnd {
         ExecutorEnd { reason, message, status, stderr }.explain(ours.then_some(template))
     }
 
-    /// The kind of the failure.
+    /// The kind of the failure. If Mesos could not launch the container, the status is the one of what it has killed, or of its own
+    /// helpers, and differs although the failure is the same.
     pub(crate) fn failure(&self) -> LaunchFailure {
+        let launched = self.reason != Some(task_status::Reason::ContainerLaunchFailed);
+        let status = self.status.filter(|_| launched);
         let problem = self.permanent_problem().map(|problem| problem.kind);
-        LaunchFailure { state: self.state, reason: self.reason, status: self.status, problem }
+        LaunchFailure { state: self.state, reason: self.reason, status, problem }
     }
 
     /// The problem that the task named, if it does not mend itself.
