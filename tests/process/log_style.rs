@@ -69,12 +69,12 @@ fn run(format: &str, arguments: &[&str], until: &str) -> Ended {
 /// For each subcommand: a run that writes to standard error, and a text in one of its lines, if it must be told to end then.
 fn runs(folder: &str) -> Vec<(Vec<&str>, &'static str)> {
     vec![
-        (vec!["mine", "-o", NOBODY, "-t", "1"], "; trying again"),
+        (vec!["mine", "-o", NOBODY, "-t", "1"], "Connection refused"),
         (
             vec!["mine", "--bitcoind", "http://u:p@127.0.0.1:1", "-t", "1", "--address", ADDRESS],
-            "waiting for a node",
+            "Connection refused",
         ),
-        (vec!["scheduler", "--master", NOBODY, "--state-dir", folder], "retrying in "),
+        (vec!["scheduler", "--master", NOBODY, "--state-dir", folder], "Connection refused"),
         (vec!["scheduler", "--master", NOBODY, "--state-dir", folder, "--no-retry"], ""),
         (vec!["scheduler", "plan", "--master", NOBODY], ""),
         (
