@@ -46,6 +46,8 @@ struct CachedJson {
 enum Leader {
     /// This one, whose driver answers queries.
     This(QueryClient),
+    /// This one, but this problem keeps it from going on, so that nobody can answer queries yet.
+    Waits(Problem),
     /// Another one. The problem, if any, keeps this one from taking part in the election.
     Other(Option<Problem>),
 }
@@ -65,15 +67,13 @@ impl HttpApi {
     /// Who can answer queries now.
     ///
     /// # Errors
-    /// While this scheduler starts or ends, so that nobody can.
+    /// While this scheduler starts without a problem, or ends.
     fn leader(&self) -> Result<Leader, RequestError> {
         match &*self.phase.borrow() {
             SchedulerPhase::Standby(problem) => Ok(Leader::Other(problem.clone())),
             SchedulerPhase::Leading(client) => Ok(Leader::This(client.clone())),
-            SchedulerPhase::Starting(problem) => {
-                let why = problem.as_ref().map_or(STARTING, |problem| &problem.text);
-                Err(RequestError::Unavailable(why.to_owned()))
-            }
+            SchedulerPhase::Starting(Some(problem)) => Ok(Leader::Waits(problem.clone())),
+            SchedulerPhase::Starting(None) => Err(RequestError::Unavailable(STARTING.to_owned())),
             SchedulerPhase::Ending => Err(RequestError::Unavailable(ENDING.to_owned())),
         }
     }
@@ -81,6 +81,7 @@ impl HttpApi {
     async fn page_of_tasks(&self, after: Option<&str>, limit: usize) -> Result<Arc<TaskPage>, RequestError> {
         match self.leader()? {
             Leader::This(client) => Ok(client.tasks(after.map(str::to_owned), limit).await?),
+            Leader::Waits(problem) => Err(RequestError::Unavailable(problem.text)),
             Leader::Other(_) => Err(RequestError::Unavailable(STANDBY.to_owned())),
         }
     }
@@ -114,6 +115,7 @@ impl Monitored for HttpApi {
     async fn problem(&self) -> Option<String> {
         let overview = match self.leader() {
             Ok(Leader::Other(problem)) => return unhealthy(problem.as_slice()),
+            Ok(Leader::Waits(problem)) => return Some(problem.text),
             Ok(Leader::This(client)) => client.overview().await.map_err(RequestError::from),
             Err(error) => Err(error),
         };
@@ -127,7 +129,12 @@ impl Monitored for HttpApi {
     async fn summary(&self) -> Result<JsonText, RequestError> {
         let client = match self.leader()? {
             Leader::This(client) => client,
-            Leader::Other(problem) => return Ok(JsonText::from(&standby(problem.as_slice()))),
+            Leader::Waits(problem) => {
+                return Ok(JsonText::from(&without_framework(true, std::slice::from_ref(&problem))));
+            }
+            Leader::Other(problem) => {
+                return Ok(JsonText::from(&without_framework(false, problem.as_slice())));
+            }
         };
         let overview = client.overview().await?;
         let page = client.tasks(None, PAGE).await?;
@@ -137,6 +144,7 @@ impl Monitored for HttpApi {
     async fn metrics(&self) -> Result<Metrics, RequestError> {
         let (leads, overview) = match &self.leader() {
             Ok(Leader::This(client)) => (true, Some(client.overview().await?)),
+            Ok(Leader::Waits(_)) => (true, None),
             Ok(Leader::Other(_)) => (false, None),
             Err(_) => (true, None),
         };
@@ -193,10 +201,10 @@ fn unhealthy(problems: &[Problem]) -> Option<String> {
     problem.map(|problem| problem.text.clone())
 }
 
-/// The summary of a scheduler that does not lead.
-fn standby(problems: &[Problem]) -> Value {
+/// The summary of a scheduler that does not run the framework: because another one leads, or because it cannot go on yet.
+fn without_framework(leads: bool, problems: &[Problem]) -> Value {
     json!({
-        "leads": false,
+        "leads": leads,
         "reasons": problems.iter().map(reason).collect::<Vec<_>>(),
         "remarks": problems.iter().map(|problem| &problem.text).collect::<Vec<_>>(),
     })

@@ -38,8 +38,10 @@ fn first_problem(setup: &str, code: &str, words: &[&str]) {
     });
     let text = found["text"].as_str().expect("a text");
     assert!(words.iter().all(|word| text.contains(word)), "{text:?} lacks some of {words:?}");
-    let healthz = http::get_text(http, "/healthz").expect("an answer");
-    assert!(healthz.contains(text), "{healthz:?} lacks {text:?}");
+    until(&format!("/healthz has {words:?}"), LONG_DEADLINE, || {
+        let healthz = http::get_text(http, "/healthz")?;
+        words.iter().all(|word| healthz.contains(word)).then_some(())
+    });
     log_has(&at.join("scheduler.log"), words);
     play.signal(Signal::TERM);
     play.wait(LONG_DEADLINE);
@@ -66,4 +68,39 @@ fn a_noexec_sandbox_is_named() {
 #[test]
 fn a_user_whom_agents_do_not_know_is_named() {
     first_problem("user", "executor-user-unknown", &["No such user 'nosuchuser'", "(--user)"]);
+}
+
+#[test]
+fn an_artifact_that_agents_cannot_reach_is_named() {
+    first_problem("artifact-out-of-reach", "executor-fetch-failed", &["127.0.0.1:1/", "--artifact-address"]);
+}
+
+#[test]
+fn agents_whose_resources_are_of_another_role_are_named() {
+    first_problem("role", "reserved-for-others", &["no offers yet for role *", "batch"]);
+}
+
+#[test]
+fn agents_with_gpus_are_named() {
+    first_problem("gpu-agents", "gpu-agents", &["no offers yet for role *", "--gpu-agents"]);
+}
+
+#[test]
+fn a_node_that_is_down_is_named() {
+    first_problem("node-down", "node-unreachable", &["miner-server-1", "http://127.0.0.1:1", "refused"]);
+}
+
+#[test]
+fn a_pool_that_refuses_the_user_is_named() {
+    first_problem("pool-refuses", "pool-refuses-user", &["unauthorized worker"]);
+}
+
+#[test]
+fn a_zookeeper_that_is_away_is_named() {
+    first_problem("zookeeper-away", "zookeeper-unreachable", &["zk://127.0.0.1:1/mesos", "refused"]);
+}
+
+#[test]
+fn a_full_disk_of_the_scheduler_is_named() {
+    first_problem("full-disk", "state-folder-full", &["is full"]);
 }

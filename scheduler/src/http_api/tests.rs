@@ -123,6 +123,12 @@ async fn a_scheduler_that_cannot_work_is_unhealthy_while_workers_mine_or_another
     );
     assert_eq!(problem(standby).await.as_deref(), Some("the disk of /state is full"));
     let starting = api(SchedulerPhase::Starting(Some(full)));
+    let summary = summary_of(&starting).await.unwrap();
+    assert_eq!(
+        (&summary["leads"], &summary["reasons"][0]["code"]),
+        (&json!(true), &json!("state-folder-full"))
+    );
+    assert!(tasks_of(&starting, "").await.is_err());
     assert_eq!(problem(starting).await.as_deref(), Some("the disk of /state is full"));
 }
 
