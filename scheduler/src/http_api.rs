@@ -115,7 +115,7 @@ impl Monitored for HttpApi {
     async fn problem(&self) -> Option<String> {
         let overview = match self.leader() {
             Ok(Leader::Other(problem)) => return unhealthy(problem.as_slice()),
-            Ok(Leader::Waits(problem)) => return Some(problem.text),
+            Ok(Leader::Waits(problem)) => return Some(problem.with_remedy()),
             Ok(Leader::This(client)) => client.overview().await.map_err(RequestError::from),
             Err(error) => Err(error),
         };
@@ -191,14 +191,14 @@ fn trouble(overview: &Overview) -> Option<String> {
     if !overview.connected {
         return Some("not subscribed to a master".to_owned());
     }
-    let why = problems.first().map(|problem| format!(": {problem}")).unwrap_or_default();
+    let why = problems.first().map(|problem| format!(": {}", problem.with_remedy())).unwrap_or_default();
     (overview.running_workers == 0).then(|| format!("no worker mines{why}"))
 }
 
 /// The first problem that makes the scheduler unhealthy even while workers mine.
 fn unhealthy(problems: &[Problem]) -> Option<String> {
     let problem = problems.iter().find(|problem| problem.kind.is_unhealthy());
-    problem.map(|problem| problem.text.clone())
+    problem.map(Problem::with_remedy)
 }
 
 /// The summary of a scheduler that does not run the framework: because another one leads, or because it cannot go on yet.

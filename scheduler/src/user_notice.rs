@@ -10,7 +10,7 @@ use problem::Problem;
 use task::{Intervals, ServerAddress};
 
 use crate::fleet::CommonFailure;
-use crate::offers::UnusedAgent;
+use crate::offers::{DeclineReason, UnusedAgent};
 
 /// Something that the user wants to know. Tasks are given by their ids, agents by their host names.
 #[derive(Clone, Debug, PartialEq)]
@@ -242,6 +242,7 @@ impl UserNotice {
             N::WaitingForRecords { why, .. } => why.is_some(),
             N::Ended { state, .. } => state != "TASK_FINISHED" && state != "TASK_KILLED",
             N::Health { healthy, .. } => !healthy,
+            N::Unused(unused) => matches!(unused.reason, DeclineReason::NoServer { .. }),
             N::Removed(_)
             | N::AddressUnknown { .. }
             | N::Unreachable { .. }
@@ -254,6 +255,7 @@ impl UserNotice {
             | N::MesosFailure(_)
             | N::UnknownTask(_)
             | N::BadReport { .. }
+            | N::Stderr { .. }
             | N::Overdue(_) => true,
             _ => false,
         };

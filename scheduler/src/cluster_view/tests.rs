@@ -76,7 +76,7 @@ fn each_cause_has_its_kind_and_its_words() {
             ProblemKind::RemoteAgents,
             "region (west), offered only with --remote-regions",
         ),
-        (vec![others], ProblemKind::ReservedForOthers, "1 reserved for other roles than --role (gold)"),
+        (vec![others], ProblemKind::ReservedForOthers, "1 reserved for other roles, such as gold (--role)"),
         (
             vec![busy(), busy(), with_gpu()],
             ProblemKind::AgentsInUse,

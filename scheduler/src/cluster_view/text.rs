@@ -99,7 +99,7 @@ fn reason(fate: &AgentFate, agents: u64, view: &ClusterView) -> String {
             format!("in another region ({}), offered only with --remote-regions", name(region))
         }
         AgentFate::Gpu => "with GPUs, offered only with --gpu-agents".to_owned(),
-        AgentFate::Reserved(role) => format!("reserved for other roles than --role ({})", name(role)),
+        AgentFate::Reserved(role) => format!("reserved for other roles, such as {} (--role)", name(role)),
         AgentFate::InUse => format!("with all resources in use by tasks{}", users(view)),
         AgentFate::Offered => "offered to other frameworks now".to_owned(),
         AgentFate::Free => format!("with free resources{}", free(view.quota.as_ref())),

@@ -99,7 +99,8 @@ async fn there_is_no_problem_if_a_worker_mines_or_another_scheduler_leads() {
     let trouble = async |overview| leading(overview).problem().await.unwrap_or_default();
     assert!(trouble(Overview::default()).await.contains("not subscribed"));
     let idle = Overview { running_workers: 0, ..mining() };
-    assert_eq!(trouble(idle).await, "no worker mines: too little memory");
+    let remedy = ProblemKind::AgentTooSmall.remedy().trim_end_matches('.');
+    assert_eq!(trouble(idle).await, format!("no worker mines: too little memory. {remedy}"));
 }
 
 #[tokio::test]
@@ -108,8 +109,9 @@ async fn a_scheduler_that_cannot_work_is_unhealthy_while_workers_mine_or_another
     let unmet = Problem::new(ProblemKind::ConstraintNotMet, "no worker on h");
     let with = |first| leading(Overview { problems: Problems { first, more: 0 }, ..mining() });
     let problem = async |api: HttpApi| api.problem().await;
+    let told = full.with_remedy();
     assert_eq!(problem(with(vec![unmet.clone()])).await, None);
-    assert_eq!(problem(with(vec![full.clone(), unmet])).await.as_deref(), Some("the disk of /state is full"));
+    assert_eq!(problem(with(vec![full.clone(), unmet])).await, Some(told.clone()));
     let standby = api(SchedulerPhase::Standby(Some(full.clone())));
     let reason = json!({
         "rank": 1,
@@ -121,7 +123,7 @@ async fn a_scheduler_that_cannot_work_is_unhealthy_while_workers_mine_or_another
         summary_of(&standby).await,
         Ok(json!({"leads": false, "reasons": [reason], "remarks": [full.text]}))
     );
-    assert_eq!(problem(standby).await.as_deref(), Some("the disk of /state is full"));
+    assert_eq!(problem(standby).await, Some(told.clone()));
     let starting = api(SchedulerPhase::Starting(Some(full)));
     let summary = summary_of(&starting).await.unwrap();
     assert_eq!(
@@ -129,7 +131,7 @@ async fn a_scheduler_that_cannot_work_is_unhealthy_while_workers_mine_or_another
         (&json!(true), &json!("state-folder-full"))
     );
     assert!(tasks_of(&starting, "").await.is_err());
-    assert_eq!(problem(starting).await.as_deref(), Some("the disk of /state is full"));
+    assert_eq!(problem(starting).await, Some(told.clone()));
 }
 
 #[tokio::test]
