@@ -36,10 +36,14 @@ pub fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {
 pub fn exit_with_json(json: bool, result: anyhow::Result<ExitCode>) -> ExitCode {
     if let (true, Err(error)) = (json, &result) {
         // The error may be that standard output cannot be written. `exit` prints it in any case.
-        let object = json!({"error": format!("{error:#}")}).to_string();
-        let _ = print_result(escape_json(&object));
+        let _ = print_json_error(format!("{error:#}"));
     }
     exit(result)
+}
+
+/// Prints the object `{"error": "…"}` on standard output.
+pub(crate) fn print_json_error(text: String) -> anyhow::Result<()> {
+    print_result(escape_json(&json!({"error": text}).to_string()))
 }
 
 /// How a run ended that has a [`Summary`].

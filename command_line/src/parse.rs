@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Arg, Command, Parser};
 
-use crate::exit::{EX_USAGE, exit};
+use crate::exit::{EX_USAGE, exit, print_json_error};
 use crate::output::written;
 
 /// Parses a command line, whose first word is the program's name. Prints help, or the error.
@@ -16,6 +16,8 @@ use crate::output::written;
 /// # Errors
 /// With the exit status of the program: 0 after help, [`EX_USAGE`] if the command line is invalid.
 pub fn parse<T: Parser>(words: impl IntoIterator<Item = OsString>) -> Result<T, ExitCode> {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let json = asks_for_json(&words, std::env::var_os("MINER_JSON"));
     let parsed = command::<T>().try_get_matches_from(words).and_then(|mut matches| {
         T::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command::<T>()))
     });
@@ -23,10 +25,28 @@ pub fn parse<T: Parser>(words: impl IntoIterator<Item = OsString>) -> Result<T, 
         // Help goes to stdout, errors to stderr.
         let printed = error.print();
         if error.use_stderr() {
+            if json {
+                // The exit status is the same if standard output cannot be written.
+                let _ = print_json_error(text_of(&error));
+            }
             return ExitCode::from(EX_USAGE);
         }
         exit(written(printed).map(|()| ExitCode::SUCCESS))
     })
+}
+
+/// Whether an invalid command line asks for JSON. An unset, empty or false variable does not, as with clap.
+fn asks_for_json(words: &[OsString], variable: Option<OsString>) -> bool {
+    let variable = variable.and_then(|value| value.into_string().ok()).unwrap_or_default();
+    let set = !["", "n", "no", "f", "false", "off", "0"].contains(&variable.to_ascii_lowercase().as_str());
+    set || words.iter().any(|word| word == "--json")
+}
+
+/// The error without its first word, which says that it is one, and without the usage that follows.
+fn text_of(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    text.split("\n\n").next().unwrap_or_default().trim().to_owned()
 }
 
 fn command<T: Parser>() -> Command {
@@ -58,6 +78,18 @@ fn allow_negative_numbers(arg: Arg) -> Arg {
 mod tests {
     use super::*;
     use crate::duration;
+
+    #[test]
+    fn json_is_asked_for_by_option_or_variable() {
+        let asks = |words: &[&str], variable: Option<&str>| {
+            let words: Vec<_> = words.iter().map(OsString::from).collect();
+            asks_for_json(&words, variable.map(OsString::from))
+        };
+        assert!(
+            asks(&["x", "mine", "--json"], None) && asks(&["x"], Some("1")) && asks(&["x"], Some("True"))
+        );
+        assert!(!asks(&["x", "mine"], None) && !asks(&["x"], Some("")) && !asks(&["x"], Some("False")));
+    }
 
     #[derive(Debug, Parser)]
     struct Cli {

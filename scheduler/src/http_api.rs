@@ -191,8 +191,13 @@ fn trouble(overview: &Overview) -> Option<String> {
     if !overview.connected {
         return Some("not subscribed to a master".to_owned());
     }
+    let what = match (overview.mines(), overview.lacks_work()) {
+        (false, _) => "no worker mines",
+        (true, true) => "the server has no work for its workers",
+        (true, false) => return None,
+    };
     let why = problems.first().map(|problem| format!(": {}", problem.with_remedy())).unwrap_or_default();
-    (overview.running_workers == 0).then(|| format!("no worker mines{why}"))
+    Some(format!("{what}{why}"))
 }
 
 /// The first problem that makes the scheduler unhealthy even while workers mine.

@@ -292,4 +292,16 @@ fn with_json_a_failure_prints_an_object_with_the_error() {
         let has_figures = !["plan", "ledger", "accounts"].iter().any(|word| line.contains(word));
         assert_eq!(object["shares"].is_object(), has_figures, "{line:?}: {ended:#?}");
     }
+    // An invalid command line has no figures.
+    for (line, error) in [
+        (vec!["mine", "-t", "0"], "invalid value '0' for '--threads"),
+        (vec!["local", "--workers", "200"], "200"),
+        (vec!["bench", "--time", "0"], "--time"),
+        (vec!["scheduler", "--bogus"], "unexpected argument '--bogus'"),
+    ] {
+        let ended = mesos_miner([line.as_slice(), &["--json"]].concat()).wait(LONG_DEADLINE);
+        assert_eq!(ended.status.code(), Some(64), "{line:?}: {ended:#?}");
+        let text = json(&ended)["error"].as_str().map(str::to_owned).unwrap_or_default();
+        assert!(text.contains(error) && !text.contains("Usage"), "{line:?}: {ended:#?}");
+    }
 }

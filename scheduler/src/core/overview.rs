@@ -9,7 +9,7 @@ use command_line::{Summary, pluralize};
 use problem::{Problem, ProblemKind};
 
 use crate::fleet::{CommonFailure, Fleet, Task};
-use crate::history::{History, TaskFailure, Topic};
+use crate::history::{History, RecentFailures, TaskFailure, Topic};
 use crate::journal::{Ledger, LedgerLine};
 use crate::offers::{DeclineReason, UnusedAgent};
 use crate::run_state::RunState;
@@ -108,6 +108,17 @@ impl Problems {
 }
 
 impl Overview {
+    /// Whether workers mine: some of them run, and those that tell their hashrate do not all tell zero.
+    pub fn mines(&self) -> bool {
+        let silent = self.reporting_workers == 0;
+        self.running_workers > 0 && (silent || self.hashrate > 0.0)
+    }
+
+    /// Whether there are servers, but all of them say that they have no work for miners.
+    pub fn lacks_work(&self) -> bool {
+        !self.servers.is_empty() && self.servers.iter().all(|server| server.healthy == Some(false))
+    }
+
     /// The number of tasks that ended in each state.
     pub fn ended_states(&self) -> impl Iterator<Item = (&str, u64)> {
         self.states.iter().filter_map(|(state, count)| {
@@ -217,7 +228,10 @@ fn problems(fleet: &Fleet, history: &History) -> Problems {
         unused.truncate(LISTED_PROBLEMS);
     }
     unused.sort_unstable();
-    let problem = |(kind, _, unused)| Problem::new(kind, unused_text(fleet, history, unused));
+    // Where the failures have a problem of their own, it names them.
+    let named = first.iter().any(|problem| problem.kind < ProblemKind::ConstraintNotMet);
+    let failures = (!named).then_some(&history.failures);
+    let problem = |(kind, _, unused)| Problem::new(kind, unused_text(fleet, failures, unused));
     first.extend(unused.into_iter().map(problem));
     first.sort_by_key(|problem| problem.kind);
     first.truncate(LISTED_PROBLEMS);
@@ -236,15 +250,15 @@ fn common_failure(failure: &CommonFailure) -> Problem {
     Problem::new(cause.kind, text)
 }
 
-/// Why an agent is unused: with the server that takes its resources, or with the last failure there, if it is one of these.
-fn unused_text(fleet: &Fleet, history: &History, unused: &UnusedAgent) -> String {
+/// Why an agent is unused: with the server that takes its resources, or with the last of `failures` there, if it is one of these.
+fn unused_text(fleet: &Fleet, failures: Option<&RecentFailures>, unused: &UnusedAgent) -> String {
     let server = fleet.on_agent(&unused.agent).find(|task| !task.is_worker() && !task.has_ended());
     match (server, &unused.reason) {
         (Some(server), DeclineReason::NoWorker { .. }) => {
             let cpus = server.record.cpus_milli() as f64 / 1000.0;
             format!("{unused}; {} takes {cpus} CPU there", server.id())
         }
-        (_, DeclineReason::Paused(_)) => match history.failures.last_on(&unused.host) {
+        (_, DeclineReason::Paused(_)) => match failures.and_then(|failures| failures.last_on(&unused.host)) {
             Some(failure) => format!("{unused}; the last: {failure}"),
             None => unused.to_string(),
         },

@@ -176,7 +176,7 @@ fn subscription(overview: &Overview, elapsed: Duration) -> String {
 
 /// What is wrong. While a worker mines, problems of single agents are not shown.
 fn problems(overview: &Overview) -> Section {
-    let mines = overview.running_workers > 0;
+    let mines = overview.mines();
     let shown = overview.problems.first.iter().filter(|problem| !(mines && problem.kind.is_of_one_agent()));
     let lines = shown.map(|problem| format!("  {problem}"));
     let beyond = if mines { 0 } else { overview.problems.more };

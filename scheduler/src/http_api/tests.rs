@@ -104,6 +104,21 @@ async fn there_is_no_problem_if_a_worker_mines_or_another_scheduler_leads() {
 }
 
 #[tokio::test]
+async fn workers_that_run_without_work_do_not_mine() {
+    let trouble = async |overview| leading(overview).problem().await.unwrap_or_default();
+    let idle = Overview { hashrate: 0.0, ..mining() };
+    assert!(trouble(idle).await.starts_with("no worker mines: too little memory"));
+    let silent = Overview { hashrate: 0.0, reporting_workers: 0, ..mining() };
+    assert_eq!(trouble(silent).await, "", "images do not tell their hashrate");
+    let server =
+        |healthy| TaskOverview { kind: TaskKind::Server, healthy, ..worker(1, "TASK_RUNNING", None) };
+    let with = |healthy| Overview { servers: vec![server(healthy)], ..mining() };
+    assert_eq!(trouble(with(Some(true))).await, "");
+    assert_eq!(trouble(with(None)).await, "");
+    assert!(trouble(with(Some(false))).await.starts_with("the server has no work for its workers"));
+}
+
+#[tokio::test]
 async fn a_scheduler_that_cannot_work_is_unhealthy_while_workers_mine_or_another_one_leads() {
     let full = Problem::new(ProblemKind::StateFolderFull, "the disk of /state is full");
     let unmet = Problem::new(ProblemKind::ConstraintNotMet, "no worker on h");
