@@ -32,7 +32,7 @@ impl Fleet {
         self.index.release(task.held_offers());
         self.index.follow(key, &task, Some(IndexKeys::of(&task)), None);
         self.hashrates.remove(key, &mut task);
-        self.unaccounted.remove(&task);
+        self.unaccounted.remove(&mut task);
         self.with_problem.remove(&key);
         self.servers.remove(id);
         Some(task)
@@ -49,6 +49,7 @@ impl Fleet {
             self.index.follow(key, task, Some(before), Some(after));
             if task.has_ended() {
                 self.hashrates.remove(key, task);
+                self.unaccounted.remove(task);
             }
         }
         Some(result)
@@ -133,6 +134,7 @@ impl Fleet {
         self.index.follow(key, task, Some(before), Some(after));
         if task.has_ended() {
             self.hashrates.remove(key, task);
+            self.unaccounted.remove(task);
         }
     }
 

@@ -17,7 +17,8 @@ impl Unaccounted {
     /// Compares the last live message of a task with what the ledger has of the task.
     pub fn update(&mut self, task: &mut Task, accounted: &Totals) {
         let live = match &task.live {
-            Some((_, Live::Worker(WorkerLive { totals: Some(totals), .. }))) => {
+            // A worker that has ended sends no more reports: what its last one did not have is never accounted.
+            Some((_, Live::Worker(WorkerLive { totals: Some(totals), .. }))) if !task.has_ended() => {
                 capped(beyond(totals, accounted))
             }
             _ => Totals::default(),
@@ -27,9 +28,9 @@ impl Unaccounted {
         self.0 += live;
     }
 
-    /// Forgets a task.
-    pub fn remove(&mut self, task: &Task) {
-        self.0 = beyond(&self.0, &task.unaccounted);
+    /// Forgets what a task that has ended, or is removed, has done beyond the ledger.
+    pub fn remove(&mut self, task: &mut Task) {
+        self.0 = beyond(&self.0, &std::mem::take(&mut task.unaccounted));
     }
 }
 

@@ -127,3 +127,23 @@ fn what_live_messages_tell_is_marked_until_a_report_has_it() {
     script.write();
     assert_eq!(figures(&script), (110, 0, 0));
 }
+
+#[test]
+fn what_a_worker_that_died_told_live_is_not_marked_for_ever() {
+    let mut script = Script::with_workers();
+    let live = Totals { hashes: 700, accepted: 100, ..Totals::default() };
+    script.works("miner-worker-3", None, Some(live.clone()));
+    script.works("miner-worker-2", None, Some(live.clone()));
+    let figures = |script: &Script| {
+        let overview = script.state.overview(script.now);
+        (overview.totals.worker.accepted, overview.unaccounted.accepted, overview.unaccounted.hashes)
+    };
+    assert_eq!(figures(&script), (0, 200, 1400));
+    // It was killed with -9: its executor sent no last report.
+    script.update(status("miner-worker-2", TaskState::TaskFailed, 2));
+    script.write();
+    assert_eq!(figures(&script), (0, 100, 700));
+    // A message that was on its way counts no more.
+    script.works("miner-worker-2", None, Some(Totals { accepted: 120, ..live }));
+    assert_eq!(figures(&script), (0, 100, 700));
+}
