@@ -13,6 +13,9 @@ use crate::error::CallError;
 
 /// Opens a connection on which nothing has been sent yet.
 pub(crate) async fn open(config: &Config, endpoint: &Endpoint) -> Result<Box<dyn ByteStream>, CallError> {
+    if endpoint.scheme == Scheme::Https && config.tls.is_none() {
+        return Err(CallError::NeedsTls { address: endpoint.address.clone() });
+    }
     let connected = match timeout(config.connect_timeout, connect(config, endpoint)).await {
         Ok(connected) => connected,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
@@ -23,10 +26,7 @@ pub(crate) async fn open(config: &Config, endpoint: &Endpoint) -> Result<Box<dyn
 async fn connect(config: &Config, endpoint: &Endpoint) -> io::Result<Box<dyn ByteStream>> {
     let address = &endpoint.address;
     match (endpoint.scheme, &config.tls) {
-        (Scheme::Https, None) => Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "https:// needs settings for TLS (Config::tls); write https:// before the masters' addresses",
-        )),
+        (Scheme::Https, None) => Err(io::ErrorKind::InvalidInput.into()),
         (Scheme::Https, Some(tls)) => {
             // Offer only HTTP/1.1 during the TLS handshake, because a proxy might otherwise choose HTTP/2.
             let tls = tls.for_protocol("http/1.1");

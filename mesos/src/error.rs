@@ -79,6 +79,12 @@ pub enum CallError {
         #[source]
         source: AddressError,
     },
+    /// The peer's address begins with https://, and [`Config::tls`](crate::Config::tls) is not set.
+    #[error("{address} uses TLS (https://), and no settings for TLS are given")]
+    NeedsTls {
+        /// The peer's address.
+        address: HostPort,
+    },
     /// The call failed at the target of a redirect.
     #[error("{from} redirects to {to}")]
     Redirected {
@@ -193,7 +199,7 @@ impl CallError {
             | Self::TooManyRedirects { .. }
             | Self::NotSubscribed => true,
             Self::Refused { refusal, .. } => *refusal == Refusal::NotSubscribed,
-            Self::BadRedirect { .. } | Self::NotMesos { .. } => false,
+            Self::BadRedirect { .. } | Self::NeedsTls { .. } | Self::NotMesos { .. } => false,
         }
     }
 

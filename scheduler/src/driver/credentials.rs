@@ -55,7 +55,17 @@ pub(super) fn advice_on_call(
         Refusal::CredentialsWrong => Why::WrongCredentials,
         _ => return None,
     };
-    Some(format!("HTTP {status}: {}", refused(why, config, framework, retries).advice()))
+    let redirects = redirects(error);
+    Some(format!("{redirects}HTTP {status}: {}", refused(why, config, framework, retries).advice()))
+}
+
+/// The redirects that led to the peer with the error, each with a colon and a space after it: the configured master may not be
+/// the one that refuses.
+fn redirects(error: &CallError) -> String {
+    match error {
+        CallError::Redirected { source, .. } => format!("{error}: {}", redirects(source)),
+        _ => String::new(),
+    }
 }
 
 /// What to do about an ERROR event; `None` if it does not concern the principal. Mesos says "Changing framework's principal is not
@@ -190,6 +200,23 @@ mod tests {
         let file = secret.path().display().to_string();
         assert!(wrong.contains("\"miner\"") && wrong.contains(&file) && !wrong.contains("s3cret"), "{wrong}");
         assert_eq!(refusal(Refusal::Forbidden, &full, None, false), None);
+    }
+
+    #[test]
+    fn a_refusal_after_redirects_names_every_master_on_the_way() {
+        let redirected = |from: &str, to: &str, source| {
+            let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
+            CallError::Redirected { from, to, source: Box::new(source) }
+        };
+        let config = config(None, None);
+        let told = |error: &CallError| advice_on_call(error, &config, None, false).unwrap();
+        let refused = call(Refusal::CredentialsNeeded);
+        let direct = told(&refused);
+        assert!(direct.starts_with("HTTP 401: the master requires"), "{direct}");
+        let once = redirected("b:2", "127.0.0.1:5050", refused);
+        assert_eq!(told(&once), format!("b:2 redirects to 127.0.0.1:5050: {direct}"));
+        let twice = redirected("a:1", "b:2", once);
+        assert_eq!(told(&twice), format!("a:1 redirects to b:2: b:2 redirects to 127.0.0.1:5050: {direct}"));
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl Driver {
             let what = format!("giving up on master {master}, because --no-retry is set");
             return Err(RunError::Failed(anyhow::Error::from(error).context(what)));
         }
-        let why = advice.clone().unwrap_or_else(|| error_chain(&error));
+        let why = advice.clone().unwrap_or_else(|| format!("{}{}", error_chain(&error), hint(&error)));
         if let Some(advice) = advice.filter(|_| !std::mem::replace(&mut self.advised, true)) {
             self.display.warn(advice);
         }
@@ -219,13 +219,27 @@ pub(crate) fn hint(error: &CallError) -> &'static str {
         CallError::Refused { refusal: Refusal::CredentialsNeeded | Refusal::CredentialsWrong, .. } => {
             " (--principal, --secret-file)"
         }
+        CallError::NeedsTls { .. } => " (write https:// in --master, or, with zk://, give --ca-cert FILE)",
         _ => "",
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::says_removed;
+    use mesos::CallError;
+
+    use super::{hint, says_removed};
+
+    #[test]
+    fn a_redirect_to_tls_names_the_options_that_are_missing() {
+        let (from, to) = ("a:5050".parse().unwrap(), "b:5050".parse().unwrap());
+        let source = Box::new(CallError::NeedsTls { address: "b:5050".parse().unwrap() });
+        let error = CallError::Redirected { from, to, source };
+        assert!(hint(&error).contains("https:// in --master") && hint(&error).contains("--ca-cert"));
+        let told = logging::error_chain(&error);
+        assert!(told.starts_with("a:5050 redirects to b:5050: b:5050 uses TLS"), "{told}");
+        assert!(!told.contains("Config::tls") && !error.is_transient(), "{told}");
+    }
 
     #[test]
     fn only_the_masters_own_words_mean_that_the_framework_is_removed() {
