@@ -33,8 +33,8 @@ catalogue! {
         code: "master-credentials",
         symptom: "the master refuses the principal or its secret",
         cause: "The master requires a principal, does not know the given one with this secret, or does not allow it (ACLs).",
-        remedy: "Compare --principal and --secret-file with the master's --credentials, and --role and --user with its --acls. The \
-                 file is read again for each try.",
+        remedy: "Compare --principal and --secret-file with the master's --credentials, and --role and --user with its --acls. A \
+                 scheduler that has subscribed before reads the file again for each try; otherwise, start it again.",
         permanent: true,
         unhealthy: true,
     }
@@ -174,14 +174,18 @@ catalogue! {
     UpstreamUnreachable {
         code: "upstream-unreachable",
         symptom: "a server waits for its upstream pool",
-        cause: "Nothing answers at the address of --upstream, or the upstream pool gives no job.",
-        remedy: "Compare the upstream pool's address and port; look whether a firewall is between the server's agent and the pool.",
+        cause: "Nothing answers at the address of --upstream, its certificate is not trusted, the upstream pool refuses the connection or \
+                the subscription, or it gives no job.",
+        remedy: "Compare the upstream pool's address and port, and --tls-ca with its certificate; look whether a firewall is between \
+                 the server's agent and the pool, and whether the pool has banned that agent. The text says which.",
     }
     PoolUnreachable {
         code: "pool-unreachable",
         symptom: "a task waits for its pool",
-        cause: "Nothing answers at the pool's address, or the pool gives no job.",
-        remedy: "Compare the pool's address and port; look whether a firewall is between the agent and the pool.",
+        cause: "Nothing answers at the pool's address, its certificate is not trusted, it refuses the connection or the subscription, \
+                or it gives no job.",
+        remedy: "Compare the pool's address and port, and --tls-ca with its certificate; look whether a firewall is between the \
+                 agent and the pool, and whether the pool has banned the agent. The text says which.",
     }
     TaskWaits {
         code: "task-waits",
