@@ -116,6 +116,26 @@ mod tests {
         assert!(waiting.tell_at(Some(AGAIN)).is_some_and(|at| at <= now));
     }
 
+    /// The user is to know the reason within ten seconds; the scheduler shows it within three seconds of the message.
+    #[test]
+    fn a_reason_is_told_within_seven_seconds_whenever_it_is_met() {
+        let start = Instant::now();
+        let limit = start + Duration::from_secs(7);
+        // Nothing has answered yet, not even with an error.
+        let waiting = Waiting::new(silence(), 1, start);
+        assert!(waiting.tell_at(None).is_some_and(|at| at <= limit));
+        for met in 0..7 {
+            let mut waiting = Waiting::new(silence(), 1, start);
+            let now = start + Duration::from_secs(met);
+            if waiting.tell_at(None).is_some_and(|at| at <= now) {
+                waiting.tell(now);
+            }
+            waiting.met(problem(ProblemKind::PoolRefusesUser, "unknown user"), now);
+            let at = waiting.tell_at(None).expect("a message");
+            assert!(at.max(now) <= limit, "met after {met} s");
+        }
+    }
+
     #[test]
     fn a_task_that_works_says_nothing() {
         let start = Instant::now();

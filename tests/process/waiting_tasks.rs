@@ -13,7 +13,10 @@ use crate::support::mesos_box::MesosBox;
 use crate::support::process::{Ended, Process, mesos_miner};
 use crate::support::{LONG_DEADLINE, http, peer, until};
 
-/// The reason is there long before a slow launch is remarked on, which takes a minute. It takes five seconds on an idle machine.
+/// The reason is there long before a slow launch is remarked on, which takes a minute. It takes five seconds on an idle machine, but
+/// a busy one may be slow. That it takes at most ten is shown with played time: a task tells its reason within seven seconds
+/// (`a_reason_is_told_within_seven_seconds_whenever_it_is_met` in `executor::waiting`), and the scheduler shows it within three
+/// (`what_a_task_waits_for_is_shown_within_three_seconds_of_its_message` in its core).
 const SOON: Duration = Duration::from_secs(40);
 /// The genesis block of regtest.
 const REGTEST: &str = "0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206";
