@@ -24,6 +24,7 @@ mod fetch_pacing;
 mod intent;
 mod intervals;
 mod kill;
+mod lasting_problem;
 mod launch;
 mod launch_timeout;
 mod maintenance;
@@ -43,6 +44,7 @@ mod silence;
 mod surplus;
 mod task_notices;
 mod task_problems;
+mod tell_again;
 mod terminated_executor;
 #[cfg(test)]
 mod tests;
@@ -114,6 +116,8 @@ pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
         Box::new(launch::Launch::new(settings)),
         Box::<admission::Admission>::default(),
         Box::<no_offers::NoOffers>::default(),
+        // This policy comes after all that set problems, so that it sees those of this moment.
+        Box::<lasting_problem::LastingProblem>::default(),
         Box::<shutdown::Shutdown>::default(),
     ]
 }

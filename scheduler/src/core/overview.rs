@@ -239,6 +239,11 @@ fn problems(fleet: &Fleet, history: &History) -> Problems {
     Problems { first, more }
 }
 
+/// The first problem in rank, of all that exist now.
+pub(crate) fn first_problem(fleet: &Fleet, history: &History) -> Option<Problem> {
+    problems(fleet, history).first.into_iter().next()
+}
+
 fn common_failure(failure: &CommonFailure) -> Problem {
     let CommonFailure { failure, launches, agents, cause } = failure;
     let agents = pluralize(*agents, "agent");

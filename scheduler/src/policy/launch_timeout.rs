@@ -17,6 +17,7 @@ use text::InWords;
 
 use self::waiting_text::{Downloads, Waiting};
 use super::sent_launches::SentLaunches;
+use super::tell_again::TellAgain;
 use super::{Intent, Policy, PolicyEvent, TaskEnd, View};
 use crate::fleet::Task;
 use crate::history::Topic;
@@ -27,9 +28,6 @@ use crate::user_notice::UserNotice;
 const GRACE: Duration = Duration::from_secs(120);
 /// The user is told of a launch that takes at least this long, or half of `--launch-timeout` if that is shorter.
 const SLOW: Duration = Duration::from_secs(60);
-/// While launches are slow, the user is told of them again after these pauses. The last pause is repeated.
-const TELL_AGAIN: [Duration; 4] =
-    [Duration::from_secs(60), Duration::from_secs(180), Duration::from_secs(300), Duration::from_secs(600)];
 /// The waiting launches are looked at this often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -49,8 +47,7 @@ pub(super) struct LaunchTimeout {
 #[derive(Debug, Default)]
 struct Announcement {
     problem: Option<Problem>,
-    /// When the user is next notified of the problem, and how often the user was notified of it before.
-    next: Option<(Instant, usize)>,
+    again: TellAgain,
 }
 
 impl Policy for LaunchTimeout {
@@ -151,14 +148,13 @@ fn still_starting(task: &Task) -> TaskEnd {
 }
 
 impl Announcement {
-    /// Sets or clears the problem. Also notifies the user of it, at first immediately and then after the pauses in `TELL_AGAIN`.
+    /// Sets or clears the problem. Also notifies the user of it, at first immediately and then less and less often.
     fn tell(&mut self, topic: Topic, problem: Option<Problem>, now: Instant) -> Vec<Intent> {
         let mut intents = Vec::new();
         match &problem {
-            None => self.next = None,
-            Some(problem) if self.next.is_none_or(|(at, _)| at <= now) => {
-                let told = self.next.map_or(0, |(_, told)| told);
-                self.next = Some((now + TELL_AGAIN[told.min(TELL_AGAIN.len() - 1)], told + 1));
+            None => self.again.end(),
+            Some(problem) if !self.again.waits(now) => {
+                self.again.tell(now);
                 intents.push(Intent::Notify(UserNotice::Problem(problem.clone())));
             }
             Some(_) => {}

@@ -26,8 +26,8 @@ pub(super) struct TaskProblems {
     looked: Option<Instant>,
     /// The problems that are shown now.
     shown: BTreeMap<ProblemKind, Problem>,
-    /// The permanent problems because of which tasks have failed, and the kind of these tasks, until a task of that kind runs. The
-    /// next tasks fail in the same way, but each of them exists for a moment only.
+    /// The problems because of which tasks have failed, and the kind of these tasks, until a task of that kind runs. The next
+    /// tasks most likely fail in the same way, but each of them exists for a moment only.
     failed: BTreeMap<ProblemKind, (TaskKind, String)>,
     /// When the user was last notified of each kind of problem, and what it was.
     notified: BTreeMap<ProblemKind, (Instant, String)>,
@@ -46,6 +46,7 @@ impl Policy for TaskProblems {
     fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
         match event {
             PolicyEvent::Ended(ended) => self.ended(view, ended),
+            PolicyEvent::LaunchGivenUp(given_up) => self.given_up(view, given_up),
             PolicyEvent::Alive { task, state: TaskState::TaskRunning, change }
                 if change.before != Some(TaskState::TaskRunning) =>
             {
@@ -68,9 +69,21 @@ impl TaskProblems {
         }
         let kind = task.record.kind;
         self.forget_failures(kind);
-        if let Some(problem) = ended.permanent_problem() {
+        // What a task waited for is not the cause if Mesos says that its executor was to blame.
+        let waited = || ended.problem.as_ref().filter(|_| ended.explanation(view, None).is_none());
+        if let Some(problem) = ended.permanent_problem().or_else(waited) {
             let text = format!("{} on {} has failed: {problem}", task.id(), task.host());
             self.failed.insert(problem.kind, (kind, text));
+        }
+    }
+
+    /// A task did not run in time. What it waited for stays in the list until the next task can say the same.
+    fn given_up(&mut self, view: &View<'_>, given_up: &TaskEnd) {
+        let Some(task) = view.fleet.get(&given_up.task) else { return };
+        if let Some(problem) = task.last_problem() {
+            self.forget_failures(task.record.kind);
+            let text = format!("{} on {} was given up: {problem}", task.id(), task.host());
+            self.failed.insert(problem.kind, (task.record.kind, text));
         }
     }
 

@@ -61,6 +61,26 @@ fn what_tasks_wait_for_is_told_once_for_all_that_wait_for_the_same() {
     assert!(!script.texts().iter().any(|text| text.contains("wait")), "{:?}", script.texts());
 }
 
+/// The user is to know within ten seconds what a task waits for; the task itself tells it within seven.
+#[test]
+fn what_a_task_waits_for_is_shown_within_three_seconds_of_its_message() {
+    for live in [false, true] {
+        let mut script = Script::with_workers();
+        script.wait(10 * SECOND + SECOND / 2);
+        let problem = refused("cannot connect to p:3333");
+        match live {
+            true => script.works("miner-worker-2", Some(problem), None),
+            false => script.waits("miner-worker-2", &problem),
+        }
+        let start = script.now;
+        while !script.texts().iter().any(|text| text.contains("cannot connect")) {
+            assert!(script.now < start + 3 * SECOND, "{live}: {:?}", script.texts());
+            script.wait(SECOND / 2);
+        }
+        assert_eq!(script.said_of_waiting().len(), 1, "the log has it at the same time");
+    }
+}
+
 #[test]
 fn a_problem_that_is_not_repeated_is_forgotten() {
     let mut script = Script::with_workers();
@@ -101,6 +121,64 @@ fn a_permanent_problem_is_shown_until_a_task_runs() {
     script.write();
     script.later(SECOND);
     assert!(!script.texts().contains(&first.to_owned()), "{:?}", script.texts());
+}
+
+/// A problem that may mend itself, so that launches go on, but each of the tasks fails.
+#[test]
+fn what_a_task_told_before_it_failed_stays_in_the_list_and_is_told_again() {
+    for kind in [ProblemKind::ServerDataFolder, ProblemKind::TaskWaits] {
+        let mut script = Script::with(settings());
+        script.subscribe();
+        script.event(Event::Offers(vec![offer("o1", "a", 1.5, 1024)]));
+        script.write();
+        let problem = Problem::new(kind, "cannot open the folder /d");
+        script.waits("miner-server-1", &problem);
+        let message = Some(problem.text.clone());
+        script.update(TaskStatus { message, ..status("miner-server-1", TaskState::TaskFailed, 1) });
+        script.write();
+        script.later(SECOND);
+        let first = "miner-server-1 on a.host has failed: cannot open the folder /d";
+        assert_eq!(script.texts()[0], first);
+        script.notices.clear();
+        let mut told = Vec::new();
+        for second in 1..=600 {
+            script.later(SECOND);
+            let said = script.notices.drain(..).map(|notice| notice.to_string());
+            told.extend(said.filter(|text| text.starts_with(first)).map(|text| (second, text)));
+        }
+        let (times, texts): (Vec<_>, Vec<_>) = told.into_iter().unzip();
+        assert_eq!(times, [60, 240, 540]);
+        assert!(texts[0].ends_with(kind.remedy().trim_end_matches('.')), "{texts:?}");
+        assert_eq!(script.texts()[0], first, "it has not gone away");
+        script.event(Event::Offers(vec![offer("o2", "a", 1.5, 1024)]));
+        script.write();
+        let next = script.launched().last().expect("a launch").clone();
+        script.update(status(&next, TaskState::TaskRunning, 1));
+        script.write();
+        script.later(SECOND);
+        assert!(!script.texts().contains(&first.to_owned()), "{:?}", script.texts());
+    }
+}
+
+/// Workers that run, but whose pool is away. A worker that mines ends the messages.
+#[test]
+fn the_user_is_told_again_while_no_worker_mines() {
+    let mut script = Script::with_workers();
+    let mut told = |script: &mut Script, away: [bool; 2]| {
+        let mut times = Vec::new();
+        for second in 1..=300 {
+            for (task, away) in ["miner-worker-2", "miner-worker-3"].into_iter().zip(away) {
+                script.works(task, away.then(|| refused("pool p is away")), None);
+            }
+            script.later(SECOND);
+            let said: Vec<_> = script.notices.drain(..).map(|notice| notice.to_string()).collect();
+            times.extend(said.iter().filter(|text| text.contains("Compare the pool's")).map(|_| second));
+        }
+        times
+    };
+    let times = told(&mut script, [true; 2]);
+    assert!(times.len() == 2 && times[1] - times[0] == 180, "{times:?}");
+    assert_eq!(told(&mut script, [true, false]), [0; 0]);
 }
 
 #[test]

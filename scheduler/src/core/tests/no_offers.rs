@@ -32,14 +32,14 @@ fn after_ten_seconds_the_user_is_told_what_the_master_says() {
     assert_eq!((kind, &*text), (ProblemKind::NoAgents, "no offers yet for role *: the master has no agents"));
     assert_eq!(notices(&script), 1);
 
-    // The question is repeated, but the user is not told the same again.
+    // The question is repeated. The user is told the same again after a minute, and then less often.
     script.wait(Duration::from_secs(120));
-    assert_eq!((script.questions.len(), notices(&script)), (3, 1));
+    assert_eq!((script.questions.len(), notices(&script)), (3, 2));
     let fates = [(AgentFate::Gpu, 1)];
     script.event(Event::ClusterViewed(Some(ClusterView { fates: fates.into(), ..ClusterView::default() })));
     script.wait(Duration::from_secs(1));
     assert_eq!(first_problem(&script).unwrap().0, ProblemKind::GpuAgents);
-    assert_eq!(notices(&script), 2);
+    assert_eq!(notices(&script), 3);
 
     script.event(Event::Offers(vec![offer("o1", "a", 4.0, 4096)]));
     script.wait(Duration::from_secs(1));
