@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::kind::FolderKind;
 
+/// SQLite's primary result codes are at most this; an extended code has the primary code in its lowest 8 bits.
+const PRIMARY_CODES: i32 = 255;
+
 /// Why a folder or its database cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -52,16 +55,28 @@ pub enum StoreError {
         /// The copy of the database in the format `known`, if the newer program left such a copy.
         copy: Option<PathBuf>,
     },
+    /// The disk has no room for the database.
+    #[error("the disk of {} {} is full: make room on it, or give another folder with {}", kind.name, folder.display(), kind.option)]
+    DiskFull {
+        /// The kind of folder.
+        kind: &'static FolderKind,
+        /// The folder.
+        folder: PathBuf,
+    },
     /// SQLite cannot open, read or write the database.
-    #[error("cannot use {}; repair it with sqlite3, restore a backup, or start afresh with another {}", path.display(), kind.option)]
+    #[error(
+        "cannot use {} ({}); repair it with sqlite3, restore a backup, or start afresh with another {}",
+        path.display(),
+        reason(error),
+        kind.option
+    )]
     Database {
         /// The kind of folder.
         kind: &'static FolderKind,
         /// The database.
         path: PathBuf,
-        /// SQLite's error.
-        #[source]
-        source: rusqlite::Error,
+        /// SQLite's error. It is a part of the message and not its source, because its own source repeats its text.
+        error: rusqlite::Error,
     },
     /// There is no database to read.
     #[error("there {} in {}; give the {}'s {} with {}", kind.missing, path.display(), kind.program, kind.name, kind.option)]
@@ -79,6 +94,16 @@ pub enum StoreError {
         /// Why, with the folder: see [`FolderKind::write_failure`].
         why: String,
     },
+}
+
+/// SQLite's words, and its number if that says more than the words.
+fn reason(error: &rusqlite::Error) -> String {
+    match error.sqlite_error() {
+        Some(detail) if detail.extended_code > PRIMARY_CODES => {
+            format!("{error}, SQLite error {}", detail.extended_code)
+        }
+        _ => error.to_string(),
+    }
 }
 
 fn way_back(copy: Option<&Path>, path: &Path) -> String {

@@ -10,6 +10,7 @@ use rustix::fs::Access;
 
 use crate::error::StoreError;
 use crate::kind::FolderKind;
+use crate::write::is_disk_full;
 
 /// How long SQLite waits while another connection has locked the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -95,7 +96,11 @@ impl FolderKind {
         let path = path.to_owned();
         move |source| match source.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => StoreError::Foreign { kind: self, path: path.clone() },
-            _ => StoreError::Database { kind: self, path: path.clone(), source },
+            _ if is_disk_full(&source) => {
+                let folder = path.parent().unwrap_or(&path).to_owned();
+                StoreError::DiskFull { kind: self, folder }
+            }
+            _ => StoreError::Database { kind: self, path: path.clone(), error: source },
         }
     }
 }
@@ -170,5 +175,29 @@ mod tests {
         let path = KIND.database_path(folder.path());
         let error = user_version(&KIND.open(folder.path()).unwrap()).unwrap_err();
         assert!(matches!(KIND.database_error(&path)(error), StoreError::Foreign { .. }));
+    }
+
+    /// A full disk is no reason to repair the database.
+    #[test]
+    fn a_full_disk_is_named_once_and_without_advice_to_repair() {
+        use rusqlite::ffi;
+        let error = |code: i32, text: &str| {
+            let failure = rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some(text.to_owned()));
+            let error = KIND.database_error(Path::new("/d/diary.sqlite"))(failure);
+            assert!(std::error::Error::source(&error).is_none(), "the message has the whole text");
+            error.to_string()
+        };
+        let full =
+            "the disk of diary folder /d is full: make room on it, or give another folder with --diary-dir";
+        assert_eq!(error(ffi::SQLITE_FULL, "database or disk is full"), full);
+        assert_eq!(error(ffi::SQLITE_IOERR_SHMSIZE, "disk I/O error"), full, "no room for the file -shm");
+        let broken = error(ffi::SQLITE_IOERR_READ, "disk I/O error");
+        let start = "cannot use /d/diary.sqlite (disk I/O error, SQLite error 266); repair it with sqlite3, restore a";
+        assert!(broken.starts_with(start), "{broken}");
+        let corrupt = error(ffi::SQLITE_CORRUPT, "database disk image is malformed");
+        assert!(
+            corrupt.starts_with("cannot use /d/diary.sqlite (database disk image is malformed); "),
+            "{corrupt}"
+        );
     }
 }

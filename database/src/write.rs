@@ -4,7 +4,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::kind::FolderKind;
 
@@ -38,9 +38,12 @@ pub fn write_until_closed(
     }
 }
 
-/// Whether a write failed because the disk is full.
+/// Whether a write failed because the disk is full. SQLite does not say so if the disk has no room for the index of its log (the
+/// file `-shm`); then it says that this file could not be enlarged.
 pub fn is_disk_full(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
+    error.sqlite_error().is_some_and(|detail| {
+        detail.code == ErrorCode::DiskFull || detail.extended_code == ffi::SQLITE_IOERR_SHMSIZE
+    })
 }
 
 impl FolderKind {

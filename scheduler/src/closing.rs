@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use command_line::Summary;
+use command_line::{Summary, pluralize};
 use database::CLOSE_TIMEOUT;
 
 use crate::config::Config;
@@ -13,7 +13,7 @@ use crate::driver::DriverExit;
 use crate::election::RunError;
 use crate::framework_fate::{LeftFramework, removed};
 use crate::journal::{Change, FrameworkRecord, RecoveredState};
-use crate::scheduler_end::SchedulerEnd;
+use crate::scheduler_end::{SchedulerEnd, stay};
 use crate::store::Store;
 
 /// The time between two lines that say what the end of the run waits for.
@@ -34,14 +34,14 @@ pub(crate) async fn close(
             let end = end(config, state, last_calls, &store);
             match finish(store, display).await {
                 Ok(()) => Ok(end),
-                Err(error) => Ok(end.unrecorded(format!("{error:#}"))),
+                Err(error) => Ok(end.unrecorded(format!("{error:#}"), config.new_cluster)),
             }
         }
         Err(RunError::LeadershipLost(why)) => {
             // The scheduler acts on a change only when the change is in ZooKeeper, so losing changes that are not there does no
             // harm.
             let _ = store.abandon().await.inspect_err(|error| tracing::warn!(%error));
-            Err(RunError::LeadershipLost(why))
+            end_cut_short(config, &state, &why).ok_or(RunError::LeadershipLost(why))
         }
         Err(RunError::Failed(error)) => {
             // The user must see the error that ended the run, so an error of the store is only logged.
@@ -98,6 +98,31 @@ fn end(config: &Config, mut state: State, last_calls: Result<(), String>, store:
     }
 }
 
+/// How the scheduler ends if it lost the leadership, for the reason `why`, while it was ending; `None` if it was not ending, and so
+/// stands for election again.
+fn end_cut_short(config: &Config, state: &State, why: &str) -> Option<SchedulerEnd> {
+    let framework = state.framework().filter(|_| state.is_ending())?;
+    let left = LeftFramework::new(config, framework, state.failover_timeout());
+    let (tasks, summary) = (state.live_tasks(), state.summary(Instant::now()));
+    let unknown = if config.framework.teardown_on_exit {
+        let ended = if tasks > 0 {
+            format!("{} ended, and whether ", pluralize(tasks, "task"))
+        } else {
+            String::new()
+        };
+        format!("it is unknown whether {ended}the framework is torn down")
+    } else {
+        format!("its last records may be missing in ZooKeeper; {}", stay(tasks, state.running_tasks()))
+    };
+    let (how_long, teardown) = (left.how_long(tasks > 0), &left.teardown);
+    let why = format!(
+        "this scheduler lost the leadership ({why}) while it was ending framework {framework}: {unknown}; a waiting scheduler takes \
+         over what is left; otherwise {how_long}; to end it, start the scheduler again with --teardown-on-exit and stop it, or: \
+         {teardown}"
+    );
+    Some(SchedulerEnd::Failed { summary, why })
+}
+
 /// How the scheduler ends if it was stopped before it could subscribe: the framework remains as the previous run left it.
 pub(crate) fn end_before_subscription(
     config: &Config,
@@ -128,4 +153,37 @@ fn not_torn_down(left: LeftFramework, why: &str, summary: Summary) -> SchedulerE
          the scheduler again, or: {teardown}"
     );
     SchedulerEnd::Failed { summary, why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::tests::{Script, settings_where};
+    use crate::event::Event;
+
+    #[test]
+    fn an_end_that_a_lost_leadership_cuts_short_is_a_failure() {
+        let mut config = Config::new("m1".parse::<mesos::masters::Masters>().unwrap(), "/x");
+        let why = "ZooKeeper does not answer";
+        assert_eq!(
+            end_cut_short(&config, &Script::with_workers().state, why),
+            None,
+            "it stands for election again"
+        );
+        for (teardown, unknown) in [
+            (true, "it is unknown whether 3 tasks ended, and whether the framework is torn down; a waiting"),
+            (false, "its last records may be missing in ZooKeeper; 3 tasks keep mining; a waiting"),
+        ] {
+            config.framework.teardown_on_exit = teardown;
+            let mut script =
+                Script::workers_of(settings_where(|options| options.teardown_on_exit = teardown));
+            script.event(Event::Stop);
+            let end = end_cut_short(&config, &script.state, why).unwrap();
+            let SchedulerEnd::Failed { summary, why } = &end else { panic!("{end:?}") };
+            let began = "lost the leadership (ZooKeeper does not answer) while it was ending framework f: ";
+            assert!(why.contains(&format!("{began}{unknown}")), "{why}");
+            assert!(why.ends_with("curl -d frameworkId=f http://m1:5050/master/teardown"), "{why}");
+            assert_eq!(summary.workers, 2, "what is known");
+        }
+    }
 }

@@ -9,6 +9,8 @@ use mesos::zookeeper::Ensemble;
 use crate::framework_fate::LeftFramework;
 use crate::unix_time::date;
 
+const TORN_DOWN: &str = "the framework is torn down: no task is left";
+
 /// How the scheduler ended, and whether tasks keep running. The summary has the figures of the framework's whole life, including
 /// earlier runs of the scheduler.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,8 +79,8 @@ impl SchedulerEnd {
     }
 
     /// Turns this value into `Failed`, because the last records could not be written. `why` is the reason. An earlier failure is
-    /// kept.
-    pub(crate) fn unrecorded(self, why: String) -> Self {
+    /// kept. `new_cluster` is whether the next start begins a new framework in any case.
+    pub(crate) fn unrecorded(self, why: String, new_cluster: bool) -> Self {
         match self {
             SchedulerEnd::Failed { .. } => self,
             SchedulerEnd::TasksLeft { summary, tasks, running, framework } => {
@@ -88,9 +90,16 @@ impl SchedulerEnd {
             SchedulerEnd::Removed { summary, why: removed } => {
                 SchedulerEnd::Failed { summary, why: format!("{removed}; {why}") }
             }
-            SchedulerEnd::Standby { summary }
-            | SchedulerEnd::NoFramework { summary }
-            | SchedulerEnd::TornDown { summary } => SchedulerEnd::Failed { summary, why },
+            SchedulerEnd::TornDown { summary } => {
+                // To the next scheduler it looks as if an operator had torn the framework down, which it does not undo by itself.
+                let next =
+                    if new_cluster { "" } else { ": start the scheduler next time with --new-framework" };
+                let why = format!("{why}; {TORN_DOWN}, but this is not recorded{next}");
+                SchedulerEnd::Failed { summary, why }
+            }
+            SchedulerEnd::Standby { summary } | SchedulerEnd::NoFramework { summary } => {
+                SchedulerEnd::Failed { summary, why }
+            }
         }
     }
 
@@ -112,7 +121,7 @@ impl SchedulerEnd {
             SchedulerEnd::TasksLeft { tasks, running, framework, .. } => {
                 Some(how_to_go_on(*tasks, *running, framework, state_dir, zk))
             }
-            SchedulerEnd::TornDown { .. } => Some("the framework is torn down: no task is left".to_owned()),
+            SchedulerEnd::TornDown { .. } => Some(TORN_DOWN.to_owned()),
             SchedulerEnd::NoFramework { .. } => {
                 Some("no framework was subscribed: no task was launched".to_owned())
             }
@@ -138,7 +147,7 @@ impl From<SchedulerEnd> for RunEnd {
 }
 
 /// Says how many tasks stay. Only those in TASK_RUNNING are said to mine.
-fn stay(tasks: usize, running: usize) -> String {
+pub(crate) fn stay(tasks: usize, running: usize) -> String {
     let count = pluralize(tasks, "task");
     match (tasks, running) {
         (0, _) => "no task is left".to_owned(),
@@ -237,20 +246,31 @@ mod tests {
 
     #[test]
     fn a_failure_to_record_does_not_hide_that_tasks_are_left_nor_an_earlier_failure() {
-        let failed = left(2).unrecorded("the disk is full".into());
+        let failed = left(2).unrecorded("the disk is full".into(), false);
         let why = failed.failure().unwrap().to_owned();
         assert!(
             why.starts_with("the disk is full; 2 tasks keep mining; the master keeps framework f"),
             "{why}"
         );
-        let failed = failed.unrecorded("again".into());
+        let failed = failed.unrecorded("again".into(), false);
         assert_eq!(failed.failure(), Some(&*why));
         assert_eq!(last(&failed), "");
         let removed = SchedulerEnd::Removed { summary: Summary::default(), why: "it is gone".into() };
         assert_eq!(removed.failure(), Some("it is gone"), "exit status 1");
         assert_eq!(
-            removed.unrecorded("the disk is full".into()).failure(),
+            removed.unrecorded("the disk is full".into(), false).failure(),
             Some("it is gone; the disk is full")
         );
+    }
+
+    #[test]
+    fn a_teardown_that_is_not_recorded_is_said_with_the_way_out() {
+        let why = |new_cluster| {
+            let gone = SchedulerEnd::TornDown { summary: Summary::default() };
+            gone.unrecorded("the disk is full".into(), new_cluster).failure().unwrap().to_owned()
+        };
+        let said = "the disk is full; the framework is torn down: no task is left, but this is not recorded";
+        assert_eq!(why(false), format!("{said}: start the scheduler next time with --new-framework"));
+        assert_eq!(why(true), said, "the next start begins a new framework in any case");
     }
 }

@@ -124,7 +124,7 @@ pub(super) fn report(worker: &str, sequence: u64, accepted: u64) -> Vec<u8> {
 }
 
 /// A state machine with a clock and a disk, and the effects that it has returned.
-pub(super) struct Script {
+pub(crate) struct Script {
     pub state: State,
     pub now: Instant,
     pub disk: Memory,

@@ -41,7 +41,7 @@ enum Step {
     Ending(TaskKind, Instant),
     /// All tasks have ended. Before TEARDOWN is sent, a record of it should be on disk. The shutdown waits for the record at most
     /// until this deadline. If the process dies before the answer to TEARDOWN, the record tells the next scheduler who tore the
-    /// framework down.
+    /// framework down, so it is waited for even while the disk fails.
     Recording(Instant),
     /// Nothing is left to do.
     Done,
@@ -113,11 +113,7 @@ impl Shutdown {
         match self.step {
             Step::No | Step::Done => None,
             Step::Leaving(deadline) if view.unpersisted > 0 && now < deadline => None,
-            Step::Recording(deadline)
-                if view.unpersisted > 0 && now < deadline && view.store_problem().is_none() =>
-            {
-                None
-            }
+            Step::Recording(deadline) if view.unpersisted > 0 && now < deadline => None,
             Step::Leaving(_) => Some(self.finish()),
             Step::Recording(_) => Some([vec![Intent::Call(Call::Teardown)], self.finish()].concat()),
             Step::Ending(kind, deadline) => {
@@ -176,7 +172,7 @@ impl Shutdown {
 /// Whether tasks of this kind have not ended yet, or changes are not on disk yet. The shutdown does not wait for a task on an
 /// unreachable agent: TEARDOWN ends that task when the agent returns.
 ///
-/// While the disk fails, only the last of the two steps waits for it, so that the user waits only once.
+/// While the disk fails, only the last of the two steps waits for it, so that the user waits only once for these changes.
 fn is_waited_for(view: &View<'_>, kind: TaskKind) -> bool {
     if kind == TaskKind::Worker && view.store_problem().is_some() {
         return still_running(view, kind).next().is_some();

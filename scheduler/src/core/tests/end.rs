@@ -77,8 +77,28 @@ fn a_full_disk_is_waited_for_once_and_named() {
     let named = |notice: &UserNotice| matches!(notice, UserNotice::WaitingForRecords { records: 3, why: Some(why), .. } if why == "the disk is full");
     assert!(script.notices.len() >= 3 && script.notices.iter().all(named), "{:?}", script.notices);
     script.wait(Duration::from_secs(6));
+    assert!(!script.finished, "the record of TEARDOWN gets its own time");
+    script.wait(Duration::from_secs(4));
     assert!(script.finished);
     assert_eq!(script.calls.last(), Some(&Call::Teardown));
+}
+
+/// If the disk has room again before TEARDOWN, the next scheduler learns from it who tore the framework down.
+#[test]
+fn the_record_of_teardown_is_waited_for_even_if_the_disk_fails() {
+    let mut script = Script::with_workers();
+    let full = Problem::new(ProblemKind::StateFolderFull, "the disk is full");
+    script.event(Event::Problem { topic: Topic::Store, problem: Some(full) });
+    script.event(Event::Stop);
+    for task in ["miner-worker-2", "miner-worker-3", "miner-server-1"] {
+        script.update(status(task, TaskState::TaskKilled, 2));
+    }
+    script.wait(Duration::from_secs(16));
+    assert!(!script.calls.contains(&Call::Teardown));
+    script.write();
+    assert!(script.finished);
+    assert_eq!(script.calls.last(), Some(&Call::Teardown));
+    assert!(script.disk.recover().framework.is_some_and(|framework| framework.tearing_down));
 }
 
 #[test]
