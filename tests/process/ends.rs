@@ -17,6 +17,7 @@ use crate::support::mesos_box::{Member, MesosBox};
 use crate::support::process::{Ended, Process, mesos_miner, start};
 use crate::support::process_tree;
 use crate::support::small_disk::OnSmallDisk;
+use crate::support::zookeeper::ZooKeeper;
 use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
 /// A second signal within 300 ms of the first one counts as its repetition.
@@ -85,6 +86,58 @@ fn a_full_disk_is_named(cluster: Cluster) {
     assert!(ended.stderr.iter().filter(waits).count() >= 3, "every few seconds: {ended:#?}");
     assert!(errors.contains("the state folder can be written again"), "{ended:#?}");
     assert!(errors.contains("could not be written: the disk of state folder"), "{ended:#?}");
+    let torn_down = "the framework is torn down: no task is left, but this is not recorded";
+    assert!(errors.contains(torn_down) && errors.contains("--new-framework"), "{ended:#?}");
+}
+
+/// Without room for a first database, the error says so once. It does not say that a database must be repaired.
+#[test]
+fn a_disk_without_room_for_a_new_database_is_named() {
+    if !OnSmallDisk::is_possible() {
+        return;
+    }
+    let cluster = EmbeddedCluster::start(0, 1.0, |_| ());
+    let master = cluster.master.to_string();
+    // The smallest has no room for the first page of the database. The others fail when the log or its index grows.
+    for size in ["4k", "16k", "32k", "64k"] {
+        for (program, folder) in [
+            (&["scheduler", "--master", &master, "--state-dir"][..], "state folder"),
+            (&["pool", "--listen", "127.0.0.1:0", "--data-dir"], "data folder"),
+        ] {
+            let mut small = OnSmallDisk::of_size(size, |disk| {
+                program.iter().copied().chain([disk]).map(str::to_owned).collect()
+            });
+            let ended = small.process.wait(LONG_DEADLINE);
+            assert_eq!(ended.status.code(), Some(1), "{size}: {ended:#?}");
+            let (errors, full) = (ended.errors(), format!("the disk of {folder}"));
+            assert!(errors.contains(&full) && errors.contains(" is full: make room"), "{size}: {ended:#?}");
+            assert!(!errors.contains("repair"), "{size}: {ended:#?}");
+        }
+    }
+}
+
+/// Without ZooKeeper, a leader that ends its framework loses the leadership before TEARDOWN. It says what is unknown, and fails.
+#[test]
+fn a_leader_that_loses_the_leadership_while_it_ends_its_tasks_fails() {
+    let (Some(command), Some(())) = (peer::mesos(), peer::zookeeper()) else { return };
+    let (mut zookeeper, cluster) = (ZooKeeper::start(&command), EmbeddedCluster::start(2, 1.0, |_| ()));
+    let state = tempfile::tempdir().expect("a temporary folder");
+    let (zk, master) = (zookeeper.address("miner"), cluster.master.to_string());
+    let line = ["scheduler", "--master", &master, "--zk", &zk, "--zk-session-timeout", "6s", "--state-dir"];
+    let more = [state.path().to_str().expect("a plain path"), "--teardown-on-exit", "--json"];
+    let mut leader = mesos_miner([line.as_slice(), &more].concat());
+    leader.wait_for_error(LONG_DEADLINE, |line| line.contains(" mines on ").then_some(()));
+    zookeeper.kill();
+    leader.signal(Signal::TERM);
+    let ended = leader.wait(LONG_DEADLINE);
+    assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
+    let summary: Value = serde_json::from_str(ended.stdout.last().expect("a line")).expect("JSON");
+    let error = summary["error"].as_str().expect("the error");
+    for said in ["lost the leadership (", "while it was ending framework ", "it is unknown whether "] {
+        assert!(error.contains(said), "{said}: {ended:#?}");
+    }
+    assert!(summary["workers"].as_u64().is_some_and(|workers| workers >= 1), "what it knows: {summary}");
+    assert!(!ended.errors().contains("nothing was ended"), "{ended:#?}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::process::{Process, start};
 
-/// The size of the disk. The database and its log fit.
+/// The usual size of the disk. The database and its log fit.
 const SIZE: &str = "16m";
 
 /// A running program, and its disk.
@@ -30,9 +30,14 @@ impl OnSmallDisk {
 
     /// Starts the program under test. `arguments` gets the path of the disk.
     pub fn start(arguments: impl FnOnce(&str) -> Vec<String>) -> Self {
+        OnSmallDisk::of_size(SIZE, arguments)
+    }
+
+    /// Like [`start`](Self::start), with a disk of this size, such as `64k`.
+    pub fn of_size(size: &str, arguments: impl FnOnce(&str) -> Vec<String>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let disk = folder.path().to_str().expect("a plain path").to_owned();
-        let script = format!("mount -t tmpfs -o size={SIZE} tmpfs \"$0\" && exec \"$@\"");
+        let script = format!("mount -t tmpfs -o size={size} tmpfs \"$0\" && exec \"$@\"");
         let words = ["-rm", "sh", "-c", &script, &disk, env!("CARGO_BIN_EXE_mesos-miner")];
         let words = words.into_iter().map(str::to_owned).chain(arguments(&disk));
         OnSmallDisk { process: start("unshare", words), folder }
