@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use problem::{Problem, ProblemKind};
 
-use crate::fleet::{Fleet, LaunchFailure, Task};
+use crate::fleet::{Fleet, Task};
 use crate::journal::{
     Account, AvoidedAgent, Entry, Ledger, Records, RecoveredState, Removal, RetiredTasks, TaskRecord,
 };
@@ -15,9 +15,6 @@ use crate::task_id::{TaskKind, task_id};
 
 /// Maximum number of failed tasks that are stored for display; the oldest is dropped first.
 const FAILURES: usize = 10;
-
-/// Maximum number of ends of standard errors that are remembered; the oldest is dropped first.
-const STDERR_ENDS: usize = 32;
 
 /// The part of the framework's state that outlives its tasks.
 #[derive(Debug)]
@@ -36,8 +33,6 @@ pub struct History {
     pub(crate) failures: RecentFailures,
     /// The problems that exist now, to be shown to the user. Those of agents are in the fleet.
     pub(crate) problems: BTreeMap<Topic, Problem>,
-    /// What executors wrote on standard error before they failed.
-    pub(crate) stderr_ends: StderrEnds,
     avoided: BTreeMap<String, AvoidedAgent>,
     next_number: u64,
     /// The framework's age at an earlier instant, and that instant.
@@ -61,7 +56,6 @@ impl History {
             persisted_peak: recovered.peak_workers,
             failures: RecentFailures::default(),
             problems: BTreeMap::new(),
-            stderr_ends: StderrEnds::default(),
             avoided: avoided.collect(),
             next_number: recovered.next_number.max(1),
             age: (age, now),
@@ -127,24 +121,6 @@ pub enum Topic {
     WorkerLaunches,
     /// Tasks that say they wait for something of this kind, or have failed because of it.
     Tasks(ProblemKind),
-}
-
-/// For each agent and kind of failure, the end of the standard error that was read at one of these failures. The next failures of
-/// this kind on the agent most likely have the same cause.
-#[derive(Debug, Default)]
-pub(crate) struct StderrEnds(VecDeque<(String, LaunchFailure, String)>);
-
-impl StderrEnds {
-    pub fn insert(&mut self, agent: &str, failure: LaunchFailure, text: String) {
-        self.0.retain(|(on, kind, _)| (on.as_str(), kind) != (agent, &failure));
-        self.0.truncate(STDERR_ENDS - 1);
-        self.0.push_front((agent.to_owned(), failure, text));
-    }
-
-    pub fn get(&self, agent: &str, failure: &LaunchFailure) -> Option<&str> {
-        let known = self.0.iter().find(|(on, kind, _)| on == agent && kind == failure);
-        known.map(|(_, _, text)| text.as_str())
-    }
 }
 
 /// The last failures of tasks.

@@ -66,11 +66,8 @@ impl Transition<'_> {
             Intent::ReviveOffers => self.raise(PolicyEvent::OffersRevived),
             Intent::Problem { topic, problem } => self.history.set_problem(topic, problem),
             Intent::ReadStderr(end) => self.read_stderr(end),
-            Intent::NoteStderr { end, text, stderr, sandbox } => {
-                if let (Some(task), Some(stderr)) = (self.fleet.get(&end.task), &stderr) {
-                    self.history.stderr_ends.insert(task.agent(), end.failure(), stderr.clone());
-                }
-                self.history.failures.add_stderr(&end.task, text, stderr, sandbox);
+            Intent::NoteStderr { task, text, stderr, sandbox } => {
+                self.history.failures.add_stderr(&task, text, stderr, sandbox);
             }
             Intent::Retire(tasks) => self.retire(tasks),
             Intent::ExpireAgents => self.fleet.agents.expire(now),

@@ -7,6 +7,7 @@ use mesos::v1::{TaskState, task_status};
 use problem::{Problem, ProblemKind};
 
 use super::ExecutorStatus;
+use crate::task_id::TaskKind;
 
 /// A limit on launches. Without a limit, as many tasks are launched as resources allow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct LaunchLimit {
 /// How a launch failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaunchFailure {
+    /// The kind of the task. The server and the workers fail for causes of their own, even if they end alike.
+    pub task_kind: TaskKind,
     /// The state that Mesos reported for the task whose launch failed.
     pub state: TaskState,
     /// The reason that Mesos gave for this state, if any.
@@ -54,7 +57,8 @@ impl LaunchFailure {
     /// Whether another launch failed in the same way. An unknown exit status matches any other.
     pub fn is_like(&self, other: &LaunchFailure) -> bool {
         let same_status = self.status == other.status || self.status.is_none() || other.status.is_none();
-        (self.state, self.reason, self.problem) == (other.state, other.reason, other.problem) && same_status
+        let way = |it: &LaunchFailure| (it.task_kind, it.state, it.reason, it.problem);
+        way(self) == way(other) && same_status
     }
 }
 

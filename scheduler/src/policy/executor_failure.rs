@@ -21,6 +21,8 @@ const ANY_CAUSE: &str = "most likely it is not there, may not be executed or is 
 const SHELL_NOT_EXECUTABLE: u8 = 126;
 /// The exit status of shells for a command that was not found, and of the dynamic linker for a missing library.
 const SHELL_NOT_FOUND: u8 = 127;
+/// The signal with which a program ends itself.
+const SIGABRT: u8 = 6;
 
 /// Why an executor does not run, as far as an operator would tell the causes apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,12 +135,22 @@ impl ExecutorEnd<'_> {
         {
             return NoContainer;
         }
-        self.stderr.and_then(fault_in_stderr).unwrap_or(match self.status {
+        self.last_words().and_then(fault_in_stderr).unwrap_or(match self.status {
             Some(ExecutorStatus::Exited(NOT_EXECUTED)) => NotExecuted,
             Some(ExecutorStatus::Exited(SHELL_NOT_EXECUTABLE)) => NotExecutable,
             Some(ExecutorStatus::Exited(SHELL_NOT_FOUND)) => Incompatible,
             _ => Ended,
         })
+    }
+
+    /// The end of the standard error, if it may say why the executor has ended: a program that was killed wrote nothing about that.
+    /// SIGABRT is the program's own: it follows a panic. Mesos itself kills what it has not launched or what does not register.
+    fn last_words(&self) -> Option<&str> {
+        let killed_by_mesos =
+            matches!(self.reason, Some(Reason::ContainerLaunchFailed | Reason::ExecutorRegistrationTimeout));
+        let failed = !matches!(self.status, Some(ExecutorStatus::Exited(0) | ExecutorStatus::Signaled(_)));
+        let aborted = self.status == Some(ExecutorStatus::Signaled(SIGABRT));
+        self.stderr.filter(|_| killed_by_mesos || failed || aborted)
     }
 
     fn headline(&self, fault: ExecutorFault) -> &'static str {
@@ -167,7 +179,7 @@ impl ExecutorEnd<'_> {
 
     /// The words of Mesos, or of the executor's standard error, that say more than the headline.
     fn words(&self, fault: ExecutorFault) -> Option<String> {
-        let last = self.stderr.and_then(last_line);
+        let last = self.last_words().and_then(last_line);
         let message = match self.message.trim() {
             "" | "Executor terminated" => None,
             message => Some(message),
@@ -180,7 +192,9 @@ impl ExecutorEnd<'_> {
             // The message only says that the helper that fetches has failed. Its last words may be about its own end.
             ExecutorFault::FetchFailed => {
                 let about = |line: &&str| line.contains("fetch") || line.contains("download");
-                self.stderr.and_then(|text| text.lines().rev().find(about)).or(last).map(str::to_owned)
+                let lines = || self.stderr.unwrap_or_default().lines().rev();
+                let line = lines().find(|line| is_of_full_disk(line)).or_else(|| lines().find(about));
+                line.or(last).map(str::to_owned)
             }
             ExecutorFault::NotExecuted => Some(last.unwrap_or(ANY_CAUSE).to_owned()),
             ExecutorFault::NoContainer => message
@@ -194,6 +208,14 @@ impl ExecutorEnd<'_> {
     fn advice(&self, fault: ExecutorFault, template: &TaskTemplate) -> Option<String> {
         use Delivery::*;
         let user = &template.user;
+        if matches!(fault, ExecutorFault::FetchFailed | ExecutorFault::NoContainer)
+            && [self.message, self.stderr.unwrap_or_default()].into_iter().any(is_of_full_disk)
+        {
+            return Some(
+                "that agent's disk is full: make room in its --work_dir and its --fetcher_cache_dir"
+                    .to_owned(),
+            );
+        }
         Some(match (fault, &template.delivery) {
             (ExecutorFault::UserUnknown, _) => {
                 format!("create the user {user} on the agents, or give another one (--user)")
@@ -242,7 +264,7 @@ impl ExecutorEnd<'_> {
 /// What the last lines of a standard error say about a program that could not run. The words are those of Mesos' helper, of the
 /// dynamic linkers of glibc and musl, and of shells, which get a file that the kernel does not know as a program.
 fn fault_in_stderr(stderr: &str) -> Option<ExecutorFault> {
-    let last = stderr.lines().rev().filter(|line| !line.trim().is_empty()).take(3);
+    let last = stderr.lines().rev().filter(|line| !line.trim().is_empty() && !is_of_routine(line)).take(3);
     last.into_iter().find_map(|line| {
         let has = |word: &str| line.contains(word);
         if has("Failed to execute '") {
@@ -269,9 +291,32 @@ fn fault_in_stderr(stderr: &str) -> Option<ExecutorFault> {
     })
 }
 
-/// The last line that says something.
+/// The last line that may name a cause.
 fn last_line(stderr: &str) -> Option<&str> {
-    stderr.lines().rev().map(str::trim).find(|line| !line.is_empty())
+    stderr.lines().rev().map(str::trim).find(|line| !line.is_empty() && !is_of_routine(line))
+}
+
+/// Whether a line of a log says what a program does, and not what is wrong: a line of our own log at the level INFO or below
+/// (`2026-11-30T12:14:37Z INFO  text`, or JSON), or of Mesos' helpers (`I1130 12:14:37.000000  4711 fetcher.cpp:167] text`).
+fn is_of_routine(line: &str) -> bool {
+    if line.starts_with("{\"time\":") {
+        return ["info", "debug", "trace"]
+            .iter()
+            .any(|level| line.contains(&format!("\"level\":\"{level}\"")));
+    }
+    let mut words = line.split_whitespace();
+    let first = words.next().unwrap_or_default();
+    let is_time =
+        first.ends_with('Z') && first.starts_with(|c: char| c.is_ascii_digit()) && first.contains('T');
+    let mut is_quiet = || matches!(words.next(), Some("INFO" | "DEBUG" | "TRACE"));
+    let of_helper = |date: &str| date.len() == 4 && date.bytes().all(|byte| byte.is_ascii_digit());
+    is_time && is_quiet() || first.strip_prefix('I').is_some_and(of_helper)
+}
+
+/// Whether a text has the words of the operating system, or of the library with which agents fetch, for a full disk.
+fn is_of_full_disk(text: &str) -> bool {
+    let words = ["No space left on device", "Disk quota exceeded", "Failed writing received data to disk"];
+    words.into_iter().any(|words| text.contains(words))
 }
 
 #[cfg(test)]

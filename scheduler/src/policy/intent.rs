@@ -112,8 +112,8 @@ pub enum Intent {
     ReadStderr(TaskEnd),
     /// Add what was read of an executor's standard error to the list of failures.
     NoteStderr {
-        /// The failure.
-        end: TaskEnd,
+        /// The id of the task that failed.
+        task: String,
         /// The failure, as it is known now, for display.
         text: String,
         /// The end of the standard error; `None` if it could not be read.

@@ -8,6 +8,7 @@ use problem::Problem;
 use super::executor_failure::{ExecutorEnd, Explanation};
 use super::{Intent, Policy, PolicyEvent, TaskEnd, View};
 use crate::fleet::{ExecutorStatus, LaunchFailure, StateChange};
+use crate::task_id::TaskKind;
 use crate::user_notice::UserNotice;
 
 /// The policy.
@@ -76,10 +77,8 @@ fn given_up(view: &View<'_>, given_up: &TaskEnd) -> Option<UserNotice> {
 
 /// Whether the task's failure is the common failure that the user was already told of.
 pub(super) fn is_common(view: &View<'_>, ended: &TaskEnd) -> bool {
-    let way = (ended.state, ended.reason, ended.permanent_problem().map(|problem| problem.kind));
-    view.fleet
-        .common_failure()
-        .is_some_and(|common| (common.failure.state, common.failure.reason, common.failure.problem) == way)
+    let way = |failure: &LaunchFailure| (failure.task_kind, failure.state, failure.reason, failure.problem);
+    view.fleet.common_failure().is_some_and(|common| way(&common.failure) == way(&ended.failure()))
 }
 
 impl TaskEnd {
@@ -101,13 +100,11 @@ impl TaskEnd {
     }
 
     /// Why the executor did not run, if Mesos says that the executor was to blame. `stderr` is the end of its standard error, if it
-    /// was read. Otherwise, that of the last failure of this kind on the same agent counts.
+    /// was read of this task. What another task wrote is no cause of this end.
     pub(super) fn explanation(&self, view: &View<'_>, stderr: Option<&str>) -> Option<Explanation> {
         let template = &view.settings.template;
         let task = view.fleet.get(&self.task);
         let ours = task.is_none_or(|task| template.programs.is_ours(task.record.kind));
-        let known = || view.history.stderr_ends.get(task?.agent(), &self.failure());
-        let stderr = stderr.or_else(known);
         let (reason, message) = (self.reason, self.message());
         let status = self.status.map(ExecutorStatus::of);
         ExecutorEnd { reason, message, status, stderr }.explain(ours.then_some(template))
@@ -119,7 +116,8 @@ impl TaskEnd {
         let launched = self.reason != Some(task_status::Reason::ContainerLaunchFailed);
         let status = self.status.filter(|_| launched);
         let problem = self.permanent_problem().map(|problem| problem.kind);
-        LaunchFailure { state: self.state, reason: self.reason, status, problem }
+        let task_kind = TaskKind::of_id(&self.task);
+        LaunchFailure { task_kind, state: self.state, reason: self.reason, status, problem }
     }
 
     /// The problem that the task named, if it does not mend itself.

@@ -89,11 +89,125 @@ fn it_is_read_once_for_a_kind_of_failure_and_shown_with_the_sandbox() {
 
     script.clear();
     fail(&mut script, "a", 2);
-    let told = said(&script).iter().any(|line| line.contains("TASK_FAILED") && line.contains(DENIED));
-    assert!(told, "the cause is known on this agent: {:?}", said(&script));
+    let failed: Vec<String> = said(&script).into_iter().filter(|line| line.contains("TASK_FAILED")).collect();
+    assert!(failed.len() == 1 && !failed[0].contains(DENIED), "another task wrote that: {failed:?}");
     fail(&mut script, "b", 3);
     assert_eq!(script.to_read, [], "all failures are of the same kind");
     assert_eq!(first_problem(&script), Some(problem), "the listed one says more than the new one would");
+}
+
+/// The file is put there, but with the wrong mode; then it becomes right, and the executor fails for another cause.
+#[test]
+fn a_failure_is_never_explained_with_what_another_task_wrote() {
+    const MISSING: &str = "Failed to execute '/opt/mesos-miner': No such file or directory";
+    let mut script = started();
+    let first = fail(&mut script, "a", 1);
+    answer(&mut script, StderrOutcome::Read(MISSING.into()));
+    assert_eq!(first_problem(&script).map(|problem| problem.kind), Some(ProblemKind::ExecutorNotFound));
+
+    let mut n = 2;
+    while script.to_read.is_empty() {
+        assert!(n < 10, "it is read again soon");
+        script.clear();
+        let task = fail(&mut script, "a", n);
+        let failures = script.state.overview(script.now).failures;
+        let failure = failures.iter().find(|failure| failure.task == task).expect("it is the newest one");
+        assert!(!failure.text.contains(MISSING) && failure.stderr.is_none(), "{failure:?}");
+        assert!(!said(&script).iter().any(|line| line.contains(MISSING)), "{:?}", said(&script));
+        n += 1;
+    }
+    script.clear();
+    answer(&mut script, StderrOutcome::Read(DENIED.into()));
+    let problem = first_problem(&script).expect("it is listed");
+    assert!(problem.kind == ProblemKind::ExecutorNotExecutable && problem.text.contains(DENIED), "{problem}");
+    assert!(said(&script)[0].ends_with(DENIED), "{:?}", said(&script));
+    let failures = script.state.overview(script.now).failures;
+    assert!(failures.iter().any(|failure| failure.task == first && failure.text.contains(MISSING)));
+}
+
+/// The words of a failure that lasts are told once a minute, and the list of failures has them for each task that was read.
+#[test]
+fn the_same_words_are_told_once_in_a_while() {
+    let mut script = started();
+    fail(&mut script, "a", 1);
+    answer(&mut script, StderrOutcome::Read(DENIED.into()));
+    script.clear();
+    script.wait(Duration::from_secs(6));
+    let task = fail(&mut script, "a", 2);
+    script.clear();
+    answer(&mut script, StderrOutcome::Read(DENIED.into()));
+    assert_eq!(said(&script), [""; 0], "it is no news");
+    let failure = script.state.overview(script.now).failures.remove(0);
+    assert!(failure.task == task && failure.text.contains(DENIED), "{failure:?}");
+    script.wait(Duration::from_secs(61));
+    fail(&mut script, "a", 3);
+    script.clear();
+    answer(&mut script, StderrOutcome::Read(DENIED.into()));
+    assert!(said(&script)[0].ends_with(DENIED), "{:?}", said(&script));
+}
+
+/// When a task has run on the agent, the next failure is read, however soon it comes.
+#[test]
+fn a_failure_is_read_again_when_a_task_has_run_there() {
+    let mut script = started();
+    fail(&mut script, "a", 1);
+    answer(&mut script, StderrOutcome::Read("no space left on device".into()));
+    script.calls.clear();
+    while script.launched().is_empty() {
+        script.event(Event::Offers(vec![offer_with_url("o9", "a")]));
+        script.write();
+        script.wait(Duration::from_secs(1));
+    }
+    let task = script.launched().remove(0);
+    script.update(status(&task, TaskState::TaskRunning, 1));
+    script.write();
+    script.clear();
+    let agent = Some("a".to_owned());
+    script.event(Event::ExecutorTerminated {
+        agent: agent.clone(),
+        executor: task.clone(),
+        status: Some(256_256),
+    });
+    script.update(TaskStatus {
+        agent_id: agent.map(Into::into),
+        reason: Some(task_status::Reason::ExecutorTerminated.into()),
+        ..status(&task, TaskState::TaskFailed, 2)
+    });
+    script.write();
+    assert!(!said(&script).iter().any(|line| line.contains("no space")), "{:?}", said(&script));
+    assert_eq!(script.to_read.len(), 1, "{:?}", said(&script));
+    answer(&mut script, StderrOutcome::Read("license expired".into()));
+    let failure = script.state.overview(script.now).failures.remove(0);
+    assert!(failure.text.contains("license expired"), "{failure:?}");
+}
+
+/// The server fails on the agent, then a worker in the same way. Each has its own cause.
+#[test]
+fn failures_of_the_server_and_of_workers_are_of_different_kinds() {
+    let mut script = started();
+    script.event(Event::Offers(vec![offer_with_url("o1", "a")]));
+    script.write();
+    script.update(status("miner-server-1", TaskState::TaskRunning, 1));
+    script.write();
+    script.event(Event::Offers(vec![offer_with_url("o2", "a")]));
+    script.write();
+    script.update(status("miner-worker-2", TaskState::TaskRunning, 1));
+    script.write();
+    for (n, (task, words)) in
+        [("miner-worker-2", "cannot find libhash.so"), ("miner-server-1", "no port")].into_iter().enumerate()
+    {
+        script.clear();
+        script.update(TaskStatus {
+            reason: Some(task_status::Reason::ExecutorTerminated.into()),
+            ..status(task, TaskState::TaskFailed, 9)
+        });
+        script.write();
+        assert!(!said(&script).iter().any(|line| line.contains("libhash")), "{:?}", said(&script));
+        assert_eq!(script.to_read.len(), 1, "{n}: {:?}", said(&script));
+        answer(&mut script, StderrOutcome::Read(words.into()));
+        let failure = script.state.overview(script.now).failures.remove(0);
+        assert!(failure.task == task && failure.text.contains(words), "{failure:?}");
+    }
 }
 
 #[test]

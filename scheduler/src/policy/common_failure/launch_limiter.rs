@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use mesos::v1::task_status;
-use problem::Problem;
+use problem::{Problem, ProblemKind};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -180,10 +180,14 @@ impl LaunchLimiter {
         let known = self.kinds.iter().position(|kind| kind.failure.is_like(&failure));
         let index = known.unwrap_or_else(|| {
             self.make_room();
-            let (sites, cause) = (BTreeSet::new(), cause());
+            let (sites, cause) = (BTreeSet::new(), Problem::new(ProblemKind::LaunchesFail, ""));
             self.kinds.push(FailureKind { failure, sites, agents: 0, launches: 0, cause, announced: false });
             self.kinds.len() - 1
         });
+        if self.kinds[index].sites.is_empty() {
+            // A launch has succeeded since the last failure of this kind, so the cause may be another one.
+            self.kinds[index].cause = cause();
+        }
         self.kinds[index].failed_at(site);
         index
     }

@@ -128,6 +128,63 @@ fn the_standard_error_decides_where_the_status_is_ambiguous() {
     explained(noexec, &fetched(), NotExecutable, &["--work_dir", "noexec", "--executor-path"]);
 }
 
+const MINING: &str = "2026-11-30T12:14:37Z INFO  mining pool=127.0.0.1:3333";
+
+#[test]
+fn what_a_killed_executor_wrote_before_is_no_cause() {
+    let said = |status, stderr| {
+        let end = end(Reason::ExecutorTerminated, "Executor terminated", status, Some(stderr));
+        end.explain(Some(&fetched())).expect("it is the executor's").text()
+    };
+    let killed = "the executor was killed (by the kernel for lack of memory, or by somebody)";
+    for stderr in [MINING, "Error: this was long ago", "/x: Exec format error", "work in progress"] {
+        assert_eq!(said(9, stderr), killed, "{stderr}");
+        assert_eq!(said(11, stderr), "the executor was ended by a signal", "{stderr}");
+        assert_eq!(said(0, stderr), "the executor ended by itself", "{stderr}");
+    }
+    let panicked = "thread 'main' panicked at x.rs:1: out of range";
+    assert_eq!(said(6, panicked), format!("the executor was ended by a signal: {panicked}"));
+}
+
+#[test]
+fn lines_about_routine_are_no_cause() {
+    let said = |stderr: &str| {
+        let end = end(Reason::ExecutorTerminated, "Executor terminated", 256, Some(stderr));
+        end.explain(Some(&fetched())).expect("it is the executor's").text()
+    };
+    let fetched = "I1130 12:14:36.100000  4711 fetcher.cpp:613] Fetched 'http://h:1/x' to 'SANDBOX/x'";
+    let json = r#"{"time":"2026-11-30T12:14:37Z","level":"info","target":"miner","message":"mining"}"#;
+    let of_two = format!("{MINING}\n2026-11-30T12:14:37Z INFO     | more");
+    for routine in [MINING, "2026-11-30T12:14:37Z DEBUG job", fetched, json, &*of_two] {
+        assert_eq!(said(routine), "the executor ended by itself", "{routine}");
+        assert_eq!(
+            said(&format!("{fetched}\nno room\n{routine}\n")),
+            "the executor ended by itself: no room"
+        );
+    }
+    let refused = "2026-11-30T12:14:38Z ERROR license expired";
+    assert!(said(&format!("{MINING}\n{refused}")).ends_with(refused), "the level ERROR is about a cause");
+    let refused = json.replace("info", "error");
+    assert!(said(&format!("{MINING}\n{refused}")).ends_with(&*refused));
+}
+
+#[test]
+fn a_full_disk_is_named_and_the_address_is_not_blamed() {
+    for line in [
+        "Failed to fetch 'http://h:1/x': Failed to write: No space left on device",
+        "Failed to fetch 'http://h:1/x': Error downloading resource: Failed writing received data to disk/application",
+    ] {
+        let stderr = format!("{line}\nFailed to synchronously fetch\n");
+        let full = end(Reason::ContainerLaunchFailed, NOT_FETCHED, 9, Some(&stderr));
+        explained(full, &fetched(), ExecutorFault::FetchFailed, &[line, "disk is full", "--work_dir"]);
+        let text = full.explain(Some(&fetched())).expect("it is the executor's").text();
+        assert!(!text.contains("does this agent reach"), "{text}");
+    }
+    let message = "Failed to launch container: Failed to create directory '/w/x': No space left on device";
+    let full = end(Reason::ContainerLaunchFailed, message, -1, None);
+    explained(full, &installed(), ExecutorFault::NoContainer, &["No space left", "disk is full"]);
+}
+
 #[test]
 fn other_ends_are_not_the_executors() {
     let reason = Some(Reason::TaskInvalid);

@@ -2,11 +2,13 @@ use mesos::v1::TaskState;
 use problem::ProblemKind;
 
 use super::*;
+use crate::task_id::TaskKind;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn failure(reason: task_status::Reason, status: Option<i32>) -> LaunchFailure {
-    LaunchFailure { state: TaskState::TaskFailed, reason: Some(reason), status, problem: None }
+    let (task_kind, state) = (TaskKind::Worker, TaskState::TaskFailed);
+    LaunchFailure { task_kind, state, reason: Some(reason), status, problem: None }
 }
 
 fn crash() -> LaunchFailure {
@@ -233,7 +235,7 @@ fn a_permanent_problem_that_a_task_names_is_common_at_once() {
     let mut test = LaunchLimiter::new(1);
     let now = Instant::now();
     let problem = Some(ProblemKind::NodeCredentials);
-    let refused = LaunchFailure { state: TaskState::TaskFailed, reason: None, status: None, problem };
+    let refused = LaunchFailure { problem, reason: None, status: None, ..crash() };
     let why = || Problem::new(ProblemKind::NodeCredentials, "refused");
     let notice = test.failed(refused.clone(), ("a", Some(now)), why, (0, 0), now);
     assert!(matches!(notice, Some(UserNotice::CommonFailure(common)) if common.launches == 1));
@@ -242,4 +244,28 @@ fn a_permanent_problem_that_a_task_names_is_common_at_once() {
     let later = now + Duration::from_secs(10);
     assert_eq!(test.failed(refused, ("a", Some(later)), why, (0, 0), later), None, "the user knows it");
     assert!(test.limit(0).expect("a limit").wait(later) > Duration::from_secs(1), "the pause grows");
+}
+
+/// A success shows that the earlier cause is gone.
+#[test]
+fn a_failure_after_a_success_has_a_cause_of_its_own() {
+    let mut clocked = Clocked::new();
+    clocked.crash_on(0..3);
+    let cause = Problem::new(ProblemKind::ExecutorEnded, "no space left");
+    clocked.limiter.explain(&crash(), cause.clone());
+    assert_eq!(clocked.limit().failure.map(|common| common.cause), Some(cause));
+    clocked.limiter.succeeded(clocked.now);
+    clocked.crash_on(3..6);
+    assert_eq!(clocked.limit().failure.map(|common| common.cause.text), Some("it ends".to_owned()));
+}
+
+#[test]
+fn failures_of_the_server_and_of_workers_are_counted_apart() {
+    let mut clocked = Clocked::new();
+    clocked.crash_on(0..2);
+    assert_eq!(
+        clocked.fail(LaunchFailure { task_kind: TaskKind::Server, ..crash() }, "agent2", (0, 0)),
+        None
+    );
+    assert!(clocked.fail(crash(), "agent3", (0, 0)).is_some());
 }
