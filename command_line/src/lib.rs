@@ -4,6 +4,7 @@
 
 mod connection;
 mod exit;
+mod exposed;
 mod hangup;
 mod log;
 mod output;
@@ -15,6 +16,7 @@ mod values;
 
 pub use connection::{ConnectionArgs, dial_options, pool_access};
 pub use exit::{EX_USAGE, EXIT_STATUS_HELP, RunEnd, UsageError, exit, exit_with_json, exit_with_summary};
+pub use exposed::{warn_if_exposed, warn_if_password_exposed};
 pub use hangup::{Hangups, Reread, reread_on_hangup, reread_text};
 pub use log::LogArgs;
 pub use output::{pluralize, print_line, print_result, stdout_closed, written};
@@ -23,6 +25,5 @@ pub use process::{Signals, block_on, stop_token, stop_token_and_second_signal};
 pub use source::{BlockSourceChoice, NodeArgs, PayoutKind, TAG, UpstreamArgs, pool_url};
 pub use summary::{Hashrate, ShareCounts, SharesSoFar, Summary};
 pub use values::{
-    RedactedParser, difficulty, duration, duration_from, listen_address, read_password, warn_if_exposed,
-    whole_number,
+    RedactedParser, difficulty, duration, duration_from, listen_address, read_password, whole_number,
 };

@@ -7,6 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use logging::{FilterError, Format};
 
 use crate::exit::UsageError;
+use crate::exposed;
 
 /// What is logged, and how.
 #[derive(Args, Clone, Debug, Default)]
@@ -36,6 +37,8 @@ impl LogArgs {
                 FilterError::Variable { .. } => UsageError(error.to_string()),
                 error => UsageError(format!("--log-filter-file {error}")),
             },
-        )
+        )?;
+        exposed::log_started();
+        Ok(())
     }
 }

@@ -1,19 +1,18 @@
 //! Parsers of option values. Their errors show what a valid value looks like.
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use clap::{Arg, Command};
+
+use crate::exposed::warn_if_exposed;
 
 /// The largest password file, in bytes. A password file holds one line.
 const MAX_PASSWORD_FILE: u64 = 4096;
@@ -107,27 +106,6 @@ pub fn read_password(option: &str, path: &Path) -> anyhow::Result<String> {
     read_line(path).with_context(|| format!("cannot read {option} {}", path.display()))
 }
 
-/// Warns, once for each file, if users other than the owner and the file's group may read a file with a secret. Mesos itself judges
-/// its files of credentials in the same way; files that are meant for one group of users are common.
-pub fn warn_if_exposed(option: &str, path: &Path) {
-    static WARNED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
-    let Some(mode) = exposed_mode(path) else { return };
-    let mut warned = WARNED.lock().unwrap_or_else(PoisonError::into_inner);
-    if warned.insert(path.to_owned()) {
-        let file = path.display();
-        tracing::warn!(
-            "everybody on this machine may read {option} {file} (mode {mode:o}): run chmod o= {file}"
-        );
-    }
-}
-
-/// The permissions of a file that all users may read; `None` if they may not, or the file cannot be looked at.
-fn exposed_mode(path: &Path) -> Option<u32> {
-    let metadata = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
-    let mode = metadata.permissions().mode() & 0o7777;
-    (mode & 0o004 != 0).then_some(mode)
-}
-
 fn read_line(path: &Path) -> anyhow::Result<String> {
     let size = std::fs::metadata(path)?.len();
     anyhow::ensure!(size <= MAX_PASSWORD_FILE, "it is longer than {MAX_PASSWORD_FILE} bytes");
@@ -186,16 +164,6 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-
-    #[test]
-    fn a_secret_that_all_may_read_is_told_by_its_mode() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        for (mode, exposed) in [(0o600, None), (0o640, None), (0o644, Some(0o644)), (0o604, Some(0o604))] {
-            std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(exposed_mode(file.path()), exposed, "{mode:o}");
-        }
-        assert_eq!(exposed_mode(Path::new("/dev/null")), None);
-    }
 
     #[test]
     fn durations_have_a_unit_or_are_in_seconds() {

@@ -127,6 +127,34 @@ fn an_error_after_a_redirect_names_who_redirected() {
 }
 
 #[test]
+fn a_refusal_after_a_redirect_names_who_redirected() {
+    let leader = Server::answering("401 Unauthorized", "");
+    let (_standby, errors) = redirected(&format!("//{}", leader.address));
+    let way = format!("redirects to {}: HTTP 401: the master requires authentication", leader.address);
+    assert!(errors.contains(&way), "{errors}");
+}
+
+#[test]
+fn a_redirect_to_tls_names_the_options_for_it() {
+    let leader = closed_address();
+    let (standby, errors) = redirected(&format!("https://{leader}"));
+    for part in [&format!("{standby} redirects to {leader}"), "write https:// in --master", "--ca-cert FILE"]
+    {
+        assert!(errors.contains(part), "{part}: {errors}");
+    }
+    assert!(!errors.contains("Config::tls"), "{errors}");
+}
+
+/// Runs a scheduler whose master redirects to this authority. Returns that master's address, and what the scheduler told.
+fn redirected(to: &str) -> (String, String) {
+    let status: &'static str = format!("307 Temporary Redirect\r\nLocation: {to}/api/v1/scheduler").leak();
+    let standby = Server::answering(status, "");
+    let address = standby.address.to_string();
+    let errors = fails(&["--master", &address]);
+    (address, errors)
+}
+
+#[test]
 fn a_state_folder_that_cannot_be_written_is_named_itself() {
     // Nobody can create files there, not even root.
     let errors = fails(&["--master", &closed_address().to_string(), "--state-dir", "/proc/self"]);
@@ -151,4 +179,45 @@ fn a_secret_that_everybody_may_read_gets_a_warning() {
     assert!(!told.contains("s3cret"), "{told}");
     let told = errors(0o600);
     assert!(!told.contains("everybody"), "{told}");
+}
+
+#[test]
+fn a_file_of_addresses_that_everybody_may_read_gets_a_warning_if_it_has_a_password() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("addresses");
+    let file = path.display().to_string();
+    let url = format!("file://{file}");
+    let away = closed_address().to_string();
+    let paid = ["--address", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"];
+    let scheduler = ["scheduler", "--no-retry", "--master"];
+    let lines = [
+        ("--zk", format!("zk://{away}/x"), [&scheduler[..], &[&away, "--zk", &url]].concat()),
+        ("--master", format!("zk://{away}/x"), [&scheduler[..], &[&url]].concat()),
+        ("--zk", format!("zk://{away}/x"), vec!["ledger", "--zk", &url]),
+        (
+            "--bitcoind",
+            format!("http://{away}"),
+            [&["mine", "--duration", "100ms", "--bitcoind", &url][..], &paid].concat(),
+        ),
+    ];
+    for (option, address, line) in lines {
+        let told = |content: &str| {
+            fs::write(&path, content).expect("written");
+            fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("our own file");
+            let mut line = line.clone();
+            let data = folder.path().join("data").display().to_string();
+            match line[0] {
+                "scheduler" => line.extend(["--state-dir", &data]),
+                "mine" => line.extend(["--data-dir", &data]),
+                _ => {}
+            }
+            mesos_miner(&line).wait(LONG_DEADLINE).errors()
+        };
+        let warning = format!("everybody on this machine may read {option} {file} (mode 644)");
+        let with_password = told(&address.replace("://", "://me:s3cret@"));
+        assert_eq!(with_password.matches(&warning).count(), 1, "{line:?}: {with_password}");
+        assert!(!with_password.contains("s3cret"), "{line:?}: {with_password}");
+        let without = told(&address);
+        assert!(!without.contains("everybody"), "{line:?}: {without}");
+    }
 }

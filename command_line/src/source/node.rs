@@ -1,6 +1,6 @@
 //! Options for mining on Bitcoin nodes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use bitcoin::Address;
@@ -8,6 +8,7 @@ use bitcoin::address::NetworkUnchecked;
 use net::NodeUrl;
 use task::{NodeAccess, NodeSpec};
 
+use crate::exposed::{warn_if_exposed, warn_if_password_exposed};
 use crate::values::{first_given, password};
 
 /// The default of `--tag`, the text in coinbases.
@@ -106,6 +107,9 @@ impl NodeArgs {
     /// # Errors
     /// If an address is malformed, or a file or the password cannot be read.
     pub fn nodes(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Vec<NodeAccess>> {
+        if let Some(path) = &self.cookie_file {
+            warn_if_exposed("--cookie-file", path);
+        }
         let common = self.user_and_password(env)?;
         let mut nodes = Vec::new();
         for text in &self.bitcoind {
@@ -144,6 +148,7 @@ impl NodeArgs {
 fn lines(text: &str) -> anyhow::Result<Vec<String>> {
     let Some(path) = text.strip_prefix("file://") else { return Ok(vec![text.to_owned()]) };
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read --bitcoind {path}"))?;
+    warn_if_password_exposed("--bitcoind", Path::new(path), &text);
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned);
     let lines: Vec<_> = lines.collect();
     anyhow::ensure!(!lines.is_empty(), "the file {path} of --bitcoind names no node");

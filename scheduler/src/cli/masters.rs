@@ -1,13 +1,13 @@
 //! Options for how to reach Mesos masters and ZooKeeper.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use command_line::{RedactedParser, duration};
+use command_line::{RedactedParser, duration, warn_if_password_exposed};
 use mesos::address::Scheme;
 use mesos::masters::Masters;
 use mesos::tls::TlsFiles;
@@ -24,7 +24,7 @@ pub struct MasterArgs {
     /// zk://USER:PASSWORD@HOST:PORT,…/PATH; or file:///PATH of a file with such an address, which keeps the password out of the
     /// process list.
     #[arg(long, value_name = "ADDRESS", env = "MINER_MASTER", hide_env_values = true)]
-    #[arg(default_value = "127.0.0.1:5050", value_parser = RedactedParser(parse_masters))]
+    #[arg(default_value = "127.0.0.1:5050", value_parser = RedactedParser(masters))]
     pub master: Masters,
     /// Principal with which the framework authenticates [default: none].
     #[arg(long, env = "MINER_PRINCIPAL", value_parser = NonEmptyStringValueParser::new())]
@@ -105,16 +105,21 @@ impl ZkArgs {
     }
 }
 
-/// Parses an ensemble's addresses and path, or reads a file that contains them.
+/// Parses an ensemble's addresses and path in `--zk`, or reads a file that contains them.
 pub(crate) fn ensemble(text: &str) -> anyhow::Result<Ensemble> {
-    let masters = parse_masters(text)?;
+    let masters = parse_masters("--zk", text)?;
     let ensemble = masters.ensemble().cloned();
     ensemble.with_context(|| format!("{masters}: write zk://HOST:PORT,HOST:PORT/PATH"))
 }
 
-/// Parses the masters' addresses, or reads a file that contains them.
-fn parse_masters(text: &str) -> anyhow::Result<Masters> {
+/// Parses the masters' addresses in `--master`, or reads a file that contains them.
+fn masters(text: &str) -> anyhow::Result<Masters> {
+    parse_masters("--master", text)
+}
+
+fn parse_masters(option: &str, text: &str) -> anyhow::Result<Masters> {
     let Some(path) = text.strip_prefix("file://") else { return Ok(text.parse()?) };
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    warn_if_password_exposed(option, Path::new(path), &text);
     text.trim().parse().with_context(|| format!("the file {path} contains no valid address"))
 }
