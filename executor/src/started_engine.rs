@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use command_line::UsageError;
 use hasher::{Backend, BackendChoice, CALIBRATION_TIME, MAX_VERSIONS, Target, calibrate};
 use tokio::sync::mpsc;
 use tracing::{error, info};
@@ -32,9 +33,11 @@ impl StartedEngine {
     /// Chooses the backend (by calibration, unless one is named) and starts the threads. This takes some 50 ms.
     ///
     /// # Errors
-    /// If the backend fails its self-test, the request for CPUs cannot be met, or no threads can be started.
+    /// [`UsageError`] if the options for CPUs do not fit this machine. Other errors if the backend fails its self-test, or no
+    /// threads can be started.
     pub fn start(backend: Option<&str>, request: &CpuRequest) -> anyhow::Result<Self> {
-        let cpus = cpus::allocate(request, &CpuLimits::of_this_process())?;
+        let cpus = cpus::allocate(request, &CpuLimits::of_this_process())
+            .map_err(|error| UsageError(error.to_string()))?;
         let (backends, rate) = match backend {
             Some(name) => named(name)?,
             None => fastest()?,
@@ -73,4 +76,19 @@ fn fastest() -> anyhow::Result<(BackendChoice, f64)> {
 /// The difficulty at which this hashrate, in H/s, gives one share per `interval` on average.
 pub fn difficulty_for(hashrate: f64, interval: Duration) -> f64 {
     hashrate * interval.as_secs_f64() / Target::HASHES_PER_DIFFICULTY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::cpus::Affinity;
+
+    #[test]
+    fn cores_that_this_machine_does_not_have_are_bad_usage() {
+        for affinity in [Affinity::Cores(vec![4095]), Affinity::Mask(vec![4095])] {
+            let request = CpuRequest { affinity, ..CpuRequest::default() };
+            let error = StartedEngine::start(None, &request).unwrap_err();
+            assert!(error.is::<UsageError>() && error.to_string().contains("--cpu-affinity"), "{error}");
+        }
+    }
 }

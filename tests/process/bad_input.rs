@@ -117,6 +117,11 @@ fn contradictory_options() {
     let cpus = ["scheduler", "--cpus-per-worker", "1", "--min-worker-cpus", "2"];
     refused(USAGE, &cpus, &["--cpus-per-worker 1", "--min-worker-cpus 2"]);
     refused(USAGE, &["scheduler", "--principal", "me", "--secret-file", "/no/file"], &["/no/file"]);
+    refused(USAGE, &["scheduler", "--executor-file", "/no/file"], &["--executor-file /no/file"]);
+    for cores in ["4000", "0x1000000000000000000000000000000000000"] {
+        let line = ["mine", "-o", "127.0.0.1:1", "--cpu-affinity", cores];
+        refused(USAGE, &line, &["--cpu-affinity"]);
+    }
     refused(USAGE, &["local", "--workers", "2", "--port", "65534"], &["--port 65534", "2 agents", "65533"]);
     refused(USAGE, &["scheduler", "--artifact-address", "host:port"], &["host:port", "--artifact-address"]);
     for address in ["0.0.0.0:8080", "[::]", "224.0.0.1", "0"] {

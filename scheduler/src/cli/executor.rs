@@ -1,7 +1,9 @@
 //! Options for where agents get the executor.
 
+use std::fs::File;
 use std::path::PathBuf;
 
+use anyhow::{Context, ensure};
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
@@ -53,11 +55,20 @@ impl ExecutorArgs {
             (_, Some(path), _) => Delivery::Path(path),
             (_, _, Some(image)) => Delivery::Image { image, containerizer: self.containerizer },
             _ => {
-                let executable = self.executor_file.map_or_else(this_program, Ok)?;
+                let executable = self.executor_file.map_or_else(this_program, readable)?;
                 let address = ArtifactAddress::new(self.artifact_address, self.artifact_listen)?;
                 return Ok(ExecutorSource::Serve { executable, address });
             }
         };
         Ok(ExecutorSource::Provided(delivery))
     }
+}
+
+/// The file of `--executor-file`, if it can be served.
+fn readable(path: PathBuf) -> anyhow::Result<PathBuf> {
+    let shown = path.display();
+    let metadata = File::open(&path).and_then(|file| file.metadata());
+    let metadata = metadata.with_context(|| format!("cannot read --executor-file {shown}"))?;
+    ensure!(metadata.is_file(), "--executor-file {shown} is not a file");
+    Ok(path)
 }

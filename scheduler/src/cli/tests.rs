@@ -171,8 +171,15 @@ fn another_file_is_served_where_it_is_named() {
             other => panic!("{other:?}"),
         };
     assert_eq!(served(&[]), Path::new("/this"));
-    assert_eq!(served(&["--executor-file", "/other"]), Path::new("/other"));
-    assert_eq!(served(&["--executor-file", "/other", "--artifact-address", "host"]), Path::new("/other"));
+    let other = tempfile::NamedTempFile::new().unwrap();
+    let path = other.path().to_str().unwrap();
+    assert_eq!(served(&["--executor-file", path]), other.path());
+    assert_eq!(served(&["--executor-file", path, "--artifact-address", "host"]), other.path());
+    for bad in ["/no/such/file", "/"] {
+        let config = parse(&["--executor-file", bad]).unwrap().into_config(|| Ok("/this".into()));
+        let error = format!("{:#}", config.unwrap_err());
+        assert!(error.contains(&format!("--executor-file {bad}")), "{error}");
+    }
 }
 
 #[test]
