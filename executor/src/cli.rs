@@ -1,5 +1,6 @@
 //! The command line of `mine`, `bench` and `executor`.
 
+mod clusters;
 mod mine;
 mod minerd;
 mod values;
@@ -56,6 +57,10 @@ fn with_subcommand(mut words: Vec<OsString>, under_mesos: bool) -> Vec<OsString>
     };
     if let Some(default) = default {
         words.insert(1, default.into());
+    }
+    if words.get(1).is_some_and(|word| word == "mine") {
+        let options = clusters::split(words.split_off(2));
+        words.extend(options);
     }
     words
 }

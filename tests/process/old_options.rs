@@ -21,6 +21,8 @@ fn old_options_that_would_be_missed_are_refused_with_what_to_write_instead() {
         ("--cputest", "mesos-miner bench"),
         ("--tls", "stratum+ssl://HOST:PORT"),
         ("-l miner.log", "2>FILE"),
+        ("--max-temp", "--threads"),
+        ("--max-temp -1", "--threads"),
         ("--http-port 8080", "--http ADDRESS:PORT"),
     ] {
         let (status, errors) = mine(options);
@@ -57,4 +59,15 @@ fn a_mask_of_ones_and_minus_one_mean_all_cpus() {
     // A mask for a machine with more CPUs: those that are there count.
     let (status, errors) = mine("--cpu-affinity 0x1FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF");
     assert!(status == Some(0) && errors.contains(&format!("{all} miner thread")), "{errors}");
+}
+
+#[test]
+fn clusters_of_short_options_are_those_of_other_miners() {
+    for (cluster, note) in [("-Sq", "logger"), ("-kq", "--timeout"), ("-qS", "logger")] {
+        let (status, errors) = mine(cluster);
+        assert_eq!(status, Some(0), "{cluster}: {errors}");
+        assert!(errors.contains(note) && !errors.contains("CPUs mine"), "{cluster}: {errors}");
+    }
+    let (status, errors) = mine("-kS");
+    assert!(status == Some(0) && errors.contains("logger") && errors.contains("--timeout"), "{errors}");
 }

@@ -214,6 +214,12 @@ mod tests {
             ("--log-file=miner.log", "2>FILE"),
             ("--http-port 8080", "--http ADDRESS:PORT"),
             ("--http-port=-1", "--http ADDRESS:PORT"),
+            ("--max-temp", "--threads"),
+            ("--max-temp -1", "--threads"),
+            ("-l", "2>FILE"),
+            ("-l -q", "2>FILE"),
+            ("-f -0.5", "--minimum-difficulty"),
+            ("-c", "environment"),
         ] {
             let args = parse(&format!("-o h:1 {option}")).expect(option);
             let error = args.pools().expect_err(option).to_string();

@@ -40,7 +40,8 @@ pub struct IgnoredArgs {
     cpu_priority: Option<u64>,
 }
 
-/// Options that are refused with a hint. If they were ignored, users would wait in vain for their effect.
+/// Options that are refused with a hint. If they were ignored, users would wait in vain for their effect. The hint does not depend
+/// on their values, so these may be of any form, or missing.
 #[derive(Args, Clone, Debug, Default)]
 pub struct RefusedArgs {
     #[arg(short = 'B', long, hide = true)]
@@ -50,24 +51,30 @@ pub struct RefusedArgs {
     #[arg(long, hide = true)]
     cputest: bool,
     #[arg(short = 'c', long, hide = true)]
-    config: Option<OsString>,
+    #[arg(num_args = 0..=1, allow_negative_numbers = true)]
+    config: Option<Option<OsString>>,
     #[arg(short = 'b', long, hide = true)]
-    api_bind: Option<OsString>,
+    #[arg(num_args = 0..=1, allow_negative_numbers = true)]
+    api_bind: Option<Option<OsString>>,
     #[arg(long, aliases = ["http-host", "http-access-token", "api-port"], hide = true)]
-    http_port: Option<OsString>,
+    #[arg(num_args = 0..=1, allow_negative_numbers = true)]
+    http_port: Option<Option<OsString>>,
     #[arg(long, hide = true)]
     http_enabled: bool,
     #[arg(long, hide = true)]
     no_stratum: bool,
     #[arg(long, aliases = ["max-rate", "max-diff"], hide = true)]
-    max_temp: Option<OsString>,
+    #[arg(num_args = 0..=1, allow_negative_numbers = true)]
+    max_temp: Option<Option<OsString>>,
     #[arg(short = 'f', long, short_alias = 'm', alias = "diff-multiplier", hide = true)]
-    diff_factor: Option<OsString>,
+    #[arg(num_args = 0..=1, allow_negative_numbers = true)]
+    diff_factor: Option<Option<OsString>>,
     #[arg(long, hide = true)]
     tls: bool,
     /// xmrig's `--log-file FILE`, or bfgminer's `--log SECONDS`.
     #[arg(short = 'l', long, aliases = ["log", "loglevel"], hide = true)]
-    log_file: Option<OsString>,
+    #[arg(num_args = 0..=1, allow_negative_numbers = true)]
+    log_file: Option<Option<OsString>>,
 }
 
 impl IgnoredArgs {
