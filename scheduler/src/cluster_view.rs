@@ -1,6 +1,7 @@
 //! Why the master makes no offers: what it says of its agents and quotas. The decision is pure; [`inquiry`] asks the master.
 
 pub(crate) mod inquiry;
+mod shortage;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -17,6 +18,7 @@ use mesos::v1::{AgentInfo, Resource};
 use crate::offers::Placement;
 use crate::settings::Settings;
 
+pub use self::shortage::{Question, Shortage};
 pub use self::text::NotAskedFor;
 pub(crate) use self::text::{not_asked_for, problem};
 
@@ -58,6 +60,9 @@ pub enum AgentFate {
     Offered,
     /// The agent has free resources.
     Free,
+    /// If offers come, but none is usable: what the user knows from the scheduler itself explains why this agent is not used. It is
+    /// too small, this framework's tasks fill it, or its offers were declined for another reason than their size.
+    KnownReason,
 }
 
 /// A role's quota as far as it explains why there are no offers. CPU is in CPUs, memory in MB.
@@ -89,6 +94,8 @@ pub struct ClusterView {
     pub is_cut: bool,
     /// The quota that prevents offers, if there is one.
     pub quota: Option<QuotaFinding>,
+    /// Whether offers come, but none is usable. If not, no offers come.
+    pub offers_come: bool,
 }
 
 impl OfferOptions {
@@ -106,14 +113,21 @@ impl OfferOptions {
 
 impl ClusterView {
     /// Sums up what the master has said. `region` is the master's.
-    pub fn new(agents: &Agents, quotas: &[QuotaConfig], region: Option<&str>, wanted: &OfferOptions) -> Self {
-        let (mut view, mut free) = (
-            ClusterView { is_cut: agents.is_cut, recovered: agents.recovered, ..Self::default() },
-            Amounts::default(),
-        );
+    pub fn new(agents: &Agents, quotas: &[QuotaConfig], region: Option<&str>, question: &Question) -> Self {
+        let Question { wanted, shortage } = question;
+        let mut view = ClusterView {
+            is_cut: agents.is_cut,
+            recovered: agents.recovered,
+            offers_come: shortage.is_some(),
+            ..Self::default()
+        };
+        let mut free = Amounts::default();
         let mut used: BTreeMap<String, Amounts> = BTreeMap::new();
         for agent in &agents.agents {
-            let (fate, left) = fate(agent, region, wanted);
+            let (fate, left) = match shortage {
+                Some(shortage) => shortage::fate(agent, region, wanted, shortage),
+                None => fate(agent, region, wanted),
+            };
             if fate == AgentFate::Free {
                 free.add(left);
             }
@@ -126,7 +140,9 @@ impl ClusterView {
         view.users = users(&used);
         let is_free = view.fates.contains_key(&AgentFate::Free);
         // Without all agents, nobody knows what the roles use.
-        view.quota = quota(quotas, &used, free, wanted).filter(|_| is_free && !view.is_cut);
+        let least =
+            shortage.as_ref().map_or(LEAST.map(|(_, least)| least), |it| it.need().0.map(Quantity::value));
+        view.quota = quota(quotas, &used, free, wanted, least).filter(|_| is_free && !view.is_cut);
         view
     }
 
@@ -174,19 +190,38 @@ impl Amounts {
         rest
     }
 
+    fn covers(&self, need: &Amounts) -> bool {
+        self.0.iter().zip(&need.0).all(|(amount, need)| amount.milli() >= need.milli())
+    }
+
     /// Whether this is too little for an offer.
     fn is_too_little(&self) -> bool {
         self.0.iter().zip(LEAST).all(|(amount, (_, least))| amount.value() < least)
     }
 }
 
+/// An agent's resources as far as a role is offered them.
+struct State {
+    total: Amounts,
+    /// What no task uses.
+    unused: Amounts,
+    /// What no task uses, and nobody is offered now.
+    left: Amounts,
+}
+
+impl State {
+    fn of(agent: &Agent, role: &str) -> Self {
+        let usable = |pieces: &[Resource]| Amounts::of(pieces.iter().filter(|piece| is_usable(piece, role)));
+        let total = usable(&agent.total_resources);
+        let unused = total.without(usable(&agent.allocated_resources));
+        let left = unused.without(usable(&agent.offered_resources));
+        Self { total, unused, left }
+    }
+}
+
 /// Why an agent is not offered, and what is free on it.
 fn fate(agent: &Agent, region: Option<&str>, wanted: &OfferOptions) -> (AgentFate, Amounts) {
-    let usable =
-        |pieces: &[Resource]| Amounts::of(pieces.iter().filter(|piece| is_usable(piece, &wanted.role)));
-    let total = usable(&agent.total_resources);
-    let unused = total.without(usable(&agent.allocated_resources));
-    let left = unused.without(usable(&agent.offered_resources));
+    let State { total, unused, left } = State::of(agent, &wanted.role);
     let fate = unreachable(agent)
         .or_else(|| not_asked_for_fate(agent, region, wanted))
         .or_else(|| {
@@ -246,13 +281,16 @@ fn other_role(agent: &Agent, role: &str) -> Option<String> {
     reserved.filter(|reserved| !is_within(role, reserved)).map(str::to_owned).next()
 }
 
-/// The quota that prevents offers. `used` is what each role uses, and `free` what is free on all agents.
+/// The quota that prevents offers of at least this much CPU and memory. `used` is what each role uses, and `free` what is free on all
+/// agents.
 fn quota(
     quotas: &[QuotaConfig],
     used: &BTreeMap<String, Amounts>,
     free: Amounts,
     wanted: &OfferOptions,
+    least: [f64; 2],
 ) -> Option<QuotaFinding> {
+    let names = LEAST.map(|(name, _)| name);
     let used_by = |role: &str| {
         let mut sum = Amounts::default();
         used.iter().filter(|(user, _)| is_within(user, role)).for_each(|(_, amounts)| sum.add(*amounts));
@@ -261,7 +299,7 @@ fn quota(
     let (ours, others): (Vec<_>, Vec<_>) =
         quotas.iter().partition(|quota| is_within(&wanted.role, &quota.role));
     for quota in ours {
-        for ((resource, least), used) in LEAST.into_iter().zip(used_by(&quota.role).0) {
+        for ((resource, least), used) in names.into_iter().zip(least).zip(used_by(&quota.role).0) {
             let limit = quota.limits.get(resource).map(|limit| limit.value);
             if let Some(limit) = limit.filter(|limit| limit - used.value() < least) {
                 return Some(QuotaFinding::Limit { role: quota.role.clone(), resource, limit });
@@ -271,10 +309,10 @@ fn quota(
     let (mut kept, mut roles) = ([0.0; 2], Vec::new());
     for quota in others {
         let used = used_by(&quota.role).0.map(Quantity::value);
-        let unmet: Vec<f64> = LEAST
+        let unmet: Vec<f64> = names
             .iter()
             .zip(used)
-            .map(|((resource, _), used)| {
+            .map(|(resource, used)| {
                 let guaranteed = quota.guarantees.get(*resource).map_or(0.0, |it| it.value);
                 (guaranteed - used).max(0.0)
             })
@@ -285,6 +323,6 @@ fn quota(
         kept.iter_mut().zip(unmet).for_each(|(kept, unmet)| *kept += unmet);
     }
     let keeps_all =
-        free.0.iter().zip(kept).zip(LEAST).any(|((free, kept), (_, least))| free.value() - kept < least);
+        free.0.iter().zip(kept).zip(least).any(|((free, kept), least)| free.value() - kept < least);
     (keeps_all && !roles.is_empty()).then_some(QuotaFinding::Guarantees(roles))
 }

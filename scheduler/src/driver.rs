@@ -359,7 +359,7 @@ impl Driver {
             match effect {
                 Effect::Persist(change_id, change) => queued.changes.push((change_id, change)),
                 Effect::ReadStderr(sandbox, end) => self.sandboxes.read(sandbox, end),
-                Effect::AskMaster(wanted) => self.inquiry.ask(self.access.settings(), wanted),
+                Effect::AskMaster(question) => self.inquiry.ask(self.access.settings(), question),
                 Effect::Notify(notice) => queued.lines.push((notice.level(), notice.to_string())),
                 Effect::Finish => flow = ControlFlow::Break(()),
                 Effect::Call(call) => {

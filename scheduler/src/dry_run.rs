@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 pub use self::forecast::Forecast;
-use crate::cluster_view::{self, OfferOptions, inquiry};
+use crate::cluster_view::{self, OfferOptions, Question, inquiry};
 use crate::config::Config;
 use crate::driver::credentials_hint;
 use crate::event::{Event, Unavailability};
@@ -103,7 +103,7 @@ pub async fn run(config: &Config, stop: &CancellationToken) -> anyhow::Result<Fo
         () = stop.cancelled() => Err(stopped()),
     };
     let no_offers = match &held {
-        Ok(held) if held.offers.is_empty() => Some(no_offers(config, subscription.endpoint()).await),
+        Ok(held) if held.offers.is_empty() => no_offers(config, subscription.endpoint()).await,
         _ => None,
     };
     // The subscription must last until TEARDOWN is answered.
@@ -115,9 +115,10 @@ pub async fn run(config: &Config, stop: &CancellationToken) -> anyhow::Result<Fo
 }
 
 /// Why there are no offers.
-async fn no_offers(config: &Config, master: &Endpoint) -> Problem {
+async fn no_offers(config: &Config, master: &Endpoint) -> Option<Problem> {
     let wanted = OfferOptions::new(&config.role, &config.placement);
-    let view = inquiry::ask(&config.master_access.settings(), master, wanted.clone()).await;
+    let question = Question { wanted: wanted.clone(), shortage: None };
+    let view = inquiry::ask(&config.master_access.settings(), master, question).await;
     cluster_view::problem(view.as_ref(), &wanted, false)
 }
 

@@ -6,7 +6,7 @@ use mesos::v1::{Offer, TaskInfo, TaskState, TaskStatus, task_status};
 use problem::Problem;
 
 use crate::artifact::DownloadStats;
-use crate::cluster_view::{ClusterView, OfferOptions};
+use crate::cluster_view::{ClusterView, Question};
 use crate::history::Topic;
 use crate::journal::{Change, ChangeId};
 use crate::sandbox::{Sandbox, StderrRead};
@@ -147,7 +147,7 @@ pub enum Effect {
     /// Call the master.
     Call(Call),
     /// Ask the master's operator API for its agents and quotas, and report [`Event::ClusterViewed`].
-    AskMaster(OfferOptions),
+    AskMaster(Question),
     /// Show a notice to the user.
     Notify(UserNotice),
     /// Read the end of an executor's standard error, because of a failure, and report [`Event::StderrRead`].

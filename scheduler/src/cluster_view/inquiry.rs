@@ -7,7 +7,7 @@ use mesos::operator;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::{ClusterView, OfferOptions};
+use super::{ClusterView, Question};
 
 /// The time limit for all questions together.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -19,7 +19,7 @@ const AGENTS: usize = 16 << 20;
 pub(crate) async fn ask(
     config: &mesos::Config,
     master: &Endpoint,
-    wanted: OfferOptions,
+    question: Question,
 ) -> Option<ClusterView> {
     let questions = async {
         tokio::join!(
@@ -33,6 +33,6 @@ pub(crate) async fn ask(
     let (quotas, region) = (quotas.unwrap_or_default(), region.unwrap_or_default());
     // Decoding thousands of agents takes long, so it is not done on the driver's thread.
     let view =
-        spawn_blocking(move || ClusterView::new(&agents.decode(), &quotas, region.as_deref(), &wanted));
+        spawn_blocking(move || ClusterView::new(&agents.decode(), &quotas, region.as_deref(), &question));
     view.await.ok()
 }

@@ -9,22 +9,22 @@ use problem::ProblemKind;
 
 use super::*;
 
-fn resources(cpus: f64, mem: f64) -> Vec<Resource> {
+pub(super) fn resources(cpus: f64, mem: f64) -> Vec<Resource> {
     vec![scalar("cpus", Quantity::new(cpus)), scalar("mem", Quantity::new(mem))]
 }
 
-fn reserved(role: &str, pieces: Vec<Resource>) -> Vec<Resource> {
+pub(super) fn reserved(role: &str, pieces: Vec<Resource>) -> Vec<Resource> {
     let reservation = ReservationInfo { role: Some(role.into()), ..ReservationInfo::default() };
     let of_role = |piece| Resource { reservations: vec![reservation.clone()], ..piece };
     pieces.into_iter().map(of_role).collect()
 }
 
-fn used_by(role: &str, pieces: Vec<Resource>) -> Vec<Resource> {
+pub(super) fn used_by(role: &str, pieces: Vec<Resource>) -> Vec<Resource> {
     let allocation_info = Some(AllocationInfo { role: Some(role.into()) });
     pieces.into_iter().map(|piece| Resource { allocation_info: allocation_info.clone(), ..piece }).collect()
 }
 
-fn agent() -> Agent {
+pub(super) fn agent() -> Agent {
     Agent { active: true, total_resources: resources(4.0, 1024.0), ..Agent::default() }
 }
 
@@ -35,13 +35,13 @@ fn in_region(name: &str) -> Agent {
     Agent { agent_info: AgentInfo { domain, ..AgentInfo::default() }, ..agent() }
 }
 
-fn with_gpu() -> Agent {
+pub(super) fn with_gpu() -> Agent {
     let mut agent = agent();
     agent.total_resources.push(scalar("gpus", Quantity::new(1.0)));
     agent
 }
 
-fn quota_of(role: &str, guarantee: f64, limit: Option<f64>) -> QuotaConfig {
+pub(super) fn quota_of(role: &str, guarantee: f64, limit: Option<f64>) -> QuotaConfig {
     let cpus = |value| BTreeMap::from([("cpus".to_owned(), Scalar { value })]);
     QuotaConfig {
         role: role.into(),
@@ -50,14 +50,23 @@ fn quota_of(role: &str, guarantee: f64, limit: Option<f64>) -> QuotaConfig {
     }
 }
 
-fn wanted(role: &str) -> OfferOptions {
+pub(super) fn wanted(role: &str) -> OfferOptions {
     OfferOptions { role: role.into(), gpu_agents: false, remote_regions: false }
+}
+
+fn viewed(
+    agents: &Agents,
+    quotas: &[QuotaConfig],
+    region: Option<&str>,
+    wanted: &OfferOptions,
+) -> ClusterView {
+    ClusterView::new(agents, quotas, region, &Question { wanted: wanted.clone(), shortage: None })
 }
 
 fn told(agents: &[Agent], quotas: &[QuotaConfig], wanted: &OfferOptions) -> (ProblemKind, String) {
     let agents = Agents { agents: agents.to_vec(), ..Agents::default() };
-    let view = ClusterView::new(&agents, quotas, Some("east"), wanted);
-    let told = problem(Some(&view), wanted, false);
+    let view = viewed(&agents, quotas, Some("east"), wanted);
+    let told = problem(Some(&view), wanted, false).expect("a problem");
     (told.kind, told.text)
 }
 
@@ -78,9 +87,10 @@ fn each_cause_has_its_kind_and_its_words() {
         ),
         (vec![others], ProblemKind::ReservedForOthers, "1 reserved for other roles, such as gold (--role)"),
         (
+            // The operator can do more about the GPUs than about the tasks of others.
             vec![busy(), busy(), with_gpu()],
-            ProblemKind::AgentsInUse,
-            "3 agents: 2 with all resources in use by tasks (role x), 1 with GPUs",
+            ProblemKind::GpuAgents,
+            "3 agents: 1 with GPUs, offered only with --gpu-agents, 2 with all resources in use by tasks (role x)",
         ),
         (vec![offered], ProblemKind::AgentsInUse, "1 offered to other frameworks now"),
         (vec![Agent { active: false, ..agent() }], ProblemKind::AgentsInactive, "1 not connected"),
@@ -133,8 +143,8 @@ fn quotas_are_told_only_if_they_keep_all_that_is_free() {
 #[test]
 fn a_part_of_the_agents_is_told_as_such() {
     let agents = Agents { agents: vec![with_gpu(), with_gpu()], is_cut: true, ..Agents::default() };
-    let view = ClusterView::new(&agents, &[quota_of("gold", 9.0, None)], None, &wanted("*"));
-    let text = problem(Some(&view), &wanted("a\u{1b}[2J"), true).text;
+    let view = viewed(&agents, &[quota_of("gold", 9.0, None)], None, &wanted("*"));
+    let text = problem(Some(&view), &wanted("a\u{1b}[2J"), true).expect("a problem").text;
     assert!(
         text.starts_with("no more offers for role a\u{fffd}[2J: the master has more than 2 agents"),
         "{text}"
@@ -144,7 +154,8 @@ fn a_part_of_the_agents_is_told_as_such() {
 #[test]
 fn agents_that_have_not_come_back_are_counted() {
     let agents = Agents { recovered: 2, ..Agents::default() };
-    let told = problem(Some(&ClusterView::new(&agents, &[], None, &wanted("*"))), &wanted("*"), false);
+    let view = viewed(&agents, &[], None, &wanted("*"));
+    let told = problem(Some(&view), &wanted("*"), false).expect("a problem");
     assert!(
         told.text.ends_with("no agents, and 2 have not come back since it began to lead"),
         "{}",
@@ -154,11 +165,11 @@ fn agents_that_have_not_come_back_are_counted() {
 
 #[test]
 fn without_an_answer_the_common_causes_and_the_options_are_named() {
-    let told = problem(None, &wanted("*"), false);
+    let told = problem(None, &wanted("*"), false).expect("a problem");
     assert_eq!(told.kind, ProblemKind::NoOffers);
     for part in ["held by other frameworks", "(--role)", "--gpu-agents", "--remote-regions"] {
         assert!(told.text.contains(part), "{part}: {}", told.text);
     }
     let all = OfferOptions { gpu_agents: true, remote_regions: true, ..wanted("*") };
-    assert!(problem(None, &all, false).text.ends_with("without resources"));
+    assert!(problem(None, &all, false).expect("a problem").text.ends_with("without resources"));
 }

@@ -37,15 +37,20 @@ pub(crate) fn not_asked_for(wanted: &OfferOptions) -> Vec<NotAskedFor> {
     options.into_iter().filter_map(|(asked_for, agents)| (!asked_for).then_some(agents)).collect()
 }
 
-/// Why a role gets no offers. Without a view, the master's operator API did not answer. `before` says whether there were offers
-/// before.
-pub(crate) fn problem(view: Option<&ClusterView>, wanted: &OfferOptions, before: bool) -> Problem {
+/// Why a role gets no offers, or none that is usable. Without a view, the master's operator API did not answer. `before` says whether
+/// there were offers before. `None` if offers come, and what the master says adds nothing to the reasons why they were declined.
+pub(crate) fn problem(view: Option<&ClusterView>, wanted: &OfferOptions, before: bool) -> Option<Problem> {
     let (kind, why) = match view {
-        Some(view) => explain(view),
+        Some(view) if view.agents() == 0 => (ProblemKind::NoAgents, no_agents(view)),
+        Some(view) => explain(view)?,
         None => (ProblemKind::NoOffers, unknown(wanted)),
     };
-    let when = if before { "no more offers" } else { "no offers yet" };
-    Problem::new(kind, format!("{when} for role {}: {why}", name(&wanted.role)))
+    let when = match view {
+        Some(view) if view.offers_come => "no usable offers",
+        _ if before => "no more offers",
+        _ => "no offers yet",
+    };
+    Some(Problem::new(kind, format!("{when} for role {}: {why}", name(&wanted.role))))
 }
 
 /// What is said if the master's operator API does not answer.
@@ -58,35 +63,42 @@ fn unknown(wanted: &OfferOptions) -> String {
     }
 }
 
-fn explain(view: &ClusterView) -> (ProblemKind, String) {
-    // The most frequent reason is the kind of the problem.
-    let mut fates: Vec<(&AgentFate, u64)> = view.fates.iter().map(|(fate, count)| (fate, *count)).collect();
-    fates.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let Some((first, _)) = fates.first() else {
-        let back = match view.recovered {
-            0 => String::new(),
-            away => format!(", and {away} have not come back since it began to lead"),
-        };
-        return (ProblemKind::NoAgents, format!("the master has no agents{back}"));
+fn no_agents(view: &ClusterView) -> String {
+    let back = match view.recovered {
+        0 => String::new(),
+        away => format!(", and {away} have not come back since it began to lead"),
     };
-    let quota = view.quota.as_ref().filter(|_| **first == AgentFate::Free);
-    let kind = if quota.is_some() { ProblemKind::QuotaReached } else { kind(first) };
-    let reasons = fates.iter().take(NAMED).map(|(fate, count)| reason(fate, *count, view));
+    format!("the master has no agents{back}")
+}
+
+/// What explains most: the reason with the highest rank comes first, and is the kind of the problem.
+fn explain(view: &ClusterView) -> Option<(ProblemKind, String)> {
+    let told = view.fates.iter().filter(|(fate, _)| match fate {
+        AgentFate::KnownReason => false,
+        AgentFate::Free => view.quota.is_some() || !view.offers_come,
+        _ => true,
+    });
+    let mut fates: Vec<_> = told.map(|(fate, count)| (kind(fate, view), fate, *count)).collect();
+    fates.sort_by_key(|(kind, _, count)| (*kind, std::cmp::Reverse(*count)));
+    let kind = fates.first()?.0;
+    let reasons = fates.iter().take(NAMED).map(|(_, fate, count)| reason(fate, *count, view));
     let reasons = reasons.collect::<Vec<_>>().join(", ");
     let more = if fates.len() > NAMED { ", …" } else { "" };
     let agents = pluralize(view.agents(), "agent");
     let agents = if view.is_cut { format!("more than {agents}") } else { agents };
-    (kind, format!("the master has {agents}: {reasons}{more}"))
+    Some((kind, format!("the master has {agents}: {reasons}{more}")))
 }
 
-fn kind(fate: &AgentFate) -> ProblemKind {
+fn kind(fate: &AgentFate, view: &ClusterView) -> ProblemKind {
     match fate {
         AgentFate::Deactivated | AgentFate::Draining | AgentFate::Disconnected => ProblemKind::AgentsInactive,
         AgentFate::Remote(_) => ProblemKind::RemoteAgents,
         AgentFate::Gpu => ProblemKind::GpuAgents,
         AgentFate::Reserved(_) => ProblemKind::ReservedForOthers,
         AgentFate::InUse | AgentFate::Offered => ProblemKind::AgentsInUse,
+        AgentFate::Free if view.quota.is_some() => ProblemKind::QuotaReached,
         AgentFate::Free => ProblemKind::NoOffers,
+        AgentFate::KnownReason => ProblemKind::AgentTooSmall,
     }
 }
 
@@ -99,10 +111,17 @@ fn reason(fate: &AgentFate, agents: u64, view: &ClusterView) -> String {
             format!("in another region ({}), offered only with --remote-regions", name(region))
         }
         AgentFate::Gpu => "with GPUs, offered only with --gpu-agents".to_owned(),
+        AgentFate::Reserved(role) if view.offers_come => {
+            format!("with too little that is not reserved for other roles, such as {} (--role)", name(role))
+        }
         AgentFate::Reserved(role) => format!("reserved for other roles, such as {} (--role)", name(role)),
+        AgentFate::InUse if view.offers_come => {
+            format!("with too little that is not in use by tasks of others{}", users(view))
+        }
         AgentFate::InUse => format!("with all resources in use by tasks{}", users(view)),
         AgentFate::Offered => "offered to other frameworks now".to_owned(),
         AgentFate::Free => format!("with free resources{}", free(view.quota.as_ref())),
+        AgentFate::KnownReason => "too small".to_owned(),
     };
     format!("{agents} {what}")
 }

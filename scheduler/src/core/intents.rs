@@ -62,7 +62,7 @@ impl Transition<'_> {
                 self.fleet.set_slot(&task, Slot::Released);
                 self.raise(PolicyEvent::SlotReleased(task));
             }
-            Intent::AskMaster(wanted) => self.outbox.add(Effect::AskMaster(wanted)),
+            Intent::AskMaster(question) => self.outbox.add(Effect::AskMaster(question)),
             Intent::ReviveOffers => self.raise(PolicyEvent::OffersRevived),
             Intent::Problem { topic, problem } => self.history.set_problem(topic, problem),
             Intent::ReadStderr(end) => self.read_stderr(end),

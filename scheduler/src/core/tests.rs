@@ -43,7 +43,7 @@ use mesos::v1::TaskState;
 use problem::{Problem, ProblemKind};
 
 use super::*;
-use crate::cluster_view::OfferOptions;
+use crate::cluster_view::Question;
 use crate::event::TaskEnd;
 use crate::event::{Call, InverseOffer, Unavailability};
 use crate::fleet::Slot;
@@ -135,7 +135,7 @@ pub(crate) struct Script {
     /// The sandboxes of which the standard error is to be read, and the failures for which it is.
     pub to_read: Vec<(Sandbox, TaskEnd)>,
     /// The questions to the master's operator API.
-    pub questions: Vec<OfferOptions>,
+    pub questions: Vec<Question>,
     pub finished: bool,
     settings: Settings,
     /// The framework id in the SUBSCRIBED event of [`Script::subscribe`].
@@ -224,7 +224,7 @@ impl Script {
                 Effect::Call(call) => self.calls.push(call),
                 Effect::Notify(notice) => self.notices.push(notice),
                 Effect::ReadStderr(sandbox, end) => self.to_read.push((sandbox, end)),
-                Effect::AskMaster(wanted) => self.questions.push(wanted),
+                Effect::AskMaster(question) => self.questions.push(question),
                 Effect::Finish => self.finished = true,
             }
         }

@@ -3,7 +3,7 @@
 use mesos::address::Endpoint;
 use tokio::sync::mpsc;
 
-use crate::cluster_view::{OfferOptions, inquiry};
+use crate::cluster_view::{Question, inquiry};
 use crate::event::Event;
 
 /// Asks the master that the scheduler is subscribed to, and sends its answers as events.
@@ -20,11 +20,11 @@ impl Inquiry {
     }
 
     /// Asks in the background. The state machine asks so rarely that the last question has been answered by then.
-    pub fn ask(&self, config: mesos::Config, wanted: OfferOptions) {
+    pub fn ask(&self, config: mesos::Config, question: Question) {
         let (events, master) = (self.events.clone(), self.master.clone());
         tokio::spawn(async move {
             let view = match master {
-                Some(master) => inquiry::ask(&config, &master, wanted).await,
+                Some(master) => inquiry::ask(&config, &master, question).await,
                 None => None,
             };
             // The receiver is gone only when the run has ended.

@@ -193,6 +193,11 @@ impl Agents {
         self.reasons.values().map(|reason| &reason.latest)
     }
 
+    /// The agents that are unused, each with the reason.
+    pub fn unused(&self) -> impl Iterator<Item = &UnusedAgent> {
+        self.known.values().filter_map(|agent| agent.unused.as_ref().map(|(_, unused)| unused))
+    }
+
     /// Forgets old failures and reasons, which may belong to agents that have left the cluster.
     pub fn expire(&mut self, now: Instant) {
         let mut outdated = Vec::new();

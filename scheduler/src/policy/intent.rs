@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::TaskEnd;
 use problem::Problem;
 
-use crate::cluster_view::OfferOptions;
+use crate::cluster_view::Question;
 use crate::event::Call;
 use crate::fleet::{LaunchLimit, MaintenanceWindow, Task};
 use crate::history::Topic;
@@ -98,7 +98,7 @@ pub enum Intent {
     /// Stop counting a worker against limits and constraints.
     ReleaseSlot(String),
     /// Ask the master's operator API for its agents and quotas.
-    AskMaster(OfferOptions),
+    AskMaster(Question),
     /// Ask for declined offers again.
     ReviveOffers,
     /// Set or clear a problem, which is shown to the user.

@@ -253,7 +253,7 @@ impl Launch {
 }
 
 /// The demand for the next offers.
-fn wanted(view: &View<'_>) -> Demand {
+pub(super) fn wanted(view: &View<'_>) -> Demand {
     if view.run.ending {
         return Demand::Nothing;
     }

@@ -28,6 +28,9 @@ use crate::user_notice::UserNotice;
 const GRACE: Duration = Duration::from_secs(120);
 /// The user is told of a launch that takes at least this long, or half of `--launch-timeout` if that is shorter.
 const SLOW: Duration = Duration::from_secs(60);
+/// While no worker mines, the user is told of a launch that takes at least this long. Launches are looked at once a second, so the
+/// user knows within ten seconds what the launch waits for.
+const SLOW_WHILE_IDLE: Duration = Duration::from_secs(9);
 /// The waiting launches are looked at this often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -48,6 +51,17 @@ pub(super) struct LaunchTimeout {
 struct Announcement {
     problem: Option<Problem>,
     again: TellAgain,
+    /// How slow the launches were when the standard error of an executor was last asked for.
+    read: Option<Slowness>,
+}
+
+/// How slow a launch is. An executor may have written nothing yet when its launch is first told of, so it is looked at again later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Slowness {
+    /// It is told of only because no worker mines.
+    WhileIdle,
+    /// It is told of in any case.
+    Always,
 }
 
 impl Policy for LaunchTimeout {
@@ -105,19 +119,20 @@ impl LaunchTimeout {
 
     /// Tells the user of slow launches. One problem is about the server, and one is about all workers together.
     fn tell(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
-        let slow = SLOW.min(view.settings.options.launch_timeout / 2);
+        let always = SLOW.min(view.settings.options.launch_timeout / 2);
+        let slow = match view.fleet.count_running_workers() {
+            0 => SLOW_WHILE_IDLE.min(always),
+            _ => always,
+        };
         let wait = |(id, since): (&Arc<str>, &Instant)| {
             let (task, time) = (view.fleet.get(id)?, now.duration_since(*since));
             (time >= slow && !view.run.ending).then_some(Waiting { task, time })
         };
         let (workers, servers): (Vec<_>, Vec<_>) =
             self.waiting.iter().filter_map(wait).partition(|waiting| waiting.task.is_worker());
-        // When launches become slow, the first executor of each kind is looked at while it lives: it may have written why.
-        let new = [(&self.server, &servers), (&self.workers, &workers)];
-        let new = new.into_iter().filter(|(known, _)| known.problem.is_none());
-        let mut intents: Vec<Intent> = new
-            .filter_map(|(_, slow)| Some(Intent::ReadStderr(still_starting(slow.first()?.task))))
-            .collect();
+        let mut intents = Vec::new();
+        intents.extend(self.server.read(&servers, always));
+        intents.extend(self.workers.read(&workers, always));
         let fetching = self.downloads.fetch_all(self.waiting.len(), now);
         let server = servers.first().map(|server| waiting_text::server(view, server, fetching));
         let server = server.map(|text| Problem::new(ProblemKind::ServerLaunchSlow, text));
@@ -148,6 +163,21 @@ fn still_starting(task: &Task) -> TaskEnd {
 }
 
 impl Announcement {
+    /// Looks at the executor that is slowest, while it lives: it may have written why its task does not run. `always` is the time
+    /// after which a launch is slow in any case.
+    fn read(&mut self, slow: &[Waiting<'_>], always: Duration) -> Option<Intent> {
+        let Some(slowest) = slow.iter().max_by_key(|waiting| waiting.time) else {
+            self.read = None;
+            return None;
+        };
+        let slowness = if slowest.time >= always { Slowness::Always } else { Slowness::WhileIdle };
+        if self.read >= Some(slowness) {
+            return None;
+        }
+        self.read = Some(slowness);
+        Some(Intent::ReadStderr(still_starting(slowest.task)))
+    }
+
     /// Sets or clears the problem. Also notifies the user of it, at first immediately and then less and less often.
     fn tell(&mut self, topic: Topic, problem: Option<Problem>, now: Instant) -> Vec<Intent> {
         let mut intents = Vec::new();

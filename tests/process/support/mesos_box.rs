@@ -170,14 +170,19 @@ impl MesosBox {
     /// Adds a second agent with another host name. Does not wait until the agent is ready. If such an agent was added before,
     /// first waits for its end.
     pub fn add_agent(&mut self, hostname: &str) {
+        self.add_changed_agent("--hostname=", hostname);
+    }
+
+    /// Starts a second agent with the given value of an option, for example `--resources=`, that the first agent has, too.
+    pub fn add_changed_agent(&mut self, option: &str, value: &str) {
         if let Some(mut before) = self.added.take() {
             before.wait(DEADLINE);
         }
         let words = self.commands(&["--agents=2"])["agents"][1].clone();
         let words = words.as_array().expect("a command").iter().filter_map(Value::as_str);
         let words: Vec<String> = words
-            .map(|word| match word.starts_with("--hostname=") {
-                true => format!("--hostname={hostname}"),
+            .map(|word| match word.starts_with(option) {
+                true => format!("{option}{value}"),
                 false => word.to_owned(),
             })
             .collect();

@@ -58,15 +58,7 @@ fn without_an_answer_of_the_master_the_options_are_named() {
 }
 
 #[test]
-fn who_wants_nothing_or_knows_why_misses_no_offers() {
-    // Agents whose offers were declined have reasons of their own.
-    let mut script = Script::new();
-    script.subscribe();
-    script.event(Event::Offers(vec![offer("o1", "a", 0.01, 10)]));
-    script.wait(Duration::from_secs(60));
-    assert_eq!(first_problem(&script).unwrap().0, ProblemKind::AgentTooSmall);
-    assert!(script.questions.is_empty());
-
+fn who_wants_nothing_misses_no_offers() {
     // Without a subscription, that is the problem.
     let mut script = Script::new();
     script.subscribe();
@@ -78,4 +70,42 @@ fn who_wants_nothing_or_knows_why_misses_no_offers() {
     let mut script = Script::with_workers();
     script.wait(Duration::from_secs(120));
     assert!(script.questions.is_empty(), "{:?}", first_problem(&script));
+}
+
+#[test]
+fn what_the_master_says_stands_above_the_reasons_of_declined_offers_if_it_explains_them() {
+    let mut script = Script::new();
+    script.subscribe();
+    script.event(Event::Offers(vec![offer("o1", "a", 0.01, 1024)]));
+    script.wait(Duration::from_secs(5));
+    assert_eq!((first_problem(&script).unwrap().0, script.questions.len()), (ProblemKind::AgentTooSmall, 0));
+    // The offer comes again and again, so offers are not missing, but usable ones are.
+    script.event(Event::Offers(vec![offer("o2", "a", 0.01, 1024)]));
+    script.wait(Duration::from_secs(3));
+    let asked = script.questions.pop().expect("asked").shortage.expect("the offer was declined");
+    assert_eq!((asked.cpus_milli, &asked.declined), (1000, &[("a".to_owned(), true)].into()));
+    let answer =
+        |fate| ClusterView { fates: [(fate, 1)].into(), offers_come: true, ..ClusterView::default() };
+    script.event(Event::ClusterViewed(Some(answer(AgentFate::InUse))));
+    script.wait(Duration::from_secs(3));
+    let kinds = |script: &Script| -> Vec<ProblemKind> {
+        script.state.overview(script.now).problems.first.iter().map(|problem| problem.kind).collect()
+    };
+    assert_eq!(kinds(&script), [ProblemKind::AgentsInUse, ProblemKind::AgentTooSmall]);
+    assert_eq!(notices(&script), 1);
+
+    // What the master says later explains nothing: the agent is small.
+    script.event(Event::ClusterViewed(Some(answer(AgentFate::KnownReason))));
+    script.wait(Duration::from_secs(1));
+    assert_eq!(kinds(&script), [ProblemKind::AgentTooSmall]);
+    script.event(Event::ClusterViewed(None));
+    script.wait(Duration::from_secs(1));
+    assert_eq!(kinds(&script), [ProblemKind::AgentTooSmall]);
+
+    // A usable offer ends it.
+    script.event(Event::ClusterViewed(Some(answer(AgentFate::InUse))));
+    script.wait(Duration::from_secs(1));
+    script.event(Event::Offers(vec![offer("o3", "b", 4.0, 4096)]));
+    script.wait(Duration::from_secs(1));
+    assert_eq!(kinds(&script), [ProblemKind::AgentTooSmall]);
 }
