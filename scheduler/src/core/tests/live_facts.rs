@@ -164,7 +164,7 @@ fn what_a_task_told_before_it_failed_stays_in_the_list_and_is_told_again() {
 #[test]
 fn the_user_is_told_again_while_no_worker_mines() {
     let mut script = Script::with_workers();
-    let mut told = |script: &mut Script, away: [bool; 2]| {
+    let told = |script: &mut Script, away: [bool; 2]| {
         let mut times = Vec::new();
         for second in 1..=300 {
             for (task, away) in ["miner-worker-2", "miner-worker-3"].into_iter().zip(away) {
@@ -210,8 +210,8 @@ fn what_live_messages_tell_is_marked_until_a_report_has_it() {
 fn what_a_worker_that_died_told_live_is_not_marked_for_ever() {
     let mut script = Script::with_workers();
     let live = Totals { hashes: 700, accepted: 100, ..Totals::default() };
-    script.works("miner-worker-3", None, Some(live.clone()));
-    script.works("miner-worker-2", None, Some(live.clone()));
+    script.works("miner-worker-3", None, Some(live));
+    script.works("miner-worker-2", None, Some(live));
     let figures = |script: &Script| {
         let overview = script.state.overview(script.now);
         (overview.totals.worker.accepted, overview.unaccounted.accepted, overview.unaccounted.hashes)
