@@ -115,7 +115,7 @@ impl Line<'_> {
         for (name, value) in self.fields {
             match value {
                 Value::Plain(value) => write!(line, " {name}={value}")?,
-                Value::Text(value) => write!(line, " {name}={}", quoted(&printable(value, LONGEST_VALUE)))?,
+                Value::Text(value) => write!(line, " {name}={}", quoted(value))?,
             }
         }
         Ok(())
@@ -158,10 +158,12 @@ fn color_code(level: Level) -> u8 {
     }
 }
 
-/// The value in quotation marks if its end could not be seen otherwise.
+/// The value as it is shown: in quotation marks if its end could not be seen otherwise.
 fn quoted(value: &str) -> String {
+    let escaped = value.replace('\\', "\\\\").replace('"', "\\\"");
+    let value = printable(&escaped, LONGEST_VALUE);
     let is_plain = !value.is_empty() && !value.contains([' ', '"', '=', '\\']);
-    if is_plain { value.to_owned() } else { format!("\"{}\"", value.replace('"', "\\\"")) }
+    if is_plain { value.into_owned() } else { format!("\"{value}\"") }
 }
 
 /// A JSON string of at most about `longest` characters.
@@ -201,6 +203,12 @@ mod tests {
         assert_eq!(text("no work", &fields), "2026-03-01T12:00:00Z WARN  no work height=7 node=http://h:1\n");
         let fields = [("error", Value::Text("say \"no\"".to_owned())), ("why", Value::Text(String::new()))];
         assert_eq!(text("", &fields), "2026-03-01T12:00:00Z WARN  error=\"say \\\"no\\\"\" why=\"\"\n");
+        let forged = [("worker", Value::Text(r#"b\" forged=0"#.to_owned()))];
+        assert!(
+            text("", &forged).ends_with(concat!(r#" worker="b\\\" forged=0""#, "\n")),
+            "{}",
+            text("", &forged)
+        );
     }
 
     #[test]

@@ -102,7 +102,8 @@ pub fn final_error(message: &str) {
     match style().format {
         Format::Json => notice(Level::ERROR, message),
         Format::Text => {
-            let message = text::printable_lines(message, LONGEST_ERROR);
+            // The mark shows that further lines belong to the error: a peer's text may contain line breaks.
+            let message = text::printable_lines(message, LONGEST_ERROR).replace('\n', "\n  | ");
             let _ = writeln!(io::stderr().lock(), "error: {message}");
         }
     }

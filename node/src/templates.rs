@@ -147,7 +147,7 @@ impl Nodes {
             report(&faults);
             for error in faults.iter().map(|fault| error_chain(fault)) {
                 if repeats.print(&error, std::time::Instant::now()).is_some() {
-                    tracing::warn!(error, tries_every = %InWords(max), "no answer from this node; waiting for it");
+                    tracing::warn!(error, tries_every = %InWords(max), "this node cannot be used yet; trying again");
                 }
             }
             tokio::time::sleep(backoff.delay()).await;

@@ -100,8 +100,10 @@ impl PoolHandle {
         problems
     }
 
+    /// The problem that a user should know first, and since when it exists.
     fn since_and_problem(&self) -> Option<(Instant, Problem)> {
-        self.0.work_health.get().or_else(|| self.0.disk_health.get())
+        let problems = self.0.work_health.get().into_iter().chain(self.0.disk_health.get());
+        problems.min_by_key(|(_, problem)| problem.kind)
     }
 
     /// A problem of the source of work or of the disk, in one sentence. Miners may have a job nevertheless.

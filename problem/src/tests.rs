@@ -46,6 +46,42 @@ fn every_row_is_complete_and_codes_are_unique() {
     assert_eq!(ProblemKind::from_code("no-such-code"), None);
 }
 
+/// A kind that no test names could have a cause that never makes it.
+#[test]
+fn every_kind_is_named_in_a_test_of_another_crate() {
+    let tests = texts_of_tests(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+    let is_named = |kind: &ProblemKind| {
+        let (name, code) = (format!("ProblemKind::{kind:?}"), format!("\"{}\"", kind.code()));
+        // In lists, the name may stand without its type.
+        let words =
+            |text: &String| text.split(|c: char| !c.is_alphanumeric()).any(|it| it == format!("{kind:?}"));
+        tests.iter().any(|text| text.contains(&name) || text.contains(&code) || words(text))
+    };
+    let unnamed: Vec<_> = ProblemKind::ALL.iter().filter(|kind| !is_named(kind)).collect();
+    assert!(unnamed.is_empty(), "no test names {unnamed:?}");
+}
+
+/// The tests of all other crates: files of tests, and the modules of tests within other files.
+fn texts_of_tests(root: &Path) -> Vec<String> {
+    let (mut folders, mut texts) = (vec![root.to_owned()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder of the workspace").flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            let name = name.to_string_lossy();
+            if path.is_dir() {
+                let skipped = ["target", "problem"].contains(&&*name) || name.starts_with('.');
+                folders.extend((!skipped).then_some(path));
+            } else if name.ends_with(".rs") {
+                let text = std::fs::read_to_string(&path).expect("a source");
+                let is_test = name == "tests.rs" || path.iter().any(|part| part == "tests");
+                let module = if is_test { Some(0) } else { text.find("#[cfg(test)]") };
+                texts.extend(module.map(|begin| text[begin..].to_owned()));
+            }
+        }
+    }
+    texts
+}
+
 #[test]
 fn ranks_follow_the_catalogue() {
     let ranks: Vec<_> = ProblemKind::ALL.iter().map(|kind| kind.rank()).collect();

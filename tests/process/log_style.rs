@@ -16,6 +16,9 @@ use crate::support::{DEADLINE, LONG_DEADLINE};
 const HOSTILE: &str =
     "evil\x1b[2J\x1b]0;title\x07\u{9b}31m\u{202e}txt\u{200b}\n2026-01-01T00:00:00Z ERROR forged";
 
+/// How the line begins that the text pretends to be.
+const FORGED: &str = "2026-01-01T00:00:00Z ERROR";
+
 /// The same as it is shown, up to its line break.
 const SHOWN: &str = r"evil\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m\u{202e}txt\u{200b}";
 
@@ -33,7 +36,9 @@ fn assert_printable(ended: &Ended) {
 /// Each line of standard error is in the log's style. The error that ends a program is `error: …`.
 fn assert_style(ended: &Ended) {
     for line in &ended.stderr {
-        assert!(parts(line).is_some() || line.starts_with("error: "), "{line:?} in {ended:#?}");
+        let continues = line.starts_with("  | ");
+        assert!(parts(line).is_some() || line.starts_with("error: ") || continues, "{line:?} in {ended:#?}");
+        assert!(!line.starts_with(FORGED), "{ended:#?}");
     }
     assert_printable(ended);
 }

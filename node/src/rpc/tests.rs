@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+use problem::ProblemKind;
+
 use super::*;
 use crate::testing::fake::{FakeNode, Reply, soon};
 
@@ -144,6 +146,8 @@ async fn errors_are_read_under_every_status() {
         let error = height(&client).await.unwrap_err();
         assert!(error.to_string().contains(part), "{error}");
         assert_eq!(error.is_transient(), transient, "{error}");
+        let loads = error.to_string().contains("(code -28)");
+        assert_eq!(error.problem().kind == ProblemKind::NodeLoading, loads, "{error}");
         assert!(error.to_string().contains(&node.url.to_string()), "{error}");
     }
 }

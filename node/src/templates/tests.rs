@@ -7,6 +7,8 @@ use serde_json::json;
 use bitcoin::BlockHash;
 use bitcoin::hashes::Hash;
 
+use problem::ProblemKind;
+
 use super::*;
 use crate::testing;
 use crate::testing::fake::{Call, FakeNode, Reply, soon};
@@ -23,6 +25,7 @@ fn up_at(tip: u8, height: u32) -> NodeState {
 
 fn down() -> NodeState {
     let fault = NetworkError::SignetKey { challenge: "00".into() };
+    assert_eq!(fault.problem().kind, ProblemKind::NodeOfOtherNetwork);
     NodeState::Down(Arc::new(fault.into()))
 }
 

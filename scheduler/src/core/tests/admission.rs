@@ -1,6 +1,7 @@
 //! No more workers are launched than the server admits.
 
 use mesos::resources::Resources;
+use problem::ProblemKind;
 
 use super::*;
 use crate::offers::WorkerLimits;
@@ -96,6 +97,7 @@ fn without_a_limit_in_live_messages_the_servers_memory_decides() {
         remarks(&script),
         ["the server is full, with 69 workers: for more, give it more memory than 33 MB (--server-mem)"]
     );
+    assert_eq!(script.kinds(), [ProblemKind::ServerFull]);
 }
 
 #[test]

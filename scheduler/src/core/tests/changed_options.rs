@@ -3,6 +3,8 @@
 use ::task::WorkerLive;
 use mesos::v1::TaskInfo;
 
+use problem::ProblemKind;
+
 use super::*;
 use crate::offers::WorkerLimits;
 use crate::server_address::stratum_url;
@@ -206,6 +208,7 @@ fn replacing_is_paused_while_it_fails_and_goes_on() {
     assert!(told(&script).contains("replacing workers is paused"), "{}", told(&script));
     let overview = script.state.overview(script.now);
     assert!(overview.problems.texts().any(|text| text.contains("paused")), "{:?}", overview.problems);
+    assert!(script.kinds().contains(&ProblemKind::ReplacementPaused), "{:?}", script.kinds());
     assert_eq!(killed_within(&mut script, 2 * MINUTE), workers([3]), "one is tried");
     assert_eq!(killed_within(&mut script, 25 * MINUTE), workers([]));
     script.clear();

@@ -140,6 +140,25 @@ fn what_an_operator_can_act_on_comes_first() {
 }
 
 #[test]
+fn a_paused_agent_is_named_with_its_last_failure() {
+    let mut script = Script::with_server();
+    script.event(Event::Offers(vec![offer("o2", "b", 1.0, 768)]));
+    script.write();
+    let failed = TaskStatus {
+        message: Some("cannot open its eyes".to_owned()),
+        ..status("miner-worker-2", TaskState::TaskFailed, 2)
+    };
+    script.update(failed);
+    script.write();
+    script.event(Event::Offers(vec![offer("o3", "b", 1.0, 768)]));
+    let problems = overview(&script).problems;
+    let paused = problems.first.iter().find(|problem| problem.kind == ProblemKind::AgentPaused);
+    let text = &paused.expect("it is listed").text;
+    assert!(text.starts_with("nothing is launched on b.host for "), "{text}");
+    assert!(text.contains("the last: ") && text.contains("cannot open its eyes"), "{text}");
+}
+
+#[test]
 fn pages_go_through_all_live_tasks_once_in_the_order_of_their_launch() {
     let mut script = many();
     script.update(status(&worker(9), TaskState::TaskFinished, 2));

@@ -1,5 +1,7 @@
 //! Slow launches: the user is told what a launch waits for. After `--launch-timeout`, the launch is given up.
 
+use problem::ProblemKind;
+
 use super::*;
 use crate::artifact::DownloadStats;
 use crate::offers::WorkerLimits;
@@ -36,6 +38,10 @@ impl Script {
 
     pub(super) fn said(&self) -> Vec<String> {
         self.notices.iter().map(ToString::to_string).collect()
+    }
+
+    pub(super) fn kinds(&self) -> Vec<ProblemKind> {
+        self.state.overview(self.now).problems.first.iter().map(|problem| problem.kind).collect()
     }
 
     pub(super) fn remarks(&self) -> Vec<String> {
@@ -253,6 +259,7 @@ fn the_user_is_told_at_growing_intervals_what_the_server_waits_for() {
     };
     assert_eq!(script.said(), ["9 s", "1 min", "4 min", "9 min"].map(launching));
     assert_eq!(script.remarks(), [launching("14 min")]);
+    assert_eq!(script.kinds(), [ProblemKind::ServerLaunchSlow]);
     script.wait(3 * SECOND);
     assert!(script.remarks().is_empty(), "{:?}", script.remarks());
 }
@@ -303,6 +310,7 @@ fn slow_workers_are_told_of_in_one_line_with_what_they_wait_for() {
          each {limit}"
     );
     assert_eq!(script.remarks(), [&*text]);
+    assert_eq!(script.kinds(), [ProblemKind::WorkerLaunchesSlow]);
     assert_eq!(script.said(), [text.replace("3 min", "1 min"), text.replace("3 min", "2 min")]);
     script.answer("miner-worker-5", TaskState::TaskStarting);
     script.wait(SECOND);

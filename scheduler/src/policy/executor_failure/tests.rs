@@ -1,3 +1,5 @@
+use problem::ProblemKind;
+
 use super::*;
 use crate::core::tests::settings;
 
@@ -87,6 +89,7 @@ fn the_exit_status_alone_names_all_that_may_be_the_cause() {
     explained(ended(4), &fetched(), ExecutorFault::Ended, &["illegal instruction"]);
     let silent = end(Reason::ExecutorRegistrationTimeout, "Executor did not register within 1mins", 9, None);
     explained(silent, &fetched(), ExecutorFault::NotRegistered, &["within 1mins", "--executor-uri"]);
+    assert_eq!(ExecutorFault::NotRegistered.kind(), ProblemKind::ExecutorNotRegistered);
 }
 
 /// Each of these was the end of the standard error under a real Mesos 1.11.

@@ -1,5 +1,7 @@
 //! The options of the server change. The server is replaced, and its workers go on.
 
+use problem::ProblemKind;
+
 use super::*;
 
 /// The next server runs on `a`, and the workers that run have switched to it.
@@ -118,6 +120,7 @@ fn a_server_without_a_successor_goes_on() {
         assert!(told.contains(goes_on) && told.contains(why), "{told}");
         assert_eq!(told.matches(goes_on).count(), 1, "told once");
         assert!(script.remarks().iter().any(|text| text.contains(why)), "{:?}", script.remarks());
+        assert!(script.kinds().contains(&ProblemKind::NoRoomForNewServer), "{:?}", script.kinds());
         assert!(!script.calls.contains(&Call::Suppress), "offers are wanted");
         script.event(Event::Offers(vec![offer("o", "c", 2.0, 1024)]));
         script.write();
