@@ -73,7 +73,7 @@ pub struct WorkerSummary {
     pub worker: Arc<str>,
     /// Sums since the accounts began: with a data folder, also over earlier runs of the pool.
     pub totals: Totals,
-    /// The hashrate in H/s, estimated from the accepted shares of about the last [`HASHRATE_MEMORY`].
+    /// The hashrate in H/s, estimated from the accepted shares of about the last `HASHRATE_MEMORY`.
     pub hashrate: f64,
 }
 
