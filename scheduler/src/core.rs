@@ -27,8 +27,7 @@ use std::time::{Duration, Instant};
 
 use command_line::Summary;
 
-pub(crate) use self::overview::first_problem;
-pub use self::overview::{MAX_PAGE, Overview, Problems, TaskOverview, TaskPage};
+pub use self::overview::{MAX_PAGE, Overview, TaskOverview, TaskPage};
 
 use self::outbox::Outbox;
 use self::transition::Transition;

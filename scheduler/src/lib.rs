@@ -44,6 +44,7 @@ pub mod offers;
 pub mod options;
 pub mod policy;
 mod query;
+pub mod ranked_problems;
 mod run;
 pub mod run_state;
 pub mod sandbox;

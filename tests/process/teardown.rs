@@ -106,7 +106,7 @@ fn no_restart_undoes_a_teardown_unless_a_new_framework_is_wanted() {
     assert_ne!(second_id, first_id);
     let last = stop(second).stdout.last().cloned().unwrap_or_default();
     for part in
-        ["2 tasks keep mining", "for 1h without a scheduler", &format!("curl -d frameworkId={second_id}")]
+        ["2 tasks keep mining", "for 1 h without a scheduler", &format!("curl -d frameworkId={second_id}")]
     {
         assert!(last.contains(part), "{part}: {last}");
     }

@@ -5,20 +5,17 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use ::task::{Live, Totals};
-use command_line::{Summary, pluralize};
-use problem::{Problem, ProblemKind};
+use command_line::Summary;
 
-use crate::fleet::{CommonFailure, Fleet, Task};
-use crate::history::{History, RecentFailures, TaskFailure, Topic};
+use crate::fleet::{Fleet, Task};
+use crate::history::{History, TaskFailure};
 use crate::journal::{Ledger, LedgerLine};
-use crate::offers::{DeclineReason, UnusedAgent};
+use crate::ranked_problems::Problems;
 use crate::run_state::RunState;
 use crate::task_id::TaskKind;
 
 /// Maximum number of servers in an overview. The same limit applies to slow workers and to failures.
 const LISTED: usize = 10;
-/// Maximum number of problems in an overview.
-const LISTED_PROBLEMS: usize = 20;
 /// Maximum number of tasks on one page of the list of tasks.
 pub const MAX_PAGE: usize = 1000;
 
@@ -61,15 +58,6 @@ pub struct Overview {
     pub failures: Vec<TaskFailure>,
 }
 
-/// The problems that exist now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Problems {
-    /// The problems, without duplicates, by rank; at most 20.
-    pub first: Vec<Problem>,
-    /// The number of further problems that are not listed.
-    pub more: u64,
-}
-
 /// One task, for display.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskOverview {
@@ -98,13 +86,6 @@ pub struct TaskPage {
     pub tasks: Vec<TaskOverview>,
     /// The id of the last task on this page, after which the next page begins; `None` if this page is the last one.
     pub next: Option<String>,
-}
-
-impl Problems {
-    /// The texts of the listed problems.
-    pub fn texts(&self) -> impl Iterator<Item = &str> {
-        self.first.iter().map(|problem| &*problem.text)
-    }
 }
 
 impl Overview {
@@ -156,7 +137,7 @@ pub(super) fn overview(run: &RunState, fleet: &Fleet, history: &History, now: In
         unaccounted: fleet.unaccounted(),
         blocks,
         peak: history.peak_workers,
-        problems: problems(fleet, history),
+        problems: Problems::of(fleet, history),
         servers: fleet.active_servers().take(LISTED).map(line).collect(),
         slowest: slowest(fleet).into_iter().map(line).collect(),
         failures: history.failures.list(now),
@@ -209,81 +190,6 @@ fn live_states(fleet: &Fleet) -> BTreeMap<String, u64> {
     }
     states.retain(|_, count| *count > 0);
     states
-}
-
-/// Lists each reason of an unused agent once: agents on one machine share a host name, so many of their reasons are the same.
-fn problems(fleet: &Fleet, history: &History) -> Problems {
-    // What the failed tasks name is listed already.
-    let listed = |common: &&CommonFailure| {
-        common.failure.problem.is_some_and(|kind| history.problems.contains_key(&Topic::Tasks(kind)))
-    };
-    let common = fleet.common_failure().filter(|common| !listed(common)).map(common_failure);
-    let mut first: Vec<Problem> = history.problems.values().cloned().chain(common).collect();
-    let all = first.len() + fleet.agents.reasons().len();
-    // There may be as many reasons as agents, so texts are written only for those that are listed.
-    let ranked = |unused| (kind(fleet, unused), &unused.host, unused);
-    let mut unused: Vec<(ProblemKind, &String, &UnusedAgent)> = fleet.agents.reasons().map(ranked).collect();
-    if unused.len() > LISTED_PROBLEMS {
-        unused.select_nth_unstable(LISTED_PROBLEMS);
-        unused.truncate(LISTED_PROBLEMS);
-    }
-    unused.sort_unstable();
-    // Where the failures have a problem of their own, it names them.
-    let named = first.iter().any(|problem| problem.kind < ProblemKind::ConstraintNotMet);
-    let failures = (!named).then_some(&history.failures);
-    let problem = |(kind, _, unused)| Problem::new(kind, unused_text(fleet, failures, unused));
-    first.extend(unused.into_iter().map(problem));
-    first.sort_by_key(|problem| problem.kind);
-    first.truncate(LISTED_PROBLEMS);
-    let more = (all - first.len()) as u64;
-    Problems { first, more }
-}
-
-/// The first problem in rank, of all that exist now.
-pub(crate) fn first_problem(fleet: &Fleet, history: &History) -> Option<Problem> {
-    problems(fleet, history).first.into_iter().next()
-}
-
-fn common_failure(failure: &CommonFailure) -> Problem {
-    let CommonFailure { failure, launches, agents, cause } = failure;
-    let agents = pluralize(*agents, "agent");
-    let how = format!("{}{}", failure.state.as_str_name(), failure.how());
-    let cause_text = if cause.text.is_empty() { String::new() } else { format!("{cause}; ") };
-    let text = format!(
-        "{cause_text}{launches} launches on {agents} failed in this way ({how}): trying one agent at a time"
-    );
-    Problem::new(cause.kind, text)
-}
-
-/// Why an agent is unused: with the server that takes its resources, or with the last of `failures` there, if it is one of these.
-fn unused_text(fleet: &Fleet, failures: Option<&RecentFailures>, unused: &UnusedAgent) -> String {
-    let server = fleet.on_agent(&unused.agent).find(|task| !task.is_worker() && !task.has_ended());
-    match (server, &unused.reason) {
-        (Some(server), DeclineReason::NoWorker { .. }) => {
-            let cpus = server.record.cpus_milli() as f64 / 1000.0;
-            format!("{unused}; {} takes {cpus} CPU there", server.id())
-        }
-        (_, DeclineReason::Paused(_)) => match failures.and_then(|failures| failures.last_on(&unused.host)) {
-            Some(failure) => format!("{unused}; the last: {failure}"),
-            None => unused.to_string(),
-        },
-        _ => unused.to_string(),
-    }
-}
-
-/// What is wrong with an unused agent. An agent that our own tasks fill is as it should be.
-fn kind(fleet: &Fleet, unused: &UnusedAgent) -> ProblemKind {
-    match unused.reason {
-        DeclineReason::Constraint(..) => ProblemKind::ConstraintNotMet,
-        DeclineReason::Paused(_) => ProblemKind::AgentPaused,
-        DeclineReason::Leaving(_) => ProblemKind::Maintenance,
-        DeclineReason::NoServer { .. } | DeclineReason::NoWorker { .. } => {
-            // An agent that the server fills is as it should be only if other agents have workers.
-            let is_used = fleet.on_agent(&unused.agent).any(|task| !task.has_ended());
-            let (_, workers) = fleet.placed();
-            if is_used && workers > 0 { ProblemKind::AgentFull } else { ProblemKind::AgentTooSmall }
-        }
-    }
 }
 
 /// The slowest workers, then workers without a recent hashrate in the order of their launch.

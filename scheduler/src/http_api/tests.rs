@@ -5,8 +5,8 @@ use task::WorkerLive;
 use tokio::time::Instant;
 
 use super::*;
-use crate::core::Problems;
 use crate::query::{Query, channel};
+use crate::ranked_problems::Problems;
 use crate::task_id::TaskKind;
 
 fn worker(n: u64, state: &str, hashrate: Option<f64>) -> TaskOverview {

@@ -7,8 +7,8 @@ use problem::{Problem, ProblemKind};
 
 use super::tell_again::TellAgain;
 use super::{Intent, Policy, PolicyEvent, View};
-use crate::core::first_problem;
 use crate::fleet::Task;
+use crate::ranked_problems::Problems;
 use crate::user_notice::UserNotice;
 
 /// The policy.
@@ -30,7 +30,9 @@ impl Policy for LastingProblem {
         if self.again.waits(now) || !view.hears_tasks(now) {
             return Vec::new();
         }
-        let Some(problem) = first_problem(view.fleet, view.history) else { return Vec::new() };
+        let Some(problem) = Problems::of(view.fleet, view.history).first.into_iter().next() else {
+            return Vec::new();
+        };
         let is_new = self.again.tell(now);
         if is_new || tells_itself(problem.kind) {
             return Vec::new();

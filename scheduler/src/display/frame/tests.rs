@@ -2,7 +2,7 @@ use problem::{Problem, ProblemKind};
 use task::WorkerLive;
 
 use super::*;
-use crate::core::Problems;
+use crate::ranked_problems::Problems;
 use crate::task_id::TaskKind;
 
 fn size(columns: usize, rows: usize) -> Size {
