@@ -219,7 +219,7 @@ async fn never_uses_plain_http_instead_of_tls() {
     let authority = Authority::new();
     let masters: Masters = "https://127.0.0.1:1".parse().unwrap();
     let (error, text) = failure(&SchedulerClient::new(masters)).await;
-    assert!(text.contains("Config::tls") && !error.is_transient(), "{text}");
+    assert!(text.contains("no settings for TLS are given") && !error.is_transient(), "{text}");
 
     // The server does not use TLS.
     let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
