@@ -48,8 +48,17 @@ impl FolderKind {
             Err(TryLockError::Error(error)) => return Err(self.io_error(folder)(error)),
         }
         // The lock of an earlier run can be opened even if no file can be created, which SQLite needs to do.
-        check_writable(folder).map_err(self.io_error(folder))?;
+        self.check_writable(folder)?;
         Ok(FolderLock(file))
+    }
+
+    /// Checks that files can be created in the folder.
+    ///
+    /// # Errors
+    /// If they cannot.
+    pub fn check_writable(&'static self, folder: &Path) -> Result<(), StoreError> {
+        let checked = rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK);
+        checked.map_err(|errno| self.io_error(folder)(errno.into()))
     }
 
     /// Opens the database in a folder; creates an empty database if there is none.
@@ -103,11 +112,6 @@ impl FolderKind {
             _ => StoreError::Database { kind: self, path: path.clone(), error: source },
         }
     }
-}
-
-/// Checks that files can be created in the folder.
-fn check_writable(folder: &Path) -> io::Result<()> {
-    Ok(rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
 /// Makes commits durable: a commit returns once its changes are on disk. Readers can work while a transaction is written.

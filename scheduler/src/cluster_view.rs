@@ -178,20 +178,20 @@ impl Amounts {
 
     fn add(&mut self, other: Amounts) {
         for (sum, more) in self.0.iter_mut().zip(other.0) {
-            *sum = Quantity::from_milli(sum.milli().saturating_add(more.milli()));
+            *sum = *sum + more;
         }
     }
 
     fn without(self, used: Amounts) -> Self {
         let mut rest = self;
         for (sum, used) in rest.0.iter_mut().zip(used.0) {
-            *sum = Quantity::from_milli(sum.milli().saturating_sub(used.milli()));
+            *sum = *sum - used;
         }
         rest
     }
 
     fn covers(&self, need: &Amounts) -> bool {
-        self.0.iter().zip(&need.0).all(|(amount, need)| amount.milli() >= need.milli())
+        self.0.iter().zip(&need.0).all(|(amount, need)| amount >= need)
     }
 
     /// Whether this is too little for an offer.
@@ -201,7 +201,7 @@ impl Amounts {
 }
 
 /// An agent's resources as far as a role is offered them.
-struct State {
+struct Usable {
     total: Amounts,
     /// What no task uses.
     unused: Amounts,
@@ -209,7 +209,7 @@ struct State {
     left: Amounts,
 }
 
-impl State {
+impl Usable {
     fn of(agent: &Agent, role: &str) -> Self {
         let usable = |pieces: &[Resource]| Amounts::of(pieces.iter().filter(|piece| is_usable(piece, role)));
         let total = usable(&agent.total_resources);
@@ -221,8 +221,8 @@ impl State {
 
 /// Why an agent is not offered, and what is free on it.
 fn fate(agent: &Agent, region: Option<&str>, wanted: &OfferOptions) -> (AgentFate, Amounts) {
-    let State { total, unused, left } = State::of(agent, &wanted.role);
-    let fate = unreachable(agent)
+    let Usable { total, unused, left } = Usable::of(agent, &wanted.role);
+    let fate = inactive(agent)
         .or_else(|| not_asked_for_fate(agent, region, wanted))
         .or_else(|| {
             other_role(agent, &wanted.role).filter(|_| total.is_too_little()).map(AgentFate::Reserved)
@@ -235,7 +235,7 @@ fn fate(agent: &Agent, region: Option<&str>, wanted: &OfferOptions) -> (AgentFat
     (fate, left)
 }
 
-fn unreachable(agent: &Agent) -> Option<AgentFate> {
+fn inactive(agent: &Agent) -> Option<AgentFate> {
     let drained = |info: &mesos::v1::master::DrainInfo| info.state() != drain_info::State::Unknown;
     if agent.drain_info.as_ref().is_some_and(drained) {
         return Some(AgentFate::Draining);

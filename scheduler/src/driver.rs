@@ -86,6 +86,11 @@ struct ActiveSubscription {
     burst: LaunchBurst,
 }
 
+/// The event that sets the problem of the subscription. The state machine clears it when there is a subscription.
+fn no_subscription(problem: Problem) -> Event {
+    Event::Problem { topic: Topic::Subscription, problem: Some(problem) }
+}
+
 impl Driver {
     /// Runs until the state machine has finished. The inner result is an error if the master did not accept all calls.
     ///
@@ -95,7 +100,7 @@ impl Driver {
     pub async fn run(&mut self, mut internal: InternalEvents) -> Result<Result<(), String>, RunError> {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         let mut ever = false;
-        let waiting = self.subscription(Some(subscription_problem::waiting(&self.config.master)));
+        let waiting = no_subscription(subscription_problem::waiting(&self.config.master));
         // Nothing can end the run yet, since the user's signals are read later.
         let _ = self.handle_all(vec![waiting], None);
         loop {
@@ -115,7 +120,7 @@ impl Driver {
                     if begun.elapsed() >= GOOD_SUBSCRIPTION {
                         backoff.reset();
                     }
-                    let lost = vec![Event::Disconnected, self.subscription(Some(loss.problem()))];
+                    let lost = vec![Event::Disconnected, no_subscription(loss.problem())];
                     let done = self.handle_all(lost, None).is_break()
                         || self.pause(&mut internal, &loss, &mut backoff).await?.is_break();
                     if done {
@@ -124,11 +129,6 @@ impl Driver {
                 }
             }
         }
-    }
-
-    /// The event that sets or clears the problem of the subscription.
-    fn subscription(&self, problem: Option<Problem>) -> Event {
-        Event::Problem { topic: Topic::Subscription, problem }
     }
 
     /// Subscribes, and handles events until the subscription ends. Sets `ever` to true when the master has confirmed the

@@ -82,8 +82,8 @@ impl FrameworkRun<'_> {
         if let Some(last) = store.last_recorded_ms() {
             state.heard_before(elapsed_since(last));
         }
-        let (sandboxes, stderr) = SandboxReader::new(config.agent_access.clone());
         let (answers, answered) = mpsc::unbounded_channel();
+        let sandboxes = SandboxReader::new(config.agent_access.clone(), answers.clone());
         let driver = Driver {
             config: Arc::clone(config),
             access: config.master_access.clone(),
@@ -100,7 +100,7 @@ impl FrameworkRun<'_> {
         };
         let downloads = artifact.as_ref().map(ArtifactServer::downloads);
         let stop = self.stop.clone();
-        let events = move || InternalEvents::new(store_events, downloads, stderr, answered, stop);
+        let events = move || InternalEvents::new(store_events, downloads, answered, stop);
         let exit = run_on_own_thread(driver, events).await?;
         self.phase.send_replace(SchedulerPhase::Ending);
         drop(artifact);

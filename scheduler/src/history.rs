@@ -101,7 +101,7 @@ pub struct Framework {
 pub enum Topic {
     /// The records on disk. Set by the driver.
     Store,
-    /// The subscription. Set by the driver.
+    /// The subscription. Set by the driver, and cleared when the master has accepted a subscription.
     Subscription,
     /// An executor could not run on an agent.
     Executor,

@@ -1,5 +1,7 @@
 //! Problems of the subscription and of the election: why this scheduler is not subscribed to a master, as users are told.
 
+use std::fmt::Display;
+
 use logging::error_chain;
 use mesos::detector::DetectError;
 use mesos::zookeeper::Ensemble;
@@ -7,8 +9,8 @@ use mesos::{CallError, Refusal};
 use problem::{Problem, ProblemKind};
 
 /// The problem of a scheduler that waits for the master's first answer.
-pub(crate) fn waiting(masters: &impl ToString) -> Problem {
-    not_subscribed(ProblemKind::NotSubscribed, &format!("no answer from {} yet", masters.to_string()))
+pub(crate) fn waiting(masters: impl Display) -> Problem {
+    not_subscribed(ProblemKind::NotSubscribed, &format!("no answer from {masters} yet"))
 }
 
 /// The problem of a scheduler that has no subscription for this reason.
@@ -41,8 +43,7 @@ fn kind_of_detection(error: &DetectError) -> ProblemKind {
 }
 
 /// The problem of a scheduler that cannot stand for election for this reason.
-pub(crate) fn no_election(ensemble: &Ensemble, why: impl ToString) -> Problem {
-    let why = why.to_string();
+pub(crate) fn no_election(ensemble: &Ensemble, why: impl Display) -> Problem {
     Problem::new(ProblemKind::ZooKeeperUnreachable, format!("no session with ZooKeeper at {ensemble}: {why}"))
 }
 

@@ -7,7 +7,7 @@ use mesos::resources::Quantity;
 use mesos::v1::Resource;
 use mesos::v1::master::response::get_agents::Agent;
 
-use super::{AgentFate, Amounts, OfferOptions, State, not_asked_for_fate, other_role, unreachable};
+use super::{AgentFate, Amounts, OfferOptions, Usable, inactive, not_asked_for_fate, other_role};
 
 /// What the wanted task needs, and what the scheduler knows of agents. CPU is in thousandths, memory in MB.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub(super) fn fate(
     wanted: &OfferOptions,
     shortage: &Shortage,
 ) -> (AgentFate, Amounts) {
-    let state = State::of(agent, &wanted.role);
+    let state = Usable::of(agent, &wanted.role);
     let id = agent.agent_info.id.as_ref().map(|id| id.value.as_str()).unwrap_or_default();
     let declined = shortage.declined.get(id);
     let need = shortage.need();
@@ -60,7 +60,7 @@ pub(super) fn fate(
         return (AgentFate::KnownReason, state.left);
     }
     let not_asked_for = || not_asked_for_fate(agent, region, wanted).filter(|_| declined.is_none());
-    if let Some(fate) = unreachable(agent).or_else(not_asked_for) {
+    if let Some(fate) = inactive(agent).or_else(not_asked_for) {
         return (fate, state.left);
     }
     let mut without_us = state.unused;

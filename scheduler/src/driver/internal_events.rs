@@ -11,7 +11,6 @@ use crate::artifact::DownloadStats;
 use crate::display::Display;
 use crate::event::Event;
 use crate::history::Topic;
-use crate::sandbox::StderrRead;
 use crate::store::{StoreEvent, StorePlace};
 
 /// The minimum time between two messages that tell the user that the store cannot write. The store retries more often than this.
@@ -22,8 +21,7 @@ pub(crate) struct InternalEvents {
     store_events: mpsc::UnboundedReceiver<StoreEvent>,
     /// The statistics of the agents' downloads of the executor; `None` if this scheduler does not serve the executor.
     downloads: Option<watch::Receiver<DownloadStats>>,
-    stderr: mpsc::UnboundedReceiver<StderrRead>,
-    /// The answers of the driver's own questions.
+    /// The answers to the driver's own questions: to the master, and to agents.
     answers: mpsc::UnboundedReceiver<Event>,
     stop: CancellationToken,
     stopped: bool,
@@ -36,12 +34,11 @@ impl InternalEvents {
     pub fn new(
         store_events: mpsc::UnboundedReceiver<StoreEvent>,
         downloads: Option<watch::Receiver<DownloadStats>>,
-        stderr: mpsc::UnboundedReceiver<StderrRead>,
         answers: mpsc::UnboundedReceiver<Event>,
         stop: CancellationToken,
     ) -> Self {
         let (warned, folder_failure) = (None, None);
-        Self { store_events, downloads, stderr, answers, stop, stopped: false, warned, folder_failure }
+        Self { store_events, downloads, answers, stop, stopped: false, warned, folder_failure }
     }
 
     /// Waits for the next events, or until the tick that is due at `deadline`. Cancelling this future loses no events.
@@ -67,7 +64,6 @@ impl InternalEvents {
                 self.stopped = true;
                 vec![Event::Stop]
             }
-            Some(read) = self.stderr.recv() => vec![Event::StderrRead(Box::new(read))],
             stats = next_of(&mut self.downloads) => vec![Event::Fetching(stats)],
             () = sleep_until(deadline.into()) => vec![Event::Tick],
         }

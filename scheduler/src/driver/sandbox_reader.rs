@@ -1,9 +1,9 @@
 //! Reads the end of executors' standard error from their agents, apart from the driver's thread.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use logging::error_chain;
 use mesos::address::{Endpoint, HostPort, Scheme};
 use mesos::files::{self, FileError};
 use mesos::v1::MasterInfo;
@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
 use crate::agent_access::AgentAccess;
-use crate::event::TaskEnd;
+use crate::event::{Event, TaskEnd};
 use crate::sandbox::{END, STDERR, Sandbox, StderrOutcome, StderrRead, shown};
 
 /// Maximum time to read one file, from the first connection on.
@@ -26,17 +26,16 @@ pub(crate) struct SandboxReader {
     runtime: Handle,
     access: AgentAccess,
     permits: Arc<Semaphore>,
-    sender: mpsc::UnboundedSender<StderrRead>,
+    events: mpsc::UnboundedSender<Event>,
     /// The address of the leading master's web pages, if it is known.
     web_ui: Option<String>,
 }
 
 impl SandboxReader {
-    /// A reader that uses the current runtime, and the channel for what it has read.
-    pub fn new(access: AgentAccess) -> (Self, mpsc::UnboundedReceiver<StderrRead>) {
-        let (sender, receiver) = mpsc::unbounded_channel();
+    /// A reader that uses the current runtime. `events` receives what it has read.
+    pub fn new(access: AgentAccess, events: mpsc::UnboundedSender<Event>) -> Self {
         let permits = Arc::new(Semaphore::new(AT_ONCE));
-        (Self { runtime: Handle::current(), access, permits, sender, web_ui: None }, receiver)
+        Self { runtime: Handle::current(), access, permits, events, web_ui: None }
     }
 
     /// Notes which master leads. Its pages use TLS if its API does.
@@ -44,9 +43,9 @@ impl SandboxReader {
         self.web_ui = master.and_then(|master| web_ui(master, secure));
     }
 
-    /// Begins to read the standard error of an executor. The outcome is sent to the channel.
+    /// Begins to read the standard error of an executor. The outcome becomes an event.
     pub fn read(&self, sandbox: Sandbox, end: TaskEnd) {
-        let (access, permits, sender) = (self.access.clone(), Arc::clone(&self.permits), self.sender.clone());
+        let (access, permits, events) = (self.access.clone(), Arc::clone(&self.permits), self.events.clone());
         let url = self.web_ui.as_ref().map(|web_ui| sandbox.url(web_ui));
         self.runtime.spawn(async move {
             let Ok(_permit) = permits.acquire().await else { return };
@@ -55,8 +54,9 @@ impl SandboxReader {
                 Err(_) => StderrOutcome::Failed(format!("no answer within {}", InWords(LIMIT))),
             };
             let url = url.filter(|_| outcome != StderrOutcome::NoFile);
+            let read = StderrRead { end, host: sandbox.host, url, outcome };
             // If the driver has ended, nobody wants to know.
-            let _ = sender.send(StderrRead { end, host: sandbox.host, url, outcome });
+            let _ = events.send(Event::StderrRead(Box::new(read)));
         });
     }
 }
@@ -73,7 +73,7 @@ async fn read(access: &AgentAccess, sandbox: &Sandbox) -> StderrOutcome {
             Err(error @ (FileError::Unauthenticated | FileError::Forbidden)) => {
                 return StderrOutcome::Refused(refused(access, &error));
             }
-            Err(error) => StderrOutcome::Failed(with_causes(&error)),
+            Err(error) => StderrOutcome::Failed(error_chain(&error)),
         };
     }
     last
@@ -109,19 +109,6 @@ fn refused(access: &AgentAccess, error: &FileError) -> String {
             "agents ask for credentials to show sandboxes (HTTP 401): give --agent-principal and --agent-secret-file".to_owned()
         }
     }
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// The address of the master's web pages.

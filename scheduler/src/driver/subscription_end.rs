@@ -8,9 +8,8 @@ use mesos::masters::Masters;
 use mesos::recordio::RecordError;
 use mesos::v1::FrameworkId;
 use mesos::{CallError, Refusal, StreamError, Subscription, scheduler};
-use text::InWords;
-
 use problem::{Problem, ProblemKind};
+use text::InWords;
 
 use super::credentials::Registered;
 use super::{Driver, credentials};

@@ -10,13 +10,10 @@ use crate::fleet::Task;
 use crate::history::Topic;
 use crate::server_capacity;
 use crate::task_id::TaskKind;
-use crate::user_notice::UserNotice;
 
 /// The policy.
 #[derive(Debug, Default)]
-pub(super) struct Admission {
-    problem: Option<Problem>,
-}
+pub(super) struct Admission;
 
 impl Policy for Admission {
     fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, _now: Instant) -> Vec<Intent> {
@@ -24,12 +21,7 @@ impl Policy for Admission {
             return Vec::new();
         }
         let problem = full(view).map(|text| Problem::new(ProblemKind::ServerFull, text));
-        if problem == self.problem {
-            return Vec::new();
-        }
-        self.problem.clone_from(&problem);
-        let notice = problem.clone().map(|problem| Intent::Notify(UserNotice::Problem(problem)));
-        [Intent::Problem { topic: Topic::Admission, problem }].into_iter().chain(notice).collect()
+        view.set_and_tell(Topic::Admission, problem)
     }
 }
 

@@ -41,8 +41,6 @@ pub(super) struct Launch {
     /// Whether offers were declined, or used only partly, because no more launches were allowed.
     limited: bool,
     pacing: FetchPacing,
-    /// The text that the user sees now about agents that wait for their turn to fetch the executor; `None` if no agent waits.
-    fetching: Option<Problem>,
     /// When the user was last notified that agents wait for their turn to fetch the executor.
     notified: Option<Instant>,
 }
@@ -54,7 +52,6 @@ impl Launch {
         Self {
             random: StdRng::seed_from_u64(settings.seed),
             pacing: FetchPacing::new(paced),
-            fetching: None,
             notified: None,
             announced_demand: Demand::Nothing,
             held_back: false,
@@ -219,11 +216,8 @@ impl Launch {
         self.offer_again |= self.pacing.tick(now);
         let text = self.pacing.waiting_text().filter(|_| !view.run.ending);
         let problem = text.map(|text| Problem::new(ProblemKind::Fetching, text));
-        if problem == self.fetching {
-            return Vec::new();
-        }
-        self.fetching.clone_from(&problem);
-        let mut intents = vec![Intent::Problem { topic: Topic::Fetching, problem: problem.clone() }];
+        let Some(set) = view.set_problem(Topic::Fetching, problem.clone()) else { return Vec::new() };
+        let mut intents = vec![set];
         if let Some(problem) = problem
             && self.notified.is_none_or(|at| at + NOTICE_EVERY <= now)
         {
@@ -262,11 +256,6 @@ pub(super) fn wanted(view: &View<'_>) -> Demand {
     }
     let serves = view.external_pool().is_some() || view.fleet.open_servers().next().is_some();
     if serves && view.room().is_some() { Demand::Workers } else { Demand::Nothing }
-}
-
-/// Whether offers are wanted for a task.
-pub(super) fn is_wanted(view: &View<'_>) -> bool {
-    wanted(view) != Demand::Nothing
 }
 
 /// The demand that the master is told. While a place for the next server is sought, offers are needed even if no task is to be

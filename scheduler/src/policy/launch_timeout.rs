@@ -49,7 +49,6 @@ pub(super) struct LaunchTimeout {
 /// The problem that launches are slow. It is displayed while they are, and the user is also notified of it from time to time.
 #[derive(Debug, Default)]
 struct Announcement {
-    problem: Option<Problem>,
     again: TellAgain,
     /// How slow the launches were when the standard error of an executor was last asked for.
     read: Option<Slowness>,
@@ -136,10 +135,10 @@ impl LaunchTimeout {
         let fetching = self.downloads.fetch_all(self.waiting.len(), now);
         let server = servers.first().map(|server| waiting_text::server(view, server, fetching));
         let server = server.map(|text| Problem::new(ProblemKind::ServerLaunchSlow, text));
-        intents.extend(self.server.tell(Topic::ServerLaunch, server, now));
+        intents.extend(self.server.tell(view, Topic::ServerLaunch, server, now));
         let workers = waiting_text::workers(view, &workers, fetching);
         let workers = workers.map(|text| Problem::new(ProblemKind::WorkerLaunchesSlow, text));
-        intents.extend(self.workers.tell(Topic::WorkerLaunches, workers, now));
+        intents.extend(self.workers.tell(view, Topic::WorkerLaunches, workers, now));
         intents
     }
 }
@@ -153,13 +152,7 @@ fn given_up(task: &Task, limit: Duration) -> TaskEnd {
     };
     let waits = task.last_problem().map(|problem| format!(": {problem}")).unwrap_or_default();
     let message = Some(format!("{still} after {} (--launch-timeout){waits}", InWords(limit)));
-    TaskEnd { message, ..still_starting(task) }
-}
-
-/// The state of a task that does not run yet, in the form of an end.
-fn still_starting(task: &Task) -> TaskEnd {
-    let state = task.state().unwrap_or(TaskState::TaskStaging);
-    TaskEnd { task: task.id().to_owned(), state, reason: None, status: None, message: None, problem: None }
+    TaskEnd { message, ..TaskEnd::of_starting(task) }
 }
 
 impl Announcement {
@@ -175,11 +168,11 @@ impl Announcement {
             return None;
         }
         self.read = Some(slowness);
-        Some(Intent::ReadStderr(still_starting(slowest.task)))
+        Some(Intent::ReadStderr(TaskEnd::of_starting(slowest.task)))
     }
 
     /// Sets or clears the problem. Also notifies the user of it, at first immediately and then less and less often.
-    fn tell(&mut self, topic: Topic, problem: Option<Problem>, now: Instant) -> Vec<Intent> {
+    fn tell(&mut self, view: &View<'_>, topic: Topic, problem: Option<Problem>, now: Instant) -> Vec<Intent> {
         let mut intents = Vec::new();
         match &problem {
             None => self.again.end(),
@@ -189,10 +182,7 @@ impl Announcement {
             }
             Some(_) => {}
         }
-        if problem != self.problem {
-            self.problem.clone_from(&problem);
-            intents.push(Intent::Problem { topic, problem });
-        }
+        intents.extend(view.set_problem(topic, problem));
         intents
     }
 }

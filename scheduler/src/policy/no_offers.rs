@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 
 use problem::Problem;
 
-use super::launch::{is_wanted, wanted};
+use super::launch::wanted;
 use super::{Intent, Policy, PolicyEvent, View};
 use crate::cluster_view::{self, ClusterView, OfferOptions, Question, Shortage};
 use crate::history::Topic;
 use crate::offers::{DeclineReason, Demand, WORKER_MEM};
-use crate::user_notice::UserNotice;
 
 /// Without a usable offer for this long, the user is told.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,17 +33,12 @@ pub(super) struct NoOffers {
     asked: Option<Instant>,
     /// What the master said last.
     answer: Option<ClusterView>,
-    /// What the user sees now.
-    problem: Option<Problem>,
 }
 
 impl Policy for NoOffers {
     fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
         match event {
-            PolicyEvent::Subscribed => {
-                let problem = self.problem.take();
-                *self = Self { problem, ..Self::default() };
-            }
+            PolicyEvent::Subscribed => *self = Self::default(),
             PolicyEvent::Offers(_) => (self.offered, self.before) = (true, true),
             PolicyEvent::ClusterViewed(answer) => self.answer.clone_from(answer),
             PolicyEvent::Tick => return self.tick(view, now),
@@ -58,7 +52,7 @@ impl NoOffers {
     fn tick(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
         if !is_missing(view, now) {
             (self.missing_since, self.asked, self.answer, self.offered) = (None, None, None, false);
-            return self.show(None);
+            return view.set_and_tell(Topic::Offers, None);
         }
         let before = std::mem::replace(&mut self.declined, view.fleet.agents.reasons().len() > 0);
         if before != self.declined {
@@ -77,7 +71,7 @@ impl NoOffers {
             intents.push(Intent::AskMaster(Question { wanted: options.clone(), shortage }));
         }
         let problem = (since + PATIENCE <= now).then(|| self.explain(&options)).flatten();
-        intents.extend(self.show(problem));
+        intents.extend(view.set_and_tell(Topic::Offers, problem));
         intents
     }
 
@@ -90,22 +84,12 @@ impl NoOffers {
             answer => cluster_view::problem(answer.as_ref(), wanted, self.before),
         }
     }
-
-    /// Sets or clears the problem, and tells the user of a new one.
-    fn show(&mut self, problem: Option<Problem>) -> Vec<Intent> {
-        if problem == self.problem {
-            return Vec::new();
-        }
-        self.problem.clone_from(&problem);
-        let notice = problem.clone().map(|problem| Intent::Notify(UserNotice::Problem(problem)));
-        [Intent::Problem { topic: Topic::Offers, problem }].into_iter().chain(notice).collect()
-    }
 }
 
 /// Whether a task is wanted, and no worker runs or starts.
 fn is_missing(view: &View<'_>, now: Instant) -> bool {
     view.hears_tasks(now)
-        && is_wanted(view)
+        && wanted(view) != Demand::Nothing
         && view.fleet.launches_allowed(now) != Some(0)
         && !view.fleet.active().any(|task| task.is_worker())
 }

@@ -104,7 +104,6 @@ pub(super) struct Replacement {
     reconciled: bool,
     /// The earliest time for the next check of `pending`. It is set when no worker in `pending` could be replaced.
     look_again: Option<Instant>,
-    told: Option<String>,
     /// Whether the last notice to the user about replacements said that they are paused.
     told_paused: bool,
 }
@@ -269,13 +268,10 @@ impl Replacement {
             }
             _ => Some(format!("replacing {workers} that the options of today would launch otherwise")),
         };
-        if text == self.told {
-            return Vec::new();
-        }
-        self.told.clone_from(&text);
         let kind = if paused { ProblemKind::ReplacementPaused } else { ProblemKind::Replacing };
         let problem = text.clone().map(|text| Problem::new(kind, text));
-        let mut intents = vec![Intent::Problem { topic: Topic::Replacing, problem }];
+        let Some(set) = view.set_problem(Topic::Replacing, problem) else { return Vec::new() };
+        let mut intents = vec![set];
         if paused != self.told_paused {
             self.told_paused = paused;
             let text = text.unwrap_or_else(|| "all workers have the options of today".to_owned());

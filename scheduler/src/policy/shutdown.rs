@@ -112,8 +112,9 @@ impl Shutdown {
     fn next(&mut self, view: &View<'_>, now: Instant) -> Option<Vec<Intent>> {
         match self.step {
             Step::No | Step::Done => None,
-            Step::Leaving(deadline) if view.unpersisted > 0 && now < deadline => None,
-            Step::Recording(deadline) if view.unpersisted > 0 && now < deadline => None,
+            Step::Leaving(deadline) | Step::Recording(deadline) if view.unpersisted > 0 && now < deadline => {
+                None
+            }
             Step::Leaving(_) => Some(self.finish()),
             Step::Recording(_) => Some([vec![Intent::Call(Call::Teardown)], self.finish()].concat()),
             Step::Ending(kind, deadline) => {

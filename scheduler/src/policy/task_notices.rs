@@ -7,7 +7,7 @@ use problem::Problem;
 
 use super::executor_failure::{ExecutorEnd, Explanation};
 use super::{Intent, Policy, PolicyEvent, TaskEnd, View};
-use crate::fleet::{ExecutorStatus, LaunchFailure, StateChange};
+use crate::fleet::{ExecutorStatus, LaunchFailure, StateChange, Task};
 use crate::task_id::TaskKind;
 use crate::user_notice::UserNotice;
 
@@ -82,6 +82,12 @@ pub(super) fn is_common(view: &View<'_>, ended: &TaskEnd) -> bool {
 }
 
 impl TaskEnd {
+    /// The state of a task that does not run yet, in the form of an end.
+    pub(super) fn of_starting(task: &Task) -> Self {
+        let state = task.state().unwrap_or(TaskState::TaskStaging);
+        Self { task: task.id().to_owned(), state, reason: None, status: None, message: None, problem: None }
+    }
+
     /// The reason, the exit status, and what they most likely mean or the message, for display after the state.
     pub(super) fn why(&self, view: &View<'_>) -> String {
         self.why_with(view, None)

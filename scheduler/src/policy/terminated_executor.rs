@@ -69,12 +69,10 @@ fn give_up(task: &Task) -> Vec<Intent> {
     let why = "its executor has terminated, but Mesos reports no end of the task";
     if task.is_starting() {
         return vec![Intent::GiveUpLaunch(TaskEnd {
-            task: task.id().to_owned(),
-            state: task.state().unwrap_or(TaskState::TaskStaging),
             reason: Some(task_status::Reason::ExecutorTerminated),
             status: task.executor_status,
             message: Some(why.to_owned()),
-            problem: None,
+            ..TaskEnd::of_starting(task)
         })];
     }
     if task.is_worker() {

@@ -5,6 +5,7 @@ use std::time::Instant;
 use mesos::v1::TaskState;
 use problem::Problem;
 
+use super::Intent;
 use crate::fleet::{Fleet, Task};
 use crate::history::{History, Topic};
 use crate::journal::Assignment;
@@ -12,6 +13,7 @@ use crate::options::OnServerLoss;
 use crate::run_state::RunState;
 use crate::settings::Settings;
 use crate::specification::Fingerprints;
+use crate::user_notice::UserNotice;
 
 /// The state that policies can read.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +36,21 @@ impl View<'_> {
     /// Why the records cannot be written now; `None` if they can be.
     pub fn store_problem(&self) -> Option<&Problem> {
         self.history.problems.get(&Topic::Store)
+    }
+
+    /// The intent that sets a topic's problem, or clears it; `None` if nothing changes.
+    pub fn set_problem(&self, topic: Topic, problem: Option<Problem>) -> Option<Intent> {
+        let changes = self.history.problems.get(&topic) != problem.as_ref();
+        changes.then_some(Intent::Problem { topic, problem })
+    }
+
+    /// Like [`Self::set_problem`]. The user is notified of a problem that is new or has changed.
+    pub fn set_and_tell(&self, topic: Topic, problem: Option<Problem>) -> Vec<Intent> {
+        let notice = problem.clone().map(|problem| Intent::Notify(UserNotice::Problem(problem)));
+        match self.set_problem(topic, problem) {
+            Some(set) => [set].into_iter().chain(notice).collect(),
+            None => Vec::new(),
+        }
     }
 
     /// Whether workers can be told to mine at another server. Workers that run a user's own image cannot.

@@ -28,7 +28,6 @@ use std::thread::{self, JoinHandle};
 use command_line::pluralize;
 use database::FolderLock;
 use rusqlite::Connection;
-use rustix::fs::{Access, access};
 
 use self::retention::ShareRetention;
 pub use self::snapshot::{ledger_snapshot, rows_since, stored_shares};
@@ -240,9 +239,8 @@ impl StateFolder {
 fn check_creatable(folder: &Path) -> Result<(), StoreError> {
     let absolute = std::path::absolute(folder).map_err(STATE_FOLDER.io_error(folder))?;
     let existing = absolute.ancestors().find(|above| above.exists()).unwrap_or(Path::new("/"));
-    let error = STATE_FOLDER.io_error(existing);
     if !existing.is_dir() {
-        return Err(error(io::ErrorKind::NotADirectory.into()));
+        return Err(STATE_FOLDER.io_error(existing)(io::ErrorKind::NotADirectory.into()));
     }
-    access(existing, Access::WRITE_OK | Access::EXEC_OK).map_err(|errno| error(errno.into()))
+    STATE_FOLDER.check_writable(existing)
 }

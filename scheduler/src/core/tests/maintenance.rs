@@ -1,3 +1,5 @@
+use problem::ProblemKind;
+
 use super::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -207,4 +209,5 @@ fn the_overview_says_when_maintenance_begins() {
         "nothing is launched on d.host, which is down for maintenance",
     ];
     assert_eq!(script.state.overview(script.now).problems.texts().collect::<Vec<_>>(), said);
+    assert_eq!(script.kinds(), [ProblemKind::Maintenance; 2]);
 }

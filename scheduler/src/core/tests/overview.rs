@@ -126,7 +126,7 @@ fn what_an_operator_can_act_on_comes_first() {
     let kinds = |script: &Script| -> Vec<ProblemKind> {
         overview(script).problems.first.iter().map(|problem| problem.kind).collect()
     };
-    use ProblemKind::{AgentFull, AgentTooSmall, ConstraintNotMet, PoolRefusesUser};
+    use ProblemKind::{AgentTooSmall, ConstraintNotMet, PoolRefusesUser};
     // No agent has a worker, so even the agent that the server fills is a problem.
     assert_eq!(kinds(&script), [PoolRefusesUser, ConstraintNotMet, AgentTooSmall, AgentTooSmall]);
     let text = &overview(&script).problems.first[2].text;
@@ -134,9 +134,9 @@ fn what_an_operator_can_act_on_comes_first() {
     assert!(text.ends_with("miner-server-1 takes 1 CPU there"), "{text}");
     script.event(Event::Offers(vec![offer("o-d", "d", 1.0, 768)]));
     script.write();
-    assert_eq!(kinds(&script), [PoolRefusesUser, ConstraintNotMet, AgentTooSmall, AgentFull]);
+    assert_eq!(kinds(&script), [PoolRefusesUser, ConstraintNotMet, AgentTooSmall, ProblemKind::AgentFull]);
     script.event(Event::Problem { topic: Topic::Subscription, problem: None });
-    assert_eq!(kinds(&script), [ConstraintNotMet, AgentTooSmall, AgentFull]);
+    assert_eq!(kinds(&script), [ConstraintNotMet, AgentTooSmall, ProblemKind::AgentFull]);
 }
 
 #[test]

@@ -44,7 +44,6 @@ pub(super) struct ServerReplacement {
     search: Option<Search>,
     /// If the user was warned (see [`WARNING`]): the server's id, and the earliest time of its end.
     warned: Option<(String, Instant)>,
-    told: Option<String>,
 }
 
 /// The search for a place for the next server.
@@ -68,14 +67,14 @@ impl ServerReplacement {
         if view.external_pool().is_some() {
             return self.end_unwanted(view, now);
         }
-        let Some((server, why)) = outdated(view) else { return self.stop_searching() };
+        let Some((server, why)) = outdated(view) else { return self.stop_searching(view) };
         // Waits a while for the server's first live message, because the server's memory is estimated from it.
         if server.first_live_due.is_some() {
             return Vec::new();
         }
         if view.fleet.common_failure().is_some() {
             let waits = format!("replacing {} waits until launches succeed again", server.id());
-            return self.set_problem(Some(waits)).into_iter().collect();
+            return set_problem(view, Some(waits)).into_iter().collect();
         }
         if server_place::find(view, &[server], &[], now).is_some() {
             return self.replace(view, server, why, now);
@@ -126,7 +125,7 @@ impl ServerReplacement {
                 return Vec::new();
             }
         }
-        let mut intents = self.stop_searching();
+        let mut intents = self.stop_searching(view);
         intents.extend(self.drain.begin(view, server.id(), why.text(), keeps, now));
         intents
     }
@@ -141,7 +140,7 @@ impl ServerReplacement {
             // Offers that were declined earlier may be large enough for the server, so REVIVE asks for them again.
             intents.extend([Intent::SeekServerPlace(true), Intent::ReviveOffers]);
         }
-        intents.extend(self.set_problem(Some(waiting(view, server))));
+        intents.extend(set_problem(view, Some(waiting(view, server))));
         let Some(search) = &mut self.search else { return intents };
         if !search.told && now >= search.since + TOLD_AFTER {
             search.told = true;
@@ -161,19 +160,15 @@ impl ServerReplacement {
         intents
     }
 
-    fn stop_searching(&mut self) -> Vec<Intent> {
+    fn stop_searching(&mut self, view: &View<'_>) -> Vec<Intent> {
         let searched = self.search.take().map(|_| Intent::SeekServerPlace(false));
-        searched.into_iter().chain(self.set_problem(None)).collect()
+        searched.into_iter().chain(set_problem(view, None)).collect()
     }
+}
 
-    fn set_problem(&mut self, text: Option<String>) -> Option<Intent> {
-        if text == self.told {
-            return None;
-        }
-        self.told.clone_from(&text);
-        let problem = text.map(|text| Problem::new(ProblemKind::NoRoomForNewServer, text));
-        Some(Intent::Problem { topic: Topic::ReplacingServer, problem })
-    }
+fn set_problem(view: &View<'_>, text: Option<String>) -> Option<Intent> {
+    let problem = text.map(|text| Problem::new(ProblemKind::NoRoomForNewServer, text));
+    view.set_problem(Topic::ReplacingServer, problem)
 }
 
 /// Why a server is replaced.
