@@ -246,7 +246,8 @@ impl Terminal {
             Some(None) => return,
         };
         let Some(omitted) = self.repeats.print(&error, std::time::Instant::now()) else { return };
-        let tries = if omitted == 0 { String::new() } else { format!(" ({} more times)", omitted) };
+        let tries =
+            if omitted == 0 { String::new() } else { format!(" ({})", pluralize(omitted, "more time")) };
         if self.server.is_some() {
             self.warn(format_args!("{error}"));
         } else if retry_in.is_zero() {

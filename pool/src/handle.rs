@@ -89,7 +89,7 @@ impl PoolHandle {
 
     /// A problem of the source of work or of the disk that has lasted for at least this long. Miners may have a job nevertheless.
     pub fn problem(&self, least: Duration) -> Option<Problem> {
-        self.since_and_problem().filter(|(since, _)| since.elapsed() >= least).map(|(_, problem)| problem)
+        self.since_and_problem(least).map(|(_, problem)| problem)
     }
 
     /// All problems that exist now, the first in rank first.
@@ -100,15 +100,15 @@ impl PoolHandle {
         problems
     }
 
-    /// The problem that a user should know first, and since when it exists.
-    fn since_and_problem(&self) -> Option<(Instant, Problem)> {
+    /// Of the problems that have lasted for at least this long, the one that a user should know first, and since when it exists.
+    fn since_and_problem(&self, least: Duration) -> Option<(Instant, Problem)> {
         let problems = self.0.work_health.get().into_iter().chain(self.0.disk_health.get());
-        problems.min_by_key(|(_, problem)| problem.kind)
+        problems.filter(|(since, _)| since.elapsed() >= least).min_by_key(|(_, problem)| problem.kind)
     }
 
     /// A problem of the source of work or of the disk, in one sentence. Miners may have a job nevertheless.
     pub fn trouble(&self) -> Option<String> {
-        if let Some((since, problem)) = self.since_and_problem() {
+        if let Some((since, problem)) = self.since_and_problem(Duration::ZERO) {
             return Some(format!("{problem} (for {} now)", InWords(since.elapsed())));
         }
         (!self.has_work()).then(|| "there is no work yet".to_owned())

@@ -90,7 +90,7 @@ impl OperatorLog {
                     let before = std::mem::replace(&mut figures, Figures::of(&pool.summary()));
                     let line = figures.since(&before);
                     // An idle pool does not repeat itself.
-                    if written.as_ref() != Some(&line) {
+                    if line.totals != Totals::default() || written.as_ref() != Some(&line) {
                         line.write();
                         written = Some(line);
                     }
@@ -140,7 +140,7 @@ impl Limits {
     }
 }
 
-/// The pool's figures. The totals are sums since the accounts began, or, in a line, since the line before.
+/// The pool's figures. The totals are sums since the accounts began, or, in a line, of the last minute.
 #[derive(Clone, Debug, PartialEq)]
 struct Figures {
     miners: u32,

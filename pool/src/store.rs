@@ -132,7 +132,7 @@ impl StoreWriter {
     /// Blocks until all changes are written, or until writes have failed for a while.
     ///
     /// # Errors
-    /// [`StoreError::Unwritten`] if writes have failed, at the end or once before.
+    /// [`StoreError::Unwritten`] if writes still fail when the pool has been closing for a while.
     pub fn close(self) -> Result<(), StoreError> {
         drop(self.stop);
         self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))

@@ -150,8 +150,8 @@ catalogue! {
         code: "executor-ended",
         symptom: "an executor ended by itself or was killed",
         cause: "The end of its stderr says why; signal 9 mostly is the kernel's, for lack of memory.",
-        remedy: "Mend what the end of its stderr names, in `failures` or in its sandbox; for lack of memory, ask for more \
-                 (--worker-mem, --server-mem).",
+        remedy: "Mend what the end of its stderr names, in `failures` or in its sandbox; if a server lacks memory, give it more \
+                 (--server-mem); if a worker does, free memory on its agent.",
     }
     LaunchesFail {
         code: "launches-fail",
