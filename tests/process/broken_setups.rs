@@ -1,13 +1,17 @@
-//! The set-ups of `tests/broken-setups`, in each of which one thing is wrong: within a minute, the first problem in the JSON and
+//! The set-ups of `tests/broken-setups`, in each of which one thing is wrong: the first problem in the JSON and
 //! in `/healthz` is the cause.
 
 use std::net::SocketAddr;
 use std::path::Path;
 
 use rustix::process::Signal;
+use testing::ports::ReservedPorts;
 
 use crate::support::process::start;
 use crate::support::{LONG_DEADLINE, http, peer, until};
+
+/// The number of ports that the script uses.
+const PORTS: u16 = 32;
 
 /// The exit status of the script where this machine cannot play a set-up, for example without root.
 const CANNOT_BE_PLAYED: i32 = 77;
@@ -20,7 +24,9 @@ fn first_problem(setup: &str, code: &str, words: &[&str]) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let at = folder.path().join(setup);
     let (script, program) = (peer::root().join("tests/broken-setups"), env!("CARGO_BIN_EXE_mesos-miner"));
-    let arguments = ["run", setup, "--program", program, "--folder", at.to_str().expect("plain text")];
+    let ports = ReservedPorts::take(PORTS);
+    let (folder, port) = (at.to_str().expect("plain text"), ports.first().to_string());
+    let arguments = ["run", setup, "--program", program, "--folder", folder, "--first-port", &port];
     let mut play = start(&script, arguments);
     let first = play.wait_for_output(LONG_DEADLINE, |line| Some(line.to_owned()));
     if first.contains("cannot be played") {
