@@ -2,7 +2,7 @@
 //!
 //! | path | answer |
 //! |---|---|
-//! | `/healthz` | 200 if the program is healthy, else 503 with the problem |
+//! | `/healthz` | 200 if the program is healthy, perhaps with a warning, else 503 with the problem |
 //! | `/api/v1/summary` | JSON |
 //! | `/metrics` | Prometheus' text format, version 0.0.4 |
 //!

@@ -15,6 +15,12 @@ pub trait Monitored: Clone + Send + Sync + 'static {
     /// The problem, in one sentence; `None` if the program is healthy.
     fn problem(&self) -> impl Future<Output = Option<String>> + Send;
 
+    /// What is wrong although the program does its work, in one line; `None` if nothing is. It is shown while there is no
+    /// [`problem`](Monitored::problem).
+    fn warning(&self) -> impl Future<Output = Option<String>> + Send {
+        async { None }
+    }
+
     /// The figures as JSON.
     fn summary(&self) -> impl Future<Output = Result<JsonText, RequestError>> + Send;
 

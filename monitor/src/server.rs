@@ -69,7 +69,10 @@ async fn answer<S: Monitored, B>(request: &Request<B>, program: &S) -> Response<
     }
     let answered = match request.uri().path() {
         "/healthz" => Ok(match program.problem().await {
-            None => text(StatusCode::OK, "ok\n".into()),
+            None => match program.warning().await {
+                None => text(StatusCode::OK, "ok\n".into()),
+                Some(warning) => text(StatusCode::OK, format!("ok\nwarning: {warning}\n")),
+            },
             Some(problem) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{problem}\n")),
         }),
         "/api/v1/summary" => program.summary().await.map(json),

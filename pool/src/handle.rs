@@ -96,6 +96,7 @@ impl PoolHandle {
     pub fn problems(&self) -> Vec<Problem> {
         let all = [self.0.work_health.get(), self.0.disk_health.get()];
         let mut problems: Vec<_> = all.into_iter().flatten().map(|(_, problem)| problem).collect();
+        problems.extend(self.0.warnings.get());
         problems.sort();
         problems
     }
@@ -112,6 +113,12 @@ impl PoolHandle {
             return Some(format!("{problem} (for {} now)", InWords(since.elapsed())));
         }
         (!self.has_work()).then(|| "there is no work yet".to_owned())
+    }
+
+    /// What is wrong although there is work, in one line; `None` if nothing is.
+    pub fn warning(&self) -> Option<String> {
+        let texts: Vec<_> = self.0.warnings.get().into_iter().map(|problem| problem.text).collect();
+        (!texts.is_empty()).then(|| texts.join("; "))
     }
 
     /// A summary of the pool.

@@ -1,9 +1,10 @@
 //! Problems that the pool's health check reports.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use problem::Problem;
+use problem::{Problem, ProblemKind};
 
 /// A problem in one part of the pool, if there is any.
 #[derive(Debug, Default)]
@@ -32,10 +33,34 @@ impl HealthStatus {
     }
 }
 
+/// What is wrong although the pool does its work: at most one problem of each kind.
+#[derive(Debug, Default)]
+pub struct Warnings(Mutex<BTreeMap<ProblemKind, Problem>>);
+
+impl Warnings {
+    /// Sets the problem of its kind; returns whether there was none of this kind.
+    pub fn set(&self, problem: Problem) -> bool {
+        debug_assert!(problem.kind.is_warning());
+        self.lock().insert(problem.kind, problem).is_none()
+    }
+
+    /// Clears the problem of a kind; returns whether there was one.
+    pub fn clear(&self, kind: ProblemKind) -> bool {
+        self.lock().remove(&kind).is_some()
+    }
+
+    /// All problems, the first in rank first.
+    pub fn get(&self) -> Vec<Problem> {
+        self.lock().values().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ProblemKind, Problem>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use problem::ProblemKind;
-
     use super::*;
 
     #[test]
@@ -50,5 +75,15 @@ mod tests {
         status.set(problem("more"));
         assert_eq!(status.get(), Some((since, problem("more"))));
         assert!(status.clear() && status.get().is_none());
+    }
+
+    #[test]
+    fn each_kind_of_warning_is_there_once() {
+        let warnings = Warnings::default();
+        let slow = |text: &str| Problem::new(ProblemKind::NodeSlow, text);
+        assert!(warnings.set(slow("a little")) && !warnings.set(slow("more")));
+        assert_eq!(warnings.get(), [slow("more")]);
+        assert!(warnings.clear(ProblemKind::NodeSlow) && !warnings.clear(ProblemKind::NodeSlow));
+        assert_eq!(warnings.get(), []);
     }
 }

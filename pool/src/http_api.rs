@@ -13,6 +13,10 @@ impl Monitored for PoolHandle {
         PoolHandle::trouble(self)
     }
 
+    async fn warning(&self) -> Option<String> {
+        PoolHandle::warning(self)
+    }
+
     async fn summary(&self) -> Result<JsonText, RequestError> {
         Ok(JsonText::from(&json(&PoolHandle::summary(self))))
     }

@@ -14,7 +14,7 @@ use crate::clock::Now;
 use crate::config::Config;
 use crate::current_job::JobPublisher;
 use crate::extranonce_lease::{ExtranonceLease, Extranonces};
-use crate::health::HealthStatus;
+use crate::health::{HealthStatus, Warnings};
 use crate::operator_log::OperatorLog;
 use crate::session::SuspendedSessions;
 use crate::share::{
@@ -68,6 +68,8 @@ pub struct PoolState {
     pub work_health: HealthStatus,
     /// A fault of the disk, if the accounts cannot be written.
     pub disk_health: HealthStatus,
+    /// What is wrong although there is work.
+    pub warnings: Warnings,
     /// The found blocks that no node has judged yet, if there is a data folder.
     pub pending_blocks: Option<PendingBlocks>,
     /// Where work comes from, as the user is told: `node http://127.0.0.1:8332 (main)`. Empty before there is any.
@@ -97,6 +99,7 @@ impl PoolState {
             connections: Arc::default(),
             work_health: HealthStatus::default(),
             disk_health: HealthStatus::default(),
+            warnings: Warnings::default(),
             pending_blocks: None,
             work_from: watch::Sender::default(),
             counters: watch::Sender::default(),

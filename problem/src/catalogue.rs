@@ -171,6 +171,14 @@ catalogue! {
         cause: "The node has been started shortly before, has no peers yet, or is behind its peers.",
         remedy: "Wait until the node has loaded its chain and found peers; the server goes on by itself.",
     }
+    NodeSlow {
+        code: "node-slow",
+        symptom: "a node answers slowly",
+        cause: "Other clients hold the node's RPC threads (-rpcthreads: 16, before Bitcoin Core 29 only 4), or its machine is overloaded.",
+        remedy: "See with `bitcoin-cli getrpcinfo` what the node is busy with, end clients that wait there for long, or raise -rpcthreads; \
+                 docs/BITCOIN-NODE.md says how many threads a server needs.",
+        warning: true,
+    }
     UpstreamUnreachable {
         code: "upstream-unreachable",
         symptom: "a server waits for its upstream pool",

@@ -38,6 +38,7 @@ pub(crate) struct Row {
     pub permanent: bool,
     pub unhealthy: bool,
     pub one_agent: bool,
+    pub warning: bool,
 }
 
 impl Row {
@@ -50,6 +51,7 @@ impl Row {
         permanent: false,
         unhealthy: false,
         one_agent: false,
+        warning: false,
     };
 }
 
@@ -92,6 +94,11 @@ impl ProblemKind {
     /// Whether the program is unhealthy with this problem even while workers mine.
     pub const fn is_unhealthy(self) -> bool {
         self.row().unhealthy
+    }
+
+    /// Whether the program does its work all the same, so that it stays healthy: the problem costs something, or may become worse.
+    pub const fn is_warning(self) -> bool {
+        self.row().warning
     }
 
     /// Whether such a problem concerns one agent. Where others mine, it is usually as intended.
