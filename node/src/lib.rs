@@ -37,6 +37,7 @@
 //! - [`submit`]: submits a block to all nodes and collects their verdicts;
 //! - [`network`]: the node's network, and addresses on it; [`min_difficulty`]: the 20-minute rule of testnets.
 
+mod clock;
 pub mod coinbase;
 pub mod draft;
 mod merkle;
@@ -50,12 +51,15 @@ pub mod templates;
 mod testing;
 mod text;
 
+pub use clock::{BootTime, NodeClock};
 pub use coinbase::{CoinbaseParts, CoinbasePlan};
 pub use draft::{BlockDraft, Solution};
 pub use min_difficulty::{HeaderTimes, MinDifficultyTime};
 pub use rpc::{Credentials, NodeUrl, RpcClient, RpcError, RpcLimits};
 pub use submit::BlockVerdict;
-pub use template::{Template, TemplateError};
+pub use template::{
+    HeaderAnswer, MiningInfoAnswer, NextBlock, Template, TemplateError, TipFacts, empty_template,
+};
 pub use templates::{
     Nodes, TemplateEvent, TemplateFetchError, TemplateStream, TemplateTiming, TemplateUpdate,
 };

@@ -9,17 +9,19 @@ use bitcoin::{CompactTarget, Network};
 use crate::template::Template;
 
 /// The compact target of difficulty 1, the lowest difficulty on both testnets.
-const LOWEST: u32 = 0x1d00_ffff;
+pub(crate) const LOWEST: u32 = 0x1d00_ffff;
 
 /// On testnets, a block has the lowest difficulty if its time is more than this many seconds after its parent's time.
-const DELAY: u32 = 20 * 60;
+pub(crate) const DELAY: u32 = 20 * 60;
 /// How far ahead of its clock a node accepts a block's time, in seconds (consensus).
 const MAX_AHEAD: u32 = 2 * 60 * 60;
 /// We set no header time more than `MAX_AHEAD - MARGIN` seconds ahead of our clock, because a node's clock may be behind
 /// ours.
 const MARGIN: u32 = 60;
 /// Number of blocks between two adjustments of the difficulty (consensus).
-const PERIOD: u32 = 2016;
+pub(crate) const PERIOD: u32 = 2016;
+/// How much earlier than its parent the first block of a difficulty period may be, in seconds (BIP-0094).
+pub(crate) const BIP94_SPAN: u32 = 600;
 
 /// When to use the lowest difficulty of testnets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

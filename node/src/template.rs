@@ -1,10 +1,13 @@
 //! A node's block template (BIP-0022, BIP-0023, BIP-0009, BIP-0145), checked and typed.
 
+mod empty;
 #[cfg(test)]
 mod tests;
 mod wire;
 
 use bitcoin::{Amount, BlockHash, CompactTarget, ScriptBuf, Transaction, Txid, Wtxid};
+
+pub use self::empty::{HeaderAnswer, MiningInfoAnswer, NextBlock, TipFacts, empty_template};
 
 use crate::merkle;
 
@@ -30,6 +33,8 @@ pub struct Template {
     pub time: u32,
     /// The earliest time allowed in the header, seconds since the Unix epoch.
     pub min_time: u32,
+    /// The latest time allowed in the header (BIP-0023), seconds since the Unix epoch; `None` if the node gives none.
+    pub max_time: Option<u32>,
     /// Subsidy and fees, which together are the maximum that the coinbase may pay.
     pub coinbase_value: Amount,
     /// Data that the node wants in the coinbase's input (BIP-0022).
@@ -151,6 +156,7 @@ impl Template {
             bits,
             time,
             min_time,
+            max_time: None,
             coinbase_value,
             coinbase_aux: Vec::new(),
             witness_commitment: Some(commitment),

@@ -18,6 +18,7 @@ use text::InWords;
 use tokio::sync::watch as latest;
 use tokio::task::JoinSet;
 
+use crate::clock::NodeClock;
 use crate::network::{self, NetworkError};
 use crate::rpc::RpcClient;
 use crate::submit::{self, BlockVerdict};
@@ -195,6 +196,8 @@ pub(crate) enum NodeState {
 pub(crate) struct FetchedTemplate {
     pub template: Arc<Template>,
     pub parent_time: Option<u32>,
+    /// The node's clock. An empty template ([`crate::empty_template`]) keeps the clock of the template before it.
+    pub clock: NodeClock,
 }
 
 /// A new template.
@@ -205,6 +208,8 @@ pub struct TemplateUpdate {
     /// The time in the parent's header, seconds since the Unix epoch; known only if the bits depend on this time
     /// ([`crate::min_difficulty`]).
     pub parent_time: Option<u32>,
+    /// The node's clock.
+    pub clock: NodeClock,
     /// Whether the tip has changed, so that older work is worthless.
     pub clean: bool,
     /// The node's index in [`Nodes::clients`].
@@ -275,8 +280,9 @@ impl LastEvent {
         }
         let last = self.template.replace(fetched.clone());
         let clean = last.is_none_or(|last| last.template.prev_hash != fetched.template.prev_hash);
-        let (template, parent_time) = (fetched.template.clone(), fetched.parent_time);
-        Some(TemplateEvent::New(TemplateUpdate { template, parent_time, clean, node }))
+        let FetchedTemplate { template, parent_time, clock } = &**fetched;
+        let (template, parent_time, clock) = (template.clone(), *parent_time, *clock);
+        Some(TemplateEvent::New(TemplateUpdate { template, parent_time, clock, clean, node }))
     }
 
     fn decide_down(&mut self, states: &[NodeState]) -> Option<TemplateEvent> {

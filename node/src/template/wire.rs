@@ -28,6 +28,7 @@ pub(super) struct Template {
     longpollid: Option<String>,
     target: Option<String>,
     mintime: Option<u64>,
+    maxtime: Option<u64>,
     curtime: u64,
     bits: String,
     height: u64,
@@ -77,6 +78,7 @@ impl Template {
             bits,
             time,
             min_time: self.mintime.map_or(Ok(time), |mintime| seconds("mintime", mintime))?,
+            max_time: self.maxtime.map(|maxtime| seconds("maxtime", maxtime)).transpose()?,
             coinbase_value,
             coinbase_aux: coinbase_aux(self.coinbaseaux.unwrap_or_default())?,
             witness_commitment,
@@ -115,7 +117,7 @@ fn seconds(member: &'static str, value: u64) -> Result<u32, TemplateError> {
     u32::try_from(value).map_err(|_| bad(member, value, "it should be seconds of 32 bits"))
 }
 
-fn bits(text: &str, target: Option<&str>) -> Result<CompactTarget, TemplateError> {
+pub(super) fn bits(text: &str, target: Option<&str>) -> Result<CompactTarget, TemplateError> {
     let wanted = "it should be 8 hexadecimal digits of a target that can be met";
     let bits = u32::from_str_radix(text, 16).ok().filter(|_| text.len() == 8 && !text.starts_with('+'));
     let bits = CompactTarget::from_consensus(bits.ok_or_else(|| bad("bits", text, wanted))?);

@@ -20,7 +20,8 @@ fn up(tip: u8) -> NodeState {
 fn up_at(tip: u8, height: u32) -> NodeState {
     let prev_hash = BlockHash::from_byte_array([tip; 32]);
     let template = Template { prev_hash, height, ..testing::template(0) };
-    NodeState::Up(Arc::new(FetchedTemplate { template: Arc::new(template), parent_time: None }))
+    let clock = crate::NodeClock::new(template.time, crate::BootTime::default());
+    NodeState::Up(Arc::new(FetchedTemplate { template: Arc::new(template), parent_time: None, clock }))
 }
 
 fn down() -> NodeState {

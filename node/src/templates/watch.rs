@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{FetchedTemplate, NodeState, TemplateFetchError, TemplateTiming};
+use crate::clock::{BootTime, NodeClock};
 use crate::min_difficulty;
 use crate::network::{self, NetworkError};
 use crate::rpc::{RpcClient, RpcError};
@@ -170,6 +171,7 @@ impl<P: Fn(NodeState)> NodeWatch<'_, P> {
         template: Template,
         previous: Option<&FetchedTemplate>,
     ) -> Result<Arc<FetchedTemplate>, TemplateFetchError> {
+        let clock = NodeClock::new(template.time, BootTime::now());
         if let Some(challenge) = &template.signet_challenge {
             network::check_challenge(challenge)?;
         }
@@ -179,7 +181,7 @@ impl<P: Fn(NodeState)> NodeWatch<'_, P> {
             None if min_difficulty::applies_to(self.network) => Some(self.time_of(template.prev_hash).await?),
             None => None,
         };
-        Ok(Arc::new(FetchedTemplate { template: Arc::new(template), parent_time }))
+        Ok(Arc::new(FetchedTemplate { template: Arc::new(template), parent_time, clock }))
     }
 
     async fn time_of(&self, block: BlockHash) -> Result<u32, RpcError> {

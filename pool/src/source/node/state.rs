@@ -169,7 +169,8 @@ mod tests {
         let bits = CompactTarget::from_consensus(0x1900_ffff);
         let template =
             Template::compose(2017, 0x2000_0000, prev_hash, bits, (UNIX - 3000, UNIX), Amount::ZERO, vec![]);
-        TemplateUpdate { template: Arc::new(template), parent_time: Some(UNIX), clean: true, node: 0 }
+        let clock = node::NodeClock::new(UNIX, node::BootTime::default());
+        TemplateUpdate { template: Arc::new(template), parent_time: Some(UNIX), clock, clean: true, node: 0 }
     }
 
     fn state(network: Network) -> NodeWorkState {
