@@ -10,7 +10,7 @@ mod watch;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bitcoin::{Block, Network};
 use problem::{Problem, ProblemKind};
@@ -147,7 +147,7 @@ impl Nodes {
             }
             report(&faults);
             for error in faults.iter().map(|fault| error_chain(fault)) {
-                if repeats.print(&error, std::time::Instant::now()).is_some() {
+                if repeats.print(&error, Instant::now()).is_some() {
                     tracing::warn!(error, tries_every = %InWords(max), "this node cannot be used yet; trying again");
                 }
             }
@@ -198,6 +198,8 @@ pub(crate) struct FetchedTemplate {
     pub parent_time: Option<u32>,
     /// The node's clock. An empty template ([`crate::empty_template`]) keeps the clock of the template before it.
     pub clock: NodeClock,
+    /// When the node was asked.
+    pub asked: Instant,
 }
 
 /// A new template.
@@ -214,6 +216,8 @@ pub struct TemplateUpdate {
     pub clean: bool,
     /// The node's index in [`Nodes::clients`].
     pub node: usize,
+    /// When the node was asked for the template. Whatever the node had accepted before this moment is below the template.
+    pub asked: Instant,
 }
 
 /// An event of a [`TemplateStream`].
@@ -280,9 +284,9 @@ impl LastEvent {
         }
         let last = self.template.replace(fetched.clone());
         let clean = last.is_none_or(|last| last.template.prev_hash != fetched.template.prev_hash);
-        let FetchedTemplate { template, parent_time, clock } = &**fetched;
-        let (template, parent_time, clock) = (template.clone(), *parent_time, *clock);
-        Some(TemplateEvent::New(TemplateUpdate { template, parent_time, clock, clean, node }))
+        let FetchedTemplate { template, parent_time, clock, asked } = &**fetched;
+        let (template, parent_time, clock, asked) = (template.clone(), *parent_time, *clock, *asked);
+        Some(TemplateEvent::New(TemplateUpdate { template, parent_time, clock, clean, node, asked }))
     }
 
     fn decide_down(&mut self, states: &[NodeState]) -> Option<TemplateEvent> {

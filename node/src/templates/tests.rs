@@ -21,7 +21,8 @@ fn up_at(tip: u8, height: u32) -> NodeState {
     let prev_hash = BlockHash::from_byte_array([tip; 32]);
     let template = Template { prev_hash, height, ..testing::template(0) };
     let clock = crate::NodeClock::new(template.time, crate::BootTime::default());
-    NodeState::Up(Arc::new(FetchedTemplate { template: Arc::new(template), parent_time: None, clock }))
+    let asked = std::time::Instant::now();
+    NodeState::Up(Arc::new(FetchedTemplate { template: Arc::new(template), parent_time: None, clock, asked }))
 }
 
 fn down() -> NodeState {

@@ -91,6 +91,7 @@ impl<P: Fn(NodeState)> NodeWatch<'_, P> {
         moved: bool,
     ) -> Result<Arc<FetchedTemplate>, TemplateFetchError> {
         let not_before = Instant::now() + if moved { Duration::ZERO } else { self.timing.pause };
+        let asked = std::time::Instant::now();
         let mut poll = pin!(self.poll(current.template.clone(), not_before));
         loop {
             let refresh = async {
@@ -101,7 +102,7 @@ impl<P: Fn(NodeState)> NodeWatch<'_, P> {
                 // A refresh in progress is dropped: its template may be older than the poll's.
                 polled = &mut poll => {
                     let fault = match polled {
-                        Ok(template) => return self.complete(template, Some(current)).await,
+                        Ok(template) => return self.complete(template, asked, Some(current)).await,
                         Err(fault) => fault,
                     };
                     // Perhaps only the long poll has failed, for example at a proxy with a short time limit, so a plain
@@ -145,8 +146,9 @@ impl<P: Fn(NodeState)> NodeWatch<'_, P> {
         &self,
         previous: Option<&FetchedTemplate>,
     ) -> Result<Arc<FetchedTemplate>, TemplateFetchError> {
+        let asked = std::time::Instant::now();
         let template = self.get(self.client.limits().call, None).await?;
-        self.complete(template, previous).await
+        self.complete(template, asked, previous).await
     }
 
     async fn get(&self, limit: Duration, longpoll_id: Option<&str>) -> Result<Template, TemplateFetchError> {
@@ -169,6 +171,7 @@ impl<P: Fn(NodeState)> NodeWatch<'_, P> {
     async fn complete(
         &self,
         template: Template,
+        asked: std::time::Instant,
         previous: Option<&FetchedTemplate>,
     ) -> Result<Arc<FetchedTemplate>, TemplateFetchError> {
         let clock = NodeClock::new(template.time, BootTime::now());
@@ -181,7 +184,7 @@ impl<P: Fn(NodeState)> NodeWatch<'_, P> {
             None if min_difficulty::applies_to(self.network) => Some(self.time_of(template.prev_hash).await?),
             None => None,
         };
-        Ok(Arc::new(FetchedTemplate { template: Arc::new(template), parent_time, clock }))
+        Ok(Arc::new(FetchedTemplate { template: Arc::new(template), parent_time, clock, asked }))
     }
 
     async fn time_of(&self, block: BlockHash) -> Result<u32, RpcError> {

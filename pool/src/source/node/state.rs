@@ -170,7 +170,14 @@ mod tests {
         let template =
             Template::compose(2017, 0x2000_0000, prev_hash, bits, (UNIX - 3000, UNIX), Amount::ZERO, vec![]);
         let clock = node::NodeClock::new(UNIX, node::BootTime::default());
-        TemplateUpdate { template: Arc::new(template), parent_time: Some(UNIX), clock, clean: true, node: 0 }
+        TemplateUpdate {
+            template: Arc::new(template),
+            parent_time: Some(UNIX),
+            clock,
+            clean: true,
+            node: 0,
+            asked: now(0).at,
+        }
     }
 
     fn state(network: Network) -> NodeWorkState {
