@@ -1,7 +1,11 @@
 //! Helpers that the tests of several crates share: an HTTP peer with prepared replies, a Mesos master and agent that a test
-//! controls, reserved ports, and third-party programs that tests run.
+//! controls, a real Bitcoin Core, reserved ports, and third-party programs that tests run.
 
+#[cfg(feature = "bitcoin-core")]
+pub mod bitcoin_core;
 pub mod http_peer;
+#[cfg(feature = "bitcoin-core")]
+mod json_rpc;
 #[cfg(feature = "mesos")]
 pub mod mesos_peer;
 pub mod ports;
