@@ -15,8 +15,8 @@ pub(crate) const LOWEST: u32 = 0x1d00_ffff;
 pub(crate) const DELAY: u32 = 20 * 60;
 /// How far ahead of its clock a node accepts a block's time, in seconds (consensus).
 const MAX_AHEAD: u32 = 2 * 60 * 60;
-/// We set no header time more than `MAX_AHEAD - MARGIN` seconds ahead of our clock, because a node's clock may be behind
-/// ours.
+/// No header time is more than `MAX_AHEAD - MARGIN` seconds ahead of the node's clock, because that clock is known to a few
+/// seconds only, and clocks of other nodes may be behind it.
 const MARGIN: u32 = 60;
 /// Number of blocks between two adjustments of the difficulty (consensus).
 pub(crate) const PERIOD: u32 = 2016;
@@ -26,7 +26,7 @@ pub(crate) const BIP94_SPAN: u32 = 600;
 /// When to use the lowest difficulty of testnets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MinDifficultyTime {
-    /// Use the lowest difficulty when our clock shows that 20 minutes have passed since the last block.
+    /// Use the lowest difficulty when the node's clock shows that 20 minutes have passed since the last block.
     Honest,
     /// Use the lowest difficulty as soon as nodes accept a header whose time is 20 minutes after the parent's time. Nodes accept
     /// header times up to two hours ahead of their clocks, so this may be long before 20 minutes have passed.
@@ -42,10 +42,10 @@ pub struct HeaderTimes {
     pub start: u32,
     /// The earliest time of the header.
     pub first: u32,
-    /// The latest time for which `bits` are right; `u32::MAX` if `bits` are right for all times. In any case, nodes accept
-    /// no time more than two hours ahead of their clocks.
+    /// The latest time that the node allows and for which `bits` are right; `u32::MAX` if there is none. In any case, nodes
+    /// accept no time more than two hours ahead of their clocks ([`HeaderTimes::latest`]).
     pub last: u32,
-    /// When our clock shows this time, miners need a new job, because the 20-minute rule of testnets then allows the lowest
+    /// When the node's clock shows this time, miners need a new job, because the 20-minute rule of testnets then allows the lowest
     /// difficulty. `None` if there is no such time.
     pub until: Option<u32>,
 }
@@ -56,8 +56,9 @@ pub fn applies_to(network: Network) -> bool {
 }
 
 impl HeaderTimes {
-    /// Times and bits for a template at `now` (our clock). `parent_time` is the time in the parent's header. Without
-    /// `parent_time`, all headers have the template's time, because the template's bits may be wrong for other times.
+    /// Times and bits for a template at `now`, the time of the node's clock ([`crate::NodeClock`]). `parent_time` is the time in
+    /// the parent's header. Without `parent_time`, all headers have the template's time, because the template's bits may be
+    /// wrong for other times.
     pub fn of(
         template: &Template,
         network: Network,
@@ -65,12 +66,24 @@ impl HeaderTimes {
         now: u32,
         policy: MinDifficultyTime,
     ) -> Self {
-        let now = now.max(template.time);
-        let start = now.max(template.min_time);
-        let plain =
-            HeaderTimes { bits: template.bits, start, first: template.min_time, last: u32::MAX, until: None };
-        if !applies_to(network) || template.height.is_multiple_of(PERIOD) {
+        // If the template has the earliest time that the chain allows, the node's clock may be behind it.
+        let now = if template.time > template.min_time { now.max(template.time) } else { now };
+        let max_time = template.max_time.unwrap_or(u32::MAX);
+        let from = |bits, first: u32| HeaderTimes {
+            bits,
+            start: now.clamp(first.min(max_time), max_time),
+            first,
+            last: max_time,
+            until: None,
+        };
+        let plain = from(template.bits, template.min_time);
+        if !applies_to(network) {
             return plain;
+        }
+        if template.height.is_multiple_of(PERIOD) {
+            let bip94 = parent_time.filter(|_| network == Network::Testnet4);
+            let earliest = bip94.map_or(0, |parent_time| parent_time.saturating_sub(BIP94_SPAN));
+            return from(template.bits, template.min_time.max(earliest));
         }
         let Some(parent_time) = parent_time else {
             return HeaderTimes { start: template.time, first: template.time, last: template.time, ..plain };
@@ -82,14 +95,21 @@ impl HeaderTimes {
             MinDifficultyTime::Honest => first,
             MinDifficultyTime::Early => first.saturating_sub(MAX_AHEAD - MARGIN),
         };
-        if now >= lowest_from || template.time > boundary {
-            return HeaderTimes { bits: lowest, start: now.max(first), first, last: u32::MAX, until: None };
+        if template.time > boundary || (now >= lowest_from && first <= max_time) {
+            return from(lowest, first);
         }
         if template.bits == lowest {
             // The chain's own difficulty is the lowest already, so the 20-minute rule does not change the bits.
             return plain;
         }
-        HeaderTimes { last: boundary, until: Some(lowest_from), ..plain }
+        let last = boundary.min(max_time);
+        let until = (first <= max_time).then_some(lowest_from);
+        HeaderTimes { start: plain.start.min(last), last, until, ..plain }
+    }
+
+    /// The latest time that a header may have when the node's clock shows `now`.
+    pub fn latest(&self, now: u32) -> u32 {
+        now.saturating_add(MAX_AHEAD - MARGIN).max(self.start).min(self.last)
     }
 }
 
@@ -179,6 +199,71 @@ mod tests {
         // header's time.
         let times = HeaderTimes::of(&template, Network::Testnet4, None, PARENT + 20, Early);
         assert_eq!((times.first, times.start, times.last), (PARENT + 10, PARENT + 10, PARENT + 10));
+    }
+
+    #[test]
+    fn the_first_block_of_a_period_on_testnet4_is_at_most_ten_minutes_before_its_parent() {
+        // A node before Bitcoin Core 29 does not say so in `mintime`.
+        let first = Template { height: 2016 * 3, ..template(PARENT + 10, REAL) };
+        let of = |template: &Template, network, now| {
+            let times = HeaderTimes::of(template, network, Some(PARENT), now, Honest);
+            (times.first, times.start, times.last)
+        };
+        assert_eq!(of(&first, Network::Testnet4, PARENT + 10), (PARENT - 600, PARENT + 10, u32::MAX));
+        // The parent's time is ahead of the node's clock.
+        let ahead = Template { time: PARENT - 2_000, ..first.clone() };
+        assert_eq!(of(&ahead, Network::Testnet4, PARENT - 2_000), (PARENT - 600, PARENT - 600, u32::MAX));
+        let later = Template { min_time: PARENT - 7, ..first.clone() };
+        assert_eq!(of(&later, Network::Testnet4, PARENT + 10).0, PARENT - 7);
+        // Testnet3 has no such rule, and other blocks do not have it either.
+        assert_eq!(of(&first, Network::Testnet, PARENT + 10).0, PARENT - 3000);
+        let second = Template { height: 2016 * 3 + 1, ..first };
+        assert_eq!(of(&second, Network::Testnet4, PARENT + 10).0, PARENT - 3000);
+    }
+
+    #[test]
+    fn the_template_s_latest_time_holds() {
+        let limited = |max_time| Template { max_time: Some(max_time), ..template(PARENT + 10, REAL) };
+        let of = |max_time, network, now| {
+            let times = HeaderTimes::of(&limited(max_time), network, Some(PARENT), now, Honest);
+            (bits(&times), times.first, times.start, times.last, times.until)
+        };
+        let earliest = PARENT - 3000;
+        let max = PARENT + 100;
+        assert_eq!(of(max, Network::Bitcoin, PARENT + 50), (REAL, earliest, PARENT + 50, max, None));
+        assert_eq!(of(max, Network::Bitcoin, PARENT + 500), (REAL, earliest, max, max, None));
+        // The lowest difficulty would need a later time than the template allows.
+        assert_eq!(of(max, Network::Testnet4, PARENT + 1300), (REAL, earliest, max, max, None));
+        let max = PARENT + 1250;
+        let last = PARENT + 1200;
+        assert_eq!(
+            of(max, Network::Testnet4, PARENT + 50),
+            (REAL, earliest, PARENT + 50, last, Some(last + 1))
+        );
+        assert_eq!(of(max, Network::Testnet4, PARENT + 1300), (LOWEST, last + 1, max, max, None));
+    }
+
+    #[test]
+    fn a_header_is_at_most_two_hours_less_a_minute_ahead_of_the_node_s_clock() {
+        let times = at(PARENT + 1201, Honest);
+        assert_eq!(times.latest(PARENT + 1201), PARENT + 1201 + 7140);
+        assert_eq!(times.latest(PARENT), PARENT + 7140);
+        assert_eq!(HeaderTimes { last: PARENT + 1300, ..times }.latest(PARENT + 1201), PARENT + 1300);
+        // What miners start with is never refused.
+        assert_eq!(times.latest(PARENT - 9000), times.start);
+        assert_eq!(times.latest(u32::MAX), u32::MAX);
+    }
+
+    #[test]
+    fn a_node_s_clock_may_be_behind_the_earliest_time_of_the_chain() {
+        // Blocks with times far ahead have moved the earliest time to nearly two hours after the node's clock. So the time of
+        // the lowest difficulty is more than two hours ahead.
+        let template = Template { min_time: PARENT + 10, ..template(PARENT + 10, REAL) };
+        let of = |now| HeaderTimes::of(&template, Network::Testnet4, Some(PARENT), now, Early);
+        let times = of(PARENT - 6500);
+        assert_eq!((bits(&times), times.start), (REAL, PARENT + 10));
+        let until = times.until.unwrap();
+        assert_eq!((until, of(until).start), (PARENT + 1201 - 7140, PARENT + 1201));
     }
 
     proptest! {

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use bitcoin::ScriptBuf;
 use hasher::{CompactTarget, Target};
-use node::{BlockDraft, CoinbasePlan, HeaderTimes, Template};
+use node::{BlockDraft, BootTime, CoinbasePlan, HeaderTimes, NodeClock, Template};
 
 pub use self::extranonce_layout::{ExtranonceLayout, ExtranonceTooSmall};
 pub use self::header_builder::HeaderBuilder;
@@ -43,6 +43,8 @@ pub struct TemplateJob {
     pub template: Arc<Template>,
     /// The header times that nodes accept, and the bits of the headers.
     pub times: HeaderTimes,
+    /// The clock that judges header times.
+    pub clock: NodeClock,
     /// The script that receives subsidy and fees; `None`: each miner is paid at its own address.
     pub payout: Option<ScriptBuf>,
     /// Bytes for the end of the coinbase's input script, such as the pool's name.
@@ -86,6 +88,8 @@ pub struct Job {
     pub height: u32,
     /// The header times that are accepted, and the bits of the headers.
     pub times: HeaderTimes,
+    /// The clock that judges header times: the node's, or what the upstream pool's job shows of that pool's.
+    pub clock: NodeClock,
     /// The target for shares that go to the job's source: the network's target, or the upstream pool's easier one. The source
     /// wants every share that meets it.
     pub target: Target,
@@ -105,11 +109,11 @@ pub struct Job {
 }
 
 impl Job {
-    /// Makes a job to be published.
+    /// Makes a job to be published now.
     pub fn new(serial: u32, content: impl Into<JobContent>) -> Self {
         match content.into() {
             JobContent::Template(job) => Job::from_template(serial, job),
-            JobContent::Upstream(job) => Job::from_upstream(serial, job),
+            JobContent::Upstream(job) => Job::from_upstream(serial, job, BootTime::now()),
         }
     }
 
@@ -119,6 +123,7 @@ impl Job {
             serial,
             height: job.template.height,
             times: job.times,
+            clock: job.clock,
             target,
             difficulty: target.difficulty(),
             network_difficulty: target.difficulty(),
@@ -130,7 +135,7 @@ impl Job {
         }
     }
 
-    fn from_upstream(serial: u32, upstream: UpstreamJob) -> Self {
+    fn from_upstream(serial: u32, upstream: UpstreamJob, now: BootTime) -> Self {
         let job = &upstream.job;
         let network = network_target(job.nbits.0);
         // A share that makes a block is forwarded even if the upstream pool asks for a higher difficulty.
@@ -141,6 +146,7 @@ impl Job {
             height: coinbase_height(&job.coinb1).unwrap_or(0),
             // Stratum does not tell which header times the upstream pool accepts.
             times: HeaderTimes { bits, start: job.ntime, first: job.ntime, last: u32::MAX, until: None },
+            clock: NodeClock::new(job.ntime, now),
             target,
             difficulty: target.difficulty(),
             network_difficulty: network.difficulty(),
@@ -233,18 +239,21 @@ mod tests {
 
     use super::*;
     use crate::chain::BuiltinChain;
+    use crate::clock::Now;
 
     const NOW: u32 = 1_800_000_000;
 
     fn template_job(hashrate: f64) -> TemplateJob {
         let chain = BuiltinChain::new(Duration::from_secs(20), b"", NOW);
-        crate::source::builtin_work(&chain, hashrate, NOW, BlockClaim::default())
+        crate::source::builtin_work(&chain, hashrate, Now::with_unix(NOW), BlockClaim::default())
     }
 
     #[test]
     fn a_claim_is_taken_once_and_a_job_is_outdated_by_another_tip() {
         let chain = BuiltinChain::new(Duration::from_secs(20), b"", NOW);
-        let work = |hashrate| crate::source::builtin_work(&chain, hashrate, NOW, BlockClaim::default());
+        let work = |hashrate| {
+            crate::source::builtin_work(&chain, hashrate, Now::with_unix(NOW), BlockClaim::default())
+        };
         let first = Job::new(1, work(0.0));
         let harder = Job::new(2, TemplateJob { claim: first.claim().clone(), ..work(1e6) });
         assert!(!first.is_outdated_by(&harder) && !first.gives_way_to(&harder));

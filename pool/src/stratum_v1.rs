@@ -167,7 +167,8 @@ mod tests {
     #[test]
     fn a_cached_line_is_the_same_as_a_new_one() {
         let chain = BuiltinChain::new(Duration::from_secs(20), b"", 1_800_000_000);
-        let template = crate::source::builtin_work(&chain, 0.0, 1_800_000_000, BlockClaim::default());
+        let template =
+            crate::source::builtin_work(&chain, 0.0, crate::clock::Now::read(), BlockClaim::default());
         let job = Arc::new(Job::new(7, template));
         let builder = job.header_builder(None).unwrap();
         for (issue, clean) in [(0, true), (0, true), (0, false), (1, true), (0, true)] {

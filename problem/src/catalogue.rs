@@ -179,6 +179,14 @@ catalogue! {
                  docs/BITCOIN-NODE.md says how many threads a server needs.",
         warning: true,
     }
+    ClockSkew {
+        code: "clock-skew",
+        symptom: "the clocks of the server's machine and of a node differ",
+        cause: "One of the two clocks is wrong; the text has the difference. Work goes by the node's clock.",
+        remedy: "Set the clock that is wrong (NTP). If the node's is behind, it refuses blocks of others; if it is ahead, others \
+                 refuse its blocks.",
+        warning: true,
+    }
     UpstreamUnreachable {
         code: "upstream-unreachable",
         symptom: "a server waits for its upstream pool",

@@ -61,6 +61,11 @@ impl Template {
         let given = self.default_witness_commitment.as_deref();
         let witness_commitment = witness_commitment(given, has_rule(&rules, "segwit"), &transactions)?;
         let time = seconds("curtime", self.curtime)?;
+        let min_time = self.mintime.map_or(Ok(time), |mintime| seconds("mintime", mintime))?;
+        let max_time = self.maxtime.map(|maxtime| seconds("maxtime", maxtime)).transpose()?;
+        if let Some(max_time) = max_time.filter(|max_time| *max_time < min_time.max(time)) {
+            return Err(bad("maxtime", max_time, "it should not be before mintime or curtime"));
+        }
         let coinbase_value = Amount::from_sat(self.coinbasevalue);
         if coinbase_value > Amount::MAX_MONEY {
             return Err(bad("coinbasevalue", self.coinbasevalue, "it should be at most 21 million bitcoin"));
@@ -77,8 +82,8 @@ impl Template {
             prev_hash,
             bits,
             time,
-            min_time: self.mintime.map_or(Ok(time), |mintime| seconds("mintime", mintime))?,
-            max_time: self.maxtime.map(|maxtime| seconds("maxtime", maxtime)).transpose()?,
+            min_time,
+            max_time,
             coinbase_value,
             coinbase_aux: coinbase_aux(self.coinbaseaux.unwrap_or_default())?,
             witness_commitment,

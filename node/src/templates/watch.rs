@@ -174,7 +174,7 @@ impl<P: Fn(NodeState)> NodeWatch<'_, P> {
         asked: std::time::Instant,
         previous: Option<&FetchedTemplate>,
     ) -> Result<Arc<FetchedTemplate>, TemplateFetchError> {
-        let clock = NodeClock::new(template.time, BootTime::now());
+        let clock = NodeClock::read(&template, BootTime::now(), previous.map(|previous| previous.clock));
         if let Some(challenge) = &template.signet_challenge {
             network::check_challenge(challenge)?;
         }

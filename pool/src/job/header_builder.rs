@@ -44,12 +44,4 @@ impl HeaderBuilder {
             HeaderBuilder::Upstream(job) => job.version,
         }
     }
-
-    /// The time at which the node or the upstream pool made the job, by its own clock, in seconds since the Unix epoch.
-    pub fn time(&self) -> u32 {
-        match self {
-            HeaderBuilder::Template(draft) => draft.template.time,
-            HeaderBuilder::Upstream(job) => job.ntime,
-        }
-    }
 }

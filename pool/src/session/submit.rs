@@ -94,7 +94,7 @@ impl Session {
         let context = ShareContext {
             extranonce1: self.state.extranonce1.bytes(),
             version_mask: self.version_mask,
-            now: now.unix,
+            now: now.boot,
         };
         let valid = check(issued, &context, share)?;
         match self.state.issued.accept(valid.issued.id, valid.digest.to_bytes()) {

@@ -60,8 +60,8 @@ impl Harness {
     /// A session on a chain for miners with this hashrate. The miner should find one share per second.
     fn new(hashrate: f64) -> Self {
         let chain = BuiltinChain::new(Duration::from_secs(20), b"", UNIX);
-        let job = Arc::new(Job::new(1, builtin_work(&chain, hashrate, UNIX, BlockClaim::default())));
-        let now = Now { at: Instant::now(), unix: UNIX, unix_ms: 0 };
+        let now = Now { unix_ms: 0, ..Now::with_unix(UNIX) };
+        let job = Arc::new(Job::new(1, builtin_work(&chain, hashrate, now, BlockClaim::default())));
         let (extranonce1, layout) = (ExtranonceLease::of(&[1, 2, 3, 4]), ExtranonceLayout::OWN_BLOCKS);
         let session = Session::new(config(), None, ID, extranonce1, layout, Some(job.clone()), now);
         Harness { session, chain, job, now }
@@ -103,8 +103,7 @@ impl Harness {
     }
 
     fn pass(&mut self, seconds: u64) -> Reaction {
-        self.now.at += Duration::from_secs(seconds);
-        self.now.unix += seconds as u32;
+        self.now = Now { unix_ms: 0, ..self.now.later(seconds as u32) };
         self.event(Event::Tick)
     }
 
@@ -130,7 +129,7 @@ impl Harness {
 
     fn new_job(&mut self, hashrate: f64) -> Reaction {
         let claim = self.job.claim().clone();
-        let job = builtin_work(&self.chain, hashrate, self.now.unix, claim);
+        let job = builtin_work(&self.chain, hashrate, self.now, claim);
         self.publish(job)
     }
 

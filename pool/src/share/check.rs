@@ -1,14 +1,11 @@
 //! The check of one share. Pure: the same input always gets the same result.
 
 use hasher::{Digest, Target};
-use node::Solution;
+use node::{BootTime, Solution};
 use stratum::Reason;
 
 use super::SubmittedShare;
 use crate::job::IssuedJob;
-
-/// How far ahead of our clock a header's time may be, in seconds (consensus).
-const MAX_AHEAD: u32 = 2 * 60 * 60;
 
 /// What the check of a share needs to know, apart from the share and its job.
 #[derive(Clone, Copy, Debug)]
@@ -17,8 +14,8 @@ pub struct ShareContext<'a> {
     pub extranonce1: &'a [u8],
     /// Version bits that the connection may roll; 0 for none.
     pub version_mask: u32,
-    /// Our clock, seconds since the Unix epoch.
-    pub now: u32,
+    /// When the share came.
+    pub now: BootTime,
 }
 
 /// A share that meets its difficulty.
@@ -92,7 +89,7 @@ pub fn check(
     if size != expected {
         return reject_unhashed(format!("extranonce2 has {size} bytes instead of {expected}"));
     }
-    let latest = context.now.max(issued.builder.time()).saturating_add(MAX_AHEAD).min(times.last);
+    let latest = times.latest(issued.job.clock.at(context.now));
     if !(times.first..=latest).contains(&share.ntime) {
         return reject_unhashed(format!("ntime {} is not in {}..={latest}", share.ntime, times.first));
     }
@@ -144,14 +141,17 @@ mod tests {
 
     use super::*;
     use crate::chain::BuiltinChain;
+    use crate::clock::Now;
     use crate::job::{HeaderBuilder, Job, JobId, TemplateJob};
 
     const NOW: u32 = 1_800_000_000;
     const MASK: u32 = 0x1fff_e000;
+    /// How far a header's time may be ahead of the node's clock: two hours (consensus) less a minute.
+    const MAX_AHEAD: u32 = 7_140;
 
     fn builtin_work() -> TemplateJob {
         let chain = BuiltinChain::new(Duration::from_secs(20), b"", NOW);
-        crate::source::builtin_work(&chain, 1e3, NOW, Default::default())
+        crate::source::builtin_work(&chain, 1e3, Now::with_unix(NOW), Default::default())
     }
 
     fn issued(difficulty: f64, lowest: f64) -> IssuedJob {
@@ -161,7 +161,7 @@ mod tests {
     }
 
     fn context(version_mask: u32) -> ShareContext<'static> {
-        ShareContext { extranonce1: &[1, 2, 3, 4], version_mask, now: NOW }
+        ShareContext { extranonce1: &[1, 2, 3, 4], version_mask, now: BootTime::default() }
     }
 
     fn share() -> SubmittedShare {
@@ -221,11 +221,17 @@ mod tests {
         assert_eq!(code(&issued, MASK, &rolled), 20);
     }
 
+    /// The system clock plays no part: it is not even an argument.
     #[test]
-    fn times_may_be_two_hours_ahead_of_the_later_clock() {
-        let issued = issued(1e-30, 1e-30);
-        for (now, latest) in [(NOW - 500, NOW + MAX_AHEAD), (NOW + 500, NOW + 500 + MAX_AHEAD)] {
-            let context = ShareContext { now, ..context(0) };
+    fn times_may_be_two_hours_ahead_of_the_clock_of_the_job_s_source() {
+        let mut issued = issued(1e-30, 1e-30);
+        let read_at = BootTime::now();
+        let mut job = Job::new(1, builtin_work());
+        job.clock = node::NodeClock::new(NOW, read_at);
+        issued.job = Arc::new(job);
+        for passed in [0, 500, 30_000] {
+            let now = read_at + Duration::from_secs(passed.into());
+            let (context, latest) = (ShareContext { now, ..context(0) }, NOW + passed + MAX_AHEAD);
             assert!(check(&issued, &context, &SubmittedShare { ntime: latest, ..share() }).is_ok());
             assert!(check(&issued, &context, &SubmittedShare { ntime: latest + 1, ..share() }).is_err());
         }
@@ -249,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_ahead_of_our_clock_allows_no_later_times_than_nodes_do() {
+    fn a_job_ahead_of_the_node_s_clock_allows_no_later_times_than_nodes_do() {
         let mut issued = issued(1e-30, 1e-30);
         // On a testnet, the earliest header time of a job may be in the future.
         let start = NOW + 7_000;

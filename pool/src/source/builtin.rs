@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use node::HeaderTimes;
+use node::{HeaderTimes, NodeClock};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -27,17 +27,19 @@ const SPACING: Duration = Duration::from_millis(50);
 /// Publishes the first job.
 pub fn prepare(chain: &BuiltinChain, shared: &PoolState) {
     shared.set_work_from("the built-in chain");
-    shared.jobs.publish(work(chain, FIRST_GUESS, Now::read().unix, BlockClaim::default()));
+    shared.jobs.publish(work(chain, FIRST_GUESS, Now::read(), BlockClaim::default()));
 }
 
 /// The job for the next block, for miners whose total hashrate is `hashrate` (H/s).
-pub fn work(chain: &BuiltinChain, hashrate: f64, now: u32, claim: BlockClaim) -> TemplateJob {
-    let template = chain.template(hashrate, now);
+pub fn work(chain: &BuiltinChain, hashrate: f64, now: Now, claim: BlockClaim) -> TemplateJob {
+    // The chain has no node, so our system clock is its clock.
+    let template = chain.template(hashrate, now.unix);
     let (bits, start, first) = (template.bits, template.time, template.min_time);
     let plan = chain.plan();
     TemplateJob {
         template: Arc::new(template),
         times: HeaderTimes { bits, start, first, last: u32::MAX, until: None },
+        clock: NodeClock::new(start, now.boot),
         payout: Some(plan.payout),
         tag: plan.tag.into(),
         claim,
@@ -81,7 +83,7 @@ pub async fn run(
         }
         not_before = Instant::now() + SPACING;
         hashrate = Some(shared.connections.hashrate()).filter(|total| *total > 0.0).unwrap_or(hashrate);
-        shared.jobs.publish(work(&chain, hashrate, Now::read().unix, claim.clone()));
+        shared.jobs.publish(work(&chain, hashrate, Now::read(), claim.clone()));
     }
     while let Ok(block) = found.try_recv() {
         add_block(&mut chain, &shared, &block);

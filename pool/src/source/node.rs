@@ -1,5 +1,6 @@
 //! Gets work from Bitcoin nodes, and submits blocks to them.
 
+mod clock_skew;
 mod state;
 mod submission;
 
@@ -21,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use self::clock_skew::ClockSkew;
 use self::state::{Effect, Event, NodeWorkState};
 use self::submission::submit;
 use super::BlockSourceError;
@@ -95,6 +97,7 @@ impl NodeSource {
             shared.pays_users.get_or_init(|| network);
         }
         self.name(shared);
+        self.compare_clocks(shared);
         shared.jobs.publish(self.state.work(Now::read()));
     }
 
@@ -146,6 +149,7 @@ impl NodeSource {
             for effect in self.state.on_event(event, Now::read()) {
                 self.carry_out(effect, &shared, down.as_ref());
             }
+            self.compare_clocks(&shared);
         }
         while let Ok(found) = found.try_recv() {
             submissions.spawn(submit(self.nodes.clone(), found, shared.pending_blocks.clone()));
@@ -166,6 +170,23 @@ impl NodeSource {
     fn name(&self, shared: &PoolState) {
         if let Some(client) = self.nodes.clients().get(self.node) {
             shared.set_work_from(&format!("node {} ({})", client.url(), network_name(self.network)));
+        }
+    }
+
+    /// Says once that our clock and the node's differ, and once that they agree again.
+    fn compare_clocks(&self, shared: &PoolState) {
+        let Some(client) = self.nodes.clients().get(self.node) else { return };
+        match ClockSkew::of(self.state.node_clock(), &client.url().to_string(), Now::read()) {
+            ClockSkew::Differs(problem) => {
+                let text = problem.text.clone();
+                if shared.warnings.set(problem) {
+                    tracing::warn!("{text}: work goes by the node's clock; set the clock that is wrong");
+                }
+            }
+            ClockSkew::None if shared.warnings.clear(ProblemKind::ClockSkew) => {
+                tracing::info!(node = %client.url(), "this machine's clock and the node's agree again");
+            }
+            ClockSkew::None | ClockSkew::Unclear => {}
         }
     }
 

@@ -81,7 +81,7 @@ fn a_resumed_session_keeps_its_jobs_and_hashrate_while_the_tip_is_the_same() {
 
     // The miner was away for a minute, in which it could not send shares.
     let mut next = Harness::new(1e6);
-    next.now = Now { at: now.at + Duration::from_secs(60), unix: now.unix + 60, unix_ms: 0 };
+    next.now = Now { unix_ms: 0, ..now.later(60) };
     next.session.state.job = Some(job.clone());
     next.resume(former);
     assert_eq!(next.session.state.vardiff.hashrate(next.now.at), hashrate);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bitcoin::{BlockHash, Network, ScriptBuf};
-use node::{BlockVerdict, HeaderTimes, MinDifficultyTime, TemplateUpdate};
+use node::{BlockVerdict, HeaderTimes, MinDifficultyTime, NodeClock, TemplateUpdate};
 
 use crate::clock::Now;
 use crate::job::{BlockClaim, TemplateJob};
@@ -94,17 +94,24 @@ impl NodeWorkState {
 
     /// The work to publish now.
     pub fn work(&mut self, now: Now) -> TemplateJob {
-        let TemplateUpdate { template, parent_time, .. } = &self.update;
-        let times = HeaderTimes::of(template, self.network, *parent_time, now.unix, self.min_difficulty_time);
-        let wait = |until: u32| Duration::from_secs(until.saturating_sub(now.unix).into());
+        let TemplateUpdate { template, parent_time, clock, .. } = &self.update;
+        let node_now = clock.at(now.boot);
+        let times = HeaderTimes::of(template, self.network, *parent_time, node_now, self.min_difficulty_time);
+        let wait = |until: u32| Duration::from_secs(until.saturating_sub(node_now).into());
         self.renew_at = times.until.map(|until| now.at + wait(until));
         TemplateJob {
             template: template.clone(),
             times,
+            clock: *clock,
             payout: self.payout.clone(),
             tag: self.tag.clone(),
             claim: self.claim.clone(),
         }
+    }
+
+    /// The clock of the node that has given the present template.
+    pub fn node_clock(&self) -> &NodeClock {
+        &self.update.clock
     }
 
     /// When [`Event::Tick`] is due.
@@ -169,7 +176,7 @@ mod tests {
         let bits = CompactTarget::from_consensus(0x1900_ffff);
         let template =
             Template::compose(2017, 0x2000_0000, prev_hash, bits, (UNIX - 3000, UNIX), Amount::ZERO, vec![]);
-        let clock = node::NodeClock::new(UNIX, node::BootTime::default());
+        let clock = NodeClock::new(UNIX, now(0).boot);
         TemplateUpdate {
             template: Arc::new(template),
             parent_time: Some(UNIX),
@@ -191,9 +198,9 @@ mod tests {
     }
 
     fn now(seconds: u32) -> Now {
-        static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-        let start = *START.get_or_init(Instant::now);
-        Now { at: start + Duration::from_secs(seconds.into()), unix: UNIX + seconds, unix_ms: 0 }
+        static START: std::sync::OnceLock<Now> = std::sync::OnceLock::new();
+        // The system clock is wrong, and must not matter.
+        START.get_or_init(|| Now::with_unix(UNIX + 10_800)).later(seconds)
     }
 
     #[test]
