@@ -31,6 +31,8 @@ pub struct Config {
     /// The minimum difficulty to request from pools that support the extension `minimum-difficulty` (BIP-0310); positive and
     /// finite. Default: none.
     pub minimum_difficulty: Option<f64>,
+    /// The smallest extranonce2 to work with, in bytes. A pool that leaves less is left for the next one. Default: 0.
+    pub smallest_extranonce2: usize,
     /// The maximum number of retries in a row before the client stops trying. Default: `None`, no limit.
     pub retries: Option<u64>,
     /// The number of permanent refusals ([`crate::ClientError::is_permanent`]) in a row, of each pool, after which the client
@@ -65,6 +67,7 @@ impl Config {
             version_mask: SessionOptions::VERSION_MASK,
             suggest_difficulty: None,
             minimum_difficulty: None,
+            smallest_extranonce2: 0,
             retries: None,
             refusals: None,
             retry_pause: Duration::from_secs(30),

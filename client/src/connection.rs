@@ -32,6 +32,7 @@ pub(crate) struct PoolConnection {
     events: VecDeque<Event>,
     silence_timeout: Duration,
     first_job_timeout: Duration,
+    smallest_extranonce2: usize,
     waiting_after: Duration,
     /// Whether the owner was told what this connection waits for, since the pool last sent something that ended a wait.
     told_waiting: bool,
@@ -85,6 +86,7 @@ impl PoolConnection {
             events: VecDeque::new(),
             silence_timeout: config.silence_timeout,
             first_job_timeout: config.first_job_timeout,
+            smallest_extranonce2: config.smallest_extranonce2,
             waiting_after: config.waiting_after,
             told_waiting: false,
             last_answer: Instant::now(),
@@ -209,6 +211,7 @@ impl PoolConnection {
                     continue;
                 }
                 Event::Job(job) => {
+                    self.check_extranonce2(job.extranonce2_len)?;
                     self.told_waiting &= self.first_job.is_some();
                     self.first_job.get_or_insert_with(Instant::now);
                     self.jobs.add(job);
@@ -219,6 +222,15 @@ impl PoolConnection {
                 _ => {}
             }
             self.events.push_back(event);
+        }
+        Ok(())
+    }
+
+    /// Fails if the pool leaves too little extranonce2 to work with.
+    fn check_extranonce2(&self, size: usize) -> Result<(), ClientError> {
+        let needed = self.smallest_extranonce2;
+        if size < needed {
+            return Err(ClientError::ExtranonceTooSmall { pool: self.url.clone(), size, needed });
         }
         Ok(())
     }

@@ -76,6 +76,16 @@ pub enum ClientError {
         /// The pool's answer.
         source: ProtocolError,
     },
+    /// The pool leaves fewer bytes of extranonce2 than [`Config::smallest_extranonce2`](crate::Config::smallest_extranonce2).
+    #[error("{pool} leaves {size} byte(s) of extranonce2, but at least {needed} are needed")]
+    ExtranonceTooSmall {
+        /// The pool.
+        pool: PoolUrl,
+        /// Number of bytes of the pool's extranonce2.
+        size: usize,
+        /// The least number of bytes that is needed.
+        needed: usize,
+    },
     /// The pool asked us to connect again, or to another address in its domain.
     #[error("{pool} asks us to reconnect to {to}")]
     Redirected {
@@ -94,6 +104,7 @@ impl ClientError {
             ClientError::Refused { source: ProtocolError::Unauthorized { .. }, .. } => {
                 ProblemKind::PoolRefusesUser
             }
+            ClientError::ExtranonceTooSmall { .. } => ProblemKind::UpstreamExtranonceTooSmall,
             _ => ProblemKind::PoolUnreachable,
         };
         Some(Problem::new(kind, error_chain(self)))
@@ -102,6 +113,11 @@ impl ClientError {
     /// Whether the pool refused us for a reason that further tries do not change.
     pub fn is_permanent(&self) -> bool {
         self.problem().is_some_and(|problem| problem.kind.is_permanent())
+    }
+
+    /// Whether the pool gives no work that could be used, even if it did before. Such a pool gets no second chance.
+    pub(crate) fn is_useless(&self) -> bool {
+        matches!(self, ClientError::Refused { .. } | ClientError::ExtranonceTooSmall { .. })
     }
 
     /// Whether an established connection ended, because the pool closed it or because it broke.

@@ -10,6 +10,7 @@ use tokio::time::{MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::handle::{PoolHandle, PoolSummary};
+use crate::job::ExtranonceLayout;
 use crate::line_limit::LineLimit;
 
 /// The worker name of health checks. A check is no miner: it submits no share, so it has no account, and it gets no lines.
@@ -31,6 +32,8 @@ struct Limits {
     miners: LineLimit,
     blocks: LineLimit,
     omitted: Omitted,
+    /// When the operator was last told that every extranonce1 is in use.
+    told_no_extranonce1: Option<Instant>,
 }
 
 /// The numbers of events that got no line.
@@ -45,7 +48,15 @@ impl OperatorLog {
     /// A log that writes nothing if `quiet`.
     pub fn new(quiet: bool, now: Instant) -> Self {
         let (miners, blocks) = (LineLimit::new(now), LineLimit::new(now));
-        OperatorLog { quiet, limits: Mutex::new(Limits { miners, blocks, omitted: Omitted::default() }) }
+        OperatorLog {
+            quiet,
+            limits: Mutex::new(Limits {
+                miners,
+                blocks,
+                omitted: Omitted::default(),
+                told_no_extranonce1: None,
+            }),
+        }
     }
 
     /// A connection has authorized its first worker. `miners` is the number of such connections now.
@@ -68,6 +79,22 @@ impl OperatorLog {
         let admitted = limits.blocks.admit(Instant::now());
         limits.omitted.blocks += u64::from(!admitted);
         admitted && !self.quiet
+    }
+
+    /// A miner was refused, because every extranonce1 of `size` bytes is in use. Warns once a minute, even if the operator wants
+    /// few lines.
+    pub fn no_extranonce1(&self, size: usize) {
+        let now = Instant::now();
+        let mut limits = self.lock();
+        let told = limits.told_no_extranonce1;
+        if told.is_none_or(|at| now.saturating_duration_since(at) >= FIGURES_EVERY) {
+            limits.told_no_extranonce1 = Some(now);
+            tracing::warn!(
+                "no room for more miners: all {} extranonce1 of {size} byte(s) are in use, and the upstream pool leaves no room for more; \
+                 start another pool server for the same upstream pool",
+                ExtranonceLayout::prefixes(size)
+            );
+        }
     }
 
     /// Sums up events, and writes the pool's figures once a minute, until `stop`.

@@ -114,6 +114,10 @@ impl PoolState {
         loop {
             match self.extranonces.take(size) {
                 None if self.suspended.remove_oldest() => {}
+                None => {
+                    self.operator_log.no_extranonce1(size);
+                    return None;
+                }
                 lease => return lease,
             }
         }

@@ -24,7 +24,6 @@ use self::node::NodeSource;
 use self::upstream::UpstreamSource;
 use crate::chain::BuiltinChain;
 use crate::clock::Now;
-use crate::job::ExtranonceTooSmall;
 use crate::pool_state::PoolState;
 use crate::share::{ForwardRequest, FoundBlock};
 
@@ -68,9 +67,6 @@ pub enum BlockSourceError {
     /// There are no certificates to trust.
     #[error("cannot connect to a stratum+ssl pool")]
     Tls(#[from] TlsError),
-    /// The upstream pool's extranonce2 is too small to be divided among miners.
-    #[error("the upstream pool's extranonce2 cannot be divided among workers")]
-    ExtranonceTooSmall(#[from] ExtranonceTooSmall),
 }
 
 impl BlockSourceError {
@@ -81,9 +77,7 @@ impl BlockSourceError {
             BlockSourceError::Payout(error) => error.problem(),
             BlockSourceError::Client(error) => upstream_problem(error)
                 .unwrap_or_else(|| Problem::new(ProblemKind::UpstreamUnreachable, error_chain(error))),
-            BlockSourceError::PoolUrl(_)
-            | BlockSourceError::Tls(_)
-            | BlockSourceError::ExtranonceTooSmall(_) => {
+            BlockSourceError::PoolUrl(_) | BlockSourceError::Tls(_) => {
                 Problem::new(ProblemKind::UpstreamUnreachable, error_chain(self))
             }
             BlockSourceError::NoNodes(_) | BlockSourceError::NodeUrl(_) => {

@@ -83,6 +83,15 @@ catalogue! {
                  address as the user.",
         permanent: true,
     }
+    UpstreamExtranonceTooSmall {
+        code: "upstream-extranonce-too-small",
+        symptom: "the upstream pool leaves too little extranonce2 for workers",
+        cause: "A pool server divides the extranonce2 of its upstream pool among its workers, and this pool leaves fewer than 2 bytes. \
+                That happens at pools for single miners, and behind other pool servers.",
+        remedy: "Give another upstream pool (--upstream may be given again), or put fewer pool servers in a row: three need 5 bytes \
+                 of extranonce2 from the pool.",
+        permanent: true,
+    }
     ServerDataFolder {
         code: "server-data-folder",
         symptom: "the server cannot use its data folder",

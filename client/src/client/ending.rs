@@ -18,7 +18,7 @@ impl Client {
         }
         // A pool that refused the client counts as one that sent no jobs, even if it did send some. So the client next tries
         // another pool, if it has one.
-        let worked = self.leave().filter(|_| !matches!(error, ClientError::Refused { .. }));
+        let worked = self.leave().filter(|_| !error.is_useless());
         if self.is_refused_for_ever(&error) {
             return self.stop_trying(error);
         }
@@ -28,8 +28,10 @@ impl Client {
     /// Counts permanent refusals. Returns whether there were so many that further attempts are in vain.
     fn is_refused_for_ever(&mut self, error: &ClientError) -> bool {
         let Some(refusals) = &mut self.refusals else { return false };
-        *refusals = if error.is_permanent() { *refusals + 1 } else { 0 };
         let pools = self.config.pools.len() as u64;
+        // A pool may leave more another time, so this is no refusal as long as there are other pools to try meanwhile.
+        let passing = pools > 1 && matches!(error, ClientError::ExtranonceTooSmall { .. });
+        *refusals = if error.is_permanent() && !passing { *refusals + 1 } else { 0 };
         self.config.refusals.is_some_and(|limit| *refusals >= limit.saturating_mul(pools))
     }
 

@@ -1,5 +1,6 @@
 //! The client against scripted pools, whose messages are literal JSON lines.
 
+mod extranonce;
 mod failover;
 mod harness;
 mod peers;

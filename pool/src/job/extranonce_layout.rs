@@ -31,24 +31,74 @@ impl ExtranonceLayout {
     pub const OWN_BLOCKS: ExtranonceLayout =
         ExtranonceLayout { padding: 0, issue: 2, extranonce1: 4, extranonce2: 8 };
 
+    /// The smallest extranonce2 of an upstream pool that can be divided, in bytes.
+    pub const SMALLEST_SPLIT: usize = 2;
+
+    /// The largest extranonce2 that a miner gets, in bytes. Some mining devices cannot handle a larger one.
+    const LARGEST_EXTRANONCE2: usize = 8;
+
+    /// With an extranonce1 of this many bytes, there are enough for the miners of one pool: 65,536.
+    const AMPLE_EXTRANONCE1: usize = 2;
+    /// A miner whose extranonce2 has at least this many bytes does not run out of headers, even if it rolls neither version
+    /// nor time.
+    const AMPLE_EXTRANONCE2: usize = 4;
+
     /// Divides an upstream pool's extranonce2 of `size` bytes.
     ///
-    /// If `size` is at least 4, a miner's extranonce1 and extranonce2 always have 2 bytes each, so that miners stay
-    /// connected when the upstream pool changes. 2 bytes of extranonce1 are enough for 65,536 connections. With the nonce,
-    /// each connection has 2^48 hashes per job, and more if version bits may be rolled.
+    /// | size | issue | extranonce1 | extranonce2 | workers |
+    /// |---|---|---|---|---|
+    /// | 2 | 0 | 1 | 1 | 256 |
+    /// | 3 | 0 | 1 | 2 | 256 |
+    /// | 4 | 0 | 2 | 2 | 65,536 |
+    /// | 5 | 0 | 2 | 3 | 65,536 |
+    /// | 6 | 1 | 2 | 3 | 65,536 |
+    /// | 7 to 11 | 1 | 2 | 4 to 8 | 65,536 |
+    /// | 12 | 2 | 2 | 8 | 65,536 |
+    /// | 13 | 2 | 3 | 8 | 2^24 |
+    /// | 14 and more | 2 | 4 | 8 | 2^32 |
+    ///
+    /// The extranonce2 of a miner may be divided once more, if that miner is such a pool itself. From 5 bytes on, three pools can
+    /// be put in a row.
     ///
     /// # Errors
-    /// If `size` is less than 2.
+    /// If `size` is less than [`SMALLEST_SPLIT`](Self::SMALLEST_SPLIT).
     pub fn split(size: usize) -> Result<Self, ExtranonceTooSmall> {
-        let (extranonce1, extranonce2) = match size {
+        let (issue, extranonce1, extranonce2) = match size {
             0 | 1 => return Err(ExtranonceTooSmall { size }),
-            2 => (1, 1),
-            3 => (1, 2),
-            _ => (2, 2),
+            2 | 3 => (0, 1, size - 1),
+            4 | 5 => (0, 2, size - 2),
+            6..=11 => (1, 2, size - 3),
+            12..=14 => (2, size - 10, Self::LARGEST_EXTRANONCE2),
+            _ => (2, 4, Self::LARGEST_EXTRANONCE2),
         };
-        let rest = size - extranonce1 - extranonce2;
+        Ok(ExtranonceLayout {
+            padding: size - issue - extranonce1 - extranonce2,
+            issue,
+            extranonce1,
+            extranonce2,
+        })
+    }
+
+    /// Divides another upstream extranonce2, of `size` bytes. The miners' parts keep their sizes if they fit, so that the miners
+    /// stay connected, unless they are short of something now of which they can get more.
+    ///
+    /// # Errors
+    /// If `size` is less than [`SMALLEST_SPLIT`](Self::SMALLEST_SPLIT).
+    pub fn resplit(&self, size: usize) -> Result<Self, ExtranonceTooSmall> {
+        let best = Self::split(size)?;
+        let Some(rest) = size.checked_sub(self.extranonce1 + self.extranonce2) else { return Ok(best) };
+        let has_little = self.extranonce1 < best.extranonce1.min(Self::AMPLE_EXTRANONCE1)
+            || self.extranonce2 < best.extranonce2.min(Self::AMPLE_EXTRANONCE2);
+        if has_little {
+            return Ok(best);
+        }
         let issue = rest.min(2);
-        Ok(ExtranonceLayout { padding: rest - issue, issue, extranonce1, extranonce2 })
+        Ok(ExtranonceLayout { padding: rest - issue, issue, ..*self })
+    }
+
+    /// How many miners can have an extranonce1 of their own, if it has `size` bytes (at most 4).
+    pub const fn prefixes(size: usize) -> u64 {
+        1 << (8 * size)
     }
 
     /// The sum of all parts, in bytes.
@@ -98,37 +148,93 @@ mod tests {
         for size in [0, 1] {
             assert_eq!(ExtranonceLayout::split(size), Err(ExtranonceTooSmall { size }));
         }
-        for size in 2..=16 {
+        // issue, extranonce1, extranonce2
+        let expected = [
+            (2, (0, 1, 1)),
+            (3, (0, 1, 2)),
+            (4, (0, 2, 2)),
+            (5, (0, 2, 3)),
+            (6, (1, 2, 3)),
+            (7, (1, 2, 4)),
+            (8, (1, 2, 5)),
+            (9, (1, 2, 6)),
+            (10, (1, 2, 7)),
+            (11, (1, 2, 8)),
+            (12, (2, 2, 8)),
+            (13, (2, 3, 8)),
+            (14, (2, 4, 8)),
+            (15, (2, 4, 8)),
+            (16, (2, 4, 8)),
+        ];
+        for (size, parts) in expected {
             let layout = ExtranonceLayout::split(size).unwrap();
-            assert_eq!(layout.size(), size);
-            assert!(layout.extranonce1 >= 1 && layout.extranonce2 >= 1);
-            assert_eq!(layout.hidden(0x1234).len() + layout.extranonce1 + layout.extranonce2, size);
-            // Miners keep their extranonces when the upstream pool changes, if its extranonce2 has at least 4 bytes.
-            assert_eq!(layout.is_compatible_with(&ExtranonceLayout::split(4).unwrap()), size >= 4);
+            assert_eq!((layout.issue, layout.extranonce1, layout.extranonce2), parts, "{size}");
+            assert_eq!(ExtranonceLayout::prefixes(layout.extranonce1), 256u64.pow(parts.1 as u32));
         }
-        assert_eq!(ExtranonceLayout::split(8).unwrap().hidden(0x1234), [0, 0, 0x12, 0x34]);
-        assert_eq!(ExtranonceLayout::split(5).unwrap().hidden(0x0034), [0x34]);
+        assert_eq!(ExtranonceLayout::split(16).unwrap().hidden(0x1234), [0, 0, 0x12, 0x34]);
+        assert_eq!(ExtranonceLayout::split(6).unwrap().hidden(0x0034), [0x34]);
         assert_eq!(ExtranonceLayout::OWN_BLOCKS.hidden(0x1234), [0x12, 0x34]);
+    }
+
+    #[test]
+    fn three_pools_in_a_row_leave_the_workers_of_the_last_one_something() {
+        let below = |size| Some(ExtranonceLayout::split(size).ok()?.extranonce2);
+        for size in 5..=16 {
+            let last = below(size).and_then(below).and_then(below);
+            assert!(last >= Some(if size < 8 { 1 } else { 2 }), "{size}: {last:?}");
+        }
+    }
+
+    #[test]
+    fn miners_keep_their_parts_where_they_fit_unless_they_have_little() {
+        let split = |size| ExtranonceLayout::split(size).unwrap();
+        let keeps = |from, to| split(from).resplit(to).unwrap().is_compatible_with(&split(from));
+        for (from, to) in [(8, 7), (8, 16), (11, 16), (16, 12), (7, 16), (4, 4), (3, 3)] {
+            assert!(keeps(from, to), "{from} to {to}");
+        }
+        for (from, to) in [(8, 6), (16, 8), (4, 8), (5, 7), (3, 4), (2, 3)] {
+            assert!(!keeps(from, to), "{from} to {to}");
+            assert_eq!(split(from).resplit(to), Ok(split(to)));
+        }
+        assert_eq!(split(8).resplit(1), Err(ExtranonceTooSmall { size: 1 }));
     }
 
     proptest! {
         /// Two connections never search the same extranonces, and neither do two jobs of one connection that have different
         /// issue numbers.
         #[test]
-        fn parts_never_overlap(size in 2usize..=16, bytes: [u8; 12], issues: [u16; 2]) {
-            let layout = ExtranonceLayout::split(size).unwrap();
+        fn parts_never_overlap(from in 2usize..=16, size in 2usize..=16, bytes: [u8; 20], issues: [u16; 2]) {
+            let layout = ExtranonceLayout::split(from).unwrap().resplit(size).unwrap();
             let part = |at: usize, len: usize| bytes[at..at + len].to_vec();
             let mut seen = HashSet::new();
             let mut given = HashSet::new();
             for issue in issues.map(|issue| issue & layout.last_issue()) {
                 for first in [part(0, layout.extranonce1), part(4, layout.extranonce1)] {
-                    for second in [part(8, layout.extranonce2), part(10, layout.extranonce2)] {
+                    for second in [part(8, layout.extranonce2), part(12, layout.extranonce2)] {
                         let all = layout.join(issue, &first, &second);
                         prop_assert_eq!(all.len(), size);
                         let new = given.insert((issue, first.clone(), second));
                         prop_assert_eq!(seen.insert(all), new);
                     }
                 }
+            }
+        }
+
+        /// All bytes of the upstream pool are used once, and no part is larger than it may be, whatever the pool before left.
+        #[test]
+        fn sizes_stay_within_their_bounds(from in 2usize..=16, size in 1usize..=16) {
+            let before = ExtranonceLayout::split(from).unwrap();
+            let layouts = [ExtranonceLayout::split(size), before.resplit(size)];
+            if size < ExtranonceLayout::SMALLEST_SPLIT {
+                prop_assert_eq!(layouts, [Err(ExtranonceTooSmall { size }); 2]);
+                return Ok(());
+            }
+            for layout in layouts.map(Result::unwrap) {
+                prop_assert_eq!(layout.size(), size);
+                prop_assert!((1..=4).contains(&layout.extranonce1) && (1..=8).contains(&layout.extranonce2));
+                prop_assert!(layout.issue <= 2 && (size < 8 || layout.extranonce2 >= 4));
+                prop_assert!(layout.extranonce2 >= layouts[0].unwrap().extranonce2.min(4));
+                prop_assert_eq!(layout.hidden(0x1234).len() + layout.extranonce1 + layout.extranonce2, size);
             }
         }
     }

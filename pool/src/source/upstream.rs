@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use self::forwarded_shares::ForwardedShares;
 use self::state::{Effect, Event, UpstreamWorkState};
 use super::{BlockSourceError, upstream_problem};
+use crate::job::ExtranonceLayout;
 use crate::pool_state::PoolState;
 use crate::share::ForwardRequest;
 
@@ -81,6 +82,7 @@ impl UpstreamSource {
         let pools = pools.iter().map(|url| url.parse().map(pool)).collect::<Result<Vec<_>, _>>()?;
         let mut config = Config::new(pools);
         let secure = config.pools.iter().any(|pool| pool.url.scheme.is_secure());
+        config.smallest_extranonce2 = ExtranonceLayout::SMALLEST_SPLIT;
         config.refusals = Config::FEW_REFUSALS;
         config.dialer = Dialer::new(&dial_options(&access), secure)?;
         let mut client = Client::new(config);
@@ -101,7 +103,6 @@ impl UpstreamSource {
             for effect in state.on_event(Event::Client(event), Instant::now().into_std()) {
                 match effect {
                     Effect::Publish => break 'first_job,
-                    Effect::Unusable(error) => return Err(error.into()),
                     Effect::Warn | Effect::Idle => {}
                 }
             }
@@ -185,12 +186,6 @@ impl UpstreamSource {
                     "all upstream pools have been down for too long: miners stay connected, but have no work"
                 );
                 set_health(shared, problem, "; there is no work");
-                shared.jobs.idle();
-            }
-            Effect::Unusable(error) => {
-                tracing::error!(%error, "the upstream pool's extranonce2 cannot be divided among workers");
-                let text = "the upstream pool's extranonce2 cannot be divided among workers";
-                shared.work_health.set(Problem::new(ProblemKind::UpstreamUnreachable, text));
                 shared.jobs.idle();
             }
         }

@@ -25,7 +25,7 @@ fn session_on(job: &Arc<Job>, id: SessionId, extranonce1: u8, now: Now) -> Sessi
 
 /// Submits shares of a job until one gets this answer, and returns the line of that share.
 fn mine_for(harness: &mut Harness, id: JobId, answer: &str) -> String {
-    let params = |nonce: u32| format!(r#"["w","{id}","0102","{UNIX:08x}","{nonce:08x}"]"#);
+    let params = |nonce: u32| format!(r#"["w","{id}","0102030405","{UNIX:08x}","{nonce:08x}"]"#);
     let mut lines_of =
         (0..).map(|nonce| format!(r#"{{"id":4,"method":"mining.submit","params":{}}}"#, params(nonce)));
     lines_of.find(|line| lines(&harness.line(line)).iter().any(|sent| sent.contains(answer))).unwrap()
@@ -47,7 +47,8 @@ fn upstream_job(difficulty: f64, extranonce2_len: usize, epoch: u64) -> Upstream
         extranonce1: vec![5, 6],
         extranonce2_len,
     };
-    let layout = ExtranonceLayout::split(extranonce2_len).unwrap();
+    // Miners keep the sizes that they got with an extranonce2 of 8 bytes, as long as these fit.
+    let layout = ExtranonceLayout::split(8).unwrap().resplit(extranonce2_len).unwrap();
     UpstreamJob { job: Arc::new(job), layout, epoch, claim: BlockClaim::default() }
 }
 
@@ -65,7 +66,7 @@ fn shares_for_the_upstream_pool_wait_for_its_verdict() {
     let (mut forwarded, mut counted) = (None, 0);
     for nonce in 0..u32::MAX {
         let effects = harness.line(&format!(
-            r#"{{"id":44,"method":"mining.submit","params":["w","{id}","0102","{UNIX:08x}","{nonce:08x}"]}}"#
+            r#"{{"id":44,"method":"mining.submit","params":["w","{id}","0102030405","{UNIX:08x}","{nonce:08x}"]}}"#
         ));
         counted += effects
             .iter()
@@ -80,8 +81,10 @@ fn shares_for_the_upstream_pool_wait_for_its_verdict() {
     }
     let forwarded = forwarded.unwrap();
     assert!(counted > 0, "a share that misses the upstream pool's target is judged here");
-    let early =
-        format!(r#"{{"id":5,"method":"mining.submit","params":["w","ID","0102","{:08x}","0"]}}"#, UNIX - 1);
+    let early = format!(
+        r#"{{"id":5,"method":"mining.submit","params":["w","ID","0102030405","{:08x}","0"]}}"#,
+        UNIX - 1
+    );
     let effects = harness.line(&early.replace("ID", &harness.issued()[0].id.to_string()));
     assert!(lines(&effects)[0].contains("[20,\"ntime"), "{effects:?}");
     let JobContent::Upstream(upstream) = &harness.job.content else { panic!() };
@@ -89,7 +92,7 @@ fn shares_for_the_upstream_pool_wait_for_its_verdict() {
     let UpstreamShare { job, share, judged } = forwarded_share(&forwarded).unwrap();
     assert!(Arc::ptr_eq(&job, &upstream.job));
     assert_eq!((&share.job, judged.block), (&upstream.job.id, false));
-    assert_eq!(share.extranonce2, [0, 0, 0, 0, 0xaa, 0xaa, 1, 2]);
+    assert_eq!(share.extranonce2, [0, 0xaa, 0xaa, 1, 2, 3, 4, 5]);
     let header = upstream.job.header(&share.extranonce2, share.ntime, share.version);
     let digest = hasher::Header { nonce: share.nonce, ..header }.digest();
     assert!(upstream.job.target.is_met_by(&digest));
@@ -123,11 +126,11 @@ fn connections_survive_new_upstream_jobs_and_a_time_without_any() {
     let effects = harness.publish(upstream_job(1e-9, 8, 0));
     assert!(lines(&effects).last().unwrap().ends_with("false]}"), "{effects:?}");
     assert_eq!(harness.issued().len(), 2);
-    let effects = harness.publish(upstream_job(1e-9, 4, 1));
+    let effects = harness.publish(upstream_job(1e-9, 7, 1));
     assert!(lines(&effects).last().unwrap().ends_with("true]}"), "{effects:?}");
     assert_eq!(harness.issued().len(), 1);
     let submit = |id: JobId| {
-        format!(r#"{{"id":4,"method":"mining.submit","params":["w","{id}","0102","{UNIX:08x}","0"]}}"#)
+        format!(r#"{{"id":4,"method":"mining.submit","params":["w","{id}","0102030405","{UNIX:08x}","0"]}}"#)
     };
     assert!(lines(&harness.line(&submit(first)))[0].contains("[21,\"stale\""));
 
@@ -138,7 +141,7 @@ fn connections_survive_new_upstream_jobs_and_a_time_without_any() {
     harness.session.sent_difficulty = None;
     let effects = harness.pass(60);
     assert!(lines(&effects)[0].contains("set_difficulty") && lines(&effects).len() == 1, "there is no job");
-    let effects = harness.publish(upstream_job(1e-9, 4, 2));
+    let effects = harness.publish(upstream_job(1e-9, 7, 2));
     assert!(lines(&effects).last().unwrap().contains("mining.notify"), "{effects:?}");
 
     // With such a short extranonce2, two copies of a job would have the same headers. So no job is sent twice.
@@ -170,7 +173,7 @@ fn version_rolling_is_what_the_upstream_pool_grants() {
 
     let id = harness.issued()[0].id;
     let submit = |nonce: u32, bits: &str| {
-        let params = format!(r#"["w","{id}","0102","{UNIX:08x}","{nonce:08x}","{bits}"]"#);
+        let params = format!(r#"["w","{id}","0102030405","{UNIX:08x}","{nonce:08x}","{bits}"]"#);
         format!(r#"{{"id":4,"method":"mining.submit","params":{params}}}"#)
     };
     assert!(lines(&harness.line(&submit(0, "10000000")))[0].contains("[20,\"version bits"));
@@ -183,7 +186,7 @@ fn version_rolling_is_what_the_upstream_pool_grants() {
 
 #[test]
 fn a_repeated_job_that_cannot_be_told_apart_counts_no_share_twice() {
-    let mut harness = proxied(1e-6, 4);
+    let mut harness = proxied(1e-6, 7);
     assert_eq!(harness.job.layout.issue, 0);
     let first = harness.issued()[0].id;
     let share = mine_for(&mut harness, first, "\"result\":true");
@@ -197,9 +200,9 @@ fn a_repeated_job_that_cannot_be_told_apart_counts_no_share_twice() {
 
 #[test]
 fn a_session_is_resumed_only_if_there_is_a_job_for_it() {
-    // A resumed session gets the current job again, under a second id. With an extranonce2 of 4 bytes, a job has no second id, so
+    // A resumed session gets the current job again, under a second id. With an extranonce2 of 7 bytes, a job has no second id, so
     // the session cannot be resumed while this job is current.
-    for (extranonce2_len, resumed) in [(8, true), (4, false)] {
+    for (extranonce2_len, resumed) in [(8, true), (7, false)] {
         let former = proxied(1e-9, extranonce2_len);
         let job = former.job.clone();
         let former = former.session.suspend().unwrap();
@@ -230,7 +233,7 @@ fn only_the_first_block_on_a_tip_is_counted() {
     harness.publish(easy);
     let id = harness.issued()[0].id;
     let forwarded = (0u32..).filter_map(|nonce| {
-        let params = format!(r#"["w","{id}","0102","{UNIX:08x}","{nonce:08x}"]"#);
+        let params = format!(r#"["w","{id}","0102030405","{UNIX:08x}","{nonce:08x}"]"#);
         let line = format!(r#"{{"id":4,"method":"mining.submit","params":{params}}}"#);
         forwarded_share(&harness.line(&line)).map(|share| share.judged)
     });

@@ -29,8 +29,6 @@ pub enum Effect {
     Warn,
     /// Withdraw the job, but keep the miners' connections.
     Idle,
-    /// Report that the pool's extranonce2 is too small to be divided among miners, and withdraw the job.
-    Unusable(ExtranonceTooSmall),
 }
 
 /// The work from the upstream pool.
@@ -39,6 +37,8 @@ pub struct UpstreamWorkState {
     /// The address of the upstream pool that gives the jobs; `None` while no upstream pool gives jobs.
     pool: Option<String>,
     job: Option<(Arc<Job>, ExtranonceLayout)>,
+    /// How the extranonce2 of the last job was divided. Miners that are connected have these sizes, even if there is no job.
+    layout: Option<ExtranonceLayout>,
     epoch: u64,
     /// Whether the next job makes all earlier jobs stale even if the upstream pool does not mark it as `clean`.
     next_is_clean: bool,
@@ -68,7 +68,7 @@ impl UpstreamWorkState {
     pub fn on_event(&mut self, event: Event, now: Instant) -> Vec<Effect> {
         use client::Event::{Authorized, ExtranonceChanged, Job, Lost};
         match event {
-            Event::Client(Job(job)) => return vec![self.on_job(job)],
+            Event::Client(Job(job)) => return self.on_job(job).into_iter().collect(),
             Event::Client(Authorized { pool }) => {
                 let pool = pool.to_string();
                 // The pool has changed, so the former pool's jobs are void now.
@@ -95,15 +95,17 @@ impl UpstreamWorkState {
         Vec::new()
     }
 
-    fn on_job(&mut self, job: Arc<Job>) -> Effect {
+    /// Divides the upstream pool's extranonce2. The miners keep the sizes of their parts if these fit.
+    fn split(&mut self, size: usize) -> Result<ExtranonceLayout, ExtranonceTooSmall> {
+        let layout =
+            self.layout.map_or_else(|| ExtranonceLayout::split(size), |before| before.resplit(size))?;
+        Ok(*self.layout.insert(layout))
+    }
+
+    fn on_job(&mut self, job: Arc<Job>) -> Option<Effect> {
+        // The client leaves a pool whose extranonce2 cannot be divided, before it delivers a job.
+        let layout = self.split(job.extranonce2_len).ok()?;
         self.idle_at = None;
-        let layout = match ExtranonceLayout::split(job.extranonce2_len) {
-            Ok(layout) => layout,
-            Err(error) => {
-                self.job = None;
-                return Effect::Unusable(error);
-            }
-        };
         let before = self.job.as_ref().map(|(before, _)| before);
         // Some pools send `clean` even if only the difficulty has changed; then no earlier job becomes stale.
         let same_work = before.is_some_and(|before| before.same_work(&job));
@@ -114,7 +116,7 @@ impl UpstreamWorkState {
             self.epoch += 1;
         }
         self.job = Some((job, layout));
-        Effect::Publish
+        Some(Effect::Publish)
     }
 }
 
@@ -232,13 +234,25 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_that_leaves_too_little_is_refused() {
+    fn workers_keep_their_sizes_at_another_pool_where_these_fit() {
         let mut bench = Bench::new();
-        let effect = bench.event(ClientEvent::Job(Arc::new(job("a", true, 1))));
-        assert_eq!(effect, [Effect::Unusable(ExtranonceTooSmall { size: 1 })]);
-        assert!(bench.state.job().is_none());
-        bench.job(job("b", true, 4));
-        bench.event(ClientEvent::Job(Arc::new(job("c", true, 1))));
-        assert!(bench.state.job().is_none(), "the earlier job is withdrawn, too");
+        bench.job(job("a", true, 8));
+        let sizes = |bench: &Bench| {
+            let layout = bench.state.job().unwrap().layout;
+            (layout.extranonce1, layout.extranonce2)
+        };
+        assert_eq!(sizes(&bench), (2, 5));
+        bench.job(job("b", true, 12));
+        assert_eq!(sizes(&bench), (2, 5));
+        // The sizes are kept even over a time without any job.
+        bench.event(lost());
+        let due = bench.state.next_deadline().unwrap();
+        bench.state.on_event(Event::Tick, due);
+        bench.job(job("c", true, 16));
+        assert_eq!(sizes(&bench), (2, 5));
+        bench.job(job("d", true, 4));
+        assert_eq!(sizes(&bench), (2, 2));
+        bench.job(job("e", true, 8));
+        assert_eq!(sizes(&bench), (2, 5));
     }
 }
