@@ -1,5 +1,7 @@
 //! Gets templates from a real Bitcoin Core, and submits blocks to it.
 
+mod empty_blocks;
+
 use std::sync::Arc;
 
 use bitcoin::{Address, Block, Network, Target};
@@ -24,7 +26,7 @@ fn plan() -> CoinbasePlan {
 
 /// A template of the node, as the code under test reads it.
 fn template(core: &BitcoinCore) -> Arc<Template> {
-    let shown: Value = core.ask("getblocktemplate", json!([{"rules": ["segwit"]}]));
+    let shown: Value = core.ask("getblocktemplate", json!([{"rules": ["segwit", "signet"]}]));
     Arc::new(Template::from_json(&shown.to_string()).expect("a template"))
 }
 
