@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use bitcoin::ScriptBuf;
 use hasher::{CompactTarget, Target};
-use node::{BlockDraft, BootTime, CoinbasePlan, HeaderTimes, NodeClock, Template};
+use node::{BlockDraft, CoinbasePlan, HeaderTimes, NodeClock, Template};
 
 pub use self::extranonce_layout::{ExtranonceLayout, ExtranonceTooSmall};
 pub use self::header_builder::HeaderBuilder;
@@ -60,11 +60,18 @@ pub struct UpstreamJob {
     pub job: Arc<stratum::Job>,
     /// How the upstream pool's extranonce2 is divided among the miners.
     pub layout: ExtranonceLayout,
+    /// The upstream pool's clock, as far as its job shows it.
+    pub clock: NodeClock,
+    /// The header time with which miners start: that of the job, or a later one if the job is given out again.
+    pub start: u32,
     /// Rises by one whenever a new job of the upstream pool makes all earlier jobs stale.
     pub epoch: u64,
     /// All jobs for the same block have the same claim. The first share that seems to make the block takes the claim. Later
     /// shares do not count as blocks. Only the upstream pool knows whether a share really made the block.
     pub claim: BlockClaim,
+    /// The right to forward a share that makes a block but is below the upstream pool's difficulty. Many pools take such a share, as
+    /// it is a block; others reject it. So there is one on each tip at most.
+    pub easy_block: BlockClaim,
 }
 
 /// The content of a job, as its source made it.
@@ -90,8 +97,8 @@ pub struct Job {
     pub times: HeaderTimes,
     /// The clock that judges header times: the node's, or what the upstream pool's job shows of that pool's.
     pub clock: NodeClock,
-    /// The target for shares that go to the job's source: the network's target, or the upstream pool's easier one. The source
-    /// wants every share that meets it.
+    /// The target for shares that go to the job's source: the network's target, or the upstream pool's. The source wants every share
+    /// that meets it.
     pub target: Target,
     /// [`Job::target`] as a difficulty. No connection gets a higher one.
     pub difficulty: f64,
@@ -109,11 +116,11 @@ pub struct Job {
 }
 
 impl Job {
-    /// Makes a job to be published now.
+    /// Makes a job to be published.
     pub fn new(serial: u32, content: impl Into<JobContent>) -> Self {
         match content.into() {
             JobContent::Template(job) => Job::from_template(serial, job),
-            JobContent::Upstream(job) => Job::from_upstream(serial, job, BootTime::now()),
+            JobContent::Upstream(job) => Job::from_upstream(serial, job),
         }
     }
 
@@ -135,18 +142,19 @@ impl Job {
         }
     }
 
-    fn from_upstream(serial: u32, upstream: UpstreamJob, now: BootTime) -> Self {
+    fn from_upstream(serial: u32, upstream: UpstreamJob) -> Self {
         let job = &upstream.job;
         let network = network_target(job.nbits.0);
-        // A share that makes a block is forwarded even if the upstream pool asks for a higher difficulty.
-        let target = if job.target.difficulty() > network.difficulty() { network } else { job.target };
+        // Where the upstream pool's difficulty is above the network's, a share that only makes a block is not forwarded like others:
+        // there may be thousands a second, and many pools reject them.
+        let target = job.target;
         let bits = bitcoin::CompactTarget::from_consensus(job.nbits.0);
         Job {
             serial,
             height: coinbase_height(&job.coinb1).unwrap_or(0),
             // Stratum does not tell which header times the upstream pool accepts.
-            times: HeaderTimes { bits, start: job.ntime, first: job.ntime, last: u32::MAX, until: None },
-            clock: NodeClock::new(job.ntime, now),
+            times: HeaderTimes { bits, start: upstream.start, first: job.ntime, last: u32::MAX, until: None },
+            clock: upstream.clock,
             target,
             difficulty: target.difficulty(),
             network_difficulty: network.difficulty(),

@@ -144,9 +144,11 @@ impl PoolState {
         }
     }
 
-    /// Counts a share that was forwarded to an upstream pool, and passes its outcome on to the miner's connection.
+    /// Counts a share that was forwarded to an upstream pool, and passes its outcome on to the miner's connection, which waits for it
+    /// unless the share was counted before.
     pub fn settle(&self, (request, outcome): (ForwardRequest, Outcome), round_trip: Duration) {
         let ForwardRequest { share: UpstreamShare { mut judged, .. }, reply } = request;
+        let Some(reply) = reply else { return };
         judged.settle(&outcome, round_trip);
         self.count(judged);
         // Sending fails if the connection has ended; then nobody needs the outcome.

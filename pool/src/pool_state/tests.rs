@@ -36,7 +36,15 @@ fn forward() -> (ForwardRequest, oneshot::Receiver<Outcome>) {
     let judged = JudgedShare { worker: "w".into(), row, work: 7, block: false };
     let job = Arc::new(stratum::Job::new(notify, terms, true));
     let (reply, answer) = oneshot::channel();
-    (ForwardRequest { share: UpstreamShare { job, share, judged }, reply }, answer)
+    (ForwardRequest { share: UpstreamShare { job, share, judged }, reply: Some(reply) }, answer)
+}
+
+#[test]
+fn a_share_that_nobody_waits_for_is_not_counted_again() {
+    let shared = shared();
+    let (request, _) = forward();
+    shared.settle((ForwardRequest { reply: None, ..request }, Outcome::Accepted), Duration::ZERO);
+    assert!(shared.accounts().take_all().is_empty());
 }
 
 #[test]

@@ -204,6 +204,12 @@ impl Connection {
                 // Sending fails only when the pool ends.
                 Effect::FoundBlock(found) => drop(self.state.found.send(found).await),
                 Effect::Forward(share) => to_upstream = Some(*share),
+                Effect::ForwardEasyBlock(share) => {
+                    if let Some(upstream) = &self.state.forward {
+                        // Sending fails only when the pool ends.
+                        let _ = upstream.send(ForwardRequest { share: *share, reply: None }).await;
+                    }
+                }
                 Effect::CountForBan { accepted } => {
                     if self.state.bans.count_share(self.peer.ip(), accepted, Instant::now()) {
                         return Err(ConnectionError::Banned);
@@ -237,7 +243,7 @@ impl Connection {
         let (reply, outcome) = oneshot::channel();
         if let Some(upstream) = &self.state.forward {
             // Sending fails only when the pool ends.
-            let _ = upstream.send(ForwardRequest { share, reply }).await;
+            let _ = upstream.send(ForwardRequest { share, reply: Some(reply) }).await;
         }
         self.forwarded.push(Box::pin(async move { (request, outcome.await.unwrap_or(Outcome::Unanswered)) }));
     }

@@ -118,6 +118,9 @@ pub enum Effect {
     /// Submit a share to the upstream pool. The share is counted later; its outcome comes back as
     /// [`Event::UpstreamVerdict`].
     Forward(Box<UpstreamShare>),
+    /// Submit to the upstream pool a share that makes a block, although it is below that pool's difficulty. The share is counted by
+    /// another effect, and its worker does not wait for the outcome.
+    ForwardEasyBlock(Box<UpstreamShare>),
     /// Count a share for or against the address of the miner. Stale shares do not count.
     CountForBan {
         /// Whether the share was accepted.

@@ -67,12 +67,17 @@ impl Session {
         if self.state.issued.needs_renewal(valid.issued.id) {
             self.issue(false, effects);
         }
-        if let JobContent::Upstream(upstream) = &valid.issued.job.content
-            && valid.meets_job_target
-        {
-            judged.block = is_first_block(upstream, &valid.digest);
-            effects.push(Effect::Forward(Box::new(UpstreamShare::new(&valid, upstream, judged))));
-            return None;
+        if let JobContent::Upstream(upstream) = &valid.issued.job.content {
+            if valid.meets_job_target {
+                judged.block = makes_block(upstream, &valid.digest) && upstream.claim.take();
+                effects.push(Effect::Forward(Box::new(UpstreamShare::new(&valid, upstream, judged))));
+                return None;
+            }
+            if makes_block(upstream, &valid.digest) && upstream.easy_block.take() {
+                let judged = JudgedShare { block: true, ..judged.clone() };
+                let share = UpstreamShare::new(&valid, upstream, judged);
+                effects.push(Effect::ForwardEasyBlock(Box::new(share)));
+            }
         }
         let block = FoundBlock::from_share(&valid, &judged.worker, now.unix).unwrap_or_else(|error| {
             effects.push(Effect::InvalidBlock(error));
@@ -107,8 +112,7 @@ impl Session {
     }
 }
 
-/// Whether a share of an upstream pool's job is the first one on this tip that meets the network's target.
-fn is_first_block(upstream: &UpstreamJob, digest: &Digest) -> bool {
+/// Whether a share of an upstream pool's job meets the network's target.
+fn makes_block(upstream: &UpstreamJob, digest: &Digest) -> bool {
     Target::from_compact(upstream.job.nbits).is_ok_and(|target| target.is_met_by(digest))
-        && upstream.claim.take()
 }

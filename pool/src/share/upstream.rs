@@ -39,8 +39,9 @@ impl UpstreamShare {
 pub struct ForwardRequest {
     /// The share.
     pub share: UpstreamShare,
-    /// Sends the share's outcome to the connection, which may have ended by then.
-    pub reply: oneshot::Sender<Outcome>,
+    /// Sends the share's outcome to the connection, which may have ended by then. `None`: the share is below the upstream pool's
+    /// difficulty, but it makes a block. Its worker has the answer already, and its account has the share.
+    pub reply: Option<oneshot::Sender<Outcome>>,
 }
 
 /// The answer to the miner that submitted a forwarded share.

@@ -8,7 +8,7 @@ mod state;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{Answer, Client, Config, Pool};
+use client::{Answer, Client, Config, Outcome, Pool};
 use command_line::dial_options;
 use logging::{Repeats, error_chain};
 use net::Dialer;
@@ -21,8 +21,9 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::forwarded_shares::ForwardedShares;
-use self::state::{Effect, Event, UpstreamWorkState};
+use self::state::{Effect, Event, UpstreamWorkState, is_about_time};
 use super::{BlockSourceError, upstream_problem};
+use crate::clock::Now;
 use crate::job::ExtranonceLayout;
 use crate::pool_state::PoolState;
 use crate::share::ForwardRequest;
@@ -100,7 +101,7 @@ impl UpstreamSource {
             if let Some(problem) = waits_for(&event) {
                 shared.work_health.set(problem);
             }
-            for effect in state.on_event(Event::Client(event), Instant::now().into_std()) {
+            for effect in state.on_event(Event::Client(event), Now::read()) {
                 match effect {
                     Effect::Publish => break 'first_job,
                     Effect::Warn | Effect::Idle => {}
@@ -128,10 +129,7 @@ impl UpstreamSource {
             // being submitted.
             let event = tokio::select! {
                 event = self.client.next() => match event {
-                    Ok(client::Event::Answer(answer)) => {
-                        settle(&shared, &mut in_flight, answer);
-                        None
-                    }
+                    Ok(client::Event::Answer(answer)) => settle(&shared, &mut in_flight, answer),
                     Ok(event) => {
                         log(&event, &mut repeats);
                         problem = waits_for(&event).or(problem);
@@ -156,8 +154,7 @@ impl UpstreamSource {
                 }
                 () = stop.cancelled() => break,
             };
-            let now = Instant::now().into_std();
-            for effect in event.map(|event| self.state.on_event(event, now)).unwrap_or_default() {
+            for effect in event.map(|event| self.state.on_event(event, Now::read())).unwrap_or_default() {
                 self.carry_out(effect, &shared, problem.as_ref());
             }
             shared.set_upstream(self.state.pool(), in_flight.counts());
@@ -225,10 +222,22 @@ fn submit(
     }
 }
 
-fn settle(shared: &PoolState, in_flight: &mut ForwardedShares<client::Ticket>, answer: Answer) {
-    if let Some(done) = in_flight.answered(answer.ticket, answer.outcome) {
-        shared.settle(done, answer.round_trip);
-    }
+/// Counts a share with its outcome. Returns what the outcome tells about the upstream pool, if anything.
+fn settle(
+    shared: &PoolState,
+    in_flight: &mut ForwardedShares<client::Ticket>,
+    answer: Answer,
+) -> Option<Event> {
+    let done = in_flight.answered(answer.ticket, answer.outcome)?;
+    let told = match &done {
+        (request, Outcome::Rejected(_)) if request.reply.is_none() => Some(Event::EasyBlockRejected),
+        (request, Outcome::Rejected(reason)) if is_about_time(reason) => {
+            Some(Event::TimeRejected(request.share.share.ntime))
+        }
+        _ => None,
+    };
+    shared.settle(done, answer.round_trip);
+    told
 }
 
 /// Why an upstream pool gives no work, if the event says so.

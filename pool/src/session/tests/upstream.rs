@@ -2,6 +2,8 @@
 
 use client::Outcome;
 
+use ::node::{BootTime, NodeClock};
+
 use super::*;
 use crate::job::UpstreamJob;
 use crate::share::UpstreamShare;
@@ -49,7 +51,15 @@ fn upstream_job(difficulty: f64, extranonce2_len: usize, epoch: u64) -> Upstream
     };
     // Miners keep the sizes that they got with an extranonce2 of 8 bytes, as long as these fit.
     let layout = ExtranonceLayout::split(8).unwrap().resplit(extranonce2_len).unwrap();
-    UpstreamJob { job: Arc::new(job), layout, epoch, claim: BlockClaim::default() }
+    UpstreamJob {
+        clock: NodeClock::new(job.ntime, BootTime::now()),
+        start: job.ntime,
+        job: Arc::new(job),
+        layout,
+        epoch,
+        claim: BlockClaim::default(),
+        easy_block: BlockClaim::default(),
+    }
 }
 
 /// The share that is forwarded to the upstream pool, if there is one.
@@ -114,8 +124,9 @@ fn no_difficulty_is_above_the_upstream_s() {
     harness.line(r#"{"id":3,"method":"mining.suggest_difficulty","params":[2]}"#);
     assert!(harness.issued().iter().all(|issued| issued.difficulty <= harness.job.difficulty));
     assert!((harness.job.difficulty / 2e-8 - 1.0).abs() < 1e-6);
-    // If the upstream pool's difficulty exceeds the network's, the network's is the limit.
-    assert_eq!(Job::new(2, upstream_job(1e9, 8, 1)).difficulty, 1.0);
+    // Below the network's difficulty, shares may make blocks, but the upstream pool rejects them.
+    let hard = Job::new(2, upstream_job(1e9, 8, 1));
+    assert!((hard.difficulty / 1e9 - 1.0).abs() < 1e-6 && hard.network_difficulty == 1.0);
 }
 
 #[test]
@@ -240,4 +251,67 @@ fn only_the_first_block_on_a_tip_is_counted() {
     let judged: Vec<_> = forwarded.take(2).collect();
     assert_eq!(judged.iter().map(|judged| judged.block).collect::<Vec<_>>(), [true, false]);
     assert!(judged.iter().all(|judged| judged.work > 0));
+}
+
+#[test]
+fn a_share_below_the_upstream_s_difficulty_is_forwarded_only_if_it_is_the_first_block_on_its_tip() {
+    let mut harness = proxied(1e-9, 8);
+    // Each second hash makes a block, while the upstream pool asks for far more than the miners find.
+    let mut easy = upstream_job(1.0, 8, 1);
+    easy.job = Arc::new(stratum::Job {
+        nbits: hasher::CompactTarget(0x207f_ffff),
+        ..stratum::Job::clone(&easy.job)
+    });
+    let second =
+        UpstreamJob { claim: BlockClaim::default(), easy_block: BlockClaim::default(), ..easy.clone() };
+    for job in [easy, second] {
+        harness.publish(job);
+        let id = harness.last_id();
+        let (mut counted, mut forwarded) = (0, 0);
+        for nonce in 0..40_000_000u32 {
+            let params = format!(r#"["w","{id}","0102030405","{UNIX:08x}","{nonce:08x}"]"#);
+            let effects = harness.line(&format!(r#"{{"id":4,"method":"mining.submit","params":{params}}}"#));
+            let easy = effects.iter().filter_map(|effect| match effect {
+                Effect::ForwardEasyBlock(share) => Some(share),
+                _ => None,
+            });
+            forwarded += easy.inspect(|share| assert!(share.judged.block && share.judged.work > 0)).count();
+            // The miner gets its answer from this pool, which counts the share.
+            if effects.iter().any(|effect| matches!(effect, Effect::CountShare(judged) if judged.work > 0)) {
+                assert!(lines(&effects)[0].contains(r#""result":true"#), "{effects:?}");
+                counted += 1;
+            }
+            assert!(forwarded_share(&effects).is_none());
+            if counted == 3 {
+                break;
+            }
+        }
+        assert_eq!((counted, forwarded), (3, 1));
+    }
+}
+
+#[test]
+fn a_job_that_is_given_out_again_makes_no_earlier_share_stale() {
+    let mut harness = proxied(1e-6, 8);
+    let first = harness.last_id();
+    let JobContent::Upstream(job) = harness.job.content.clone() else { panic!() };
+    harness.now = harness.now.later(30);
+    let effects = harness.publish(UpstreamJob { start: UNIX + 30, ..job });
+    let notify = lines(&effects).last().unwrap().to_owned();
+    assert!(notify.contains(&format!("\"{:08x}\",false", UNIX + 30)), "{notify}");
+    let second = harness.last_id();
+    assert!(second != first && second.issue != first.issue);
+    mine_for(&mut harness, first, r#""result":true"#);
+    // A share of the second one goes to the same job of the upstream pool, with its own time.
+    let early = format!(
+        r#"{{"id":5,"method":"mining.submit","params":["w","{second}","0102030405","{UNIX:08x}","0"]}}"#
+    );
+    assert!(!lines(&harness.line(&early))[0].contains("ntime"), "the job's own time counts, too");
+    let share = (0u32..).find_map(|nonce| {
+        let params = format!(r#"["w","{second}","0102030405","{:08x}","{nonce:08x}"]"#, UNIX + 30);
+        forwarded_share(&harness.line(&format!(r#"{{"id":4,"method":"mining.submit","params":{params}}}"#)))
+    });
+    let share = share.unwrap();
+    assert_eq!((share.share.ntime, &share.share.job), (UNIX + 30, &share.job.id));
+    assert_eq!(share.job.ntime, UNIX);
 }

@@ -110,7 +110,7 @@ mod tests {
         let judged = JudgedShare { worker: "w".into(), row, work: 1, block: nonce < 5 };
         ForwardRequest {
             share: UpstreamShare { job: Arc::new(job), share, judged },
-            reply: oneshot::channel().0,
+            reply: Some(oneshot::channel().0),
         }
     }
 
