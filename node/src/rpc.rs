@@ -3,6 +3,7 @@
 mod answer;
 mod auth;
 mod error;
+pub mod methods;
 #[cfg(test)]
 mod tests;
 
@@ -153,15 +154,28 @@ impl RpcClient {
             let renewed =
                 self.authorization.renew(header.as_ref()).map_err(|source| self.bad_cookie(source))?;
             if !(again && renewed && status == StatusCode::UNAUTHORIZED) {
+                let node = self.url.to_string();
+                if status == StatusCode::FORBIDDEN && self.wants_credentials(method).await {
+                    let user = auth::user_of(header.as_ref());
+                    return Err(RpcError::NotWhitelisted { node, method, user });
+                }
                 let hint = match status {
                     StatusCode::FORBIDDEN => "it does not allow our address (rpcallowip)",
                     _ => self.authorization.hint(),
                 };
-                let node = self.url.to_string();
                 return Err(RpcError::Unauthorized { node, status: status.as_u16(), hint });
             }
             again = false;
         }
+    }
+
+    /// Whether the node asks for credentials if it gets none. Bitcoin Core refuses an address that it does not allow
+    /// (`rpcallowip`) before it asks for credentials, and a method that it does not allow (`rpcwhitelist`) after. Both answers
+    /// have the status 403 and are empty.
+    async fn wants_credentials(&self, method: &'static str) -> bool {
+        let body = json!({"jsonrpc": "1.0", "id": 0, "method": method, "params": []}).to_string();
+        let answer = self.http.request(self.request(None, body.into())).await;
+        answer.is_ok_and(|answer| answer.status() == StatusCode::UNAUTHORIZED)
     }
 
     fn request(&self, authorization: Option<HeaderValue>, body: Bytes) -> Request<Full<Bytes>> {

@@ -45,6 +45,13 @@ catalogue! {
         remedy: "Compare --rpc-user and --rpc-password-file, or --cookie-file, with the node's configuration.",
         permanent: true,
     }
+    NodeWhitelist {
+        code: "node-whitelist",
+        symptom: "the node does not allow the user to call a method",
+        cause: "The node has an rpcwhitelist for the user, and a method that is needed is not in it; the text names the method.",
+        remedy: "Add the methods of docs/BITCOIN-NODE.md to the user's rpcwhitelist and start the node again, or give a user without one.",
+        permanent: true,
+    }
     AddressOfOtherNetwork {
         code: "address-network",
         symptom: "the address to be paid belongs to another network",
@@ -177,8 +184,9 @@ catalogue! {
     NodeLoading {
         code: "node-loading",
         symptom: "a server waits for the node, which is still loading",
-        cause: "The node has been started shortly before, has no peers yet, or is behind its peers.",
-        remedy: "Wait until the node has loaded its chain and found peers; the server goes on by itself.",
+        cause: "The node has been started shortly before, has no peers, or is in its initial block download; the text says which.",
+        remedy: "Wait until the node has loaded its chain; let a node without peers connect to some (addnode, a firewall). The \
+                 server goes on by itself.",
     }
     NodeSlow {
         code: "node-slow",

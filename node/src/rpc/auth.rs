@@ -9,6 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::header::HeaderValue;
 use net::read_cookie;
 
+use crate::text::one_line;
+
 /// The credentials for a node's JSON-RPC. Their debug form omits the password.
 #[derive(Clone, PartialEq, Eq, derive_more::Debug)]
 pub enum Credentials {
@@ -80,6 +82,14 @@ impl Authorization {
             _ => PathBuf::new(),
         }
     }
+}
+
+/// The user's name in a header; empty if there is none.
+pub(super) fn user_of(header: Option<&HeaderValue>) -> String {
+    let encoded = header.and_then(|header| header.to_str().ok()?.strip_prefix("Basic "));
+    let decoded = encoded.and_then(|encoded| STANDARD.decode(encoded).ok()).unwrap_or_default();
+    let user = decoded.split(|byte| *byte == b':').next().unwrap_or_default();
+    one_line(&String::from_utf8_lossy(user))
 }
 
 fn basic(user: &str, password: &str) -> io::Result<HeaderValue> {

@@ -41,6 +41,19 @@ pub enum RpcError {
         /// The likely cause.
         hint: &'static str,
     },
+    /// The node knows the user, but does not allow it to call the method: Bitcoin Core's `rpcwhitelist`.
+    #[error(
+        "node {node} does not allow user {user} to call {method}: add it to the node's rpcwhitelist, which needs {user}:{}",
+        super::methods::list()
+    )]
+    NotWhitelisted {
+        /// The node.
+        node: String,
+        /// The call.
+        method: &'static str,
+        /// The user's name.
+        user: String,
+    },
     /// The cookie file cannot be read.
     #[error("cannot read cookie file {path} of node {node}: is the node running, and is the file readable?")]
     Cookie {
@@ -86,7 +99,7 @@ pub enum RpcError {
         source: serde_json::Error,
     },
     /// The node reports an error.
-    #[error("node {node} refuses {method}: {message} (code {code})")]
+    #[error("node {node} {}: {message} (code {code})", refusal(method, *code))]
     Refused {
         /// The node.
         node: String,
@@ -108,6 +121,8 @@ impl RpcError {
     pub const INITIAL_DOWNLOAD: i64 = -10;
     /// `RPC_IN_WARMUP`: the node is starting.
     pub const WARMUP: i64 = -28;
+    /// `RPC_METHOD_NOT_FOUND`: the node does not have this method.
+    pub const METHOD_NOT_FOUND: i64 = -32601;
 
     /// The error as a problem.
     pub fn problem(&self) -> Problem {
@@ -118,6 +133,7 @@ impl RpcError {
                 ProblemKind::NodeUnreachable
             }
             RpcError::Unauthorized { .. } | RpcError::Cookie { .. } => ProblemKind::NodeCredentials,
+            RpcError::NotWhitelisted { .. } => ProblemKind::NodeWhitelist,
             RpcError::Refused { .. } if self.is_transient() => ProblemKind::NodeLoading,
             _ if self.is_transient() => ProblemKind::NodeUnreachable,
             _ => ProblemKind::NodeRefuses,
@@ -135,7 +151,31 @@ impl RpcError {
             RpcError::Refused { code, .. } => {
                 matches!(*code, Self::NOT_CONNECTED | Self::INITIAL_DOWNLOAD | Self::WARMUP)
             }
-            RpcError::Unauthorized { .. } | RpcError::TooLong { .. } | RpcError::Result { .. } => false,
+            RpcError::Unauthorized { .. }
+            | RpcError::NotWhitelisted { .. }
+            | RpcError::TooLong { .. }
+            | RpcError::Result { .. } => false,
         }
+    }
+
+    /// Whether the node does not have this method, or does not allow us to call it. Other methods may work.
+    pub fn is_missing_method(&self) -> bool {
+        match self {
+            RpcError::NotWhitelisted { .. } => true,
+            RpcError::Refused { code, .. } => *code == Self::METHOD_NOT_FOUND,
+            _ => false,
+        }
+    }
+}
+
+/// What a refused call means, as far as the code tells.
+fn refusal(method: &str, code: i64) -> String {
+    match code {
+        RpcError::NOT_CONNECTED => "has no peers, so it gives no block template".to_owned(),
+        RpcError::INITIAL_DOWNLOAD => {
+            "is still in its initial block download, so it gives no block template yet".to_owned()
+        }
+        RpcError::WARMUP => "is starting".to_owned(),
+        _ => format!("refuses {method}"),
     }
 }

@@ -116,6 +116,51 @@ async fn refusals_say_what_to_do_but_no_secret() {
 }
 
 #[tokio::test]
+async fn a_method_that_is_not_whitelisted_is_named() {
+    // The answers of Bitcoin Core with rpcwhitelist=me:getblockcount.
+    let node = FakeNode::start(|call| async move {
+        match (call.authorization, call.method.as_str()) {
+            (None, _) => Reply::text(401, ""),
+            (Some(_), "getblockcount") => Reply::result(json!(7)),
+            (Some(_), _) => Reply::text(403, ""),
+        }
+    });
+    let node = node.await;
+    let client = node.client_as(basic());
+    assert_eq!(height(&client).await.unwrap(), 7);
+    let error = soon(client.call::<u32>("getblocktemplate", json!([]))).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("does not allow user me to call getblocktemplate: add it to"), "{text}");
+    assert!(text.contains("rpcwhitelist, which needs me:") && text.contains(",submitblock"), "{text}");
+    assert!(!text.contains("rpcallowip") && !all_texts(&error).contains("secret"), "{text}");
+    assert_eq!(error.problem().kind, ProblemKind::NodeWhitelist);
+    assert!(error.is_missing_method() && !error.is_transient());
+}
+
+#[tokio::test]
+async fn a_node_without_peers_or_in_its_initial_download_is_said_as_such() {
+    for (code, message, said) in [
+        (
+            -9,
+            "Bitcoin Core is not connected!",
+            "has no peers, so it gives no block template: Bitcoin Core is not",
+        ),
+        (
+            -10,
+            "Bitcoin Core is in initial sync",
+            "is still in its initial block download, so it gives no block",
+        ),
+        (-28, "Loading block index…", "is starting: Loading block index… (code -28)"),
+        (-1, "exception", "refuses getblockcount: exception (code -1)"),
+    ] {
+        let node = FakeNode::start(move |_| async move { Reply::error(500, code, message) }).await;
+        let error = height(&node.client()).await.unwrap_err();
+        assert!(error.to_string().contains(said), "{error}");
+        assert_eq!(error.problem().kind == ProblemKind::NodeLoading, code != -1);
+    }
+}
+
+#[tokio::test]
 async fn errors_are_read_under_every_status() {
     let turn = AtomicUsize::new(0);
     let node = FakeNode::start(move |_| {

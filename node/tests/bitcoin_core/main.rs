@@ -1,6 +1,7 @@
 //! Gets templates from a real Bitcoin Core, and submits blocks to it.
 
 mod empty_blocks;
+mod whitelist;
 
 use std::sync::Arc;
 
