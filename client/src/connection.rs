@@ -238,7 +238,7 @@ impl PoolConnection {
     fn on_read_error(&self, error: ReadError) -> Result<(), ClientError> {
         let pool = || self.url.clone();
         match error {
-            ReadError::Message(MessageError::Json { line, .. }) if line.starts_with("HTTP/") => {
+            ReadError::Message(MessageError::Shapeless { line }) if line.starts_with("HTTP/") => {
                 Err(ClientError::Http { pool: pool() })
             }
             ReadError::Message(error) => {

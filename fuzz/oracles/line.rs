@@ -13,29 +13,51 @@ pub fn check(data: &[u8]) {
     let Some((at, bytes)) = data.split_first() else { return };
     let (first, second) = bytes.split_at(usize::from(*at).min(bytes.len()));
     let mut reader = Reader::new(first.chain(second), LIMIT);
-    let mut lines = bytes
-        .split_inclusive(|byte| *byte == b'\n')
-        .filter(|line| !String::from_utf8_lossy(line).trim().is_empty());
-    loop {
-        let read = reader.read().now_or_never().expect("reading from memory never waits");
-        let mut next = || lines.next().expect("no more messages than lines");
-        match read {
-            Ok(None) => return assert_eq!(lines.next(), None, "a line was left out"),
-            Ok(Some(message)) => check_message(&message, &String::from_utf8_lossy(next())),
-            Err(ReadError::Message(_)) => {
-                next();
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        for expected in check_line(line) {
+            let read = reader.read().now_or_never().expect("reading from memory never waits");
+            match (read, expected) {
+                (Ok(Some(message)), Ok(Some(expected))) => assert_eq!(message, expected),
+                // Nothing more can be read.
+                (Err(error), Err(expected)) if error.is_fatal() => {
+                    return assert_eq!(error.to_string(), expected.to_string());
+                }
+                (Err(error), Err(expected)) => assert_eq!(error.to_string(), expected.to_string()),
+                (read, expected) => panic!("{read:?}, but alone {expected:?}"),
             }
-            Err(ReadError::TooLong { .. }) => {
-                // Split the bytes again, because `lines` leaves out lines of white space, which may be too long as well.
-                return assert!(bytes.split(|byte| *byte == b'\n').any(|line| line.len() > LIMIT));
-            }
-            Err(ReadError::Truncated { bytes: rest }) => {
-                let last = bytes.split(|byte| *byte == b'\n').next_back().unwrap_or_default();
-                return assert_eq!(rest, last.len());
-            }
-            Err(error) => panic!("{error}"),
         }
     }
+    assert!(matches!(reader.read().now_or_never(), Some(Ok(None))), "more than the lines");
+}
+
+/// What a reader reads that gets only this line.
+fn check_line(line: &[u8]) -> Vec<Result<Option<Message>, ReadError>> {
+    let mut reader = Reader::new(line, LIMIT);
+    let mut all = Vec::new();
+    loop {
+        match reader.read().now_or_never().expect("reading from memory never waits") {
+            Ok(None) => break,
+            Err(error) if error.is_fatal() => {
+                let body = line.strip_suffix(b"\n").unwrap_or(line);
+                match error {
+                    ReadError::TooLong { .. } => assert!(body.len() > LIMIT),
+                    ReadError::Truncated { bytes } => assert_eq!(bytes, line.len()),
+                    error => panic!("{error}"),
+                }
+                all.push(Err(error));
+                break;
+            }
+            read => all.push(read),
+        }
+    }
+    let text = String::from_utf8_lossy(line);
+    let is_object = serde_json::from_str::<Value>(&text).is_ok_and(|json| json.is_object());
+    match &all[..] {
+        [Ok(Some(message))] if is_object => check_message(message, &text),
+        [_] => {}
+        other => assert!(!is_object, "an object was read as {other:?}"),
+    }
+    all
 }
 
 fn check_message(message: &Message, line: &str) {

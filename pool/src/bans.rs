@@ -1,8 +1,19 @@
-//! Bans: addresses that send mostly rejected shares are refused for a while.
+//! Bans: miners that send mostly rejected shares lose their connection, and their address is refused for a while.
 //!
-//! The percentage of rejected shares decides, so a bad miner among many good ones behind the same address causes no ban.
+//! Many miners may share an address, for example behind a router. So each connection is judged by its own shares, and a ban ends
+//! only the bad connection. A banned address is refused only if no healthy connection of it is known: one with accepted shares
+//! in the last ten minutes, even if it has ended since. Where there is one, the address may open new connections, because a healthy
+//! miner must be able to return. Each of them ends after a few rejected shares as long as it has no accepted share.
+//!
+//! The shares of all connections of an address are judged together, too, because a bad miner may open a new connection again and
+//! again.
+//!
 //! Stale shares do not count. This machine's own addresses are not banned by default, since all miners behind a proxy on
 //! the same host have such an address.
+
+mod conduct;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -13,23 +24,28 @@ use clap::builder::BoolishValueParser;
 use command_line::{duration, whole_number};
 use text::InWords;
 
+pub use self::conduct::Conduct;
+use self::conduct::{HEALTHY_FOR, mostly_rejected};
+
 /// The highest value that `--ban-shares` accepts.
 const MAX_SHARES: u64 = u32::MAX as u64;
 /// Maximum number of addresses whose shares are counted. While the table is full, shares of further addresses are not counted.
 const MAX_ADDRESSES: usize = 65_536;
 /// When the table is full, an address that is not banned and has sent no share for this long is removed.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
+/// Maximum number of healthy connections that are remembered of one address. One is enough to keep the address from being refused.
+const MAX_HEALTHY: usize = 8;
 
 /// When an address is banned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub struct BanRules {
-    /// Judge this many shares of an address together, and ban the address if too many were rejected; 0: no bans. Stale
-    /// shares do not count
+    /// Judge this many shares of a connection, and of an address, together, and ban if too many were rejected: the bad
+    /// connection ends, and its address is refused if no healthy connection of it is known; 0: no bans. Stale shares do not count
     #[arg(id = "ban_shares", long = "ban-shares", value_name = "N", env = "MINER_BAN_SHARES",
         value_parser = whole_number::<u32>(0..=MAX_SHARES), default_value_t = Self::default().shares)]
     pub shares: u32,
-    /// Percentage of rejected shares at which an address is banned
+    /// Percentage of rejected shares at which a connection and its address are banned
     #[arg(id = "ban_percent", long = "ban-percent", value_name = "PERCENT", env = "MINER_BAN_PERCENT",
         value_parser = whole_number::<u32>(1..=100), default_value_t = Self::default().percent)]
     pub percent: u32,
@@ -68,11 +84,56 @@ struct AddressRecord {
     rejected: u32,
     last_share: Instant,
     banned_until: Option<Instant>,
+    /// The healthy connections, each with the time of its last accepted share.
+    healthy: Vec<(u64, Instant)>,
 }
 
 impl AddressRecord {
+    fn new(now: Instant) -> Self {
+        AddressRecord { accepted: 0, rejected: 0, last_share: now, banned_until: None, healthy: Vec::new() }
+    }
+
     fn is_banned(&self, now: Instant) -> bool {
         self.banned_until.is_some_and(|until| now < until)
+    }
+
+    fn has_healthy(&self, now: Instant) -> bool {
+        self.healthy.iter().any(|(_, at)| now < *at + HEALTHY_FOR)
+    }
+
+    /// Whether new connections are refused.
+    fn is_refused(&self, now: Instant) -> bool {
+        self.is_banned(now) && !self.has_healthy(now)
+    }
+
+    /// Notes whether a connection is healthy.
+    fn note(&mut self, conduct: &Conduct, accepted: bool, now: Instant) {
+        if accepted && conduct.is_healthy(now) {
+            match self.healthy.iter_mut().find(|(connection, _)| *connection == conduct.connection) {
+                Some((_, at)) => *at = now,
+                None => {
+                    if self.healthy.len() >= MAX_HEALTHY {
+                        self.healthy.remove(0);
+                    }
+                    self.healthy.push((conduct.connection, now));
+                }
+            }
+        }
+    }
+
+    /// Counts a share of any connection. Returns whether the address is bad.
+    fn count(&mut self, accepted: bool, rules: &BanRules, now: Instant) -> bool {
+        self.last_share = now;
+        match accepted {
+            true => self.accepted += 1,
+            false => self.rejected += 1,
+        }
+        if self.accepted + self.rejected < rules.shares {
+            return false;
+        }
+        let bad = mostly_rejected(self.rejected, rules.shares, rules.percent);
+        (self.accepted, self.rejected) = (0, 0);
+        bad
     }
 }
 
@@ -82,45 +143,38 @@ impl Bans {
         Bans { rules, state: Mutex::default() }
     }
 
-    /// Counts a share from this address. Returns whether the address is banned now.
-    pub fn count_share(&self, peer: IpAddr, accepted: bool, now: Instant) -> bool {
-        let BanRules { shares, percent, time, .. } = self.rules;
+    /// Counts a share of a connection from this address. Returns whether the connection must end.
+    pub fn count_share(&self, peer: IpAddr, conduct: &mut Conduct, accepted: bool, now: Instant) -> bool {
+        let rules = &self.rules;
         let Some(address) = self.key(peer) else { return false };
+        let bad_connection = conduct.count(accepted, rules.shares, rules.percent, now);
         let mut state = self.lock();
         let State { addresses, total } = &mut *state;
         if addresses.len() >= MAX_ADDRESSES && !addresses.contains_key(&address) {
             addresses.retain(|_, record| record.is_banned(now) || now < record.last_share + FORGET_AFTER);
             if addresses.len() >= MAX_ADDRESSES {
-                return false;
+                return bad_connection;
             }
         }
-        let new = || AddressRecord { accepted: 0, rejected: 0, last_share: now, banned_until: None };
-        let record = addresses.entry(address).or_insert_with(new);
-        if record.is_banned(now) {
-            return true;
+        let record = addresses.entry(address).or_insert_with(|| AddressRecord::new(now));
+        record.note(conduct, accepted, now);
+        if bad_connection {
+            record.healthy.retain(|(connection, _)| *connection != conduct.connection);
         }
-        record.last_share = now;
-        match accepted {
-            true => record.accepted += 1,
-            false => record.rejected += 1,
-        }
-        if record.accepted + record.rejected < shares {
-            return false;
-        }
-        let rejected = record.rejected;
-        let ban = u64::from(rejected) * 100 >= u64::from(shares) * u64::from(percent);
-        *record = AddressRecord { banned_until: ban.then(|| now + time), ..new() };
-        if ban {
+        let bad_address = record.count(accepted, rules, now);
+        if (bad_connection || bad_address) && !record.is_banned(now) {
+            record.banned_until = Some(now + rules.time);
             *total += 1;
-            tracing::warn!(%address, rejected, of = shares, time = %InWords(time), "address banned");
+            let refused = !record.has_healthy(now);
+            tracing::warn!(%address, refused, time = %InWords(rules.time), "banned: too many of its shares are rejected");
         }
-        ban
+        bad_connection || record.is_banned(now) && conduct.failed_probation(now)
     }
 
     /// Whether connections from this address are refused.
-    pub fn is_banned(&self, peer: IpAddr, now: Instant) -> bool {
+    pub fn refuses(&self, peer: IpAddr, now: Instant) -> bool {
         let Some(address) = self.key(peer) else { return false };
-        self.lock().addresses.get(&address).is_some_and(|record| record.is_banned(now))
+        self.lock().addresses.get(&address).is_some_and(|record| record.is_refused(now))
     }
 
     /// The number of addresses that are banned now.
@@ -148,84 +202,5 @@ impl Bans {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RULES: BanRules =
-        BanRules { shares: 10, percent: 50, time: Duration::from_secs(60), loopback: false };
-
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    /// Sends shares until the address is banned, and returns the number of shares sent.
-    fn flood(bans: &Bans, peer: &str, rejected_of_ten: u32, now: Instant) -> Option<u32> {
-        (1..=100).find(|n| bans.count_share(ip(peer), n % 10 >= rejected_of_ten, now))
-    }
-
-    #[test]
-    fn rejected_shares_get_a_network_banned_for_a_while() {
-        let (bans, now) = (Bans::new(RULES), Instant::now());
-        assert_eq!(flood(&bans, "192.0.2.1", 4, now), None);
-        assert_eq!(flood(&bans, "192.0.2.2", 5, now), Some(10));
-        assert!(bans.is_banned(ip("192.0.2.2"), now) && bans.is_banned(ip("::ffff:192.0.2.2"), now));
-        assert!(!bans.is_banned(ip("192.0.2.1"), now));
-        // Another connection from the same address ends with its next share, even if that share is accepted.
-        assert!(bans.count_share(ip("192.0.2.2"), true, now));
-        assert_eq!((bans.active(now), bans.total()), (1, 1));
-        let later = now + RULES.time;
-        assert!(!bans.is_banned(ip("192.0.2.2"), later));
-        assert!(!bans.count_share(ip("192.0.2.2"), false, later));
-        assert_eq!((bans.active(later), bans.total()), (0, 1));
-
-        flood(&bans, "2001:db8:1:2::3", 10, now);
-        assert!(bans.is_banned(ip("2001:db8:1:2:ffff::"), now) && !bans.is_banned(ip("2001:db8:1:3::"), now));
-    }
-
-    #[test]
-    fn good_miners_behind_an_address_outweigh_a_bad_one() {
-        let (bans, now) = (Bans::new(RULES), Instant::now());
-        for n in 0..10_000 {
-            assert!(!bans.count_share(ip("198.51.100.1"), n % 3 > 0, now));
-        }
-    }
-
-    #[test]
-    fn loopback_is_not_banned_and_bans_can_be_turned_off() {
-        let now = Instant::now();
-        for (rules, banned) in [
-            (RULES, None),
-            (BanRules { loopback: true, ..RULES }, Some(10)),
-            (BanRules { loopback: true, shares: 0, ..RULES }, None),
-        ] {
-            let bans = Bans::new(rules);
-            for own in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
-                let bans = if own == "127.0.0.1" { &bans } else { &Bans::new(rules) };
-                assert_eq!(flood(bans, own, 10, now), banned, "{own} {rules:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_number_of_addresses_is_bounded() {
-        let (bans, now) = (Bans::new(RULES), Instant::now());
-        for n in 0..MAX_ADDRESSES as u32 + 100 {
-            bans.count_share(IpAddr::from((n + (1 << 28)).to_be_bytes()), true, now);
-        }
-        assert_eq!(bans.lock().addresses.len(), MAX_ADDRESSES);
-        // In a full table, shares of known addresses are still counted. These addresses are kept while they send shares or
-        // are banned.
-        let (busy, banned) = ("16.0.0.1", "16.0.0.2");
-        let soon = now + FORGET_AFTER / 2;
-        assert!(!bans.count_share(ip(busy), true, soon));
-        assert!(flood(&bans, banned, 10, now).is_some());
-        bans.lock().addresses.get_mut(&ip(banned)).unwrap().banned_until = Some(now + 2 * FORGET_AFTER);
-        bans.count_share(ip("192.0.2.1"), false, now + FORGET_AFTER);
-        assert_eq!(bans.lock().addresses.len(), 3);
-        assert!(bans.is_banned(ip(banned), now + FORGET_AFTER));
     }
 }

@@ -216,7 +216,7 @@ async fn accept_until(
     }
 }
 
-/// Serves a connection, unless its address is banned. Returns false if the server is full.
+/// Serves a connection, unless its address is refused. Returns false if the server is full.
 fn admit(
     stream: TcpStream,
     peer: SocketAddr,
@@ -224,7 +224,7 @@ fn admit(
     state: &Arc<PoolState>,
     stop: &CancellationToken,
 ) -> bool {
-    if state.bans.is_banned(peer.ip(), Instant::now()) {
+    if state.bans.refuses(peer.ip(), Instant::now()) {
         tracing::debug!(%peer, "refused a connection from a banned address");
         return true;
     }

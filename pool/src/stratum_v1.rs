@@ -2,8 +2,9 @@
 //! messages. The session makes all decisions.
 
 use bitcoin::hashes::Hash;
+use serde_json::Value;
 use stratum::message::{ConfigureAnswer, SubscribeAnswer};
-use stratum::{Id, Message, Notification, Notify, Reason, Response};
+use stratum::{Id, Message, MessageError, Notification, Notify, ReadError, Reason, Response};
 
 use crate::job::{HeaderBuilder, IssuedJob};
 use crate::session::{Answer, MinerMessage, Request, SessionId};
@@ -30,10 +31,17 @@ pub enum Decoded {
 
 /// Decodes a message from a miner.
 pub fn decode(message: Message) -> Decoded {
-    // The pool requests nothing of miners, so it expects no responses.
-    let Message::Call(call) = message else { return Decoded::Ignored };
     let reject = |text: &str| Reason::new(Reason::OTHER, text);
     let answer = |response: Response| Decoded::Answer(Message::from(response).to_line());
+    let call = match message {
+        Message::Call(call) => call,
+        // The pool requests nothing of miners, so it expects no responses. A response without any content is a request whose
+        // method was left out.
+        Message::Response(Response { id, result: Value::Null, error: None }) if id != Id::Null => {
+            return answer(Response::error(id, reject("a request without a method")));
+        }
+        Message::Response(_) => return Decoded::Ignored,
+    };
     let mut extensions = Vec::new();
     let request = match stratum::Request::from_call(&call) {
         Ok(stratum::Request::Configure(configure)) => {
@@ -62,6 +70,23 @@ pub fn decode(message: Message) -> Decoded {
         Err(error) => return answer(Response::error(call.id, reject(&error.to_string()))),
     };
     Decoded::Request(PendingRequest { id: call.id, extensions }, request)
+}
+
+/// The answer to data that is no message: an error that names the fault, with the id of the request as far as it can be read. `None` if no
+/// answer can be sent.
+pub fn answer_unreadable(error: &ReadError) -> Option<String> {
+    let (id, text) = match error {
+        ReadError::Message(MessageError::Json { id, source, .. }) => {
+            // There is only one line.
+            let text = source.to_string().replace(" at line 1 column ", " at column ");
+            (id.clone(), format!("the line cannot be read: {text}"))
+        }
+        ReadError::Message(error) => (error.id().cloned().unwrap_or_default(), error.to_string()),
+        ReadError::TooLong { .. } => (Id::Null, error.to_string()),
+        _ => return None,
+    };
+    let response = Response::error(id, Reason::new(Reason::OTHER, &text));
+    Some(Message::from(response).to_line())
 }
 
 /// Writes a message to the miner as a line, without the line end; `None` if Stratum V1 cannot express it. If the message

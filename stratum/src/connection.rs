@@ -5,12 +5,13 @@
 
 mod line_buffer;
 
+use std::collections::VecDeque;
 use std::io;
 
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
-use crate::message::{Message, MessageError};
+use crate::message::{Message, MessageError, is_blank, salvage};
 use line_buffer::LineBuffer;
 
 /// Maximum length of a line from a pool, in bytes. p2pool sends long lines, because its coinbases pay hundreds of miners.
@@ -65,15 +66,18 @@ impl ReadError {
 pub struct Reader<R> {
     stream: R,
     lines: LineBuffer,
+    /// The rest of a line that is not one message.
+    salvaged: VecDeque<Result<Message, MessageError>>,
 }
 
 impl<R: AsyncRead + Unpin> Reader<R> {
     /// Reads lines of at most `line_limit` bytes.
     pub fn new(stream: R, line_limit: usize) -> Self {
-        Reader { stream, lines: LineBuffer::new(line_limit) }
+        Reader { stream, lines: LineBuffer::new(line_limit), salvaged: VecDeque::new() }
     }
 
-    /// Reads the next message and skips empty lines. Returns `None` when the peer has closed the stream. Cancel-safe.
+    /// Reads the next message and skips empty lines. If a line has several messages, each is returned. Returns `None` when the peer
+    /// has closed the stream. Cancel-safe.
     ///
     /// # Errors
     ///
@@ -81,10 +85,17 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     /// message, reading can continue with the next line. After any other error, it cannot (see [`ReadError::is_fatal`]).
     pub async fn read(&mut self) -> Result<Option<Message>, ReadError> {
         loop {
-            while let Some(line) = self.lines.next()? {
-                if !line.trim().is_empty() {
-                    return Ok(Some(Message::from_line(&line)?));
+            if let Some(read) = self.salvaged.pop_front() {
+                return Ok(Some(read?));
+            }
+            if let Some(line) = self.lines.next()? {
+                if !is_blank(&line) {
+                    match Message::from_line(&line) {
+                        Ok(message) => return Ok(Some(message)),
+                        Err(error) => self.salvaged = salvage(&line, error),
+                    }
                 }
+                continue;
             }
             if self.stream.read_buf(self.lines.spare()).await? == 0 {
                 return match self.lines.incomplete() {

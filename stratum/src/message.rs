@@ -9,6 +9,7 @@ mod field;
 mod notification;
 mod notify;
 mod request;
+mod salvage;
 
 use std::fmt;
 
@@ -21,6 +22,7 @@ pub use answer::{ConfigureAnswer, SubscribeAnswer};
 pub use notification::{Notification, Reconnect};
 pub use notify::Notify;
 pub use request::{Authorize, Configure, Request, Submit, Subscribe};
+pub(crate) use salvage::{is_blank, salvage};
 
 use crate::share::Reason;
 use crate::text::printable;
@@ -104,20 +106,30 @@ impl fmt::Display for Id {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum MessageError {
-    /// The line is not a JSON object of the expected form.
+    /// The object is not JSON, or a member has the wrong type.
     #[error("not a Stratum message: {line:?}")]
     Json {
+        /// The id of the request, as far as it can be read.
+        id: Id,
         /// The beginning of the line.
         line: String,
         /// The error of the JSON parser.
         #[source]
         source: serde_json::Error,
     },
-    /// The line has neither method nor id.
+    /// The line has no object, or its object has neither method nor id.
     #[error("neither a call nor an answer: {line:?}")]
     Shapeless {
         /// The beginning of the line.
         line: String,
+    },
+    /// A key occurs twice, with two values.
+    #[error("the key {key:?} occurs twice, with two values")]
+    Ambiguous {
+        /// The id of the request, as far as it can be read.
+        id: Id,
+        /// The key, cut if long.
+        key: String,
     },
     /// A required field is absent or null.
     #[error("{method} without {field}")]
@@ -141,7 +153,20 @@ pub enum MessageError {
     },
 }
 
+impl MessageError {
+    /// The id of the line that could not be read, [`Id::Null`] if it has none that can be read. `None` if the line could be read, but not
+    /// a field.
+    pub fn id(&self) -> Option<&Id> {
+        match self {
+            MessageError::Json { id, .. } | MessageError::Ambiguous { id, .. } => Some(id),
+            MessageError::Shapeless { .. } => Some(&Id::Null),
+            MessageError::Missing { .. } | MessageError::Invalid { .. } => None,
+        }
+    }
+}
+
 #[derive(Deserialize)]
+#[serde(expecting = "a message")]
 struct Envelope<'a> {
     #[serde(borrow, default)]
     id: Option<&'a RawValue>,
@@ -156,18 +181,21 @@ struct Envelope<'a> {
 }
 
 impl Message {
-    /// Reads one line.
+    /// Reads a line that has one message. [`Reader`](crate::Reader) reads what this function refuses, as far as possible.
     ///
     /// # Errors
     ///
     /// If the line is not a JSON object with a method or an id. The connection remains usable.
     pub fn from_line(line: &str) -> Result<Self, MessageError> {
-        let envelope: Envelope<'_> = serde_json::from_str(line)
-            .map_err(|source| MessageError::Json { line: printable(line), source })?;
         // Serde reads a struct also from a JSON array of its fields' values, but a Stratum message is never an array.
         if !line.trim_start().starts_with('{') {
             return Err(MessageError::Shapeless { line: printable(line) });
         }
+        let envelope: Envelope<'_> = serde_json::from_str(line).map_err(|source| MessageError::Json {
+            id: Id::Null,
+            line: printable(line),
+            source,
+        })?;
         let id = Id::from_raw(envelope.id);
         // Some pools repeat the method in the answer, so a line with a method is not always a call.
         let is_answer = envelope.params.is_none() && (envelope.result.is_some() || envelope.error.is_some());

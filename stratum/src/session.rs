@@ -167,6 +167,13 @@ enum Pending {
     AnswerIgnored,
 }
 
+impl Pending {
+    /// Whether the request belongs to the handshake, and its answer matters.
+    fn is_handshake(&self) -> bool {
+        matches!(self, Pending::Configure | Pending::Subscribe(_) | Pending::Authorize)
+    }
+}
+
 /// The state of one connection.
 #[derive(Debug)]
 pub struct Session {
@@ -342,7 +349,7 @@ impl Session {
     }
 
     fn on_response(&mut self, response: Response) -> Result<Vec<Event>, ProtocolError> {
-        let known = response.id.as_number().and_then(|id| Some((id, self.pending.remove(&id)?)));
+        let known = self.answered_by(&response).and_then(|id| Some((id, self.pending.remove(&id)?)));
         let Some((id, pending)) = known else {
             return Ok(vec![Event::Ignored(response.into())]);
         };

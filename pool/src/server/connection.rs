@@ -17,6 +17,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::bans::Conduct;
 use crate::clock::Now;
 use crate::current_job::CurrentJob;
 use crate::operator_log::HEALTH_CHECK_USER;
@@ -28,6 +29,8 @@ use crate::stratum_v1::{self, Decoded, PendingRequest};
 
 /// How long a miner may leave the pool's messages unread before the pool ends the connection.
 const WRITE_WITHIN: Duration = Duration::from_secs(20);
+/// After this number of lines in a row that are no messages, the pool ends the connection: its peer is no miner.
+const MAX_UNREADABLE: u32 = 10;
 
 /// Why the pool ended a connection, or how the connection broke.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +39,8 @@ enum ConnectionError {
     Read(#[from] ReadError),
     #[error(transparent)]
     Write(#[from] WriteError),
+    #[error("it has sent {MAX_UNREADABLE} lines in a row that are no messages; the last one was")]
+    Noise(#[source] ReadError),
     #[error("the miner does not read the pool's messages")]
     Stuck,
     #[error(transparent)]
@@ -44,7 +49,7 @@ enum ConnectionError {
     NoWork,
     #[error("all extranonce1 of the upstream pool's jobs are taken")]
     NoExtranonce,
-    #[error("its address is banned for too many rejected shares")]
+    #[error("too many of its shares are rejected")]
     Banned,
 }
 
@@ -56,6 +61,8 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, state: Arc<PoolState>, s
         reader: Reader::new(read, MINER_LINE_LIMIT),
         writer: Writer::new(write),
         rate_limit: MessageRateLimit::new(state.config.limits.messages_per_second, Instant::now()),
+        unreadable: 0,
+        conduct: Conduct::default(),
         stats: ConnectionStatsGuard::new(state.connections.clone()),
         forwarded: FuturesUnordered::new(),
         peer,
@@ -77,6 +84,9 @@ struct Connection {
     reader: Reader<OwnedReadHalf>,
     writer: Writer<OwnedWriteHalf>,
     rate_limit: MessageRateLimit,
+    /// The number of lines that are no messages since the last message.
+    unreadable: u32,
+    conduct: Conduct,
     stats: ConnectionStatsGuard,
     /// Requests whose shares an upstream pool is judging.
     forwarded: FuturesUnordered<BoxFuture<'static, (PendingRequest, Outcome)>>,
@@ -161,8 +171,16 @@ impl Connection {
                     return Ok(Some((Event::UpstreamVerdict(outcome), request)));
                 }
                 message = self.reader.read(), if !throttled => {
-                    let Some(message) = message? else { return Ok(None) };
                     self.rate_limit.spend(Instant::now());
+                    let message = match message {
+                        Ok(None) => return Ok(None),
+                        Ok(Some(message)) => message,
+                        Err(error) => {
+                            self.on_unreadable(error).await?;
+                            continue;
+                        }
+                    };
+                    self.unreadable = 0;
                     match stratum_v1::decode(message) {
                         Decoded::Request(pending, request) => {
                             return Ok(Some((Event::Request(request), pending)));
@@ -182,6 +200,20 @@ impl Connection {
         }
     }
 
+    /// Tells the miner what is wrong with its line. Fails if no more lines can be read, or if too many were unreadable.
+    async fn on_unreadable(&mut self, error: ReadError) -> Result<(), ConnectionError> {
+        if let Some(line) = stratum_v1::answer_unreadable(&error) {
+            self.writer.queue(&line)?;
+            self.flush().await?;
+        }
+        if error.is_fatal() {
+            return Err(error.into());
+        }
+        tracing::debug!(peer = %self.peer, error = error_chain(&error), "a line is no message");
+        self.unreadable += 1;
+        if self.unreadable >= MAX_UNREADABLE { Err(ConnectionError::Noise(error)) } else { Ok(()) }
+    }
+
     /// Carries out the effects of an event that `request` caused. `took` is the time that the session took to decide.
     async fn carry_out(
         &mut self,
@@ -190,6 +222,7 @@ impl Connection {
         took: Duration,
     ) -> Result<(), ConnectionError> {
         let mut to_upstream = None;
+        let mut banned = false;
         for effect in effects {
             match effect {
                 Effect::Send(message) => {
@@ -211,9 +244,12 @@ impl Connection {
                     }
                 }
                 Effect::CountForBan { accepted } => {
-                    if self.state.bans.count_share(self.peer.ip(), accepted, Instant::now()) {
-                        return Err(ConnectionError::Banned);
-                    }
+                    banned |= self.state.bans.count_share(
+                        self.peer.ip(),
+                        &mut self.conduct,
+                        accepted,
+                        Instant::now(),
+                    );
                 }
                 // `converse` has already handled this effect.
                 Effect::Resume(_) => {}
@@ -234,6 +270,11 @@ impl Connection {
         }
         if let Some(share) = to_upstream {
             self.forward(request, share).await;
+        }
+        if banned {
+            // The miner gets the answer to its last share.
+            self.flush().await?;
+            return Err(ConnectionError::Banned);
         }
         Ok(())
     }

@@ -23,6 +23,7 @@ impl Session {
             Request::Subscribe { resume: Some(id) } if !self.subscribed => {
                 return effects.push(Effect::Resume(id));
             }
+            Request::Subscribe { .. } if was_ready => return self.subscribe_again(now, effects),
             Request::Subscribe { .. } => Some(self.subscribe()),
             Request::Authorize { worker, fixed_difficulty } => {
                 Some(self.authorize(worker, fixed_difficulty).into())
@@ -44,6 +45,8 @@ impl Session {
     fn configure(&mut self, version_mask: Option<u32>, minimum_difficulty: Option<f64>) -> Answer {
         // The current job determines which version bits miners may roll.
         let allowed = self.state.job.as_ref().map_or(VERSION_MASK, |job| job.version_mask);
+        // A mask without any bit that can ever be rolled is a request for nothing.
+        let version_mask = version_mask.filter(|wanted| wanted & VERSION_MASK != 0);
         self.wanted_mask = version_mask.unwrap_or(self.wanted_mask);
         let granted = version_mask.map(|wanted| wanted & allowed);
         self.version_mask = granted.unwrap_or(self.version_mask);
@@ -60,6 +63,16 @@ impl Session {
             extranonce1: self.state.extranonce1.bytes().to_vec(),
             extranonce2_len: self.state.layout.extranonce2,
         }
+    }
+
+    /// Answers a further subscription. The miner has begun anew, so it gets all that follows a first subscription: its extranonces,
+    /// which stay the same, the difficulty and a job.
+    fn subscribe_again(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let answer = self.subscribe();
+        effects.push(Effect::answer(answer));
+        self.sent_difficulty = None;
+        self.retarget(now, effects);
+        self.issue(true, effects);
     }
 
     /// Adds a worker to the connection.
@@ -95,6 +108,12 @@ fn payout(worker: &str, network: Network) -> Result<ScriptBuf, String> {
     // All characters of an address are alphanumeric. A dot and a name may follow the address; p2pool's miners append
     // `/1+0.1`.
     let address = worker.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
-    payout_script(address, network)
-        .map_err(|error| format!("this pool pays the address in the user name, ADDRESS.WORKER: {error}"))
+    let refuse =
+        |fault: &str| Err(format!("this pool pays the address in the user name, ADDRESS.WORKER: {fault}"));
+    match (address, worker.chars().next()) {
+        ("", None) => refuse("the user name is empty"),
+        ("", Some(first)) if first.is_whitespace() => refuse("the user name begins with a space"),
+        ("", Some(first)) => refuse(&format!("the user name begins with {first:?}")),
+        _ => payout_script(address, network).or_else(|error| refuse(&error.to_string())),
+    }
 }

@@ -1,6 +1,7 @@
 //! Tests rules of a session that depend on the clock, or on an order of events that a test with a socket cannot force. The
 //! tests talk to the session in Stratum V1, through the front-end.
 
+mod handshake;
 mod resume;
 mod shares;
 mod upstream;
@@ -183,8 +184,8 @@ fn the_first_job_comes_once_when_subscribed_and_authorized_in_either_order() {
         assert_eq!(sent.len(), 3, "{sent:?}");
         assert!(sent[1].contains("mining.set_difficulty") && sent[2].contains("mining.notify"));
         assert!(effects.iter().any(|effect| matches!(effect, Effect::Authorized(_))));
-        // A repeated request causes no second job.
-        assert_eq!(lines(&harness.line(order[1])).len(), 1);
+        // A repeated authorization causes no second job.
+        assert_eq!(lines(&harness.line(authorize)).len(), 1);
     }
 }
 
@@ -372,7 +373,15 @@ fn users_are_paid_at_their_address() {
     for name in [mine.to_owned(), format!("{mine}/1+0.1"), format!("{mine}_rig2")] {
         assert!(authorize(&name).contains("true"), "{name}");
     }
-    for nobody in ["", ".rig", "satoshi", "mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfm.rig"] {
+    for (name, fault) in [
+        ("", "the user name is empty"),
+        (".rig", "the user name begins with '.'"),
+        (" mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn", "the user name begins with a space"),
+    ] {
+        let refused = authorize(name);
+        assert!(refused.contains("[24,") && refused.contains(fault), "{refused}");
+    }
+    for nobody in ["satoshi", "mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfm.rig"] {
         let refused = authorize(nobody);
         assert!(refused.contains("[24,") && refused.contains("is not a Bitcoin address"), "{refused}");
     }

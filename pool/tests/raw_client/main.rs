@@ -1,7 +1,9 @@
 //! Tests a pool on a real socket with a miner that sends literal lines and has a parser of its own. The miner shares no
 //! code with the pool except SHA-256d.
 
+mod bans;
 mod client;
+mod lines;
 mod prometheus;
 mod returning;
 
@@ -190,27 +192,6 @@ async fn a_suggestion_raises_the_chain_s_difficulty_and_is_capped_by_it() {
     assert!(client.jobs.len() >= 2 && network(&client.jobs[0]) < 1.0, "the first job has the old target");
     assert!(before < 1.0 && network(&client.job()) < 20_100.0);
     drop(client);
-    pool.end().await;
-}
-
-#[tokio::test]
-async fn malformed_input_ends_its_own_connection_only() {
-    let pool = TestPool::start(easy()).await;
-    let mut good = Client::ready(&pool, "good").await;
-    let long = format!(r#"{{"id":1,"method":"{}"}}"#, "x".repeat(20_000));
-    for line in ["GET / HTTP/1.1", "{", "[]", "{}", "\u{0}\u{1}", &long] {
-        let mut bad = Client::connect(&pool).await;
-        // The pool may close the connection while the test still writes.
-        let _ = bad.write.write_all(format!("{line}\n").as_bytes()).await;
-        assert_eq!(bad.next().await, None, "{line:.20}");
-    }
-    // The line is invalid UTF-8.
-    let mut bad = Client::connect(&pool).await;
-    bad.write.write_all(b"\xff\xfe\n").await.unwrap();
-    assert_eq!(bad.next().await, None);
-    let job = good.job();
-    let nonce = good.share(&job, &[0; 8]);
-    assert_eq!(good.submit("good", &job.id, &[0; 8], job.ntime, nonce).await, 0);
     pool.end().await;
 }
 

@@ -27,7 +27,8 @@ pub enum Request {
     Unknown(String),
 }
 
-/// The extensions that a miner asks for in `mining.configure`. `None` in a field: the miner did not ask for the extension.
+/// The extensions that a miner asks for in `mining.configure`. `None` in a field: the miner did not ask for the extension, or with
+/// parameters that cannot be read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Configure {
     /// The names of all requested extensions, known or not, in the miner's order; at most 32.
@@ -150,16 +151,18 @@ impl Configure {
             let value = options?.get(name).filter(|value| !value.is_null())?;
             Some(Field { method: fields.method, name, value })
         };
+        // An extension with a parameter that cannot be read is not granted. The others are.
         if configure.asks_for("version-rolling") {
-            let mask = option("version-rolling.mask").map(|field| field.hex_u32()).transpose()?;
-            configure.version_mask = Some(mask.unwrap_or(u32::MAX));
+            configure.version_mask = match option("version-rolling.mask") {
+                Some(field) => field.hex_u32().ok(),
+                None => Some(u32::MAX),
+            };
         }
         if configure.asks_for("minimum-difficulty") {
-            let minimum = match option("minimum-difficulty.value") {
-                Some(field) if field.value.as_f64() != Some(0.0) => field.difficulty()?,
-                _ => 0.0,
+            configure.minimum_difficulty = match option("minimum-difficulty.value") {
+                Some(field) if field.value.as_f64() != Some(0.0) => field.difficulty().ok(),
+                _ => Some(0.0),
             };
-            configure.minimum_difficulty = Some(minimum);
         }
         Ok(configure)
     }
@@ -204,13 +207,15 @@ impl Authorize {
 
 impl Submit {
     fn from_params(fields: &Fields<'_>) -> Result<Self, MessageError> {
+        // Some miners send an empty text instead of leaving the field out.
+        let version_bits = fields.get(5, "version bits").filter(|field| field.value != "");
         Ok(Submit {
             user: short(fields.need(0, "user")?)?,
             job: short(fields.need(1, "job id")?)?,
             extranonce2: fields.need(2, "extranonce2")?.bytes(16)?,
             ntime: fields.need(3, "ntime")?.hex_u32()?,
             nonce: fields.need(4, "nonce")?.hex_u32()?,
-            version_bits: fields.get(5, "version bits").map(|field| field.hex_u32()).transpose()?,
+            version_bits: version_bits.map(|field| field.hex_u32()).transpose()?,
         })
     }
 

@@ -1,8 +1,10 @@
 //! The handshake: the requests that open a session, and their answers.
 
+use serde_json::Value;
+
 use super::{Event, Pending, ProtocolError, ResumeToken, Session};
 use crate::message::{
-    Authorize, Configure, ConfigureAnswer, Message, Request, Response, Subscribe, SubscribeAnswer,
+    Authorize, Configure, ConfigureAnswer, Id, Message, Request, Response, Subscribe, SubscribeAnswer,
 };
 
 /// The parameters of a `mining.subscribe` request. Old pools refuse parameters that they do not know, so after a refusal
@@ -37,6 +39,27 @@ impl Session {
         let session = resume.map(|resume| resume.session.clone());
         let request = Request::Subscribe(Subscribe { user_agent, session });
         self.request(Pending::Subscribe(attempt), request).1
+    }
+
+    /// The id of the request that a response answers. Some pools answer the handshake with id null, or with an id of their own, so
+    /// its requests are also recognized by what the response says.
+    pub(super) fn answered_by(&self, response: &Response) -> Option<u64> {
+        let open = |wanted: fn(&Pending) -> bool| {
+            self.pending.iter().find(|(_, pending)| wanted(pending)).map(|(id, _)| *id)
+        };
+        if response.result.is_array()
+            && SubscribeAnswer::from_response(response).is_ok()
+            && let Some(id) = open(|pending| matches!(pending, Pending::Subscribe(_)))
+        {
+            return Some(id);
+        }
+        let named = response.id.as_number().filter(|id| self.pending.contains_key(id));
+        named.or_else(|| match &response.result {
+            Value::Object(_) => open(|pending| *pending == Pending::Configure),
+            Value::Bool(_) if response.error.is_none() => open(|pending| *pending == Pending::Authorize),
+            _ if response.id == Id::Null && response.error.is_some() => open(Pending::is_handshake),
+            _ => None,
+        })
     }
 
     pub(super) fn on_configured(&mut self, response: &Response) -> Result<Vec<Event>, ProtocolError> {
