@@ -92,6 +92,7 @@ fn upstream_problem(error: &ClientError) -> Option<Problem> {
     let Problem { kind, text } = error.problem()?;
     let kind = match kind {
         ProblemKind::PoolRefusesUser => ProblemKind::UpstreamRefusesUser,
+        ProblemKind::UpstreamExtranonceTooSmall => kind,
         _ => ProblemKind::UpstreamUnreachable,
     };
     Some(Problem { kind, text })

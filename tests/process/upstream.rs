@@ -1,5 +1,7 @@
 //! `mesos-miner pool --upstream`: a pool that is itself one miner of another pool, the upstream pool.
 
+mod pools;
+
 use std::net::SocketAddr;
 
 use hasher::{CompactTarget, Header, Target};
@@ -26,14 +28,19 @@ struct Pool {
 
 impl Pool {
     fn start(listen: &str, more: &[&str]) -> Self {
+        let mut pool = Pool::start_without_work(listen, more);
+        pool.stratum = pool.process.wait_for_output(DEADLINE, after("listening on "));
+        pool
+    }
+
+    /// Does not wait until the pool has work, so the address for miners is unknown.
+    fn start_without_work(listen: &str, more: &[&str]) -> Self {
         let data = tempfile::tempdir().expect("a temporary folder");
         let folder = data.path().to_str().expect("temporary folders are plain text");
         let fixed = ["pool", "--listen", listen, "--http", "127.0.0.1:0", "--data-dir", folder];
         let mut process = mesos_miner([&fixed, &EASY[..], more].concat());
-        let after = |prefix: &'static str| move |line: &str| line.strip_prefix(prefix).map(str::to_owned);
-        let stratum = process.wait_for_output(DEADLINE, after("listening on "));
         let http = process.wait_for_output(DEADLINE, after("HTTP on http://"));
-        Pool { process, stratum, http: http.parse().expect("an address"), _data: data }
+        Pool { process, stratum: String::new(), http: http.parse().expect("an address"), _data: data }
     }
 
     fn builtin() -> Self {
@@ -42,6 +49,11 @@ impl Pool {
 
     fn proxy(upstreams: &str) -> Self {
         Pool::start("127.0.0.1:0", &["--upstream", upstreams, "-u", "farm"])
+    }
+
+    /// A proxy whose upstream pools may give no work.
+    fn waiting_proxy(upstreams: &str) -> Self {
+        Pool::start_without_work("127.0.0.1:0", &["--upstream", upstreams, "-u", "farm"])
     }
 
     fn summary(&self) -> Value {
@@ -67,6 +79,10 @@ impl Pool {
         self.process.signal(Signal::KILL);
         self.process.wait(DEADLINE);
     }
+}
+
+fn after(prefix: &'static str) -> impl FnMut(&str) -> Option<String> {
+    move |line| line.strip_prefix(prefix).map(str::to_owned)
 }
 
 fn number(value: &Value) -> u64 {

@@ -1,5 +1,6 @@
 //! Shared code of the process tests: processes, clusters, a scripted pool, plain HTTP, and the real peers.
 
+pub mod checking_pool;
 pub mod cluster;
 pub mod embedded;
 pub mod framework;

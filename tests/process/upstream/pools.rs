@@ -1,0 +1,170 @@
+//! Upstream pools that leave little extranonce2, ask for much difficulty, send few jobs, or reject everything.
+
+use std::collections::HashSet;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+
+use serde_json::{Value, json};
+
+use super::{Pool, after, end, number, worker};
+use crate::support::checking_pool::{CheckingPool, NTIME, Rules};
+use crate::support::http::get_text;
+use crate::support::process::mesos_miner;
+use crate::support::{DEADLINE, LONG_DEADLINE, until};
+
+fn proxy_of(upstreams: &[&CheckingPool]) -> Pool {
+    let addresses: Vec<_> = upstreams.iter().map(|pool| pool.address.to_string()).collect();
+    Pool::proxy(&addresses.join(","))
+}
+
+fn small() -> Rules {
+    Rules { extranonce2_len: 1, ..Rules::default() }
+}
+
+fn gets_shares(pool: &CheckingPool, more: usize) {
+    let goal = pool.right() + more;
+    until("shares for the upstream pool", LONG_DEADLINE, || (pool.right() >= goal).then_some(()));
+}
+
+/// The work health, as one line.
+fn health(pool: &Pool) -> String {
+    get_text(pool.http, "/healthz").expect("an answer")
+}
+
+/// A miner that only listens.
+struct Listener {
+    lines: std::io::Lines<BufReader<TcpStream>>,
+    extranonce2_len: u64,
+}
+
+impl Listener {
+    fn connect(pool: &Pool) -> Self {
+        let mut stream = TcpStream::connect(&pool.stratum).expect("a pool");
+        stream.set_read_timeout(Some(DEADLINE)).expect("a socket");
+        let subscribe = json!({"id": 1, "method": "mining.subscribe", "params": []});
+        let authorize = json!({"id": 2, "method": "mining.authorize", "params": ["raw", "x"]});
+        writeln!(stream, "{subscribe}\n{authorize}").expect("a pool that reads");
+        let mut listener = Listener { lines: BufReader::new(stream).lines(), extranonce2_len: 0 };
+        let subscribed = listener.next(|message| (message["id"] == 1).then(|| message["result"].clone()));
+        listener.extranonce2_len = number(&subscribed[2]);
+        listener
+    }
+
+    /// The first message that is wanted. The others are lost.
+    fn next<T>(&mut self, wanted: impl Fn(&Value) -> Option<T>) -> T {
+        loop {
+            let line = self.lines.next().expect("an open connection").expect("a line in time");
+            if let Some(found) = wanted(&serde_json::from_str(&line).expect("JSON")) {
+                return found;
+            }
+        }
+    }
+
+    /// The header time of the next job, and whether it voids the earlier ones.
+    fn next_job(&mut self) -> (u32, bool) {
+        self.next(|message| {
+            let params = (message["method"] == "mining.notify").then(|| &message["params"])?;
+            let time = u32::from_str_radix(params[7].as_str()?, 16).ok()?;
+            Some((time, params[8].as_bool()?))
+        })
+    }
+}
+
+#[test]
+fn an_upstream_pool_that_leaves_too_little_is_left_for_the_next() {
+    let (first, second) = (CheckingPool::start(small()), CheckingPool::start(Rules::default()));
+    let proxy = proxy_of(&[&first, &second]);
+    let worker = worker(&proxy, "one");
+    gets_shares(&second, 3);
+    assert!(first.seen().connections > 0 && first.right() == 0);
+    end(worker);
+}
+
+#[test]
+fn an_upstream_pool_that_leaves_too_little_later_is_left_without_losing_a_worker() {
+    let (first, second) = (CheckingPool::start(Rules::default()), CheckingPool::start(Rules::default()));
+    let proxy = proxy_of(&[&first, &second]);
+    let worker = worker(&proxy, "one");
+    gets_shares(&first, 3);
+    first.set_extranonce("0e", 1);
+    gets_shares(&second, 3);
+    assert_eq!(number(&proxy.summary()["connections"]), 1);
+    end(worker);
+}
+
+#[test]
+fn numbers_are_in_the_health_while_no_upstream_pool_leaves_enough() {
+    let pools = [CheckingPool::start(small()), CheckingPool::start(small())];
+    let mut proxy = Pool::waiting_proxy(&pools.each_ref().map(|pool| pool.address.to_string()).join(","));
+    until("the numbers", DEADLINE, || {
+        let health = health(&proxy);
+        (health.contains("leaves 1 byte(s) of extranonce2") && health.contains("at least 2")).then_some(())
+    });
+    until("further tries", DEADLINE, || (pools[0].seen().connections >= 6).then_some(()));
+    assert!(proxy.process.is_running());
+    assert_eq!(proxy.summary()["reasons"][0]["code"], "upstream-extranonce-too-small");
+    pools[1].change_rules(|rules| rules.extranonce2_len = 4);
+    proxy.stratum = proxy.process.wait_for_output(LONG_DEADLINE, after("listening on "));
+    let worker = worker(&proxy, "one");
+    gets_shares(&pools[1], 1);
+    end(worker);
+
+    let only = CheckingPool::start(small());
+    let address = only.address.to_string();
+    let ended =
+        mesos_miner(["pool", "--listen", "127.0.0.1:0", "--upstream", &address, "-u", "farm"]).wait(DEADLINE);
+    assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
+    assert!(ended.errors().contains("leaves 1 byte(s) of extranonce2"), "{ended:#?}");
+}
+
+#[test]
+fn three_proxies_in_a_row_search_no_header_twice() {
+    let upstream = CheckingPool::start(Rules::default());
+    let first = proxy_of(&[&upstream]);
+    let second = Pool::proxy(&first.stratum);
+    let third = Pool::proxy(&second.stratum);
+    let sizes = [&first, &second, &third].map(|pool| Listener::connect(pool).extranonce2_len);
+    assert_eq!(sizes, [5, 3, 2]);
+    let workers = ["one", "two", "three"].map(|name| worker(&third, name));
+    let also = [worker(&first, "four"), worker(&second, "five")];
+    // The upstream pool checks that each header is right and new. The parts of the workers are in the first bytes.
+    let prefixes = |pool: &CheckingPool| -> HashSet<Vec<u8>> {
+        pool.seen().right.iter().map(|share| share.extranonce2[..6].to_vec()).collect()
+    };
+    until("shares of all workers", LONG_DEADLINE, || {
+        (upstream.right() >= 20 && prefixes(&upstream).len() >= 5).then_some(())
+    });
+    workers.into_iter().chain(also).for_each(end);
+    assert_eq!(first.forwarded("rejected") + second.forwarded("rejected") + third.forwarded("rejected"), 0);
+}
+
+#[test]
+fn a_job_that_lasts_is_given_out_again_and_its_shares_are_right() {
+    let upstream = CheckingPool::start(Rules::default());
+    let proxy = proxy_of(&[&upstream]);
+    let mut listener = Listener::connect(&proxy);
+    assert_eq!(listener.next_job(), (NTIME, true));
+    let worker = worker(&proxy, "one");
+    // Before that, the job comes with other difficulties.
+    let (time, clean) =
+        std::iter::repeat_with(|| listener.next_job()).find(|(time, _)| *time > NTIME).expect("a job");
+    assert!((NTIME + 29..NTIME + 120).contains(&time) && !clean, "{} s", time - NTIME);
+    until("a share with the later time", LONG_DEADLINE, || {
+        upstream.right();
+        upstream.seen().right.iter().any(|share| share.ntime >= time).then_some(())
+    });
+    assert_eq!(proxy.forwarded("rejected"), 0);
+    end(worker);
+}
+
+#[test]
+fn shares_below_the_upstream_pool_s_difficulty_are_not_sent_however_easy_blocks_are() {
+    let upstream = CheckingPool::start(Rules { nbits: 0x207f_ffff, ..Rules::default() });
+    let proxy = proxy_of(&[&upstream]);
+    let worker = worker(&proxy, "one");
+    let hard = || upstream.seen().right.iter().filter(|share| share.meets_difficulty).count();
+    until("shares for the upstream pool", LONG_DEADLINE, || (hard() >= 5).then_some(()));
+    end(worker);
+    assert!(upstream.right() - hard() <= 1, "one share was tried because it makes a block");
+    assert!(proxy.forwarded("forwarded") < 100);
+}
