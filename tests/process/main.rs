@@ -12,6 +12,7 @@ mod bitcoin_node;
 mod broken_setups;
 mod changed_options;
 mod common_failure;
+mod core_chains;
 mod election;
 mod embedded;
 mod ends;

@@ -8,6 +8,7 @@ pub mod http;
 pub mod ledger;
 pub mod log;
 pub mod mesos_box;
+pub mod node_pool;
 pub mod peer;
 pub mod process;
 pub mod process_tree;
