@@ -48,6 +48,8 @@ pub struct Session {
     /// Version bits that the miner was granted.
     version_mask: u32,
     subscribed: bool,
+    /// Whether the miner understands that its extranonces change.
+    takes_extranonces: bool,
     workers: Vec<Arc<str>>,
     /// The difficulty that was last sent to the miner.
     sent_difficulty: Option<f64>,
@@ -77,6 +79,7 @@ impl Session {
             wanted_mask: 0,
             version_mask: 0,
             subscribed: false,
+            takes_extranonces: false,
             workers: Vec::new(),
             sent_difficulty: None,
             reported_hashrate: 0,
@@ -113,7 +116,7 @@ impl Session {
     }
 
     fn on_job(&mut self, job: Arc<Job>, now: Now, effects: &mut Vec<Effect>) {
-        if !self.state.layout.is_compatible_with(&job.layout) {
+        if !self.follow_layout(job.layout, effects) {
             return effects.push(Effect::Close(CloseReason::IncompatibleExtranonces));
         }
         let old = self.state.job.replace(job.clone());
@@ -124,6 +127,27 @@ impl Session {
             self.retarget(now, effects);
             self.issue(old.is_none_or(|old| old.gives_way_to(&job)), effects);
         }
+    }
+
+    /// Adopts the extranonce sizes of new jobs, and tells the miner if they differ from those that it has. Returns false if that is
+    /// impossible: the miner does not know that they can change, or needs another extranonce1.
+    fn follow_layout(&mut self, layout: ExtranonceLayout, effects: &mut Vec<Effect>) -> bool {
+        if self.state.layout.is_compatible_with(&layout) {
+            return true;
+        }
+        let can_follow = !self.subscribed || self.takes_extranonces;
+        if !can_follow || self.state.layout.extranonce1 != layout.extranonce1 {
+            return false;
+        }
+        self.state.layout = layout;
+        // Without a subscription, the miner does not know any extranonces yet.
+        if self.subscribed {
+            effects.push(Effect::Send(MinerMessage::SetExtranonce {
+                extranonce1: self.state.extranonce1.bytes().to_vec(),
+                extranonce2_len: layout.extranonce2,
+            }));
+        }
+        true
     }
 
     fn on_tick(&mut self, now: Now, effects: &mut Vec<Effect>) {

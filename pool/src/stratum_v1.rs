@@ -47,6 +47,7 @@ pub fn decode(message: Message) -> Decoded {
         Ok(stratum::Request::Configure(configure)) => {
             extensions = configure.extensions;
             Request::Configure {
+                extranonce: extensions.iter().any(|extension| extension == "subscribe-extranonce"),
                 version_mask: configure.version_mask,
                 minimum_difficulty: configure.minimum_difficulty,
             }
@@ -60,8 +61,7 @@ pub fn decode(message: Message) -> Decoded {
         },
         Ok(stratum::Request::SuggestDifficulty(difficulty)) => Request::SuggestDifficulty(difficulty),
         Ok(stratum::Request::Submit(submit)) => Request::Submit(submit.into()),
-        // The pool agrees, but never sends `mining.set_extranonce`, since it never changes extranonces.
-        Ok(stratum::Request::SubscribeExtranonce) => return answer(Response::ok(call.id, true)),
+        Ok(stratum::Request::SubscribeExtranonce) => Request::SubscribeExtranonce,
         Ok(stratum::Request::Ping) => return answer(Response::ok(call.id, "pong")),
         Ok(stratum::Request::Unknown(method)) => {
             return answer(Response::error(call.id, reject(&format!("unknown method {method}"))));
@@ -96,6 +96,10 @@ pub fn encode(message: &MinerMessage, request: &PendingRequest) -> Option<String
         MinerMessage::Answer(answer) => return Some(Message::from(response(answer, request)).to_line()),
         MinerMessage::Job { issued, clean } => return Some(notify_line(issued, *clean)),
         MinerMessage::SetDifficulty(difficulty) => Notification::SetDifficulty(*difficulty).to_call(),
+        MinerMessage::SetExtranonce { extranonce1, extranonce2_len } => {
+            let (extranonce1, extranonce2_len) = (extranonce1.clone(), *extranonce2_len);
+            Notification::SetExtranonce { extranonce1, extranonce2_len }.to_call()
+        }
         MinerMessage::SetVersionMask(mask) => Notification::SetVersionMask(*mask).to_call(),
     };
     call.map(|call| Message::from(call).to_line())

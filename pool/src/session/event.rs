@@ -36,7 +36,11 @@ pub enum Request {
         version_mask: Option<u32>,
         /// The lowest difficulty that suits the miner.
         minimum_difficulty: Option<f64>,
+        /// Whether the miner understands that its extranonces change.
+        extranonce: bool,
     },
+    /// Says that the miner understands that its extranonces change.
+    SubscribeExtranonce,
     /// Subscribes to jobs.
     Subscribe {
         /// The session to resume.
@@ -95,6 +99,13 @@ pub enum MinerMessage {
     Answer(Answer),
     /// The difficulty from the next job on.
     SetDifficulty(f64),
+    /// The extranonces from the next job on.
+    SetExtranonce {
+        /// The connection's part of the coinbase.
+        extranonce1: Vec<u8>,
+        /// Number of coinbase bytes that the miner chooses.
+        extranonce2_len: usize,
+    },
     /// Version bits that may be rolled from the next job on.
     SetVersionMask(u32),
     /// A job.

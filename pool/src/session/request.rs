@@ -15,7 +15,8 @@ impl Session {
     pub(super) fn on_request(&mut self, request: Request, now: Now, effects: &mut Vec<Effect>) {
         let was_ready = self.is_ready();
         let answer = match request {
-            Request::Configure { version_mask, minimum_difficulty } => {
+            Request::Configure { version_mask, minimum_difficulty, extranonce } => {
+                self.takes_extranonces |= extranonce;
                 Some(self.configure(version_mask, minimum_difficulty))
             }
             // Only a first subscription can resume a session: a miner that has already received its extranonce1 must keep
@@ -27,6 +28,10 @@ impl Session {
             Request::Subscribe { .. } => Some(self.subscribe()),
             Request::Authorize { worker, fixed_difficulty } => {
                 Some(self.authorize(worker, fixed_difficulty).into())
+            }
+            Request::SubscribeExtranonce => {
+                self.takes_extranonces = true;
+                Some(Answer::Accepted)
             }
             Request::SuggestDifficulty(difficulty) => {
                 self.state.vardiff.suggest(difficulty, now.at);

@@ -82,7 +82,9 @@ fn an_upstream_pool_that_leaves_too_little_is_left_for_the_next() {
 
 #[test]
 fn an_upstream_pool_that_leaves_too_little_later_is_left_without_losing_a_worker() {
-    let (first, second) = (CheckingPool::start(Rules::default()), CheckingPool::start(Rules::default()));
+    let first = CheckingPool::start(Rules::default());
+    // The worker gets a smaller extranonce2 than before: it says that it knows `mining.set_extranonce`.
+    let second = CheckingPool::start(Rules { extranonce2_len: 4, ..Rules::default() });
     let proxy = proxy_of(&[&first, &second]);
     let worker = worker(&proxy, "one");
     gets_shares(&first, 3);

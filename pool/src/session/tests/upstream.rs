@@ -315,3 +315,31 @@ fn a_job_that_is_given_out_again_makes_no_earlier_share_stale() {
     assert_eq!((share.share.ntime, &share.share.job), (UNIX + 30, &share.job.id));
     assert_eq!(share.job.ntime, UNIX);
 }
+
+#[test]
+fn a_miner_that_asked_for_it_gets_another_size_of_extranonce2_and_stays() {
+    for asks in [
+        r#"{"id":5,"method":"mining.extranonce.subscribe","params":[]}"#,
+        r#"{"id":5,"method":"mining.configure","params":[["subscribe-extranonce"],{}]}"#,
+    ] {
+        let mut harness = proxied(1e-9, 8);
+        let effects = harness.line(asks);
+        assert!(lines(&effects)[0].contains("true"), "{effects:?}");
+        let effects = harness.publish(upstream_job(1e-9, 4, 1));
+        let set = r#"{"id":null,"method":"mining.set_extranonce","params":["aaaa",2]}"#;
+        assert!(
+            lines(&effects)[0] == set && lines(&effects).last().unwrap().contains("notify"),
+            "{effects:?}"
+        );
+        let id = harness.last_id();
+        let params = |nonce: u32| format!(r#"["w","{id}","0102","{UNIX:08x}","{nonce:08x}"]"#);
+        let share = (0..).find_map(|nonce| {
+            let submit = format!(r#"{{"id":4,"method":"mining.submit","params":{}}}"#, params(nonce));
+            forwarded_share(&harness.line(&submit))
+        });
+        assert_eq!(share.unwrap().share.extranonce2, [0xaa, 0xaa, 1, 2]);
+        // An extranonce1 of another size is another one, which only a new connection gets.
+        let effects = harness.publish(upstream_job(1e-9, 3, 3));
+        assert!(matches!(effects.effects[..], [Effect::Close(CloseReason::IncompatibleExtranonces)]));
+    }
+}
