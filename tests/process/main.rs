@@ -30,6 +30,7 @@ mod mesos_on_node;
 mod mine_lines;
 mod no_offers;
 mod no_subscription;
+mod node_terms;
 mod old_options;
 mod page;
 mod plan;

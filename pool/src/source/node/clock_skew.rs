@@ -24,24 +24,25 @@ pub enum ClockSkew {
     None,
     /// The clocks differ, and how.
     Differs(Problem),
-    /// Nothing new: the difference is too small to be said and too large to be withdrawn, or the node's clock is unknown.
+    /// Nothing new: the difference is too small to be said and too large to be withdrawn, or the node's clock is not known exactly.
     Unclear,
 }
 
 impl ClockSkew {
     /// Compares the clocks at `now`. `node` is the node's address.
     pub fn of(clock: &NodeClock, node: &str, now: Now) -> Self {
-        if !clock.is_exact() {
-            return ClockSkew::Unclear;
-        }
         let theirs = clock.at(now.boot);
         let difference = Duration::from_secs(now.unix.abs_diff(theirs).into());
-        if difference <= AGREE {
+        let ahead = now.unix > theirs;
+        // If the node's clock is not known exactly, it is not later.
+        if !clock.is_exact() && !(ahead && difference > DIFFER) {
+            ClockSkew::Unclear
+        } else if difference <= AGREE {
             ClockSkew::None
         } else if difference <= DIFFER {
             ClockSkew::Unclear
         } else {
-            let side = if now.unix > theirs { "ahead of" } else { "behind" };
+            let side = if ahead { "ahead of" } else { "behind" };
             let text = format!("this machine's clock is {} {side} that of node {node}", InWords(difference));
             ClockSkew::Differs(Problem::new(ProblemKind::ClockSkew, text))
         }
@@ -74,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_since_the_template_counts_and_an_unknown_clock_tells_nothing() {
+    fn the_time_since_the_template_counts_and_a_clock_that_is_not_known_exactly_tells_less() {
         let now = Now::with_unix(UNIX);
         let clock = NodeClock::new(UNIX, now.boot);
         assert_eq!(ClockSkew::of(&clock, "n:1", now.later(3600)), ClockSkew::None);
@@ -87,7 +88,10 @@ mod tests {
             bitcoin::Amount::ZERO,
             vec![],
         );
-        let unknown = NodeClock::read(&template, now.boot, None);
-        assert_eq!(ClockSkew::of(&unknown, "n:1", now), ClockSkew::Unclear);
+        let not_later = NodeClock::read(&template, now.boot, None);
+        assert_eq!(ClockSkew::of(&not_later, "n:1", now), ClockSkew::Unclear);
+        assert_eq!(ClockSkew::of(&not_later, "n:1", Now { unix: UNIX + 930, ..now }), ClockSkew::Unclear);
+        let ahead = ClockSkew::of(&not_later, "n:1", Now { unix: UNIX + 1_000, ..now });
+        assert!(matches!(ahead, ClockSkew::Differs(_)), "{ahead:?}");
     }
 }

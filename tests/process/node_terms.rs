@@ -1,0 +1,125 @@
+//! A pool on a real Bitcoin Core whose clock or whose access is not what one would wish.
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use node::rpc::methods::METHODS;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use testing::bitcoin_core::{ANYONE, BitcoinCore, Chain};
+
+use crate::support::http::{get_json, get_text};
+use crate::support::process::{Process, mesos_miner};
+use crate::support::summary::Summary;
+use crate::support::{DEADLINE, LONG_DEADLINE, until};
+
+/// The user `pool` with the password `secret`.
+const USER: &str = "-rpcauth=pool:5a17$186d27da765fc107362bda677e1d4073e77a39eda39dad03a3d18d04364bd015";
+
+/// What logs and health checks say of the clocks.
+const CLOCK: &str = "this machine's clock is";
+
+struct Pool {
+    process: Process,
+    stratum: String,
+    http: SocketAddr,
+}
+
+impl Pool {
+    fn start(core: &BitcoinCore) -> Self {
+        let (url, cookie) = (core.url(), core.cookie_file());
+        let cookie = cookie.to_string_lossy();
+        let mut arguments = vec!["pool", "--chain", "node", "--bitcoind", &url, "--cookie-file", &cookie];
+        arguments.extend(["--address", ANYONE, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+        let mut process = mesos_miner(arguments);
+        let after = |prefix: &'static str| move |line: &str| line.strip_prefix(prefix).map(str::to_owned);
+        let stratum = process.wait_for_output(DEADLINE, after("listening on "));
+        let http = process.wait_for_output(DEADLINE, after("HTTP on http://"));
+        Pool { process, stratum, http: http.parse().expect("an address") }
+    }
+
+    fn health(&self) -> String {
+        get_text(self.http, "/healthz").expect("it answers")
+    }
+
+    fn summary(&self) -> Value {
+        get_json(self.http, "/api/v1/summary").expect("it answers")
+    }
+}
+
+fn end(mut process: Process) -> crate::support::process::Ended {
+    process.signal(Signal::INT);
+    let ended = process.wait(DEADLINE);
+    assert!(ended.status.success(), "{ended:#?}");
+    ended
+}
+
+fn unix_time() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs()
+}
+
+/// The node's clock is three hours behind ours. A block with our time would be "time-too-new".
+#[test]
+fn a_clock_three_hours_ahead_of_the_node_s_costs_no_block() {
+    let Some(core) = BitcoinCore::start(Chain::Regtest, &[]) else { return };
+    let set_clock = |time: u64| core.ask::<Option<()>>("setmocktime", json!([time]));
+    set_clock(unix_time() - (3 * 60 + 5) * 60);
+    core.generate(1);
+    let pool = Pool::start(&core);
+    let health = pool.health();
+    assert!(health.starts_with(&format!("ok\nwarning: {CLOCK} 3 h")), "{health}");
+    assert!(health.ends_with(&format!(" ahead of that of node {}\n", core.url())), "{health}");
+    assert_eq!(pool.summary()["reasons"][0]["code"], "clock-skew");
+    let miner = mesos_miner(["mine", "-o", &pool.stratum, "-u", "rig", "-t", "1", "--json"]);
+    until("blocks", LONG_DEADLINE, || (core.height() >= 10).then_some(()));
+    end(miner);
+
+    // The node's clock is set right, and runs. A block of somebody else brings the next template.
+    set_clock(0);
+    core.generate(1);
+    until("the clocks agree", LONG_DEADLINE, || (pool.health() == "ok\n").then_some(()));
+    assert_eq!(pool.summary()["rejected_blocks"], 0);
+    let ended = end(pool.process);
+    let lines = |text: &str| ended.stderr.iter().filter(|line| line.contains(text)).count();
+    assert_eq!((lines(CLOCK), lines("agree again"), lines("REJECTED")), (1, 1, 0), "{ended:#?}");
+}
+
+fn mine(core: &BitcoinCore, folder: &std::path::Path) -> Process {
+    let password = folder.join("password");
+    std::fs::write(&password, "secret\n").expect("a file");
+    let (url, password, data) = (core.url(), password.to_string_lossy(), folder.join("data"));
+    let access = ["--bitcoind", &url, "--rpc-user", "pool", "--rpc-password-file", &password];
+    let line = ["mine", "-t", "1", "--json", "--address", ANYONE, "--data-dir", &data.to_string_lossy()];
+    mesos_miner([line.as_slice(), &access].concat())
+}
+
+#[test]
+fn the_documented_whitelist_is_enough_and_a_missing_method_is_named() {
+    let names: Vec<_> = METHODS.iter().map(|method| method.name).collect();
+    let start = |names: &[&str]| {
+        let whitelist = format!("-rpcwhitelist=pool:{}", names.join(","));
+        BitcoinCore::start(Chain::Regtest, &[USER, &whitelist, "-rpcwhitelistdefault=0"])
+    };
+    let Some(core) = start(&names) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let miner = mine(&core, folder.path());
+    until("blocks", LONG_DEADLINE, || (core.height() >= 10).then_some(()));
+    let ended = end(miner);
+    assert!(Summary::of(&ended).blocks >= 10, "{ended:#?}");
+    assert!(!core.debug_log().contains("not allowed to call method"), "{}", core.debug_log());
+
+    let without = |name: &str| names.iter().copied().filter(|other| *other != name).collect::<Vec<_>>();
+    for name in ["getblocktemplate", "getblockchaininfo"] {
+        let Some(core) = start(&without(name)) else { return };
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut miner = mine(&core, folder.path());
+        let said = format!("does not allow user pool to call {name}: add it to the node's rpcwhitelist");
+        let line = miner.wait_for_error(DEADLINE, |line| line.contains(&said).then(|| line.to_owned()));
+        assert!(!line.contains("rpcallowip") && !line.contains("secret"), "{line}");
+        // Asking again is in vain. Only the network is asked for at the start; a template may be waited for.
+        if name == "getblockchaininfo" {
+            let ended = miner.wait(DEADLINE + Duration::from_secs(30));
+            assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
+        }
+    }
+}
