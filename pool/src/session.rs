@@ -32,6 +32,8 @@ use crate::vardiff::Vardiff;
 /// difficulty even if the miner sends nothing.
 const MIN_TICK: Duration = Duration::from_secs(1);
 const MAX_TICK: Duration = Duration::from_secs(30);
+/// A miner that has work hears something at least this often. Common mining devices leave a pool that is silent for 60 s.
+const SPEAK_EVERY: Duration = Duration::from_secs(45);
 /// A session reports the miner's hashrate to the pool only after the hashrate has changed by more than this fraction.
 const HASHRATE_CHANGE: f64 = 0.1;
 
@@ -54,6 +56,8 @@ pub struct Session {
     /// The difficulty that was last sent to the miner.
     sent_difficulty: Option<f64>,
     reported_hashrate: u64,
+    /// When the miner was last sent anything.
+    spoke: Instant,
     opened: Instant,
     deadline: Instant,
 }
@@ -83,6 +87,7 @@ impl Session {
             workers: Vec::new(),
             sent_difficulty: None,
             reported_hashrate: 0,
+            spoke: now.at,
             opened: now.at,
             deadline: now.at,
         };
@@ -111,6 +116,9 @@ impl Session {
             Event::Tick => self.on_tick(now, &mut effects),
             Event::Resume(former) => self.on_resume(former, now, &mut effects),
             Event::Request(request) => self.on_request(request, now, &mut effects),
+        }
+        if effects.iter().any(|effect| matches!(effect, Effect::Send(_))) {
+            self.spoke = now.at;
         }
         effects
     }
@@ -157,6 +165,13 @@ impl Session {
             return effects.push(Effect::Close(CloseReason::Unauthorized));
         }
         self.follow_hashrate(now, effects);
+        let silent = now.at.saturating_duration_since(self.spoke) >= SPEAK_EVERY;
+        // A miner without work had better leave for another pool.
+        if silent && effects.is_empty() && self.is_ready() && self.state.job.is_some() {
+            // The job itself may have no number left under which it could be sent again, so the miner hears what it knows already.
+            let known = self.sent_difficulty.map(MinerMessage::SetDifficulty);
+            effects.extend(known.map(Effect::Send));
+        }
     }
 
     fn schedule(&mut self, now: Now) {
@@ -165,6 +180,8 @@ impl Session {
             let end = self.opened + self.config.limits.authorize_within;
             wait = wait.min(end.saturating_duration_since(now.at).max(Duration::from_millis(1)));
         }
+        let speak = (self.spoke + SPEAK_EVERY).saturating_duration_since(now.at);
+        wait = wait.min(speak.max(MIN_TICK));
         self.deadline = now.at + wait;
     }
 

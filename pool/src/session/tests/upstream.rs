@@ -343,3 +343,21 @@ fn a_miner_that_asked_for_it_gets_another_size_of_extranonce2_and_stays() {
         assert!(matches!(effects.effects[..], [Effect::Close(CloseReason::IncompatibleExtranonces)]));
     }
 }
+
+#[test]
+fn a_miner_hears_something_while_a_job_lasts_but_not_without_a_job() {
+    let mut harness = proxied(1e-9, 4);
+    // The difficulty settles, and is sent no more.
+    harness.pass(600);
+    let mut silent = 0;
+    for _ in 0..10 {
+        let wait = harness.next_deadline().saturating_duration_since(harness.now.at);
+        harness.now = harness.now.later(wait.as_secs() as u32);
+        let effects = harness.event(Event::Tick);
+        silent = if lines(&effects).is_empty() { silent + wait.as_secs() } else { 0 };
+        assert!(silent < 45, "{silent} s");
+        assert!(lines(&effects).iter().all(|line| line.contains("set_difficulty")), "{effects:?}");
+    }
+    harness.event(Event::NoWork);
+    assert!((0..10).all(|_| lines(&harness.pass(45)).is_empty()));
+}
