@@ -35,7 +35,8 @@ impl ClockSkew {
         let difference = Duration::from_secs(now.unix.abs_diff(theirs).into());
         let ahead = now.unix > theirs;
         // If the node's clock is not known exactly, it is not later.
-        if !clock.is_exact() && !(ahead && difference > DIFFER) {
+        let is_told = clock.is_exact() || (ahead && difference > DIFFER);
+        if !is_told {
             ClockSkew::Unclear
         } else if difference <= AGREE {
             ClockSkew::None
