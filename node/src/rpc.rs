@@ -20,6 +20,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use net::PlainConnector;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 pub use auth::Credentials;
 pub use error::RpcError;
@@ -58,6 +59,10 @@ pub struct RpcClient {
     http: HttpClient<PlainConnector, Full<Bytes>>,
     limits: RpcLimits,
     next_id: AtomicU64,
+    /// Told when the node has judged a block. One permit is kept for a watcher that is not listening just now.
+    judged: Notify,
+    /// Told when the node works again.
+    back: Notify,
 }
 
 impl fmt::Debug for RpcClient {
@@ -86,12 +91,42 @@ impl RpcClient {
             .pool_idle_timeout(Duration::from_secs(4))
             .build(connector);
         let authorization = auth::Authorization::new(credentials);
-        Ok(RpcClient { url, uri, authorization, http, limits, next_id: AtomicU64::new(1) })
+        Ok(RpcClient {
+            url,
+            uri,
+            authorization,
+            http,
+            limits,
+            next_id: AtomicU64::new(1),
+            judged: Notify::new(),
+            back: Notify::new(),
+        })
     }
 
     /// The node's address.
     pub fn url(&self) -> &NodeUrl {
         &self.url
+    }
+
+    /// Waits until the node has judged a block ([`say_block_judged`](Self::say_block_judged)); at once if it has done so since
+    /// this was last waited for. For one waiter: the node is up, and its tip has probably changed.
+    pub(crate) async fn block_judged(&self) {
+        self.judged.notified().await;
+    }
+
+    /// Says that the node has judged a block of ours.
+    pub(crate) fn say_block_judged(&self) {
+        self.judged.notify_one();
+    }
+
+    /// Waits until the node is seen to work again.
+    pub(crate) async fn is_back(&self) {
+        self.back.notified().await;
+    }
+
+    /// Says that the node works again.
+    pub(crate) fn say_back(&self) {
+        self.back.notify_waiters();
     }
 
     /// The limits of this client.

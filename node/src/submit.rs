@@ -14,7 +14,7 @@ use logging::error_chain;
 use net::Backoff;
 
 /// The first and the longest pause before a block is submitted again to a node that has not given a verdict.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 
 /// Error codes of Bitcoin Core and bcoin that blame the block, not the node: the block cannot be decoded, has no coinbase
 /// (`RPC_INVALID_PARAMETER`), or breaks a rule (`RPC_VERIFY_ERROR`, `RPC_VERIFY_REJECTED`).
@@ -110,11 +110,15 @@ async fn submit_to(
             _ => {}
         }
         let answered = matches!(progress, SubmitProgress::Answered(_));
+        if answered {
+            client.say_block_judged();
+        }
         if sender.send((node, progress)).await.is_err() || answered {
             return;
         }
         tokio::select! {
             () = tokio::time::sleep(backoff.delay()) => {}
+            () = client.is_back() => {}
             () = sender.closed() => return,
         }
     }

@@ -168,6 +168,22 @@ impl Template {
         }
     }
 
+    /// Whether miners would do the same work for both templates, so that these differ in nothing but the node's time.
+    pub(crate) fn is_same_work(&self, other: &Template) -> bool {
+        let header = |template: &Template| {
+            (template.height, template.version, template.prev_hash, template.bits, template.min_time)
+        };
+        header(self) == header(other)
+            && self.used_version_bits == other.used_version_bits
+            && self.coinbase_value == other.coinbase_value
+            && self.coinbase_aux == other.coinbase_aux
+            && self.witness_commitment == other.witness_commitment
+            && self.branch == other.branch
+            && self.transactions.len() == other.transactions.len()
+            && self.signet_challenge == other.signet_challenge
+            && self.rules == other.rules
+    }
+
     /// Whether a rule is in force, be it marked as mandatory with `!` or not.
     pub fn has_rule(&self, name: &str) -> bool {
         has_rule(&self.rules, name)

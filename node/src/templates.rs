@@ -4,10 +4,17 @@
 //! its peers falls behind, and is then as useless as a node that is down. A separate task watches each node all the time, so
 //! that every node's newest template is available when the best node changes.
 
+mod calls;
+mod slot;
+mod slowness;
+mod subscription;
 #[cfg(test)]
 mod tests;
+mod tip_watch;
 mod watch;
+mod zmtp;
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,18 +43,18 @@ pub struct TemplateTiming {
     /// While the tip stays the same, a new template is requested at this interval to include new transactions and their
     /// fees. Default: 30 s.
     pub refresh: Duration,
-    /// The shortest time between two templates on the same tip, however often the node has a new one. Default: 1 s.
-    pub pause: Duration,
     /// The first and the longest pause before a node that has failed is asked again. Default: 0.25 s and 15 s.
     pub retry: (Duration, Duration),
+    /// The longest pause if the node cannot be reached or is still starting. Default: 2 s.
+    pub absent: Duration,
 }
 
 impl Default for TemplateTiming {
     fn default() -> Self {
         TemplateTiming {
             refresh: Duration::from_secs(30),
-            pause: Duration::from_secs(1),
             retry: (Duration::from_millis(250), Duration::from_secs(15)),
+            absent: Duration::from_secs(2),
         }
     }
 }
@@ -130,8 +137,8 @@ impl Nodes {
         &self,
         mut report: impl FnMut(&[NetworkError]),
     ) -> Result<Network, NetworkError> {
-        let (first, max) = TemplateTiming::default().retry;
-        let mut backoff = Backoff::new(first, max);
+        let timing = TemplateTiming::default();
+        let mut backoff = Backoff::new(timing.retry.0, timing.retry.1);
         let (mut hopeless, mut repeats) = (0, Repeats::default());
         loop {
             let mut faults = Vec::new();
@@ -146,26 +153,29 @@ impl Nodes {
                 return Err(faults.swap_remove(0));
             }
             report(&faults);
+            let is_absent =
+                faults.iter().any(|fault| matches!(fault, NetworkError::Rpc(error) if error.is_absent()));
+            let longest = if is_absent { timing.absent } else { timing.retry.1 };
             for error in faults.iter().map(|fault| error_chain(fault)) {
                 if repeats.print(&error, Instant::now()).is_some() {
-                    tracing::warn!(error, tries_every = %InWords(max), "this node cannot be used yet; trying again");
+                    tracing::warn!(error, tries_every = %InWords(longest), "this node cannot be used yet; trying again");
                 }
             }
-            tokio::time::sleep(backoff.delay()).await;
+            tokio::time::sleep(backoff.delay().min(longest)).await;
         }
     }
 
     /// Starts to watch all nodes. Panics outside of a Tokio runtime.
     pub fn templates(&self, network: Network, timing: TemplateTiming) -> TemplateStream {
-        let (sender, states) = latest::channel(vec![NodeState::Starting; self.clients.len()]);
+        let (sender, states) = latest::channel(vec![NodeView::default(); self.clients.len()]);
         let sender = Arc::new(sender);
         let mut tasks = JoinSet::new();
         for (index, client) in self.clients.iter().enumerate() {
             let sender = sender.clone();
-            let publish = move |state: NodeState| {
-                sender.send_modify(|states| {
-                    if let Some(entry) = states.get_mut(index) {
-                        *entry = state;
+            let publish = move |news: NodeNews| {
+                sender.send_modify(|nodes| {
+                    if let Some(node) = nodes.get_mut(index) {
+                        node.take(news);
                     }
                 });
             };
@@ -180,10 +190,37 @@ impl Nodes {
     }
 }
 
-/// What is known about a node.
+/// What has become known about a node.
 #[derive(Clone, Debug)]
+pub(crate) enum NodeNews {
+    /// Whether the node works.
+    State(NodeState),
+    /// How long the node's plain calls take, if they have become slow; `None` if they are not, or not any more.
+    Slow(Option<Duration>),
+}
+
+/// What is known about a node.
+#[derive(Clone, Debug, Default)]
+struct NodeView {
+    state: NodeState,
+    /// How long the node's plain calls take, if they are slow.
+    slow: Option<Duration>,
+}
+
+impl NodeView {
+    fn take(&mut self, news: NodeNews) {
+        match news {
+            NodeNews::State(state) => self.state = state,
+            NodeNews::Slow(slow) => self.slow = slow,
+        }
+    }
+}
+
+/// Whether a node works.
+#[derive(Clone, Debug, Default)]
 pub(crate) enum NodeState {
     /// The node has not answered yet.
+    #[default]
     Starting,
     /// The node works, and this is its newest template.
     Up(Arc<FetchedTemplate>),
@@ -200,6 +237,8 @@ pub(crate) struct FetchedTemplate {
     pub clock: NodeClock,
     /// When the node was asked.
     pub asked: Instant,
+    /// Whether this is the node's own template, not an empty one that was made of facts about a new tip.
+    pub full: bool,
 }
 
 /// A new template.
@@ -227,12 +266,14 @@ pub enum TemplateEvent {
     New(TemplateUpdate),
     /// No node works. Contains the error of each node, in the nodes' order. The event is repeated when the problem changes.
     AllDown(Vec<Arc<TemplateFetchError>>),
+    /// Nodes work, but have become slow to answer: a warning that names them. `None` if none is slow any more.
+    Slow(Option<Problem>),
 }
 
 /// The stream of new templates. Dropping it stops watching the nodes.
 pub struct TemplateStream {
     clients: Arc<[Arc<RpcClient>]>,
-    states: latest::Receiver<Vec<NodeState>>,
+    states: latest::Receiver<Vec<NodeView>>,
     last: LastEvent,
     _tasks: JoinSet<()>,
 }
@@ -247,7 +288,11 @@ impl TemplateStream {
     /// Waits for the next event; skips templates that newer ones have replaced meanwhile. Safe to cancel.
     pub async fn next(&mut self) -> TemplateEvent {
         loop {
-            let event = self.last.decide(&self.states.borrow_and_update());
+            let event = {
+                let nodes = self.states.borrow_and_update();
+                let states: Vec<_> = nodes.iter().map(|node| &node.state).collect();
+                self.last.decide(&states).or_else(|| self.last.decide_slow(&self.clients, &nodes))
+            };
             if let Some(event) = event {
                 return event;
             }
@@ -265,18 +310,20 @@ struct LastEvent {
     template: Option<Arc<FetchedTemplate>>,
     /// The kind of the problem because of which no node works; `None` if one works, or if not all have answered.
     all_down: Option<ProblemKind>,
+    /// The nodes that are slow.
+    slow: Vec<usize>,
 }
 
 impl LastEvent {
     /// The event that follows from these states; `None` if nothing has changed since the last event.
-    fn decide(&mut self, states: &[NodeState]) -> Option<TemplateEvent> {
-        let up = states.iter().enumerate().filter_map(|(node, state)| match state {
+    fn decide<S: Borrow<NodeState>>(&mut self, states: &[S]) -> Option<TemplateEvent> {
+        let up = states.iter().enumerate().filter_map(|(node, state)| match state.borrow() {
             NodeState::Up(fetched) => Some((node, fetched)),
             _ => None,
         });
         // Of several templates with the same height, `max_by_key` returns the last one, which is the first node's because
-        // of `rev`.
-        let best = up.rev().max_by_key(|(_, fetched)| fetched.template.height);
+        // of `rev`. An empty template is no reason to leave another node's full one.
+        let best = up.rev().max_by_key(|(_, fetched)| (fetched.template.height, fetched.full));
         let Some((node, fetched)) = best else { return self.decide_down(states) };
         self.all_down = None;
         if self.template.as_ref().is_some_and(|last| Arc::ptr_eq(last, fetched)) {
@@ -284,15 +331,32 @@ impl LastEvent {
         }
         let last = self.template.replace(fetched.clone());
         let clean = last.is_none_or(|last| last.template.prev_hash != fetched.template.prev_hash);
-        let FetchedTemplate { template, parent_time, clock, asked } = &**fetched;
+        let FetchedTemplate { template, parent_time, clock, asked, full: _ } = &**fetched;
         let (template, parent_time, clock, asked) = (template.clone(), *parent_time, *clock, *asked);
         Some(TemplateEvent::New(TemplateUpdate { template, parent_time, clock, clean, node, asked }))
     }
 
-    fn decide_down(&mut self, states: &[NodeState]) -> Option<TemplateEvent> {
+    /// The warning that some nodes are slow, or that none is any more; `None` if these are the same nodes as before.
+    fn decide_slow(&mut self, clients: &[Arc<RpcClient>], nodes: &[NodeView]) -> Option<TemplateEvent> {
+        let slow: Vec<_> =
+            nodes.iter().enumerate().filter_map(|(node, view)| Some((node, view.slow?))).collect();
+        if slow.iter().map(|(node, _)| node).eq(&self.slow) {
+            return None;
+        }
+        self.slow = slow.iter().map(|(node, _)| *node).collect();
+        let text = |(node, took): &(usize, Duration)| {
+            let url = clients.get(*node)?.url();
+            Some(format!("node {url} answers slowly: it took {} for a plain call", InWords(*took)))
+        };
+        let texts: Vec<_> = slow.iter().filter_map(text).collect();
+        let problem = (!texts.is_empty()).then(|| Problem::new(ProblemKind::NodeSlow, texts.join("; ")));
+        Some(TemplateEvent::Slow(problem))
+    }
+
+    fn decide_down<S: Borrow<NodeState>>(&mut self, states: &[S]) -> Option<TemplateEvent> {
         let faults: Option<Vec<_>> = states
             .iter()
-            .map(|state| match state {
+            .map(|state| match state.borrow() {
                 NodeState::Down(fault) => Some(fault.clone()),
                 _ => None,
             })

@@ -124,6 +124,30 @@ impl RpcError {
     /// `RPC_METHOD_NOT_FOUND`: the node does not have this method.
     pub const METHOD_NOT_FOUND: i64 = -32601;
 
+    /// Whether the node is too busy to take the call.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self, RpcError::NotJsonRpc { status: 429 | 503, .. })
+    }
+
+    /// Whether the node does not have the method, or does not let this user call it.
+    pub(crate) fn lacks_method(&self) -> bool {
+        match self {
+            RpcError::Refused { code, .. } => *code == Self::METHOD_NOT_FOUND,
+            RpcError::NotWhitelisted { .. } | RpcError::Unauthorized { status: 403, .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the node is not running, or still starting. It costs nothing to ask such a node again soon.
+    pub(crate) fn is_absent(&self) -> bool {
+        match self {
+            RpcError::Connection { .. } => true,
+            RpcError::Cookie { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+            RpcError::Refused { code, .. } => *code == Self::WARMUP,
+            _ => false,
+        }
+    }
+
     /// The error as a problem.
     pub fn problem(&self) -> Problem {
         let kind = match self {

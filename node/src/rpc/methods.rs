@@ -17,6 +17,10 @@ const fn needed(name: &'static str, purpose: &'static str) -> Method {
     Method { name, needed: true, purpose }
 }
 
+const fn optional(name: &'static str, purpose: &'static str) -> Method {
+    Method { name, needed: false, purpose }
+}
+
 /// All methods that are called.
 pub const METHODS: &[Method] = &[
     needed("getbestblockhash", "whether the chain has a new tip"),
@@ -24,7 +28,12 @@ pub const METHODS: &[Method] = &[
     needed("getblockhash", "the first block of the chain, by which the network is checked"),
     needed("getblockheader", "the time and height of a new tip"),
     needed("getblocktemplate", "the block to work on"),
+    optional("getmininginfo", "the difficulty of the next block, for the first job on a new tip"),
+    optional("getnetworkinfo", "the node's version, and whether it is Bitcoin Core"),
+    optional("getrpcinfo", "whether a call may wait at the node for a new tip; without it, none does"),
+    optional("getzmqnotifications", "where the node publishes its new tips"),
     needed("submitblock", "a found block"),
+    optional("waitfornewblock", "waits for a new tip; without it, the tip is asked for four times a second"),
 ];
 
 /// The names of all methods, as `rpcwhitelist` wants them.

@@ -67,9 +67,13 @@ async fn next_block(nodes: &Nodes) -> Block {
 }
 
 async fn update(templates: &mut TemplateStream) -> TemplateUpdate {
-    match soon(templates.next()).await {
-        TemplateEvent::New(update) => update,
-        TemplateEvent::AllDown(faults) => panic!("{faults:?}"),
+    loop {
+        match soon(templates.next()).await {
+            TemplateEvent::New(update) => return update,
+            // The machine may be busy with other tests.
+            TemplateEvent::Slow(_) => {}
+            TemplateEvent::AllDown(faults) => panic!("{faults:?}"),
+        }
     }
 }
 

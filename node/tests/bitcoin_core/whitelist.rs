@@ -37,7 +37,7 @@ async fn the_documented_methods_are_enough() {
             let template = loop {
                 match in_time("a template", templates.next()).await {
                     TemplateEvent::New(update) if update.template.height == height => break update.template,
-                    TemplateEvent::New(_) => {}
+                    TemplateEvent::New(_) | TemplateEvent::Slow(_) => {}
                     TemplateEvent::AllDown(faults) => panic!("{faults:?}"),
                 }
             };

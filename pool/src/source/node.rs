@@ -83,6 +83,7 @@ impl NodeSource {
                     wait_for(shared, faults.iter().map(|fault| fault.problem()));
                     tracing::warn!("no node gives a template yet; waiting");
                 }
+                TemplateEvent::Slow(problem) => warn_of_slow_nodes(shared, problem),
             }
         };
         shared.work_health.clear();
@@ -141,6 +142,10 @@ impl NodeSource {
                             continue;
                         }
                         Event::AllNodesDown
+                    }
+                    TemplateEvent::Slow(problem) => {
+                        warn_of_slow_nodes(&shared, problem);
+                        continue;
                     }
                 },
                 () = sleep_until(deadline.unwrap_or_else(Instant::now).into()), if deadline.is_some() => Event::Tick,
@@ -226,6 +231,20 @@ fn all_problems(problems: impl Iterator<Item = Problem>) -> Option<Problem> {
 /// Sets the health to what a starting pool waits for.
 fn wait_for(shared: &PoolState, problems: impl Iterator<Item = Problem>) {
     all_problems(problems).into_iter().for_each(|problem| shared.work_health.set(problem));
+}
+
+/// Warns that nodes answer slowly, or takes the warning back.
+fn warn_of_slow_nodes(shared: &PoolState, problem: Option<Problem>) {
+    match problem {
+        Some(problem) => {
+            tracing::warn!("{}", problem.with_remedy());
+            shared.warnings.set(problem);
+        }
+        None if shared.warnings.clear(ProblemKind::NodeSlow) => {
+            tracing::info!("the nodes answer quickly again")
+        }
+        None => {}
+    }
 }
 
 /// Sets the health to what is wrong with the nodes; `result` says what follows for the miners.
