@@ -7,6 +7,8 @@
 //! `GetBlockSubsidy` (`src/validation.cpp`).
 
 #[cfg(test)]
+mod testnet4;
+#[cfg(test)]
 mod tests;
 
 use bitcoin::{Amount, BlockHash, CompactTarget, Network};
