@@ -38,6 +38,7 @@ mod pool_data;
 mod pool_lines;
 mod principal;
 mod real_mesos;
+mod recorded_pools;
 mod renewal;
 mod secure;
 mod secure_master;

@@ -3,6 +3,7 @@
 mod extranonce;
 mod failover;
 mod harness;
+mod odd_lines;
 mod peers;
 mod resume;
 mod scripted;

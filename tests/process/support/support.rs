@@ -13,6 +13,7 @@ pub mod peer;
 pub mod process;
 pub mod process_tree;
 pub mod proxy;
+pub mod recorded_pool;
 pub mod scripted_pool;
 pub mod small_disk;
 pub mod summary;
