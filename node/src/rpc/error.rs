@@ -181,15 +181,6 @@ impl RpcError {
             | RpcError::Result { .. } => false,
         }
     }
-
-    /// Whether the node does not have this method, or does not allow us to call it. Other methods may work.
-    pub fn is_missing_method(&self) -> bool {
-        match self {
-            RpcError::NotWhitelisted { .. } => true,
-            RpcError::Refused { code, .. } => *code == Self::METHOD_NOT_FOUND,
-            _ => false,
-        }
-    }
 }
 
 /// What a refused call means, as far as the code tells.

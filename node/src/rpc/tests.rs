@@ -134,7 +134,7 @@ async fn a_method_that_is_not_whitelisted_is_named() {
     assert!(text.contains("rpcwhitelist, which needs me:") && text.contains(",submitblock"), "{text}");
     assert!(!text.contains("rpcallowip") && !all_texts(&error).contains("secret"), "{text}");
     assert_eq!(error.problem().kind, ProblemKind::NodeWhitelist);
-    assert!(error.is_missing_method() && !error.is_transient());
+    assert!(error.lacks_method() && !error.is_transient());
 }
 
 #[tokio::test]
