@@ -2,18 +2,21 @@
 
 mod ending;
 mod probe;
+mod unfit;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use net::Dialer;
 use stratum::{Job, PoolUrl, Share};
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use self::probe::Probe;
 use crate::config::{Config, PoolHistory};
 use crate::connection::PoolConnection;
+use crate::dialect;
 use crate::error::ClientError;
 use crate::event::{Answer, Event, Ticket};
 use crate::failover::Failover;
@@ -61,6 +64,8 @@ enum Wakeup {
     ResumeTimeout,
     /// The main connection may have to tell what it waits for.
     Waiting,
+    /// The main connection has sent no new job for this long.
+    JobTooOld(Duration),
 }
 
 impl Client {
@@ -178,6 +183,7 @@ impl Client {
         let probing = self.failover.has_better_pool();
         let resume_until = self.resumable.as_ref().map(|session| session.until);
         let waiting_at = self.main.as_ref().and_then(|connection| connection.tell_waiting_at());
+        let too_old = self.job_too_old_at();
         let main = async {
             match &mut self.main {
                 Some(connection) => Wakeup::Main(connection.next().await),
@@ -205,6 +211,9 @@ impl Client {
                 Wakeup::ResumeTimeout
             }
             () = sleep_until(waiting_at.unwrap_or_else(Instant::now)), if waiting_at.is_some() => Wakeup::Waiting,
+            () = sleep_until(too_old.map_or_else(Instant::now, |(at, _)| at)), if too_old.is_some() => {
+                Wakeup::JobTooOld(too_old.map(|(_, age)| age).unwrap_or_default())
+            }
         }
     }
 
@@ -215,9 +224,12 @@ impl Client {
             Wakeup::Main(Err(error)) => self.on_lost(error),
             Wakeup::Probe(probe::ProbeEvent::Due) => {
                 let index = self.failover.next_probe();
-                if let (Some(pool), Some(history)) = (self.config.pools.get(index), self.history.get(index)) {
-                    let url = pool.url.clone();
-                    self.probe.start(index, PoolConnection::new(&self.config, pool, url, history));
+                self.start_probe(index);
+            }
+            Wakeup::Probe(probe::ProbeEvent::HungUp { index, suspects }) => {
+                let history = self.history.get_mut(index);
+                if history.is_some_and(|history| history.dialect.on_hang_up(&suspects)) {
+                    self.start_probe(index);
                 }
             }
             Wakeup::Probe(probe::ProbeEvent::Recovered(pool)) => self.switch_to(*pool),
@@ -234,6 +246,7 @@ impl Client {
             }
             Wakeup::DrainTimeout => self.give_up_draining(),
             Wakeup::ResumeTimeout => self.give_up_resumable(),
+            Wakeup::JobTooOld(age) => self.on_job_too_old(age),
             Wakeup::Waiting => {
                 if let Some(connection) = &mut self.main
                     && let Some(awaited) = connection.tell_waiting()
@@ -242,6 +255,17 @@ impl Client {
                     self.events.push_back(Event::Waiting { pool, awaited });
                 }
             }
+        }
+    }
+
+    /// Probes this pool, unless it is set aside.
+    fn start_probe(&mut self, index: usize) {
+        match (self.config.pools.get(index), self.history.get(index)) {
+            (Some(pool), Some(history)) if history.fitness.is_eligible(Instant::now()) => {
+                let url = pool.url.clone();
+                self.probe.start(index, PoolConnection::new(&self.config, pool, url, history));
+            }
+            _ => self.probe.skip(),
         }
     }
 
@@ -257,19 +281,42 @@ impl Client {
             self.give_up_resumable();
         }
         self.main = Some(Box::new(connection));
+        self.begin_fitness();
+    }
+
+    /// The main connection is a new one.
+    fn begin_fitness(&mut self) {
+        if let Some(history) = self.history.get_mut(self.failover.index()) {
+            history.fitness.on_connect();
+        }
+    }
+
+    /// The pool has authorized us and sent a job.
+    fn on_usable(&mut self, url: &PoolUrl) {
+        self.refusals = None;
+        let history = self.history.get_mut(self.failover.index());
+        let refused = history.map(|history| history.dialect.on_success()).unwrap_or_default();
+        if !refused.is_empty() {
+            let requests = dialect::names(&refused);
+            warn!(pool = %url, requests, "the pool hangs up on these requests: they are left out from now on");
+        }
     }
 
     fn on_event(&mut self, event: stratum::Event) {
         let Some(connection) = &mut self.main else { return };
         let url = connection.url().clone();
         if connection.is_usable() {
-            self.refusals = None;
+            self.on_usable(&url);
         }
+        let Some(connection) = &mut self.main else { return };
         match event {
             stratum::Event::Job(job) => self.on_job(job),
             stratum::Event::Answer { id, result } => {
-                let answer = connection.on_answer(id, result);
-                self.events.extend(answer.map(Event::Answer));
+                if let Some(answer) = connection.on_answer(id, result) {
+                    let outcome = answer.outcome.clone();
+                    self.events.push_back(Event::Answer(answer));
+                    self.on_outcome(&outcome);
+                }
             }
             stratum::Event::Subscribed { resumed } => {
                 debug!(pool = %url, resumed, "subscribed");
@@ -302,6 +349,9 @@ impl Client {
             let expired = std::iter::from_fn(|| connection.in_flight.expire(now));
             self.events.extend(expired.map(|share| Event::Answer(share.give_up(now))));
         }
+        if let Some(history) = self.history.get_mut(self.failover.index()) {
+            history.fitness.on_job(&job, Instant::now());
+        }
         let extranonces = (job.extranonce1.clone(), job.extranonce2_len);
         if self.extranonces.as_ref() != Some(&extranonces) {
             self.extranonces = Some(extranonces.clone());
@@ -331,6 +381,7 @@ impl Client {
         self.failover.on_switch(pool.index);
         let until = Instant::now() + self.config.drain_timeout;
         let before = self.main.replace(pool.connection);
+        self.begin_fitness();
         self.draining = before.map(|connection| (*connection, until));
         for event in pool.events {
             self.on_event(event);

@@ -1,6 +1,6 @@
 //! One connection to one pool, from dialling to its end.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use std::time::Duration;
 use net::{ByteStream, DialError};
 use stratum::connection::POOL_LINE_LIMIT;
 use stratum::{
-    Event, Message, MessageError, PoolUrl, ReadError, Reader, Reason, ResumeToken, Session, SessionOptions,
-    Writer,
+    Event, Message, MessageError, OptionalRequest, PoolUrl, ReadError, Reader, Reason, ResumeToken, Session,
+    SessionOptions, Writer,
 };
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep_until};
@@ -23,6 +23,9 @@ use crate::shares::{InFlightShare, InFlightShares, OpenJobs};
 
 /// How long data may wait because the pool does not read. After this time the connection fails.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// A pool that hangs up this long after a request, while it works for us, has survived the request. It may nevertheless not have
+/// answered: ckpool answers no suggestion.
+const SURVIVED_AFTER: Duration = Duration::from_secs(10);
 
 /// A connection with its Stratum session and the shares submitted on it.
 pub(crate) struct PoolConnection {
@@ -52,6 +55,8 @@ pub(crate) struct PoolConnection {
     write_blocked: Option<Instant>,
     /// When the pool sent its first job on this connection; `None` if it has sent none yet.
     first_job: Option<Instant>,
+    /// When the optional requests were sent that wait for the first job.
+    first_job_requests: Option<Instant>,
     subscribed: bool,
     authorized: bool,
     pub jobs: OpenJobs,
@@ -72,7 +77,7 @@ impl PoolConnection {
             version_mask: config.version_mask,
             suggest_difficulty: config.suggest_difficulty,
             minimum_difficulty: config.minimum_difficulty,
-            configure: !history.skip_configure,
+            omit: history.omit(config, &url),
             resume: history.resume.clone(),
             ..SessionOptions::new(url.clone(), pool.user.clone(), pool.password.clone())
         };
@@ -96,6 +101,7 @@ impl PoolConnection {
             got_message: false,
             write_blocked: None,
             first_job: None,
+            first_job_requests: None,
             subscribed: false,
             authorized: false,
             jobs: OpenJobs::default(),
@@ -207,6 +213,9 @@ impl PoolConnection {
         for event in events {
             match &event {
                 Event::Send(message) => {
+                    if self.first_job.is_some() && matches!(message, Message::Call(_)) {
+                        self.first_job_requests = Some(Instant::now());
+                    }
                     self.send(message)?;
                     continue;
                 }
@@ -303,9 +312,13 @@ impl PoolConnection {
         self.in_flight.on_answer(id, result, std::time::Instant::now())
     }
 
-    /// Whether the connection is established but has received no message.
-    pub fn got_no_message(&self) -> bool {
-        matches!(self.stage, Stage::Open { .. }) && !self.got_message
+    /// The optional requests that may be the reason if the pool hangs up now; none if it may have another reason.
+    pub fn suspects(&self) -> BTreeSet<OptionalRequest> {
+        let survived = match (self.first_job, self.first_job_requests) {
+            (None, _) => false,
+            (Some(_), sent) => sent.is_none_or(|at| at.elapsed() >= SURVIVED_AFTER),
+        };
+        if survived { BTreeSet::new() } else { self.session.suspects() }
     }
 
     /// Whether the pool has authorized us and sent a job.

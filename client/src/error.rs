@@ -5,7 +5,7 @@ use std::time::Duration;
 use logging::error_chain;
 use net::DialError;
 use problem::{Problem, ProblemKind};
-use stratum::{PoolUrl, ProtocolError, ReadError, WriteError};
+use stratum::{PoolUrl, ProtocolError, ReadError, Reason, WriteError};
 use text::InWords;
 use thiserror::Error;
 
@@ -29,6 +29,32 @@ pub enum ClientError {
     Closed {
         /// The pool.
         pool: PoolUrl,
+    },
+    /// The pool ended the connection after optional requests, of which it answered none. The next connection leaves them out.
+    #[error("{pool} closed the connection after {requests}: connecting again without")]
+    HungUpOn {
+        /// The pool.
+        pool: PoolUrl,
+        /// The methods of the requests.
+        requests: String,
+    },
+    /// The pool gives work, but it accepts no share.
+    #[error("{pool} has rejected {shares} shares in a row: {reason}")]
+    RejectsAll {
+        /// The pool.
+        pool: PoolUrl,
+        /// The number of shares.
+        shares: u32,
+        /// The reason of the last one.
+        reason: Reason,
+    },
+    /// The pool answers, but it has sent no new job for so long that it most likely does not know the last block.
+    #[error("{pool} has sent no new job for {}", InWords(*.after))]
+    JobTooOld {
+        /// The pool.
+        pool: PoolUrl,
+        /// The age of the job.
+        after: Duration,
     },
     /// The pool has sent nothing, or has not read what we sent, for too long.
     #[error("{pool} has been silent for {}", InWords(*.after))]
@@ -97,10 +123,12 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// The error as a problem; `None` if it is none, since the pool only redirects us.
+    /// The error as a problem; `None` if it is none, since the pool only redirects us, or the client tries at once in another way.
     pub fn problem(&self) -> Option<Problem> {
         let kind = match self {
-            ClientError::Redirected { .. } => return None,
+            ClientError::Redirected { .. } | ClientError::HungUpOn { .. } => return None,
+            ClientError::RejectsAll { .. } => ProblemKind::PoolRejectsShares,
+            ClientError::JobTooOld { .. } => ProblemKind::PoolJobOutdated,
             ClientError::Refused { source: ProtocolError::Unauthorized { .. }, .. } => {
                 ProblemKind::PoolRefusesUser
             }
@@ -120,8 +148,16 @@ impl ClientError {
         matches!(self, ClientError::Refused { .. } | ClientError::ExtranonceTooSmall { .. })
     }
 
-    /// Whether an established connection ended, because the pool closed it or because it broke.
+    /// Whether an established connection ended because the pool closed it or because it broke, and not because of what the pool
+    /// sent.
     pub(crate) fn is_hang_up(&self) -> bool {
-        matches!(self, ClientError::Closed { .. } | ClientError::Read { .. } | ClientError::Write { .. })
+        match self {
+            ClientError::Closed { .. } | ClientError::Write { .. } => true,
+            // Invalid data is an alert of TLS.
+            ClientError::Read { source, .. } => {
+                matches!(&**source, ReadError::Io(error) if error.kind() != std::io::ErrorKind::InvalidData)
+            }
+            _ => false,
+        }
     }
 }

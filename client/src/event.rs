@@ -49,6 +49,12 @@ pub enum Event {
         /// What the pool owes.
         awaited: Awaited,
     },
+    /// The pool gives work but is of no use, and no other pool is left to turn to: it rejects all shares, or its job is too old. The
+    /// client stays with it. Sent once, until the pool accepts a share or sends a new job.
+    Unfit {
+        /// What is wrong: [`ClientError::RejectsAll`] or [`ClientError::JobTooOld`].
+        error: ClientError,
+    },
     /// A message from the pool to the miner's owner.
     Message(String),
 }

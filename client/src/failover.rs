@@ -94,6 +94,22 @@ impl Failover {
         follow.then(|| wait.max(self.backoff.delay()))
     }
 
+    /// The current pool has hung up on a request that the next connection leaves out. `worked` is as in [`Failover::on_lost`].
+    /// Returns the pause before that connection, which is to the same pool, or `None` if no retries are left.
+    pub fn on_dialect(&mut self, worked: Option<Duration>) -> Option<Duration> {
+        if worked.is_some() {
+            self.failures = 0;
+        }
+        self.failures += 1;
+        self.reset_backoff_after(worked);
+        self.retries.is_none_or(|retries| self.failures <= retries).then(|| self.backoff.delay())
+    }
+
+    /// The client leaves the current pool for this one, because the current one is of no use.
+    pub fn move_to(&mut self, index: usize) {
+        (self.index, self.second_chance, self.redirects) = (index, false, 0);
+    }
+
     fn reset_backoff_after(&mut self, worked: Option<Duration>) {
         if worked.is_some_and(|time| time >= RESETS_PAUSE) {
             self.backoff.reset();

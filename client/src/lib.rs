@@ -43,16 +43,19 @@
 //!   answer "duplicate" counts as accepted. If the session is not resumed, their outcome is [`Outcome::Unanswered`].
 //!
 //! Modules: [`config`]: settings; [`event`]: events and outcomes; [`error`]: errors;
-//! `awaited`: what a silent pool owes; `client`: the client; `connection`: one connection to a pool; `failover`: which pool to try next; `shares`: submitted
-//! shares and their outcomes.
+//! `awaited`: what a silent pool owes; `client`: the client; `connection`: one connection to a pool; `dialect`: which requests a
+//! pool does not survive; `failover`: which pool to try next; `fitness`: whether a pool that gives work is of use; `shares`:
+//! submitted shares and their outcomes.
 
 mod awaited;
 mod client;
 pub mod config;
 mod connection;
+mod dialect;
 pub mod error;
 pub mod event;
 mod failover;
+mod fitness;
 mod shares;
 
 pub use awaited::Awaited;

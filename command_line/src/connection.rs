@@ -1,15 +1,17 @@
-//! Options for connections to pools: TLS trust and the proxy.
+//! Options for connections to pools: TLS trust, the proxy, and the rules for what is sent to a pool and when it is left.
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use net::{DialOptions, Fingerprint, HostPort, Proxy, Trust};
-use task::{PoolAccess, ProxyAccess};
+use task::{PoolAccess, PoolRules, ProxyAccess};
 
 use crate::exit::UsageError;
 use crate::hangup::Reread;
-use crate::values::{RedactedParser, first_given, password, read_password};
+use crate::values::{RedactedParser, duration, first_given, password, read_password};
 
 /// The environment variable for the proxy's password.
 const PROXY_PASSWORD: &str = "MINER_PROXY_PASSWORD";
@@ -33,6 +35,21 @@ pub struct ConnectionArgs {
     /// File with the proxy's password
     #[arg(long, env = "MINER_PROXY_PASSWORD_FILE", value_name = "FILE", requires = "proxy")]
     pub proxy_password_file: Option<PathBuf>,
+    /// Do not send mining.extranonce.subscribe, except to pools whose address ends in #xnsub [default: it is sent after the first
+    /// job, but not again to a pool that hangs up on it]
+    #[arg(long, env = "MINER_NO_EXTRANONCE", value_parser = BoolishValueParser::new())]
+    pub no_extranonce: bool,
+    /// Do not send mining.suggest_difficulty [default: it is sent, but not again to a pool that hangs up on it]
+    #[arg(long, env = "MINER_NO_SUGGEST", value_parser = BoolishValueParser::new())]
+    pub no_suggest: bool,
+    /// Do not roll version bits, and do not send mining.configure, except for --minimum-difficulty [default: it is sent, but not
+    /// again to a pool that hangs up on it]
+    #[arg(long, env = "MINER_NO_VERSION_ROLLING", value_parser = BoolishValueParser::new())]
+    pub no_version_rolling: bool,
+    /// Leave a pool that sends no new job for this time, if another pool is given [default: ten times the longest pause between
+    /// the pool's last jobs, at least 5m, and 2h until those are known; on testnets and small chains never]
+    #[arg(long, value_name = "TIME", env = "MINER_JOB_TIMEOUT", value_parser = duration)]
+    pub job_timeout: Option<Duration>,
 }
 
 impl ConnectionArgs {
@@ -42,7 +59,21 @@ impl ConnectionArgs {
             ("--tls-ca", self.tls_ca.is_some()),
             ("--tls-fingerprint", !self.tls_fingerprint.is_empty()),
             ("--proxy", self.proxy.is_some()),
+            ("--no-extranonce", self.no_extranonce),
+            ("--no-suggest", self.no_suggest),
+            ("--no-version-rolling", self.no_version_rolling),
+            ("--job-timeout", self.job_timeout.is_some()),
         ])
+    }
+
+    /// The rules for pools.
+    pub fn rules(&self) -> PoolRules {
+        PoolRules {
+            no_extranonce: self.no_extranonce,
+            no_suggest: self.no_suggest,
+            no_version_rolling: self.no_version_rolling,
+            job_timeout: self.job_timeout,
+        }
     }
 
     /// Converts the options to dial options; reads the files that the options name. `environment` looks up a variable.
@@ -97,7 +128,7 @@ fn replace<T: PartialEq>(value: &mut T, new: T) -> bool {
 }
 
 /// Converts connection options to the form in a task's specification.
-pub fn pool_access(options: &DialOptions) -> PoolAccess {
+pub fn pool_access(options: &DialOptions, rules: PoolRules) -> PoolAccess {
     let (authorities, fingerprints) = match &options.trust {
         Trust::System => (None, Vec::new()),
         Trust::Authorities(pem) => (Some(pem.clone()), Vec::new()),
@@ -106,7 +137,7 @@ pub fn pool_access(options: &DialOptions) -> PoolAccess {
     let proxy = options.proxy.clone().map(|Proxy { address: HostPort { host, port }, credentials }| {
         ProxyAccess { host, port, credentials }
     });
-    PoolAccess { authorities, fingerprints, proxy }
+    PoolAccess { authorities, fingerprints, proxy, rules }
 }
 
 /// Converts the connection options in a task's specification back.
@@ -152,10 +183,25 @@ mod tests {
             format!("-x socks5://me@h:1080 --tls-fingerprint {fingerprint}"),
         ] {
             let options = parse(&line).unwrap();
-            assert_eq!(dial_options(&pool_access(&options)), options, "{line}");
+            assert_eq!(dial_options(&pool_access(&options, PoolRules::default())), options, "{line}");
         }
         let credentials = parse("-x socks5://me@h:1080").unwrap().proxy.and_then(|proxy| proxy.credentials);
         assert_eq!(credentials, Some(("me".into(), "late".into())));
+    }
+
+    #[test]
+    fn each_rule_for_pools_has_its_option() {
+        let rules = |line: &str| {
+            let words = ["x"].into_iter().chain(line.split_whitespace());
+            Cli::try_parse_from(words).unwrap().connection.rules()
+        };
+        let none = PoolRules::default();
+        assert_eq!(rules(""), none);
+        assert_eq!(rules("--no-extranonce"), PoolRules { no_extranonce: true, ..none });
+        assert_eq!(rules("--no-suggest"), PoolRules { no_suggest: true, ..none });
+        assert_eq!(rules("--no-version-rolling"), PoolRules { no_version_rolling: true, ..none });
+        let job_timeout = Some(Duration::from_secs(90));
+        assert_eq!(rules("--job-timeout 1.5m"), PoolRules { job_timeout, ..none });
     }
 
     #[test]

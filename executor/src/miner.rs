@@ -61,6 +61,13 @@ pub enum Event {
         /// What the pool owes.
         awaited: Awaited,
     },
+    /// The pool gives work but is of no use, and no other pool is left to turn to.
+    Unfit {
+        /// The error, which names the pool.
+        error: String,
+        /// The error as a problem.
+        problem: Problem,
+    },
     /// A new job.
     Job {
         /// The pool's id of the job.
@@ -170,6 +177,11 @@ impl Miner {
             }
             client::Event::Authorized { pool } => self.send(Event::Authorized { pool }).await,
             client::Event::Waiting { pool, awaited } => self.send(Event::Waiting { pool, awaited }).await,
+            client::Event::Unfit { error } => {
+                if let Some(problem) = error.problem() {
+                    self.send(Event::Unfit { error: error_chain(&error), problem }).await;
+                }
+            }
             client::Event::Message(text) => self.send(Event::Message(text)).await,
             // Each job carries its own difficulty, version mask and extranonces.
             other => debug!(?other, "ignored an event that applies to the following jobs"),

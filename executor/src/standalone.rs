@@ -105,7 +105,7 @@ pub async fn mine(
     };
     let threads = pluralize(engine.threads, "miner thread");
     terminal.log(format_args!("{threads} started, using {}", engine.backends));
-    let config = miner::Config {
+    let mut config = miner::Config {
         suggest_difficulty: Some(difficulty_for(engine.hashrate, args.share_interval)),
         minimum_difficulty: args.minimum_difficulty,
         dialer,
@@ -116,6 +116,7 @@ pub async fn mine(
         silence_timeout: args.timeout,
         ..miner::Config::new(pools)
     };
+    config.set_rules(&args.connection.rules());
     let (sender, events) = mpsc::channel(EVENTS);
     let (changes, configs) = watch::channel(config);
     let (connection, mut options) = (args.connection.clone(), dial_options);
@@ -201,6 +202,10 @@ impl Terminal {
             Event::Waiting { pool, awaited } => {
                 self.on_silence(format!("{pool} is silent: still waiting for {awaited}"))
             }
+            Event::Unfit { error, problem } if self.server.is_none() => {
+                self.warn(format_args!("{error}; {}", problem.kind.remedy()));
+            }
+            Event::Unfit { .. } => {}
             Event::Job { id, difficulty, clean } => {
                 tracing::debug!(id, difficulty, clean, "new job");
                 self.repeats.clear();

@@ -7,7 +7,7 @@ use command_line::dial_options;
 use net::Dialer;
 use problem::{Problem, ProblemKind};
 use stratum::{PoolUrl, PoolUrlError};
-use task::{Instruction, Intervals, Live, ProgramSpec, Report, WorkerLive, WorkerSpec};
+use task::{Instruction, Intervals, Live, ProgramSpec, Report, Verdict, WorkerLive, WorkerSpec};
 use text::InWords;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
@@ -77,6 +77,7 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
             totals: None,
         },
         waiting,
+        unfit: None,
         running: false,
         last_live: (0, Instant::now()),
         block_reported: None,
@@ -108,7 +109,7 @@ fn config(spec: &WorkerSpec, hashrate: f64) -> Result<miner::Config, TaskError> 
         dialer.timeout = DIAL_TIMEOUT;
     }
     let pool = |url| miner::Pool { url, user: spec.user.clone(), password: spec.password.clone() };
-    Ok(miner::Config {
+    let mut config = miner::Config {
         suggest_difficulty: Some(difficulty_for(hashrate, SHARE_INTERVAL)),
         dialer,
         retry_pause: RETRY_PAUSE,
@@ -117,7 +118,9 @@ fn config(spec: &WorkerSpec, hashrate: f64) -> Result<miner::Config, TaskError> 
         refusals: miner::Config::FEW_REFUSALS,
         probe_interval: PROBE_INTERVAL,
         ..miner::Config::new(urls.into_iter().map(pool).collect())
-    })
+    };
+    config.set_rules(&spec.access.rules);
+    Ok(config)
 }
 
 /// The URLs of a pool, best first. Those that are invalid are left out, because an agent's host name may be any text.
@@ -148,6 +151,8 @@ struct Worker {
     counters: Counters,
     live: WorkerLive,
     waiting: Waiting,
+    /// Why the pool that gives work is of no use, if it is of none.
+    unfit: Option<Problem>,
     /// Whether [`TaskEvent::Running`] was sent.
     running: bool,
     /// The number of hashes when the last live message was sent, and the time of that message. The next live message reports the
@@ -283,11 +288,17 @@ impl Worker {
             Event::Job { id, difficulty, clean } => {
                 debug!(job = id, difficulty, clean, "new job");
                 self.live.difficulty = difficulty;
+                if self.problem_is(ProblemKind::PoolJobOutdated) {
+                    self.unfit = None;
+                }
                 if self.waiting.works() && self.running {
                     self.send_live().await;
                 }
             }
             Event::Share { share, reason } => {
+                if share.row.verdict == Verdict::Accepted && self.problem_is(ProblemKind::PoolRejectsShares) {
+                    self.unfit = None;
+                }
                 if let Some(reason) = reason {
                     warn!(job = share.row.job, %reason, "the pool rejected a share");
                 }
@@ -306,15 +317,28 @@ impl Worker {
                     self.waiting.met(Problem::new(ProblemKind::PoolUnreachable, text), Instant::now());
                 }
             }
+            Event::Unfit { error, problem } => {
+                warn!(error, "the pool is of no use");
+                self.unfit = Some(problem);
+                if self.running {
+                    self.send_live().await;
+                }
+            }
             Event::Authorized { pool } => info!(%pool, "mining"),
             Event::Message(text) => info!(text, "the pool says"),
             Event::Lost { error, problem, .. } => {
+                self.unfit = None;
                 warn!(error, "lost the pool; trying again");
                 if let Some(problem) = problem {
                     self.waiting.met(problem, Instant::now());
                 }
             }
         }
+    }
+
+    /// Whether the pool is of no use for a reason of this kind.
+    fn problem_is(&self, kind: ProblemKind) -> bool {
+        self.unfit.as_ref().is_some_and(|problem| problem.kind == kind)
     }
 
     /// When to report a new block: immediately, unless another block was reported within [`BLOCK_REPORT_INTERVAL`]. On a network
@@ -337,7 +361,7 @@ impl Worker {
         let (before, since) = std::mem::replace(&mut self.last_live, (hashes, now));
         let seconds = (now - since).as_secs_f64();
         self.live.totals = Some(self.report.totals(hashes));
-        self.live.problem = self.waiting.told();
+        self.live.problem = self.waiting.told().or_else(|| self.unfit.clone());
         self.live.hashrate = if seconds > 0.0 { (hashes - before) as f64 / seconds } else { 0.0 };
         self.send(TaskEvent::Live(Live::Worker(self.live.clone()))).await;
     }

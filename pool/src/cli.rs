@@ -92,7 +92,7 @@ impl Args {
         self.check().map_err(UsageError)?;
         let block_interval = self.block_interval;
         let env = |name: &str| std::env::var(name).ok();
-        let access = pool_access(&self.connection.dial_options(env)?);
+        let access = pool_access(&self.connection.dial_options(env)?, self.connection.rules());
         let source = match (self.chain, self.upstream.spec(access, env)?) {
             (_, Some(upstream)) => BlockSourceSpec::Upstream(upstream),
             (BlockSourceChoice::Builtin, None) => BlockSourceSpec::Builtin { block_interval },
@@ -134,7 +134,7 @@ fn reread_on_hangup(
         let mut read = args.connection.reread(&mut options);
         read.extend(args.upstream.reread(&mut spec));
         if read.iter().any(|file| file.outcome == Ok(true)) {
-            spec.access = pool_access(&options);
+            spec.access = pool_access(&options, args.connection.rules());
             sender.send_replace(spec.clone());
         }
         read

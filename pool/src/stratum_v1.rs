@@ -98,7 +98,7 @@ pub fn encode(message: &MinerMessage, request: &PendingRequest) -> Option<String
         MinerMessage::SetDifficulty(difficulty) => Notification::SetDifficulty(*difficulty).to_call(),
         MinerMessage::SetExtranonce { extranonce1, extranonce2_len } => {
             let (extranonce1, extranonce2_len) = (extranonce1.clone(), *extranonce2_len);
-            Notification::SetExtranonce { extranonce1, extranonce2_len }.to_call()
+            Notification::SetExtranonce { extranonce1, extranonce2_len: Some(extranonce2_len) }.to_call()
         }
         MinerMessage::SetVersionMask(mask) => Notification::SetVersionMask(*mask).to_call(),
     };

@@ -220,6 +220,20 @@ catalogue! {
         remedy: "Compare the pool's address and port, and --tls-ca with its certificate; look whether a firewall is between the \
                  agent and the pool, and whether the pool has banned the agent. The text says which.",
     }
+    PoolRejectsShares {
+        code: "pool-rejects-shares",
+        symptom: "a pool gives work but rejects all shares",
+        cause: "The pool has rejected twenty shares in a row, stale and duplicate ones not counted; the text has its last reason.",
+        remedy: "Ask the pool's operator about the reason; try --no-version-rolling, and compare the user name and the coin of the \
+                 port. Work for such a pool is not paid: give another one to turn to.",
+    }
+    PoolJobOutdated {
+        code: "pool-job-outdated",
+        symptom: "a pool answers but sends no new job",
+        cause: "The pool, or its node, most likely hangs: it has sent no job for far longer than before, or longer than --job-timeout.",
+        remedy: "Ask the pool's operator. Work on an old block is not paid: give another pool to turn to, or a longer --job-timeout if \
+                 jobs are rare on this chain.",
+    }
     TaskWaits {
         code: "task-waits",
         symptom: "a task does not work yet, or not any more",

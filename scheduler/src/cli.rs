@@ -250,7 +250,7 @@ impl Args {
             let text = format!("{option} is for pools: it needs --pool URL or --upstream URL");
             return Err(UsageError(text).into());
         }
-        Ok(pool_access(&self.connection.dial_options(env)?))
+        Ok(pool_access(&self.connection.dial_options(env)?, self.connection.rules()))
     }
 }
 

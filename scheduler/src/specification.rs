@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use task::{BlockSourceSpec, NodeAccess, NodeSpec, PoolAccess, ProxyAccess, UpstreamSpec};
+use task::{BlockSourceSpec, NodeAccess, NodeSpec, PoolAccess, PoolRules, ProxyAccess, UpstreamSpec};
 
 use crate::journal::{SpecificationKey, TaskRecord};
 use crate::server_address::PinnedAddress;
@@ -154,7 +154,7 @@ fn block_source(form: &mut Form, source: &BlockSourceSpec) {
     }
 }
 
-fn access(form: &mut Form, PoolAccess { authorities, fingerprints, proxy }: &PoolAccess) {
+fn access(form: &mut Form, PoolAccess { authorities, fingerprints, proxy, rules }: &PoolAccess) {
     form.optional("authorities", authorities.as_ref());
     fingerprints.iter().for_each(|fingerprint| form.field("certificate", fingerprint));
     if let Some(ProxyAccess { host, port, credentials }) = proxy {
@@ -164,6 +164,17 @@ fn access(form: &mut Form, PoolAccess { authorities, fingerprints, proxy }: &Poo
             form.field("proxy user", user);
             form.field("password", password);
         }
+    }
+    let PoolRules { no_extranonce, no_suggest, no_version_rolling, job_timeout } = rules;
+    for (name, given) in
+        [("extranonce", no_extranonce), ("suggest", no_suggest), ("version rolling", no_version_rolling)]
+    {
+        if *given {
+            form.field(name, "no");
+        }
+    }
+    if let Some(time) = job_timeout {
+        form.time("job timeout", *time);
     }
 }
 

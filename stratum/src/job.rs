@@ -58,6 +58,11 @@ impl Job {
         [&self.coinb1, &self.extranonce1, extranonce2, &self.coinb2].concat()
     }
 
+    /// The difficulty of a block; 0 if the compact target is invalid.
+    pub fn network_difficulty(&self) -> f64 {
+        Target::from_compact(self.nbits).map_or(0.0, |target| target.difficulty())
+    }
+
     /// Whether both jobs have the same id and the same headers. This holds for a job that is sent again with another difficulty
     /// or version mask: the miner continues it instead of starting over.
     pub fn same_work(&self, other: &Job) -> bool {

@@ -29,6 +29,6 @@ mod text;
 pub use connection::{ReadError, Reader, WriteError, Writer};
 pub use job::Job;
 pub use message::{Call, Id, Message, MessageError, Notification, Notify, Request, Response};
-pub use session::{Event, ProtocolError, ResumeToken, Session, SessionOptions};
+pub use session::{Event, OptionalRequest, ProtocolError, ResumeToken, Session, SessionOptions};
 pub use share::{Reason, Share};
 pub use url::{PoolUrl, PoolUrlError, Scheme};

@@ -3,11 +3,13 @@
 //!
 //! The handshake begins with `mining.configure` and `mining.subscribe`. After the subscription,
 //! `mining.suggest_difficulty` and `mining.authorize` follow. Jobs are delivered as soon as extranonce1 is known, even if the
-//! pool has not answered the other requests.
+//! pool has not answered the other requests. `mining.extranonce.subscribe`, and a second suggestion where the pool has not
+//! followed the first one, wait until the pool has authorized us and sent a job.
 
 mod handshake;
+mod optional;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +23,8 @@ use crate::message::{
 use crate::share::{Reason, Share};
 use crate::url::PoolUrl;
 
+pub use self::optional::OptionalRequest;
+
 /// The settings of a session. `Debug` omits the password.
 #[derive(Clone, PartialEq, derive_more::Debug)]
 pub struct SessionOptions {
@@ -33,8 +37,8 @@ pub struct SessionOptions {
     pub password: String,
     /// Name and version of the miner, `name/version`.
     pub user_agent: String,
-    /// Whether to send `mining.configure`. Some old pools close the connection when they receive it.
-    pub configure: bool,
+    /// The optional requests to leave out. Some pools close the connection when they receive one of them.
+    pub omit: BTreeSet<OptionalRequest>,
     /// Version bits that the miner can roll; 0 disables version rolling.
     pub version_mask: u32,
     /// The difficulty to suggest: positive and finite.
@@ -56,12 +60,16 @@ impl SessionOptions {
             user: user.into(),
             password: password.into(),
             user_agent: concat!("mesos-miner/", env!("CARGO_PKG_VERSION")).to_owned(),
-            configure: true,
+            omit: BTreeSet::new(),
             version_mask: SessionOptions::VERSION_MASK,
             suggest_difficulty: None,
             minimum_difficulty: None,
             resume: None,
         }
+    }
+
+    fn sends(&self, request: OptionalRequest) -> bool {
+        !self.omit.contains(&request)
     }
 }
 
@@ -138,6 +146,9 @@ pub enum ProtocolError {
         /// The pool's reason.
         reason: Reason,
     },
+    /// The pool announced new extranonces that cannot be used. Shares with the old ones would all be rejected.
+    #[error("the pool announced extranonces that cannot be used")]
+    Extranonce(#[source] MessageError),
     /// The pool asked us to connect to another domain. The request was ignored.
     #[error("the pool {pool} asked to reconnect to the foreign host {host:?}: ignored")]
     ForeignReconnect {
@@ -151,8 +162,8 @@ pub enum ProtocolError {
 impl ProtocolError {
     /// Whether the error ends the session. After other errors the session continues.
     pub fn is_fatal(&self) -> bool {
-        use ProtocolError::{Subscribe, SubscribeRefused, Unauthorized};
-        matches!(self, SubscribeRefused { .. } | Subscribe(_) | Unauthorized { .. })
+        use ProtocolError::{Extranonce, Subscribe, SubscribeRefused, Unauthorized};
+        matches!(self, SubscribeRefused { .. } | Subscribe(_) | Unauthorized { .. } | Extranonce(_))
     }
 }
 
@@ -163,6 +174,7 @@ enum Pending {
     Subscribe(handshake::Attempt),
     Authorize,
     Submit,
+    SuggestDifficulty,
     /// A request whose answer does not matter.
     AnswerIgnored,
 }
@@ -180,6 +192,8 @@ pub struct Session {
     options: SessionOptions,
     next_id: u64,
     pending: BTreeMap<u64, Pending>,
+    /// The optional requests that the pool may not have survived: it has answered neither them nor a later request.
+    suspects: BTreeMap<u64, OptionalRequest>,
     /// The extranonce1, and the number of bytes of extranonce2, that the pool assigned; `None` before it has answered
     /// `mining.subscribe`.
     extranonces: Option<(Vec<u8>, usize)>,
@@ -189,6 +203,12 @@ pub struct Session {
     version_mask: Option<u32>,
     /// Whether the pool has granted the extension `subscribe-extranonce`.
     extranonce_subscribed: bool,
+    /// Whether the pool has authorized the user.
+    authorized: bool,
+    /// Whether the pool does not know `mining.suggest_difficulty`.
+    suggestion_unknown: bool,
+    /// Whether the requests that wait for the first job were sent.
+    first_job_requests_sent: bool,
     /// The latest job that was received before the answer to `mining.subscribe`, with the target that was in force.
     early_job: Option<(Notify, Target)>,
     job: Option<Arc<Job>>,
@@ -204,11 +224,15 @@ impl Session {
             options,
             next_id: 1,
             pending: BTreeMap::new(),
+            suspects: BTreeMap::new(),
             extranonces: None,
             resume: None,
             difficulty: 1.0,
             version_mask: None,
             extranonce_subscribed: false,
+            authorized: false,
+            suggestion_unknown: false,
+            first_job_requests_sent: false,
             early_job: None,
             job: None,
         }
@@ -231,10 +255,18 @@ impl Session {
     /// If the message is invalid or the pool refuses the session. Only a refusal ends the session, see
     /// [`ProtocolError::is_fatal`].
     pub fn on_message(&mut self, message: Message) -> Result<Vec<Event>, ProtocolError> {
-        match message {
+        let mut events = match message {
             Message::Call(call) => self.on_call(call),
             Message::Response(response) => self.on_response(response),
-        }
+        }?;
+        events.extend(self.first_job_requests());
+        Ok(events)
+    }
+
+    /// The optional requests that the pool was sent and that it may not have survived: it has answered neither them nor a later
+    /// request. If it hangs up now, they may be the reason.
+    pub fn suspects(&self) -> BTreeSet<OptionalRequest> {
+        self.suspects.values().copied().collect()
     }
 
     /// Returns the request that submits a share, and the id that its [`Event::Answer`] will have. The share may be for an
@@ -249,11 +281,6 @@ impl Session {
             version_bits: self.version_mask.map(|mask| share.version & mask),
         };
         self.request(Pending::Submit, Request::Submit(submit))
-    }
-
-    /// Returns the request that suggests a difficulty, which must be positive and finite.
-    pub fn suggest_difficulty(&mut self, difficulty: f64) -> Message {
-        self.request(Pending::AnswerIgnored, Request::SuggestDifficulty(difficulty)).1
     }
 
     /// Returns a request that checks whether the connection is alive. Every pool answers it, even if only with an error.
@@ -272,19 +299,18 @@ impl Session {
     }
 
     fn on_call(&mut self, call: Call) -> Result<Vec<Event>, ProtocolError> {
-        Ok(match Notification::from_call(&call)? {
+        let notification = Notification::from_call(&call).map_err(|error| match call.method.as_str() {
+            Notification::SET_EXTRANONCE => ProtocolError::Extranonce(error),
+            _ => error.into(),
+        })?;
+        Ok(match notification {
             Notification::Notify(notify) => self.on_notify(notify),
             Notification::SetDifficulty(difficulty) => {
                 self.difficulty = difficulty;
                 vec![Event::Difficulty(difficulty)]
             }
             Notification::SetExtranonce { extranonce1, extranonce2_len } => {
-                // Shares of later jobs contain this extranonce1. So a later connection has resumed this session only if it
-                // gets the same extranonce1.
-                if let Some(resume) = &mut self.resume {
-                    resume.extranonce1.clone_from(&extranonce1);
-                }
-                self.extranonces = Some((extranonce1, extranonce2_len));
+                self.on_extranonces(extranonce1, extranonce2_len)?;
                 Vec::new()
             }
             Notification::SetVersionMask(mask) => self.on_version_mask(mask),
@@ -298,6 +324,21 @@ impl Session {
             Notification::Ping => vec![Event::Send(Response::ok(call.id, "pong").into())],
             Notification::Unknown => vec![Event::Ignored(call.into())],
         })
+    }
+
+    /// The following jobs have these extranonces. Pools that name only extranonce1 keep the size of extranonce2.
+    fn on_extranonces(&mut self, extranonce1: Vec<u8>, len: Option<usize>) -> Result<(), ProtocolError> {
+        let kept = self.extranonces.as_ref().map(|(_, len)| *len);
+        let missing =
+            MessageError::Missing { method: Notification::SET_EXTRANONCE.into(), field: "extranonce2 size" };
+        let len = len.or(kept).ok_or(missing)?;
+        // Shares of later jobs contain this extranonce1. So a later connection has resumed this session only if it gets the
+        // same extranonce1.
+        if let Some(resume) = &mut self.resume {
+            resume.extranonce1.clone_from(&extranonce1);
+        }
+        self.extranonces = Some((extranonce1, len));
+        Ok(())
     }
 
     fn on_notify(&mut self, notify: Notify) -> Vec<Event> {
@@ -322,7 +363,7 @@ impl Session {
 
     /// A new mask takes effect immediately (BIP-0310), so the current job is delivered again with the new mask.
     fn on_version_mask(&mut self, mask: u32) -> Vec<Event> {
-        if !self.options.configure || self.options.version_mask == 0 {
+        if !self.options.sends(OptionalRequest::Configure) || self.options.version_mask == 0 {
             return Vec::new();
         }
         let mask = mask & self.options.version_mask;
@@ -353,11 +394,17 @@ impl Session {
         let Some((id, pending)) = known else {
             return Ok(vec![Event::Ignored(response.into())]);
         };
+        self.suspects = self.suspects.split_off(&(id + 1));
         match pending {
             Pending::Configure => self.on_configured(&response),
             Pending::Subscribe(attempt) => self.on_subscribed(attempt, &response),
             Pending::Authorize => self.on_authorized(&response),
             Pending::Submit => Ok(vec![Event::Answer { id, result: response.submit_result() }]),
+            Pending::SuggestDifficulty => {
+                self.suggestion_unknown |=
+                    response.refusal().is_some_and(|reason| !optional::is_too_early(&reason));
+                Ok(Vec::new())
+            }
             Pending::AnswerIgnored => Ok(Vec::new()),
         }
     }

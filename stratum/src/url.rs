@@ -1,4 +1,4 @@
-//! Addresses of pools: `[stratum+tcp://]HOST:PORT`.
+//! Addresses of pools: `[stratum+tcp://]HOST:PORT[/#FRAGMENT]`. The fragments are those of bfgminer and cgminer.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,6 +17,9 @@ pub struct PoolUrl {
     pub scheme: Scheme,
     /// Host and port.
     pub address: HostPort,
+    /// Whether the address ends in `#xnsub`: the pool is asked for changes of extranonce1 by `mining.extranonce.subscribe`, even
+    /// where the miner would leave this request out.
+    pub subscribe_extranonce: bool,
 }
 
 /// The transport of a connection to a pool.
@@ -42,6 +45,19 @@ impl Scheme {
         self == Scheme::Ssl
     }
 
+    /// The scheme with this name. `url` is the whole address, for errors.
+    fn named(name: &str, url: impl Fn() -> String) -> Result<Self, PoolUrlError> {
+        let known = Scheme::SPELLINGS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let is_v2 = ["stratum2+", "stratumv2+", "sv2+"]
+            .iter()
+            .any(|prefix| name.get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix)));
+        match known {
+            Some((_, scheme)) => Ok(*scheme),
+            None if is_v2 => Err(PoolUrlError::StratumV2 { scheme: printable(name), url: url() }),
+            None => Err(PoolUrlError::Scheme { scheme: printable(name), url: url() }),
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Scheme::Tcp => "stratum+tcp",
@@ -61,6 +77,27 @@ pub enum PoolUrlError {
     Scheme {
         /// The text before `://`.
         scheme: String,
+        /// The whole address, without a user.
+        url: String,
+    },
+    /// The scheme is that of Stratum V2.
+    #[error(
+        "{scheme:?} in pool address {url:?} is Stratum V2, which is not supported: use the pool's address for Stratum V1, \
+         stratum+tcp://HOST:PORT or stratum+ssl://HOST:PORT, or a translator (SV2 to SV1) of your own"
+    )]
+    StratumV2 {
+        /// The text before `://`.
+        scheme: String,
+        /// The whole address, without a user.
+        url: String,
+    },
+    /// The text after the port is not known.
+    #[error(
+        "unknown {part:?} after the port in pool address {url:?}: known are #xnsub and #skipcbcheck; leave it out"
+    )]
+    Fragment {
+        /// The unknown text.
+        part: String,
         /// The whole address, without a user.
         url: String,
     },
@@ -88,24 +125,40 @@ impl FromStr for PoolUrl {
         let url = || printable(text.rsplit_once('@').map_or(text, |(_, address)| address));
         let (scheme, rest) = match text.trim().split_once("://") {
             None => (Scheme::Tcp, text.trim()),
-            Some((name, rest)) => {
-                let scheme = Scheme::SPELLINGS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-                let scheme = scheme.map(|(_, scheme)| *scheme);
-                (scheme.ok_or_else(|| PoolUrlError::Scheme { scheme: printable(name), url: url() })?, rest)
-            }
+            Some((name, rest)) => (Scheme::named(name, url)?, rest),
         };
         if rest.contains('@') {
             return Err(PoolUrlError::User { url: url() });
         }
-        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        let (authority, fragments) = rest.find(['/', '#']).map_or((rest, ""), |end| rest.split_at(end));
         let address = authority.parse().map_err(|error| PoolUrlError::Address { url: url(), error })?;
-        Ok(PoolUrl { scheme, address })
+        let subscribe_extranonce = subscribes_extranonce(fragments)
+            .map_err(|part| PoolUrlError::Fragment { part: printable(part), url: url() })?;
+        Ok(PoolUrl { scheme, address, subscribe_extranonce })
     }
+}
+
+/// Reads what follows the port, such as `/#xnsub#skipcbcheck` or `#skipcbcheck/#xnsub`. Returns whether `#xnsub` is there;
+/// `#skipcbcheck` turns off a check of coinbases that this program does not have.
+///
+/// # Errors
+/// The first part that is not known.
+fn subscribes_extranonce(fragments: &str) -> Result<bool, &str> {
+    let mut subscribe = false;
+    for part in fragments.split_inclusive(['/', '#']).map(|part| part.trim_end_matches(['/', '#'])) {
+        match part.to_ascii_lowercase().as_str() {
+            "" | "skipcbcheck" => {}
+            "xnsub" => subscribe = true,
+            _ => return Err(part),
+        }
+    }
+    Ok(subscribe)
 }
 
 impl fmt::Display for PoolUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.scheme.name(), self.address)
+        let fragment = if self.subscribe_extranonce { "/#xnsub" } else { "" };
+        write!(f, "{}://{}{fragment}", self.scheme.name(), self.address)
     }
 }
 
@@ -119,7 +172,7 @@ impl PoolUrl {
         };
         let port = reconnect.port.unwrap_or(self.address.port);
         same_domain(&self.address.host, &host)
-            .then_some(PoolUrl { scheme: self.scheme, address: HostPort { host, port } })
+            .then_some(PoolUrl { address: HostPort { host, port }, ..self.clone() })
     }
 }
 
@@ -132,7 +185,8 @@ mod tests {
     }
 
     fn tcp(host: &str, port: u16) -> Result<PoolUrl, PoolUrlError> {
-        Ok(PoolUrl { scheme: Scheme::Tcp, address: HostPort { host: host.to_owned(), port } })
+        let address = HostPort { host: host.to_owned(), port };
+        Ok(PoolUrl { scheme: Scheme::Tcp, address, subscribe_extranonce: false })
     }
 
     #[test]
@@ -159,10 +213,10 @@ mod tests {
         for text in ["pool", "stratum+tcp://pool", "[::1]", "[::1", ""] {
             assert!(matches!(address_error(text), HostPortError::NoPort | HostPortError::Host(_)), "{text}");
         }
-        for text in ["pool:", "pool:0", "pool:65536", "pool:+1", "pool:33/x", "pool:x"] {
+        for text in ["pool:", "pool:0", "pool:65536", "pool:+1", "pool:x"] {
             assert!(matches!(address_error(text), HostPortError::Port(_)), "{text}");
         }
-        for text in [":3333", "::1:3333", "[pool]:3333", "po ol:3333", "a/b:3333"] {
+        for text in [":3333", "::1:3333", "[pool]:3333", "po ol:3333"] {
             assert!(matches!(address_error(text), HostPortError::Host(_)), "{text}");
         }
         for text in ["stratum+tcp://me:secret@pool:3333", "me:secret@pool:3333", "http://me:secret@pool:3333"]
@@ -173,8 +227,42 @@ mod tests {
     }
 
     #[test]
+    fn fragments_of_other_miners_are_known() {
+        for text in ["h:1/", "h:1//", "h:1#skipcbcheck", "stratum+tcp://h:1/#skipcbcheck/", "h:1/#"] {
+            assert_eq!(parse(text), tcp("h", 1), "{text}");
+        }
+        for text in
+            ["h:1#xnsub", "h:1/#xnsub", "h:1/#XNSUB/", "h:1/#skipcbcheck#xnsub", "h:1/#xnsub/#skipcbcheck"]
+        {
+            let url = parse(text).unwrap();
+            assert!(url.subscribe_extranonce && url.address.port == 1, "{text}");
+            assert_eq!(url.to_string(), "stratum+tcp://h:1/#xnsub");
+        }
+        for (text, part) in [("h:1/x", "x"), ("h:1/#xnsubs", "xnsubs"), ("h:1#redirect#xnsub", "redirect")] {
+            let error = parse(text).unwrap_err();
+            assert!(
+                matches!(&error, PoolUrlError::Fragment { part: found, .. } if found == part),
+                "{error:?}"
+            );
+            assert!(error.to_string().contains("known are #xnsub"), "{error}");
+        }
+    }
+
+    #[test]
+    fn stratum_v2_is_said_to_be_unsupported() {
+        for text in
+            ["stratum2+tcp://h:34254/9auqWEzQDVyd2oe1JVGFLMLHZtCo2FFqZwtKA5gd9xbuEu7PH72", "SV2+tcp://h:1"]
+        {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains("Stratum V2") && error.contains("stratum+tcp://"), "{error}");
+        }
+    }
+
+    #[test]
     fn displayed_addresses_can_be_parsed() {
-        for text in ["stratum+tcp://pool.example:3333", "stratum+ssl://[2001:db8::1]:443"] {
+        for text in
+            ["stratum+tcp://pool.example:3333", "stratum+ssl://[2001:db8::1]:443", "stratum+ssl://h:1/#xnsub"]
+        {
             assert_eq!(parse(text).unwrap().to_string(), text);
         }
     }

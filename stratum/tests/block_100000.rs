@@ -32,7 +32,7 @@ fn expected() -> (Header, String) {
 /// The job as a session delivers it.
 fn job() -> std::sync::Arc<Job> {
     let mut session = Session::new(SessionOptions {
-        configure: false,
+        omit: [stratum::OptionalRequest::Configure].into(),
         ..SessionOptions::new("pool.example:3333".parse().unwrap(), "u", "x")
     });
     session.start();

@@ -73,7 +73,7 @@ fn difficulty() -> impl Strategy<Value = f64> {
 }
 
 fn notification() -> impl Strategy<Value = Notification> {
-    let extranonce = (vec(any::<u8>(), 0..=64), 1_usize..=16);
+    let extranonce = (vec(any::<u8>(), 0..=64), option::of(1_usize..=16));
     let wait = (0_u64..=600).prop_map(std::time::Duration::from_secs);
     let reconnect = (option::of("[a-z.]{1,30}"), option::of(1_u16..), wait);
     prop_oneof![
@@ -94,7 +94,8 @@ fn notification() -> impl Strategy<Value = Notification> {
 fn request() -> impl Strategy<Value = Request> {
     let text = || "[ -~]{0,40}";
     let minimum = option::of(prop_oneof![Just(0.0), difficulty()]);
-    let configure = (option::of(any::<u32>()), minimum).prop_map(|(mask, least)| Configure::new(mask, least));
+    let configure = (option::of(any::<u32>()), minimum, any::<bool>())
+        .prop_map(|(mask, least, extranonce)| Configure::new(mask, least, extranonce));
     let subscribe = prop_oneof![
         Just((None, None)),
         text().prop_map(|agent| (Some(agent), None)),

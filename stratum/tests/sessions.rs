@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
-use stratum::{Event, Job, Message, ResumeToken, Session, SessionOptions, Share};
+use stratum::{Event, Job, Message, OptionalRequest, ResumeToken, Session, SessionOptions, Share};
 
 #[test]
 fn sessions_of_all_pools() {
@@ -64,8 +64,13 @@ impl Player {
     }
 
     fn option(&mut self, text: &str) {
+        use OptionalRequest::{Configure, SubscribeExtranonce, SuggestDifficulty};
         match text.split(' ').collect::<Vec<_>>()[..] {
-            ["plain"] => self.options.configure = false,
+            ["plain"] => self.options.omit.extend([Configure, SubscribeExtranonce]),
+            ["omit", method] => {
+                let requests = [Configure, SuggestDifficulty, SubscribeExtranonce];
+                self.options.omit.extend(requests.into_iter().find(|request| request.method() == method));
+            }
             ["suggest", difficulty] => self.options.suggest_difficulty = Some(difficulty.parse().unwrap()),
             ["minimum", difficulty] => self.options.minimum_difficulty = Some(difficulty.parse().unwrap()),
             ["pool", url] => self.options.pool = url.parse().unwrap(),

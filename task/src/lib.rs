@@ -23,5 +23,5 @@ pub use instruction::{Instruction, Intervals};
 pub use live::{Live, Message, PoolLive, WorkerLive};
 pub use report::{Account, Report, ServerAddress, ShareRow, Totals, Verdict};
 pub use source::{BlockSourceSpec, NodeAccess, NodeSpec, UpstreamSpec};
-pub use spec::{PoolAccess, ProgramSpec, ProxyAccess, ServerSpec, TaskSpec, WorkerSpec};
+pub use spec::{PoolAccess, PoolRules, ProgramSpec, ProxyAccess, ServerSpec, TaskSpec, WorkerSpec};
 pub use wire::{DecodeError, OLDEST_VERSION, VERSION, version};

@@ -79,6 +79,22 @@ pub struct PoolAccess {
     pub fingerprints: Vec<[u8; 32]>,
     /// A SOCKS5 proxy to connect through.
     pub proxy: Option<ProxyAccess>,
+    /// The user's rules for pools.
+    pub rules: PoolRules,
+}
+
+/// The user's rules for pools: the optional requests that are left out, and when a pool is left. Executors that do not know them
+/// send all requests, and leave no pool because of its jobs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolRules {
+    /// `mining.extranonce.subscribe`, and the extension of this meaning, are left out.
+    pub no_extranonce: bool,
+    /// `mining.suggest_difficulty` is left out.
+    pub no_suggest: bool,
+    /// No version bits are rolled, so that `mining.configure` is left out unless it asks for a minimum difficulty.
+    pub no_version_rolling: bool,
+    /// A pool without a new job for this long is left if there is another one. `None`: the time follows from its earlier jobs.
+    pub job_timeout: Option<Duration>,
 }
 
 /// A SOCKS5 proxy. `Debug` omits user and password.

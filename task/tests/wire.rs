@@ -7,8 +7,8 @@ use problem::{Problem, ProblemKind};
 use proptest::prelude::*;
 use task::{
     Account, BlockSourceSpec, DecodeError, Instruction, Intervals, Live, Message, NodeAccess, NodeSpec,
-    PoolAccess, PoolLive, ProgramSpec, ProxyAccess, Report, ServerAddress, ServerSpec, ShareRow, TaskSpec,
-    Totals, UpstreamSpec, Verdict, WorkerLive, WorkerSpec, version,
+    PoolAccess, PoolLive, PoolRules, ProgramSpec, ProxyAccess, Report, ServerAddress, ServerSpec, ShareRow,
+    TaskSpec, Totals, UpstreamSpec, Verdict, WorkerLive, WorkerSpec, version,
 };
 
 fn worker_spec() -> TaskSpec {
@@ -75,6 +75,12 @@ fn secure_access() -> PoolAccess {
         authorities: Some("-----BEGIN CERTIFICATE-----".into()),
         fingerprints: vec![[7; 32], [8; 32]],
         proxy: Some(ProxyAccess { host: "::1".into(), port: 1080, credentials }),
+        rules: PoolRules {
+            no_extranonce: true,
+            no_suggest: false,
+            no_version_rolling: true,
+            job_timeout: Some(Duration::from_millis(1500)),
+        },
     }
 }
 

@@ -1,20 +1,23 @@
 //! The end of a connection: what becomes of its shares and its session, and when the client connects again.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use stratum::PoolUrl;
+use stratum::{OptionalRequest, PoolUrl};
 use tokio::time::Instant;
 
 use super::Client;
+use crate::dialect;
 use crate::error::ClientError;
 use crate::event::Event;
 use crate::shares::{InFlightShare, ResumableSession};
 
 impl Client {
     pub(super) fn on_lost(&mut self, error: ClientError) {
-        if let (Some(connection), Some(history)) = (&self.main, self.history.get_mut(self.failover.index())) {
-            let silent = error.is_hang_up() && connection.got_no_message();
-            history.skip_configure = silent && !history.skip_configure;
+        let suspects = self.main.as_ref().map(|connection| connection.suspects()).unwrap_or_default();
+        let hung_up = error.is_hang_up().then(|| self.history.get_mut(self.failover.index())).flatten();
+        if hung_up.is_some_and(|history| history.dialect.on_hang_up(&suspects)) {
+            return self.try_without(error, &suspects);
         }
         // A pool that refused the client counts as one that sent no jobs, even if it did send some. So the client next tries
         // another pool, if it has one.
@@ -23,6 +26,19 @@ impl Client {
             return self.stop_trying(error);
         }
         self.retry(error, worked);
+    }
+
+    /// Tries the same pool again without these requests, or stops trying.
+    fn try_without(&mut self, error: ClientError, requests: &BTreeSet<OptionalRequest>) {
+        let pool = self.main.as_ref().map(|connection| connection.url().clone());
+        let worked = self.leave();
+        let (Some(retry_in), Some(pool)) = (self.failover.on_dialect(worked), pool) else {
+            return self.stop_trying(error);
+        };
+        let error = ClientError::HungUpOn { pool, requests: dialect::names(requests) };
+        self.probe.reset();
+        self.connect_after(retry_in);
+        self.events.push_back(Event::Lost { error, retry_in });
     }
 
     /// Counts permanent refusals. Returns whether there were so many that further attempts are in vain.
@@ -113,7 +129,7 @@ impl Client {
         self.connect_after(self.config.retry_pause);
     }
 
-    fn connect_after(&mut self, pause: Duration) {
+    pub(super) fn connect_after(&mut self, pause: Duration) {
         (self.main, self.redirect) = (None, None);
         self.connect_at = Instant::now() + pause;
     }

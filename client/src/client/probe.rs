@@ -1,8 +1,10 @@
 //! Probes better pools in the background. A pool counts as recovered when it has authorized us and sent a job.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use logging::error_chain;
+use stratum::OptionalRequest;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 
@@ -34,6 +36,8 @@ pub(super) enum ProbeEvent {
     Due,
     /// This pool has authorized us and sent a job.
     Recovered(Box<ProbedPool>),
+    /// The pool has hung up; these requests may be the reason.
+    HungUp { index: usize, suspects: BTreeSet<OptionalRequest> },
 }
 
 impl Probe {
@@ -44,6 +48,11 @@ impl Probe {
     /// Ends the current probe, because the client now tries the pools in order.
     pub fn reset(&mut self) {
         *self = Probe::new(self.interval, self.timeout);
+    }
+
+    /// Waits for the next turn, because no pool is to be probed now.
+    pub fn skip(&mut self) {
+        self.next = Instant::now() + self.interval;
     }
 
     pub fn start(&mut self, index: usize, connection: PoolConnection) {
@@ -67,6 +76,13 @@ impl Probe {
                 }
                 Ok(Ok(_)) => {
                     Some("it sends many messages, but neither authorizes us nor sends a job".to_owned())
+                }
+                Ok(Err(error)) if error.is_hang_up() => {
+                    debug!(error = error_chain(&error), "a better pool has hung up");
+                    let (index, suspects) = (pool.index, pool.connection.suspects());
+                    self.pool = None;
+                    self.next = Instant::now() + self.interval;
+                    return ProbeEvent::HungUp { index, suspects };
                 }
                 Ok(Err(error)) => Some(error_chain(&error)),
                 Err(_) => Some("it did not authorize us and send a job in time".to_owned()),

@@ -1,5 +1,6 @@
 //! The client against scripted pools, whose messages are literal JSON lines.
 
+mod dialect;
 mod extranonce;
 mod failover;
 mod harness;
@@ -8,4 +9,5 @@ mod peers;
 mod resume;
 mod scripted;
 mod secure;
+mod unfit;
 mod waiting;

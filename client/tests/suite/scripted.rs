@@ -70,6 +70,12 @@ impl Pool {
         serde_json::from_str(&line.expect("an open connection")).expect("JSON")
     }
 
+    /// The next request; `None` if the client has closed the connection.
+    pub async fn next_or_end(&mut self) -> Option<Value> {
+        let line = self.lines.next_line().await.ok().flatten()?;
+        serde_json::from_str(&line).ok()
+    }
+
     /// Waits for a request of this method. Other requests stay unanswered.
     pub async fn expect_call(&mut self, method: &str) -> Value {
         loop {

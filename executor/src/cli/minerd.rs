@@ -29,8 +29,6 @@ pub struct IgnoredArgs {
     #[arg(long, hide = true)]
     coinbase_sig: Option<OsString>,
     #[arg(long, hide = true)]
-    no_extranonce: bool,
-    #[arg(long, hide = true)]
     no_color: bool,
     #[arg(long, hide = true)]
     hash_meter: bool,

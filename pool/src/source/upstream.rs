@@ -82,6 +82,7 @@ impl UpstreamSource {
         let pool = |url: PoolUrl| Pool { url, user: user.clone(), password: password.clone() };
         let pools = pools.iter().map(|url| url.parse().map(pool)).collect::<Result<Vec<_>, _>>()?;
         let mut config = Config::new(pools);
+        config.set_rules(&access.rules);
         let secure = config.pools.iter().any(|pool| pool.url.scheme.is_secure());
         config.smallest_extranonce2 = ExtranonceLayout::SMALLEST_SPLIT;
         config.refusals = Config::FEW_REFUSALS;
@@ -263,7 +264,7 @@ fn set_health(shared: &PoolState, problem: Option<&Problem>, result: &str) {
 
 /// Logs an event. A loss that is repeated is logged once a minute, until there is a job again.
 fn log(event: &client::Event, repeats: &mut Repeats) {
-    use client::Event::{Authorized, Job, Lost, Message, Waiting};
+    use client::Event::{Authorized, Job, Lost, Message, Unfit, Waiting};
     match event {
         Authorized { pool } => tracing::info!(%pool, "mining for"),
         Lost { error, retry_in } => {
@@ -273,6 +274,7 @@ fn log(event: &client::Event, repeats: &mut Repeats) {
             }
         }
         Waiting { pool, awaited } => tracing::warn!(%pool, %awaited, "the upstream pool is silent"),
+        Unfit { error } => tracing::warn!(error = error_chain(error), "the upstream pool is of no use"),
         Message(text) => tracing::info!(text, "message from the upstream pool"),
         event => {
             if matches!(event, Job(_)) {

@@ -72,6 +72,7 @@ fn the_forms_of_earlier_versions_stay_as_they_are() {
                 port: 1080,
                 credentials: Some(("u".into(), "s".into())),
             }),
+            rules: PoolRules::default(),
         },
         ..pool()
     });

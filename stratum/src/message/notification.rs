@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::field::{Fields, hex_u32, number};
+use super::field::{Field, Fields, hex_u32, number};
 use super::{Call, Id, MessageError, Notify};
 use crate::text::printable;
 
@@ -19,8 +19,8 @@ pub enum Notification {
     SetExtranonce {
         /// The bytes of the coinbase that the pool assigns to the connection.
         extranonce1: Vec<u8>,
-        /// The number of bytes of extranonce2, which the miner chooses.
-        extranonce2_len: usize,
+        /// The number of bytes of extranonce2, which the miner chooses. `None` if the pool does not name it: it stays as it is.
+        extranonce2_len: Option<usize>,
     },
     /// `mining.set_version_mask`: the version bits that the miner may roll, effective immediately (BIP-0310).
     SetVersionMask(u32),
@@ -51,10 +51,15 @@ pub struct Reconnect {
 const MAX_EXTRANONCE1: usize = 64;
 /// Valid lengths of extranonce2, in bytes. Pools use 2 to 16.
 const EXTRANONCE2_LENS: std::ops::RangeInclusive<u64> = 1..=16;
+/// The name of the field with the length of extranonce2, in errors.
+const EXTRANONCE2_LEN: &str = "extranonce2 size";
 /// Maximum wait before a reconnect, in seconds. Without a limit, a pool could stop its miners for days.
 const MAX_WAIT_SECONDS: u64 = 600;
 
 impl Notification {
+    /// The method of [`Notification::SetExtranonce`].
+    pub(crate) const SET_EXTRANONCE: &str = "mining.set_extranonce";
+
     /// Reads a call that came from a pool.
     ///
     /// # Errors
@@ -67,10 +72,10 @@ impl Notification {
             "mining.set_difficulty" => {
                 Notification::SetDifficulty(fields.need(0, "difficulty")?.difficulty()?)
             }
-            "mining.set_extranonce" => {
-                let (extranonce1, extranonce2_len) = extranonces(&fields, 0)?;
-                Notification::SetExtranonce { extranonce1, extranonce2_len }
-            }
+            Notification::SET_EXTRANONCE => Notification::SetExtranonce {
+                extranonce1: extranonce1(&fields, 0)?,
+                extranonce2_len: fields.get(1, EXTRANONCE2_LEN).map(extranonce2_len).transpose()?,
+            },
             "mining.set_version_mask" => Notification::SetVersionMask(fields.need(0, "mask")?.hex_u32()?),
             "client.reconnect" => Notification::Reconnect(Reconnect::from_params(&fields)?),
             "client.show_message" => Notification::ShowMessage(printable(&fields.need(0, "text")?.text()?)),
@@ -87,7 +92,9 @@ impl Notification {
             Notification::Notify(notify) => return Some(notify.to_call()),
             Notification::SetDifficulty(difficulty) => ("mining.set_difficulty", vec![number(*difficulty)]),
             Notification::SetExtranonce { extranonce1, extranonce2_len } => {
-                ("mining.set_extranonce", vec![json!(hex::encode(extranonce1)), json!(extranonce2_len)])
+                let len = extranonce2_len.map(|len| json!(len));
+                let params = std::iter::once(json!(hex::encode(extranonce1))).chain(len);
+                (Notification::SET_EXTRANONCE, params.collect())
             }
             Notification::SetVersionMask(mask) => ("mining.set_version_mask", vec![hex_u32(*mask)]),
             Notification::Reconnect(reconnect) => ("client.reconnect", reconnect.to_params()),
@@ -124,7 +131,13 @@ impl Reconnect {
 
 /// Reads extranonce1 at `index` and the length of extranonce2 after it.
 pub(super) fn extranonces(fields: &Fields<'_>, index: usize) -> Result<(Vec<u8>, usize), MessageError> {
-    let extranonce1 = fields.need(index, "extranonce1")?.bytes(MAX_EXTRANONCE1)?;
-    let extranonce2_len = fields.need(index + 1, "extranonce2 size")?.whole(EXTRANONCE2_LENS)?;
-    Ok((extranonce1, extranonce2_len as usize))
+    Ok((extranonce1(fields, index)?, extranonce2_len(fields.need(index + 1, EXTRANONCE2_LEN)?)?))
+}
+
+fn extranonce1(fields: &Fields<'_>, index: usize) -> Result<Vec<u8>, MessageError> {
+    fields.need(index, "extranonce1")?.bytes(MAX_EXTRANONCE1)
+}
+
+fn extranonce2_len(field: Field<'_>) -> Result<usize, MessageError> {
+    Ok(field.whole(EXTRANONCE2_LENS)? as usize)
 }

@@ -123,12 +123,12 @@ impl Request {
 impl Configure {
     const MAX_EXTENSIONS: usize = 32;
 
-    /// Asks for the extensions whose parameters are given, and for `mining.set_extranonce`.
-    pub fn new(version_mask: Option<u32>, minimum_difficulty: Option<f64>) -> Self {
+    /// Asks for the extensions whose parameters are given and, with `extranonce`, for `mining.set_extranonce`.
+    pub fn new(version_mask: Option<u32>, minimum_difficulty: Option<f64>, extranonce: bool) -> Self {
         let mut extensions = Vec::new();
         extensions.extend(version_mask.map(|_| "version-rolling".to_owned()));
         extensions.extend(minimum_difficulty.map(|_| "minimum-difficulty".to_owned()));
-        extensions.push("subscribe-extranonce".to_owned());
+        extensions.extend(extranonce.then(|| "subscribe-extranonce".to_owned()));
         Configure { extensions, version_mask, minimum_difficulty }
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Event, Pending, ProtocolError, ResumeToken, Session};
+use super::{Event, OptionalRequest, Pending, ProtocolError, ResumeToken, Session};
 use crate::message::{
     Authorize, Configure, ConfigureAnswer, Id, Message, Request, Response, Subscribe, SubscribeAnswer,
 };
@@ -23,10 +23,11 @@ impl Session {
     /// Returns the first requests, to be sent in this order.
     pub fn start(&mut self) -> Vec<Message> {
         let mut messages = Vec::new();
-        if self.options.configure {
-            let mask = Some(self.options.version_mask).filter(|mask| *mask != 0);
-            let configure = Configure::new(mask, self.options.minimum_difficulty);
-            messages.push(self.request(Pending::Configure, Request::Configure(configure)).1);
+        let mask = Some(self.options.version_mask).filter(|mask| *mask != 0);
+        let extranonce = self.options.sends(OptionalRequest::SubscribeExtranonce);
+        let configure = Configure::new(mask, self.options.minimum_difficulty, extranonce);
+        if !configure.extensions.is_empty() {
+            messages.extend(self.optional(OptionalRequest::Configure, Request::Configure(configure)));
         }
         let attempt = if self.options.resume.is_some() { Attempt::Resume } else { Attempt::UserAgent };
         messages.push(self.subscribe(attempt));
@@ -94,9 +95,7 @@ impl Session {
         self.extranonces = Some((extranonce1, answer.extranonce2_len));
 
         let mut events = vec![Event::Subscribed { resumed }];
-        if let Some(difficulty) = self.options.suggest_difficulty {
-            events.push(Event::Send(self.suggest_difficulty(difficulty)));
-        }
+        events.extend(self.first_suggestion().map(Event::Send));
         let user = self.options.user.clone();
         let request = Request::Authorize(Authorize { user, password: self.options.password.clone() });
         events.push(Event::Send(self.request(Pending::Authorize, request).1));
@@ -109,14 +108,8 @@ impl Session {
     pub(super) fn on_authorized(&mut self, response: &Response) -> Result<Vec<Event>, ProtocolError> {
         match response.refusal() {
             None => {
-                let mut events = vec![Event::Authorized];
-                if self.options.configure && !self.extranonce_subscribed {
-                    // `mining.extranonce.subscribe` is the older way to announce support for `mining.set_extranonce`. A pool
-                    // that does not know this request refuses it, and we ignore the refusal.
-                    let request = self.request(Pending::AnswerIgnored, Request::SubscribeExtranonce).1;
-                    events.push(Event::Send(request));
-                }
-                Ok(events)
+                self.authorized = true;
+                Ok(vec![Event::Authorized])
             }
             Some(reason) => Err(ProtocolError::Unauthorized { user: self.options.user.clone(), reason }),
         }

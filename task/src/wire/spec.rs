@@ -5,8 +5,8 @@ use prost::Message;
 
 use super::{COMMON_VERSION, DecodeError, decode, millis, port};
 use crate::{
-    BlockSourceSpec, Intervals, NodeSpec, PoolAccess, ProgramSpec, ProxyAccess, ServerSpec, TaskSpec,
-    UpstreamSpec, WorkerSpec,
+    BlockSourceSpec, Intervals, NodeSpec, PoolAccess, PoolRules, ProgramSpec, ProxyAccess, ServerSpec,
+    TaskSpec, UpstreamSpec, WorkerSpec,
 };
 
 #[derive(Clone, PartialEq, Message)]
@@ -99,6 +99,21 @@ struct PoolAccessMessage {
     fingerprints: Vec<Vec<u8>>,
     #[prost(message, optional, tag = "3")]
     proxy: Option<ProxyMessage>,
+    /// An executor that does not know this field sends all optional requests.
+    #[prost(message, optional, tag = "20")]
+    rules: Option<PoolRulesMessage>,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+struct PoolRulesMessage {
+    #[prost(bool, tag = "1")]
+    no_extranonce: bool,
+    #[prost(bool, tag = "2")]
+    no_suggest: bool,
+    #[prost(bool, tag = "3")]
+    no_version_rolling: bool,
+    #[prost(uint64, optional, tag = "4")]
+    job_timeout_ms: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -235,18 +250,26 @@ fn access_message(access: PoolAccess) -> Option<PoolAccessMessage> {
     if access == PoolAccess::default() {
         return None;
     }
-    let PoolAccess { authorities, fingerprints, proxy } = access;
+    let PoolAccess { authorities, fingerprints, proxy, rules } = access;
+    let PoolRules { no_extranonce, no_suggest, no_version_rolling, job_timeout } = rules;
+    let job_timeout_ms = job_timeout.map(millis);
+    let rules = (rules != PoolRules::default()).then_some(PoolRulesMessage {
+        no_extranonce,
+        no_suggest,
+        no_version_rolling,
+        job_timeout_ms,
+    });
     let fingerprints = fingerprints.into_iter().map(Vec::from).collect();
     let proxy = proxy.map(|ProxyAccess { host, port, credentials }| {
         let (user, password) = credentials.unzip();
         ProxyMessage { host, port: port.into(), user, password }
     });
-    Some(PoolAccessMessage { authorities, fingerprints, proxy })
+    Some(PoolAccessMessage { authorities, fingerprints, proxy, rules })
 }
 
 fn read_access(message: Option<PoolAccessMessage>) -> Result<PoolAccess, DecodeError> {
     let what = "task specification";
-    let PoolAccessMessage { authorities, fingerprints, proxy } = message.unwrap_or_default();
+    let PoolAccessMessage { authorities, fingerprints, proxy, rules } = message.unwrap_or_default();
     let fingerprint = |bytes: Vec<u8>| {
         <[u8; 32]>::try_from(bytes).map_err(|_| DecodeError::Field { what, field: "fingerprint" })
     };
@@ -258,5 +281,11 @@ fn read_access(message: Option<PoolAccessMessage>) -> Result<PoolAccess, DecodeE
         }
         None => None,
     };
-    Ok(PoolAccess { authorities, fingerprints, proxy })
+    let rules = rules.map_or_else(PoolRules::default, |rules| PoolRules {
+        no_extranonce: rules.no_extranonce,
+        no_suggest: rules.no_suggest,
+        no_version_rolling: rules.no_version_rolling,
+        job_timeout: rules.job_timeout_ms.map(Duration::from_millis),
+    });
+    Ok(PoolAccess { authorities, fingerprints, proxy, rules })
 }

@@ -1,0 +1,67 @@
+//! What the client does about a pool that gives work but is of no use.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Client;
+use crate::error::ClientError;
+use crate::event::{Event, Outcome};
+
+impl Client {
+    /// When the job of the main connection is too old, and its age then; `None` if nothing follows from its age.
+    pub(super) fn job_too_old_at(&self) -> Option<(Instant, Duration)> {
+        let history = self.main.as_ref().and_then(|_| self.history.get(self.failover.index()))?;
+        let told_in_vain = history.fitness.is_told() && self.another_pool().is_none();
+        history.fitness.too_old_at(self.config.job_timeout).filter(|_| !told_in_vain)
+    }
+
+    /// The main connection has sent no new job for this long.
+    pub(super) fn on_job_too_old(&mut self, after: Duration) {
+        if let Some(connection) = &self.main {
+            let pool = connection.url().clone();
+            self.on_unfit(ClientError::JobTooOld { pool, after });
+        }
+    }
+
+    /// A share of the main connection has this outcome.
+    pub(super) fn on_outcome(&mut self, outcome: &Outcome) {
+        let Some(history) = self.history.get_mut(self.failover.index()) else { return };
+        history.fitness.on_outcome(outcome);
+        if let (Some((shares, reason)), Some(connection)) = (history.fitness.rejects_all(), &self.main) {
+            let pool = connection.url().clone();
+            self.on_unfit(ClientError::RejectsAll { pool, shares, reason });
+        }
+    }
+
+    /// Leaves the current pool for the next one that is not set aside, and listens to its last answers. If there is none, the owner
+    /// is told once.
+    fn on_unfit(&mut self, error: ClientError) {
+        let Some(next) = self.another_pool() else {
+            let current = self.history.get_mut(self.failover.index());
+            if current.is_some_and(|history| history.fitness.tell()) {
+                self.events.push_back(Event::Unfit { error });
+            }
+            return;
+        };
+        let now = Instant::now();
+        if let Some(current) = self.history.get_mut(self.failover.index()) {
+            current.fitness.set_aside(self.config.set_aside, now);
+        }
+        self.give_up_resumable();
+        self.give_up_draining();
+        let until = now + self.config.drain_timeout;
+        self.draining = self.main.take().map(|connection| (*connection, until));
+        self.failover.move_to(next);
+        self.probe.reset();
+        self.connect_after(Duration::ZERO);
+        self.events.push_back(Event::Lost { error, retry_in: Duration::ZERO });
+    }
+
+    /// The next pool after the current one that is not set aside.
+    fn another_pool(&self) -> Option<usize> {
+        let (pools, index, now) = (self.history.len(), self.failover.index(), Instant::now());
+        let mut others = (1..pools).map(|step| (index + step) % pools);
+        others.find(|other| self.history.get(*other).is_some_and(|history| history.fitness.is_eligible(now)))
+    }
+}
