@@ -238,6 +238,24 @@ mod tests {
     }
 
     #[test]
+    fn the_first_block_of_a_testnet4_period_is_not_long_before_its_parent() {
+        // A template of a node before Bitcoin Core 29: its earliest time breaks BIP94, which would make the block invalid.
+        let mut work = builtin_work();
+        let parent = NOW - 100;
+        let template = Arc::make_mut(&mut work.template);
+        (template.height, template.min_time, template.time) = (2016 * 3, parent - 3_000, NOW);
+        let (network, policy) = (bitcoin::Network::Testnet4, node::MinDifficultyTime::Honest);
+        work.times = node::HeaderTimes::of(&work.template, network, Some(parent), NOW, policy);
+        work.clock = node::NodeClock::new(NOW, BootTime::default());
+        let mut issued = issued(1e-30, 1e-30);
+        issued.job = Arc::new(Job::new(1, work));
+        issued.builder = issued.job.header_builder(None).unwrap();
+        for (ntime, expected) in [(parent - 3_000, 20), (parent - 601, 20), (parent - 600, 0), (NOW, 0)] {
+            assert_eq!(code(&issued, 0, &SubmittedShare { ntime, ..share() }), expected, "{ntime}");
+        }
+    }
+
+    #[test]
     fn a_block_counts_at_any_difficulty_and_a_rejected_share_names_its_version() {
         let mut issued = issued(1e9, 1e9);
         let rolled = SubmittedShare { version_bits: Some(0x2000), ..share() };
