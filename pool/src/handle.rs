@@ -94,17 +94,22 @@ impl PoolHandle {
 
     /// All problems that exist now, the first in rank first.
     pub fn problems(&self) -> Vec<Problem> {
-        let all = [self.0.work_health.get(), self.0.disk_health.get()];
-        let mut problems: Vec<_> = all.into_iter().flatten().map(|(_, problem)| problem).collect();
+        let mut problems: Vec<_> = self.faults().map(|(_, problem)| problem).collect();
         problems.extend(self.0.warnings.get());
         problems.sort();
         problems
     }
 
+    /// What makes the pool unhealthy, and since when.
+    fn faults(&self) -> impl Iterator<Item = (Instant, Problem)> {
+        let state = &self.0;
+        let all = [state.work_health.get(), state.upstream_health.get(), state.disk_health.get()];
+        all.into_iter().flatten()
+    }
+
     /// Of the problems that have lasted for at least this long, the one that a user should know first, and since when it exists.
     fn since_and_problem(&self, least: Duration) -> Option<(Instant, Problem)> {
-        let problems = self.0.work_health.get().into_iter().chain(self.0.disk_health.get());
-        problems.filter(|(since, _)| since.elapsed() >= least).min_by_key(|(_, problem)| problem.kind)
+        self.faults().filter(|(since, _)| since.elapsed() >= least).min_by_key(|(_, problem)| problem.kind)
     }
 
     /// A problem of the source of work or of the disk, in one sentence. Miners may have a job nevertheless.

@@ -66,6 +66,8 @@ pub struct PoolState {
     pub connections: Arc<ConnectionStats>,
     /// A fault of the source of work, if there is one.
     pub work_health: HealthStatus,
+    /// What makes the work of an upstream pool useless, although it gives work: it accepts no shares, or its job is too old.
+    pub upstream_health: HealthStatus,
     /// A fault of the disk, if the accounts cannot be written.
     pub disk_health: HealthStatus,
     /// What is wrong although there is work.
@@ -98,6 +100,7 @@ impl PoolState {
             places: Arc::new(Semaphore::new(config.limits.connections)),
             connections: Arc::default(),
             work_health: HealthStatus::default(),
+            upstream_health: HealthStatus::default(),
             disk_health: HealthStatus::default(),
             warnings: Warnings::default(),
             pending_blocks: None,

@@ -92,7 +92,8 @@ fn upstream_problem(error: &ClientError) -> Option<Problem> {
     let Problem { kind, text } = error.problem()?;
     let kind = match kind {
         ProblemKind::PoolRefusesUser => ProblemKind::UpstreamRefusesUser,
-        ProblemKind::UpstreamExtranonceTooSmall => kind,
+        ProblemKind::PoolRejectsShares => ProblemKind::UpstreamRejectsShares,
+        ProblemKind::UpstreamExtranonceTooSmall | ProblemKind::PoolJobOutdated => kind,
         _ => ProblemKind::UpstreamUnreachable,
     };
     Some(Problem { kind, text })

@@ -204,6 +204,15 @@ catalogue! {
                  refuse its blocks.",
         warning: true,
     }
+    UpstreamRejectsShares {
+        code: "upstream-rejects-shares",
+        symptom: "the upstream pool rejects all shares",
+        cause: "The upstream pool has rejected at least 20 shares in a row, apart from stale and duplicate ones, so the work is of no use. \
+                The text has the pool's reason.",
+        remedy: "Compare the pool's reason with the address and user of --upstream. If another --upstream is given, it takes over; the \
+                 first is tried again later.",
+        unhealthy: true,
+    }
     UpstreamUnreachable {
         code: "upstream-unreachable",
         symptom: "a server waits for its upstream pool",

@@ -4,6 +4,7 @@
 
 mod forwarded_shares;
 mod state;
+mod usefulness;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::forwarded_shares::ForwardedShares;
 use self::state::{Effect, Event, UpstreamWorkState, is_about_time};
+use self::usefulness::Usefulness;
 use super::{BlockSourceError, upstream_problem};
 use crate::clock::Now;
 use crate::job::ExtranonceLayout;
@@ -122,6 +124,7 @@ impl UpstreamSource {
     pub(super) async fn run(mut self, shared: Arc<PoolState>, stop: CancellationToken) {
         let mut in_flight = ForwardedShares::default();
         let mut repeats = Repeats::default();
+        let mut usefulness = Usefulness::default();
         // Why the client was last not connected to an upstream pool.
         let mut problem = None;
         while !stop.is_cancelled() {
@@ -130,11 +133,16 @@ impl UpstreamSource {
             // being submitted.
             let event = tokio::select! {
                 event = self.client.next() => match event {
-                    Ok(client::Event::Answer(answer)) => settle(&shared, &mut in_flight, answer),
                     Ok(event) => {
+                        if usefulness.on_event(&event) {
+                            show_usefulness(&shared, &usefulness);
+                        }
                         log(&event, &mut repeats);
                         problem = waits_for(&event).or(problem);
-                        Some(Event::Client(event))
+                        match event {
+                            client::Event::Answer(answer) => settle(&shared, &mut in_flight, answer),
+                            event => Some(Event::Client(event)),
+                        }
                     }
                     // The client returns an error only when no pool is left to try.
                     Err(error) => {
@@ -260,6 +268,18 @@ fn set_health(shared: &PoolState, problem: Option<&Problem>, result: &str) {
         None => (ProblemKind::UpstreamUnreachable, String::new()),
     };
     shared.work_health.set(Problem::new(kind, format!("no upstream pool works{why}{result}")));
+}
+
+/// Sets the health to whether the upstream pool that gives work is of any use.
+fn show_usefulness(shared: &PoolState, usefulness: &Usefulness) {
+    match usefulness.problem() {
+        Some(problem) => shared.upstream_health.set(problem.clone()),
+        None => {
+            if shared.upstream_health.clear() {
+                tracing::info!("the upstream pool is of use again");
+            }
+        }
+    }
 }
 
 /// Logs an event. A loss that is repeated is logged once a minute, until there is a job again.

@@ -170,3 +170,42 @@ fn shares_below_the_upstream_pool_s_difficulty_are_not_sent_however_easy_blocks_
     assert!(upstream.right() - hard() <= 1, "one share was tried because it makes a block");
     assert!(proxy.forwarded("forwarded") < 100);
 }
+
+#[test]
+fn an_upstream_pool_that_rejects_everything_is_bad_health_with_its_own_word() {
+    let upstream = CheckingPool::start(Rules { refusal: Some("pay me first"), ..Rules::default() });
+    let proxy = proxy_of(&[&upstream]);
+    let worker = worker(&proxy, "one");
+    until("bad health", LONG_DEADLINE, || health(&proxy).contains("pay me first").then_some(()));
+    assert_eq!(proxy.summary()["reasons"][0]["code"], "upstream-rejects-shares");
+    assert!(proxy.forwarded("rejected") >= 20 && proxy.forwarded("accepted") == 0);
+    upstream.change_rules(|rules| rules.refusal = None);
+    until("good health", LONG_DEADLINE, || (health(&proxy) == "ok\n").then_some(()));
+    end(worker);
+}
+
+#[test]
+fn an_upstream_pool_that_rejects_everything_is_left_for_the_next() {
+    let first = CheckingPool::start(Rules { refusal: Some("pay me first"), ..Rules::default() });
+    let second = CheckingPool::start(Rules::default());
+    let proxy = proxy_of(&[&first, &second]);
+    let worker = worker(&proxy, "one");
+    gets_shares(&second, 3);
+    assert!(first.right() >= 20);
+    until("good health", LONG_DEADLINE, || (health(&proxy) == "ok\n").then_some(()));
+    assert_eq!(number(&proxy.summary()["connections"]), 1);
+    end(worker);
+}
+
+#[test]
+fn an_upstream_pool_that_hangs_up_on_an_optional_request_is_mined_for() {
+    for method in ["mining.extranonce.subscribe", "mining.configure"] {
+        let first = CheckingPool::start(Rules { hangs_up_on: Some(method), ..Rules::default() });
+        let second = CheckingPool::start(Rules::default());
+        let proxy = proxy_of(&[&first, &second]);
+        let worker = worker(&proxy, "one");
+        gets_shares(&first, 3);
+        assert_eq!(second.right(), 0, "{method}");
+        end(worker);
+    }
+}
