@@ -21,7 +21,14 @@ impl Client {
         }
         // A pool that refused the client counts as one that sent no jobs, even if it did send some. So the client next tries
         // another pool, if it has one.
-        let worked = self.leave().filter(|_| !error.is_useless());
+        let worked = self.leave();
+        if worked.is_some() && matches!(error, ClientError::ExtranonceTooSmall { .. }) {
+            // It left enough at first, and would do so again, so a probe would find it recovered.
+            let history = self.history.get_mut(self.failover.index());
+            let set_aside = self.config.set_aside;
+            history.into_iter().for_each(|history| history.fitness.set_aside(set_aside, Instant::now()));
+        }
+        let worked = worked.filter(|_| !error.is_useless());
         if self.is_refused_for_ever(&error) {
             return self.stop_trying(error);
         }

@@ -50,6 +50,30 @@ async fn a_pool_that_leaves_too_little_is_left_for_the_next_at_the_start_and_lat
 }
 
 #[tokio::test]
+async fn a_pool_that_leaves_enough_only_at_first_is_not_returned_to_at_once() {
+    let (first, second) = (listen().await, listen().await);
+    let probe_interval = Duration::from_millis(1);
+    let mut harness =
+        Harness::start(Config { probe_interval, ..wanting_two_bytes(&[port(&first), port(&second)]) });
+    let mut pool = Pool::at_work(&first, "0a", "a").await;
+    harness.job("a").await;
+    pool.send_line(r#"{"id":null,"method":"mining.set_extranonce","params":["0c",1]}"#).await;
+    pool.notify("b", true).await;
+    assert!(harness.loss().await.contains("leaves 1 byte(s)"));
+    let mut backup = Pool::at_work(&second, "0b", "c").await;
+    harness.job("c").await;
+    // Many times the interval of the probes.
+    for id in 0..50 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        backup.notify(&id.to_string(), true).await;
+        harness.job(&id.to_string()).await;
+    }
+    let returned = tokio::time::timeout(Duration::from_millis(1), first.accept()).await;
+    assert!(returned.is_err(), "it was probed");
+    harness.close().await;
+}
+
+#[tokio::test]
 async fn the_only_pool_that_leaves_too_little_is_given_up_and_one_of_two_never() {
     let only = listen().await;
     let mut harness = Harness::start(wanting_two_bytes(&[port(&only)]));
