@@ -107,3 +107,13 @@ fn refused_blocks_of_earlier_runs_are_counted() {
     shared.count_block(block(Some("high-hash")));
     assert_eq!(shared.accounts().rejected_blocks(), 4);
 }
+
+#[test]
+fn every_extranonce1_is_leased_once_and_again_when_its_miner_has_left() {
+    let shared = shared();
+    let mut leases: Vec<_> = std::iter::from_fn(|| shared.lease(1)).collect();
+    assert_eq!(leases.len(), 256);
+    assert!(shared.lease(1).is_none());
+    let free = leases.pop().map(|lease| lease.bytes().to_vec());
+    assert_eq!(shared.lease(1).map(|lease| lease.bytes().to_vec()), free);
+}
