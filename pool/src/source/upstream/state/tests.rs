@@ -1,0 +1,236 @@
+//! Rules of the work from an upstream pool, event by event.
+
+use client::{ClientError, Event as ClientEvent};
+use hasher::{CompactTarget, Target};
+
+use super::*;
+
+const NTIME: u32 = 1_800_000_000;
+
+fn job(id: &str, clean: bool, extranonce2_len: usize) -> Job {
+    Job {
+        id: id.into(),
+        prev_hash: [1; 32],
+        coinb1: vec![1],
+        coinb2: vec![2],
+        branch: Vec::new(),
+        version: 0x2000_0000,
+        nbits: CompactTarget(0x1d00_ffff),
+        ntime: NTIME,
+        clean,
+        target: Target::from_difficulty(1.0),
+        version_mask: 0,
+        extranonce1: vec![1, 2, 3, 4],
+        extranonce2_len,
+    }
+}
+
+fn lost() -> ClientEvent {
+    ClientEvent::Lost { error: ClientError::NoPool, retry_in: Duration::ZERO }
+}
+
+fn authorized(pool: &str) -> ClientEvent {
+    ClientEvent::Authorized { pool: pool.parse().unwrap() }
+}
+
+struct Bench {
+    state: UpstreamWorkState,
+    now: Now,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Bench { state: UpstreamWorkState::default(), now: Now::read() }
+    }
+
+    fn event(&mut self, event: ClientEvent) -> Vec<Effect> {
+        self.state.on_event(Event::Client(event), self.now)
+    }
+
+    /// Lets time pass until the next deadline, or for this long if it is later. Returns what follows.
+    fn pass(&mut self, seconds: u32) -> Vec<Effect> {
+        self.now = self.now.later(seconds);
+        self.state.on_event(Event::Tick, self.now)
+    }
+
+    fn start(&self) -> u32 {
+        self.state.job().unwrap().start - NTIME
+    }
+
+    fn job(&mut self, job: Job) -> u64 {
+        assert_eq!(self.event(ClientEvent::Job(Arc::new(job))), [Effect::Publish]);
+        self.state.job().unwrap().epoch
+    }
+}
+
+#[test]
+fn only_clean_jobs_void_the_others() {
+    let mut bench = Bench::new();
+    let first = bench.job(job("a", true, 4));
+    assert_eq!(bench.job(job("b", false, 4)), first);
+    assert_eq!(bench.job(job("c", true, 4)), first + 1);
+    // The pool sends the job again with another difficulty.
+    let again = Job { target: Target::from_difficulty(2.0), ..job("c", true, 4) };
+    assert_eq!(bench.job(again), first + 1);
+}
+
+#[test]
+fn one_block_per_tip_is_claimed() {
+    let mut bench = Bench::new();
+    bench.job(job("a", true, 4));
+    assert!(bench.state.job().unwrap().claim.take());
+    bench.job(job("b", true, 4));
+    assert!(!bench.state.job().unwrap().claim.take());
+    bench.job(Job { prev_hash: [2; 32], ..job("c", true, 4) });
+    assert!(bench.state.job().unwrap().claim.take());
+}
+
+#[test]
+fn new_extranonces_and_another_pool_void_all_jobs() {
+    let mut bench = Bench::new();
+    bench.event(authorized("a:1"));
+    let first = bench.job(job("a", true, 4));
+    bench.event(ClientEvent::ExtranonceChanged { extranonce1: vec![], extranonce2_len: 4 });
+    assert_eq!(bench.job(job("b", false, 4)), first + 1);
+    bench.event(authorized("a:1"));
+    assert_eq!(bench.job(job("c", false, 4)), first + 1);
+    bench.event(authorized("b:1"));
+    assert_eq!(bench.job(job("d", false, 4)), first + 2);
+    assert_eq!(bench.state.pool(), Some("stratum+tcp://b:1"));
+}
+
+#[test]
+fn the_job_of_a_lost_pool_is_kept_for_a_while() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.event(lost()), [Effect::Warn]);
+    assert_eq!(bench.state.next_deadline(), None, "there is no job to withdraw yet");
+    bench.event(authorized("a:1"));
+    let first = bench.job(job("a", true, 4));
+    bench.event(lost());
+    let due = bench.state.next_deadline().unwrap();
+    bench.now = bench.now.later(29);
+    bench.event(lost());
+    assert_eq!(bench.state.next_deadline(), Some(due), "another failure does not postpone it");
+    assert_eq!(bench.state.pool(), None);
+    assert_eq!(bench.pass(30), []);
+    assert!(bench.state.job().is_some());
+    assert_eq!(bench.pass(1), [Effect::Idle]);
+    assert!(bench.state.job().is_none() && bench.state.next_deadline().is_none());
+    assert_eq!(bench.job(job("a", false, 4)), first + 1);
+
+    bench.event(lost());
+    bench.job(job("b", true, 4));
+    assert_eq!(bench.state.next_deadline(), Some(bench.now.at + REPEAT_EVERY));
+}
+
+#[test]
+fn workers_keep_their_sizes_at_another_pool_where_these_fit() {
+    let mut bench = Bench::new();
+    bench.job(job("a", true, 8));
+    let sizes = |bench: &Bench| {
+        let layout = bench.state.job().unwrap().layout;
+        (layout.extranonce1, layout.extranonce2)
+    };
+    assert_eq!(sizes(&bench), (2, 5));
+    bench.job(job("b", true, 12));
+    assert_eq!(sizes(&bench), (2, 5));
+    // The sizes are kept even over a time without any job.
+    bench.event(lost());
+    assert_eq!(bench.pass(60), [Effect::Idle]);
+    bench.job(job("c", true, 16));
+    assert_eq!(sizes(&bench), (2, 5));
+    bench.job(job("d", true, 4));
+    assert_eq!(sizes(&bench), (2, 2));
+    bench.job(job("e", true, 8));
+    assert_eq!(sizes(&bench), (2, 5));
+}
+
+#[test]
+fn a_job_that_lasts_is_given_out_again_with_the_time_of_the_pool_s_clock() {
+    let mut bench = Bench::new();
+    bench.event(authorized("a:1"));
+    let epoch = bench.job(job("a", true, 4));
+    assert_eq!(bench.state.next_deadline(), Some(bench.now.at + REPEAT_EVERY));
+    assert_eq!(bench.pass(29), []);
+    assert_eq!((bench.pass(1), bench.start()), (vec![Effect::Publish], 30));
+    assert_eq!((bench.pass(35), bench.start()), (vec![Effect::Publish], 65));
+    // The pool's job is still the one that shares go to, and its earlier shares count.
+    let repeated = bench.state.job().unwrap();
+    assert_eq!((repeated.epoch, repeated.job.ntime), (epoch, NTIME));
+    // The pool repeats its job with another difficulty: the time goes on.
+    bench.now = bench.now.later(5);
+    bench.job(Job { target: Target::from_difficulty(2.0), ..job("a", true, 4) });
+    assert_eq!(bench.start(), 70);
+    bench.job(Job { ntime: NTIME + 100, ..job("b", false, 4) });
+    assert_eq!(bench.start(), 100);
+    // Without a pool, miners keep their job, and do not get it again.
+    bench.event(lost());
+    assert_eq!(bench.pass(40), []);
+}
+
+#[test]
+fn the_time_of_a_job_runs_no_further_than_pools_accept() {
+    for (extranonce2_len, repeats) in [(4, MAX_ROLL / 30), (8, MAX_ROLL / 30 + MAX_UNCHANGED)] {
+        let mut bench = Bench::new();
+        bench.event(authorized("a:1"));
+        bench.job(job("a", true, extranonce2_len));
+        let published = (0..1_000).filter(|_| bench.pass(30) == [Effect::Publish]).count();
+        // With 4 bytes, the job has no numbers that would make its headers differ if its time does not.
+        assert_eq!((published, bench.start()), (repeats as usize, MAX_ROLL));
+    }
+}
+
+#[test]
+fn a_pool_that_accepts_only_the_job_s_own_time_gets_no_other() {
+    let mut bench = Bench::new();
+    bench.event(authorized("a:1"));
+    bench.job(job("a", true, 8));
+    bench.pass(60);
+    let rejected = |bench: &mut Bench, time| {
+        let event = Event::TimeRejected(NTIME + time);
+        bench.state.on_event(event, bench.now)
+    };
+    assert_eq!(rejected(&mut bench, 0), [], "that is the job's own time");
+    assert_eq!(rejected(&mut bench, 3_000), [], "the miner has chosen this time");
+    assert_eq!((rejected(&mut bench, 61), bench.start()), (vec![Effect::Publish], 0));
+    assert_eq!(rejected(&mut bench, 61), []);
+    // The job is repeated as it is.
+    assert_eq!((bench.pass(30), bench.start()), (vec![Effect::Publish], 0));
+    bench.job(job("b", true, 4));
+    assert_eq!(bench.pass(30), [], "no number makes the headers differ");
+    bench.event(lost());
+    bench.event(authorized("a:1"));
+    bench.job(job("b", true, 4));
+    assert_eq!(bench.pass(30), [], "the pool is the same");
+    // Another pool may accept it.
+    bench.event(lost());
+    bench.event(authorized("b:1"));
+    bench.job(job("c", true, 4));
+    assert_eq!((bench.pass(30), bench.start()), (vec![Effect::Publish], 30));
+}
+
+#[test]
+fn a_pool_that_rejects_an_easy_block_gets_no_other() {
+    let mut bench = Bench::new();
+    let tip = |bench: &mut Bench, tip| {
+        bench.job(Job { prev_hash: [tip; 32], ..job("a", true, 8) });
+        bench.state.job().unwrap().easy_block
+    };
+    bench.event(authorized("a:1"));
+    assert!(tip(&mut bench, 1).take());
+    assert!(!tip(&mut bench, 1).take() && tip(&mut bench, 2).take(), "one on each tip");
+    bench.state.on_event(Event::EasyBlockRejected, bench.now);
+    assert!(!tip(&mut bench, 3).take() && !tip(&mut bench, 4).take());
+    bench.event(authorized("b:1"));
+    assert!(tip(&mut bench, 5).take());
+}
+
+#[test]
+fn reasons_about_the_time_are_told_from_others() {
+    for text in ["Ntime out of range", "Invalid ntime", "time-too-new", "bad timestamp"] {
+        assert!(is_about_time(&Reason::new(20, text)), "{text}");
+    }
+    for text in ["Above target", "Job not found", "timeout"] {
+        assert!(!is_about_time(&Reason::new(20, text)), "{text}");
+    }
+}
