@@ -179,13 +179,6 @@ enum Pending {
     AnswerIgnored,
 }
 
-impl Pending {
-    /// Whether the request belongs to the handshake, and its answer matters.
-    fn is_handshake(&self) -> bool {
-        matches!(self, Pending::Configure | Pending::Subscribe(_) | Pending::Authorize)
-    }
-}
-
 /// The state of one connection.
 #[derive(Debug)]
 pub struct Session {
