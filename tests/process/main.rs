@@ -31,6 +31,7 @@ mod mine_lines;
 mod no_offers;
 mod no_subscription;
 mod node_terms;
+mod odd_lines;
 mod old_options;
 mod page;
 mod plan;
