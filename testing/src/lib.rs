@@ -3,6 +3,8 @@
 
 #[cfg(feature = "bitcoin-core")]
 pub mod bitcoin_core;
+#[cfg(feature = "bitcoin-core")]
+pub mod bystander;
 pub mod http_peer;
 #[cfg(feature = "bitcoin-core")]
 mod json_rpc;

@@ -10,6 +10,7 @@ mod bare_machine;
 mod binding;
 mod bitcoin_node;
 mod broken_setups;
+mod busy_node;
 mod changed_options;
 mod common_failure;
 mod core_chains;
