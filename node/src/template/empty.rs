@@ -45,14 +45,14 @@ impl TipFacts {
     /// The facts in the answers of `getblockheader` and, where the node has it, `getmininginfo`. `None` if the node does not
     /// tell one of them, or tells one that cannot be.
     pub fn read(header: &HeaderAnswer, mining: Option<&MiningInfoAnswer>) -> Option<Self> {
-        let next = |next: &NextAnswer| Some(NextBlock { height: next.height, bits: read_bits(&next.bits)? });
+        let next = |next: &NextAnswer| Some(NextBlock { height: next.height, bits: next.bits.read()? });
         Some(TipFacts {
             hash: header.hash.parse().ok()?,
             parent: header.previousblockhash.parse().ok()?,
             height: header.height,
             time: header.time,
             median_time: header.mediantime,
-            bits: read_bits(&header.bits)?,
+            bits: header.bits.read()?,
             next: mining.and_then(|info| info.next.as_ref()).and_then(next),
         })
     }
@@ -66,7 +66,15 @@ pub struct HeaderAnswer {
     height: u32,
     time: u32,
     mediantime: u32,
-    bits: String,
+    bits: Bits,
+}
+
+/// Bits as Bitcoin Core writes them, eight hexadecimal digits, or as bcoin does.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum Bits {
+    Digits(String),
+    Number(u32),
 }
 
 /// The members of `getmininginfo` that are used.
@@ -78,12 +86,18 @@ pub struct MiningInfoAnswer {
 #[derive(Clone, Debug, Deserialize)]
 struct NextAnswer {
     height: u32,
-    bits: String,
+    bits: Bits,
 }
 
-/// Eight hexadecimal digits of a target that can be met.
-fn read_bits(text: &str) -> Option<CompactTarget> {
-    super::wire::bits(text, None).ok()
+impl Bits {
+    /// The target, if it can be met.
+    fn read(&self) -> Option<CompactTarget> {
+        let digits = match self {
+            Bits::Digits(digits) => digits,
+            Bits::Number(number) => &format!("{number:08x}"),
+        };
+        super::wire::bits(digits, None).ok()
+    }
 }
 
 /// The next block, as `getmininginfo` tells it in `next` since Bitcoin Core 29.
