@@ -129,6 +129,11 @@ impl RpcClient {
         self.back.notify_waiters();
     }
 
+    /// Uses these credentials from now on, also for the next try of a call that the node refuses just now.
+    pub fn set_credentials(&self, credentials: Credentials) {
+        self.authorization.set(credentials);
+    }
+
     /// The limits of this client.
     pub fn limits(&self) -> RpcLimits {
         self.limits

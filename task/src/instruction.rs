@@ -3,6 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::NodeAccess;
+
 /// The content of a framework's `MESSAGE` to an executor. Such a message may be lost, so the scheduler repeats it until
 /// the [`Live`](crate::Live) messages of the task show that the task obeys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,15 @@ pub enum Instruction {
     /// To a worker: use these intervals from now on. Sent only to tasks whose [`Live`](crate::Live) messages contain their
     /// intervals, because older executors do not support this instruction.
     SetIntervals(Intervals),
+    /// To a server: use these credentials for its Bitcoin nodes from now on. Sent only to servers whose
+    /// [`PoolLive`](crate::PoolLive) names the revision in use, because older executors do not support this instruction; and to
+    /// servers that are still starting, which send no live messages yet. `Debug` omits users and passwords.
+    SetNodeCredentials {
+        /// The number by which the server's live messages name these credentials; not 0.
+        revision: u64,
+        /// The nodes whose credentials have changed. A node is found by its URL; an unknown one is ignored.
+        nodes: Vec<NodeAccess>,
+    },
 }
 
 /// How often a task sends [`Live`](crate::Live) messages and [`Report`](crate::Report)s. Each interval is a whole number of

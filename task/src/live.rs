@@ -61,4 +61,7 @@ pub struct PoolLive {
     pub max_connections: Option<u32>,
     /// What is wrong with the source of work or with the data folder; `None` if nothing is, and from older executors.
     pub problem: Option<Problem>,
+    /// The revision of the credentials in use, as in [`Instruction::SetNodeCredentials`](crate::Instruction); 0 while they are
+    /// those of the specification. `None` from older executors, which do not support that instruction.
+    pub credentials: Option<u64>,
 }

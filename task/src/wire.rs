@@ -14,11 +14,12 @@ use prost::Message;
 /// - 2: executors obey [`Instruction`](crate::Instruction)s, end a task that reaches its limit of updates, and support servers
 ///   that mine on a node.
 /// - 3: executors obey [`Instruction::SetIntervals`](crate::Instruction::SetIntervals).
+/// - 4: servers obey [`Instruction::SetNodeCredentials`](crate::Instruction::SetNodeCredentials).
 ///
 /// A message that a version does not change keeps its earlier version number, so that older programs can read it. All messages
-/// therefore have version 2, except for the instruction that version 3 added.
-pub const VERSION: u32 = 3;
-/// The version number in all messages except `Instruction::SetIntervals`, which version 3 added.
+/// therefore have version 2, except for the instructions that later versions added.
+pub const VERSION: u32 = 4;
+/// The version number in all messages except the instructions that later versions added.
 const COMMON_VERSION: u32 = 2;
 /// The oldest version that this crate reads.
 pub const OLDEST_VERSION: u32 = 1;

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use problem::{Problem, ProblemKind};
 use task::{
-    Account, BlockSourceSpec, Instruction, Intervals, Live, Message, PoolLive, ProgramSpec, Report,
+    Account, BlockSourceSpec, Instruction, Intervals, Live, Message, NodeAccess, PoolLive, ProgramSpec, Report,
     ServerAddress, ServerSpec, ShareRow, TaskSpec, Totals, VERSION, Verdict, WorkerLive, WorkerSpec, version,
 };
 
 const VERSION_1: &str = include_str!("data/version-1.txt");
 const VERSION_2: &str = include_str!("data/version-2.txt");
 const VERSION_3: &str = include_str!("data/version-3.txt");
+const VERSION_4: &str = include_str!("data/version-4.txt");
 const PROBLEMS: &str = include_str!("data/version-3-problems.txt");
 const ALTERNATIVES: &str = include_str!("data/version-3-alternatives.txt");
 
@@ -155,7 +156,7 @@ fn version_3_is_written_and_read() {
         ("live-pool", Live::Pool(pool.clone()).encode()),
         ("set-intervals", instruction.encode()),
     ];
-    assert_eq!((VERSION, text(&written).as_str()), (3, VERSION_3));
+    assert_eq!(text(&written), VERSION_3);
     let bytes = golden(VERSION_3);
     assert_eq!(Message::decode(&bytes["live-worker"]).unwrap(), Message::Live(worker));
     assert_eq!(Message::decode(&bytes["live-pool"]).unwrap(), Message::Live(Live::Pool(pool)));
@@ -164,6 +165,26 @@ fn version_3_is_written_and_read() {
     // Readers of version 2 skip the new fields of live messages, so live messages keep version 2. The same readers must refuse
     // the instruction that they do not know, so it has version 3.
     assert_eq!(versions, [Some(2), Some(2), Some(3)]);
+}
+
+#[test]
+fn version_4_is_written_and_read() {
+    let live = Live::Pool(PoolLive { connections: 3, credentials: Some(77), ..PoolLive::default() });
+    let node = |url: &str, user: &str, password: &str| NodeAccess {
+        url: url.into(),
+        user: Some(user.into()),
+        password: Some(password.into()),
+    };
+    let nodes = vec![node("http://a:8332", "__cookie__", "one"), node("http://[::1]:8332/x", "u", "two")];
+    let instruction = Instruction::SetNodeCredentials { revision: 77, nodes };
+    assert!(!format!("{instruction:?}").contains("one"), "{instruction:?}");
+    let written = [("live-pool", live.encode()), ("set-node-credentials", instruction.encode())];
+    assert_eq!((VERSION, text(&written).as_str()), (4, VERSION_4));
+    let bytes = golden(VERSION_4);
+    assert_eq!(Message::decode(&bytes["live-pool"]).unwrap(), Message::Live(live));
+    assert_eq!(Instruction::decode(&bytes["set-node-credentials"]).unwrap(), instruction);
+    // Earlier schedulers skip the new field of live messages. Earlier executors refuse the instruction.
+    assert_eq!(["live-pool", "set-node-credentials"].map(|name| version(&bytes[name])), [Some(2), Some(4)]);
 }
 
 /// The field `alternatives` was added without a new version number, because readers that do not know the field skip it.

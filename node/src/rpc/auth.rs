@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -30,45 +30,48 @@ pub enum Credentials {
 }
 
 /// The credentials, and the header made of them. A cookie file is read when the header is first needed.
-pub(super) struct Authorization {
+pub(super) struct Authorization(Mutex<Present>);
+
+/// The credentials in use.
+struct Present {
     credentials: Credentials,
-    header: Mutex<Option<HeaderValue>>,
+    /// The header made of the credentials; `None` if it has not been needed yet.
+    header: Option<HeaderValue>,
 }
 
 impl Authorization {
     pub(super) fn new(credentials: Credentials) -> Self {
-        Authorization { credentials, header: Mutex::new(None) }
+        Authorization(Mutex::new(Present { credentials, header: None }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Present> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Uses these credentials from now on.
+    pub(super) fn set(&self, credentials: Credentials) {
+        *self.lock() = Present { credentials, header: None };
     }
 
     /// The value of the `Authorization` header.
     pub(super) fn header(&self) -> io::Result<Option<HeaderValue>> {
-        let mut header = self.header.lock().unwrap_or_else(PoisonError::into_inner);
-        if header.is_none() {
-            *header = match &self.credentials {
-                Credentials::None => None,
-                Credentials::Basic { user, password } => Some(basic(user, password)?),
-                Credentials::CookieFile(path) => {
-                    let (user, password) = read_cookie(path)?;
-                    Some(basic(&user, &password)?)
-                }
-            };
-        }
-        Ok(header.clone())
+        self.lock().header()
     }
 
-    /// Reads the cookie file again after the node has refused the header `used`. Returns whether the header has changed,
-    /// because only then can another try succeed. A password never changes, but the node writes a new cookie at each start.
+    /// Reads the cookie file again after the node has refused the header `used`. Returns whether the header is another one now,
+    /// because only then can another try succeed: the node writes a new cookie at each start, and a password may have been
+    /// [set](Self::set) meanwhile.
     pub(super) fn renew(&self, used: Option<&HeaderValue>) -> io::Result<bool> {
-        if !matches!(self.credentials, Credentials::CookieFile(_)) {
-            return Ok(false);
+        let mut present = self.lock();
+        if matches!(present.credentials, Credentials::CookieFile(_)) {
+            present.header = None;
         }
-        self.header.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok(self.header()?.as_ref() != used)
+        Ok(present.header()?.as_ref() != used)
     }
 
     /// The likely cause of a refusal.
     pub(super) fn hint(&self) -> &'static str {
-        match self.credentials {
+        match self.lock().credentials {
             Credentials::None => "it wants a user and a password, or its cookie file",
             Credentials::Basic { .. } => "user or password is wrong",
             Credentials::CookieFile(_) => "the cookie file is not this node's",
@@ -77,7 +80,7 @@ impl Authorization {
 
     /// The path of the cookie file, for messages.
     pub(super) fn cookie_path(&self) -> PathBuf {
-        match &self.credentials {
+        match &self.lock().credentials {
             Credentials::CookieFile(path) => path.clone(),
             _ => PathBuf::new(),
         }
@@ -90,6 +93,22 @@ pub(super) fn user_of(header: Option<&HeaderValue>) -> String {
     let decoded = encoded.and_then(|encoded| STANDARD.decode(encoded).ok()).unwrap_or_default();
     let user = decoded.split(|byte| *byte == b':').next().unwrap_or_default();
     one_line(&String::from_utf8_lossy(user))
+}
+
+impl Present {
+    fn header(&mut self) -> io::Result<Option<HeaderValue>> {
+        if self.header.is_none() {
+            self.header = match &self.credentials {
+                Credentials::None => None,
+                Credentials::Basic { user, password } => Some(basic(user, password)?),
+                Credentials::CookieFile(path) => {
+                    let (user, password) = read_cookie(path)?;
+                    Some(basic(&user, &password)?)
+                }
+            };
+        }
+        Ok(self.header.clone())
+    }
 }
 
 fn basic(user: &str, password: &str) -> io::Result<HeaderValue> {
@@ -114,6 +133,18 @@ mod tests {
         assert_eq!(header, "Basic bWU6c2VjcmV0");
         assert_eq!(format!("{header:?}"), "Sensitive");
         assert_eq!(Authorization::new(Credentials::None).header().unwrap(), None);
+    }
+
+    #[test]
+    fn a_password_that_is_set_after_a_refusal_is_worth_another_try() {
+        let basic = |password: &str| Credentials::Basic { user: "me".into(), password: password.into() };
+        let authorization = Authorization::new(basic("old"));
+        let used = authorization.header().unwrap();
+        assert!(!authorization.renew(used.as_ref()).unwrap());
+        authorization.set(basic("new"));
+        assert!(authorization.renew(used.as_ref()).unwrap());
+        let used = authorization.header().unwrap();
+        assert!(!authorization.renew(used.as_ref()).unwrap());
     }
 
     #[test]

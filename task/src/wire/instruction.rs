@@ -3,11 +3,13 @@ use std::time::Duration;
 use prost::Message;
 
 use super::{COMMON_VERSION, DecodeError, decode};
-use crate::{Instruction, Intervals};
+use crate::{Instruction, Intervals, NodeAccess};
 
 /// The first version whose executors obey [`Instruction::SetIntervals`]. Messages with this instruction are written with this
 /// version number.
 const SET_INTERVALS_VERSION: u32 = 3;
+/// The same of [`Instruction::SetNodeCredentials`].
+const SET_NODE_CREDENTIALS_VERSION: u32 = 4;
 
 #[derive(Clone, PartialEq, Message)]
 struct InstructionMessage {
@@ -17,6 +19,16 @@ struct InstructionMessage {
     mine_at: Option<MineAtMessage>,
     #[prost(message, optional, tag = "3")]
     set_intervals: Option<IntervalsMessage>,
+    #[prost(message, optional, tag = "4")]
+    set_node_credentials: Option<NodeCredentialsMessage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct NodeCredentialsMessage {
+    #[prost(uint64, tag = "1")]
+    revision: u64,
+    #[prost(message, repeated, tag = "2")]
+    nodes: Vec<NodeAccess>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -39,13 +51,23 @@ pub(super) struct IntervalsMessage {
 impl Instruction {
     /// Encodes a framework's `MESSAGE`.
     pub fn encode(&self) -> Vec<u8> {
-        let (version, mine_at, set_intervals) = match self.clone() {
+        let empty = InstructionMessage { version: COMMON_VERSION, ..InstructionMessage::default() };
+        let message = match self.clone() {
             Instruction::MineAt { pool, alternatives } => {
-                (COMMON_VERSION, Some(MineAtMessage { pool, alternatives }), None)
+                InstructionMessage { mine_at: Some(MineAtMessage { pool, alternatives }), ..empty }
             }
-            Instruction::SetIntervals(intervals) => (SET_INTERVALS_VERSION, None, Some(intervals.into())),
+            Instruction::SetIntervals(intervals) => InstructionMessage {
+                version: SET_INTERVALS_VERSION,
+                set_intervals: Some(intervals.into()),
+                ..empty
+            },
+            Instruction::SetNodeCredentials { revision, nodes } => InstructionMessage {
+                version: SET_NODE_CREDENTIALS_VERSION,
+                set_node_credentials: Some(NodeCredentialsMessage { revision, nodes }),
+                ..empty
+            },
         };
-        InstructionMessage { version, mine_at, set_intervals }.encode_to_vec()
+        message.encode_to_vec()
     }
 
     /// Decodes a framework's `MESSAGE`.
@@ -55,13 +77,16 @@ impl Instruction {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let what = "instruction";
         let message = decode(what, bytes, |m: &InstructionMessage| m.version)?;
-        match (message.mine_at, message.set_intervals) {
-            (Some(MineAtMessage { pool, alternatives }), None) => {
+        match (message.mine_at, message.set_intervals, message.set_node_credentials) {
+            (Some(MineAtMessage { pool, alternatives }), None, None) => {
                 Ok(Instruction::MineAt { pool, alternatives })
             }
-            (None, Some(intervals)) => {
+            (None, Some(intervals), None) => {
                 let intervals = intervals.read().ok_or(DecodeError::Field { what, field: "interval" })?;
                 Ok(Instruction::SetIntervals(intervals))
+            }
+            (None, None, Some(NodeCredentialsMessage { revision, nodes })) => {
+                Ok(Instruction::SetNodeCredentials { revision, nodes })
             }
             _ => Err(DecodeError::Field { what, field: "content" }),
         }

@@ -66,6 +66,8 @@ struct PoolLiveMessage {
     max_connections: Option<u32>,
     #[prost(message, optional, tag = "21")]
     problem: Option<ProblemMessage>,
+    #[prost(uint64, optional, tag = "22")]
+    credentials: Option<u64>,
 }
 
 impl Message {
@@ -138,18 +140,25 @@ impl From<WorkerLiveMessage> for WorkerLive {
 
 impl From<PoolLive> for PoolLiveMessage {
     fn from(live: PoolLive) -> Self {
-        let PoolLive { connections, height, difficulty, intervals, max_connections, problem } = live;
+        let PoolLive { connections, height, difficulty, intervals, max_connections, problem, credentials } = live;
         let (intervals, problem) = (intervals.map(Into::into), problem.map(Into::into));
-        Self { connections, height, difficulty, intervals, max_connections, problem }
+        Self { connections, height, difficulty, intervals, max_connections, problem, credentials }
     }
 }
 
 impl From<PoolLiveMessage> for PoolLive {
     fn from(message: PoolLiveMessage) -> Self {
-        let PoolLiveMessage { connections, height, difficulty, intervals, max_connections, problem } =
-            message;
+        let PoolLiveMessage {
+            connections,
+            height,
+            difficulty,
+            intervals,
+            max_connections,
+            problem,
+            credentials,
+        } = message;
         let intervals = intervals.and_then(IntervalsMessage::read);
         let problem = problem.map(Into::into);
-        Self { connections, height, difficulty, intervals, max_connections, problem }
+        Self { connections, height, difficulty, intervals, max_connections, problem, credentials }
     }
 }
