@@ -32,6 +32,7 @@ mod mine_lines;
 mod no_offers;
 mod no_subscription;
 mod node_terms;
+mod node_tips;
 mod odd_lines;
 mod old_options;
 mod page;
