@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use client::ClientError;
 use node::NodeClock;
 use stratum::{Job, Reason};
 
@@ -153,7 +154,7 @@ impl UpstreamWorkState {
     }
 
     fn on_client(&mut self, event: client::Event, now: Now) -> Option<Effect> {
-        use client::Event::{Authorized, ExtranonceChanged, Job, Lost};
+        use client::Event::{Authorized, ExtranonceChanged, Job, Lost, Unfit};
         match event {
             Job(job) => return self.on_job(job, now),
             Authorized { pool } => {
@@ -166,6 +167,8 @@ impl UpstreamWorkState {
                 self.pool = Some(pool);
             }
             ExtranonceChanged { .. } => self.next_is_clean = true,
+            // Miners that know another pool go by the age of the job, too.
+            Unfit { error: ClientError::JobTooOld { .. } } => self.repeat_at = None,
             Lost { .. } => {
                 self.next_is_clean = true;
                 self.pool = None;
