@@ -147,7 +147,7 @@ mod tests {
             http: None,
             config,
             source: task::BlockSourceSpec::Builtin { block_interval: Duration::from_secs(60) },
-            cookie_file: None,
+            cookies: command_line::CookieFiles::default(),
             data: None,
         };
         Server::bind(options).await.unwrap()

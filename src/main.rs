@@ -5,6 +5,7 @@
 
 mod health;
 mod mine;
+mod node_credentials;
 #[cfg(getrandom_backend = "custom")]
 mod random;
 mod server_task;

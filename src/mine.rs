@@ -74,14 +74,14 @@ pub fn run(args: &Args) -> anyhow::Result<RunEnd> {
 fn options(args: &Args) -> anyhow::Result<ServerOptions> {
     args.node.check().map_err(|text| UsageError(text.to_owned()))?;
     let spec = args.node.spec(|name| std::env::var(name).ok());
-    let spec = spec.map_err(|error| UsageError(format!("{error:#}")))?;
+    let (spec, cookies) = spec.map_err(|error| UsageError(format!("{error:#}")))?;
     Ok(ServerOptions {
         // Only the miner in this process connects.
         stratum: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
         http: None,
         config: Config::with_share_interval(args.mine.share_interval),
         source: BlockSourceSpec::Node(spec),
-        cookie_file: args.node.cookie_file.clone(),
+        cookies,
         data: Some(args.data.for_real_blocks()),
     })
 }

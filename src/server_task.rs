@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use command_line::CookieFiles;
 use executor::waiting::Waiting;
 use executor::worker::every;
 use executor::{BLOCK_REPORT_INTERVAL, Runner, TaskContext, TaskError, TaskEvent};
@@ -14,6 +15,7 @@ use text::InWords;
 use tokio::time::{Instant, sleep_until};
 
 use crate::health::HealthCheck;
+use crate::node_credentials::NodeCredentials;
 
 /// Time limit for the pool's first work to arrive. The scheduler abandons a task that does not run within 180 s
 /// (`--launch-timeout`). This limit is shorter, so that the task can still report why it failed.
@@ -31,17 +33,19 @@ pub fn runner() -> Runner {
     Arc::new(|context| Box::pin(run(context)))
 }
 
-async fn run(context: TaskContext) -> Result<Report, TaskError> {
+async fn run(mut context: TaskContext) -> Result<Report, TaskError> {
     let ProgramSpec::Server(spec) = context.spec.kind.clone() else {
         return Err(TaskError::new("a server cannot run a worker's task"));
     };
     let failed = |error: ServerError| TaskError::from(error.problem());
+    let (mut access, changes) = NodeCredentials::new(spec.block_source.clone());
     let starting = StartingServer::open(options(&spec)).await.map_err(failed)?;
-    let pool = starting.handle();
+    let (pool, stop) = (starting.handle(), context.stop.clone());
     let server = tokio::select! {
-        server = starting.start(None) => server.map_err(failed)?,
-        () = context.stop.cancelled() => return Ok(Report::default()),
-        error = wait_for_work(&context, &spec.block_source, &pool) => return Err(error),
+        server = starting.start(Some(changes)) => server.map_err(failed)?,
+        () = stop.cancelled() => return Ok(Report::default()),
+        // Instructions are obeyed here, too: the node may have restarted with a new cookie since the launch.
+        error = wait_for_work(&mut context, &spec.block_source, &pool, &mut access) => return Err(error),
     };
     let address = ServerAddress {
         host: spec.host,
@@ -49,7 +53,7 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
         http_port: server.http_addr().map_or(0, |address| address.port()),
     };
     let check = HealthCheck::new(server.stratum_addr(), server.handle());
-    let reporter = Reporter { pool: server.handle(), address, sequence: 0, context };
+    let reporter = Reporter { pool: server.handle(), address, sequence: 0, access, context };
     let serving = server.run(reporter.context.stop.clone());
     // The futures are joined, not spawned, so that the pool ends when this future is dropped.
     let (served, reporter) = tokio::join!(serving, reporter.report(check));
@@ -62,12 +66,23 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
 }
 
 /// Tells the scheduler what the server waits for. Returns the error of a server that has waited too long.
-async fn wait_for_work(context: &TaskContext, source: &BlockSourceSpec, pool: &PoolHandle) -> TaskError {
+async fn wait_for_work(
+    context: &mut TaskContext,
+    source: &BlockSourceSpec,
+    pool: &PoolHandle,
+    access: &mut NodeCredentials,
+) -> TaskError {
     let start = Instant::now();
     let mut waiting = Waiting::new(silence(source), 1, start);
     let mut looks = every(LOOK_EVERY);
     loop {
-        looks.tick().await;
+        tokio::select! {
+            _ = looks.tick() => {}
+            Some(instruction) = context.instructions.recv() => {
+                access.obey(instruction);
+                continue;
+            }
+        }
         let now = Instant::now();
         if let Some(problem) = pool.problem(Duration::ZERO) {
             waiting.met(problem, now);
@@ -114,7 +129,7 @@ fn options(spec: &ServerSpec) -> ServerOptions {
         http: Some(listen(spec.http_port)),
         config: config(spec),
         source: spec.block_source.clone(),
-        cookie_file: None,
+        cookies: CookieFiles::default(),
         data: Some(StoreOptions { folder: folder.into(), retention: StoreOptions::RETENTION }),
     }
 }
@@ -131,6 +146,7 @@ struct Reporter {
     pool: PoolHandle,
     address: ServerAddress,
     sequence: u64,
+    access: NodeCredentials,
     context: TaskContext,
 }
 
@@ -155,6 +171,8 @@ impl Reporter {
         // lowest difficulty there may be hundreds per second.
         let (mut blocks, mut reported) = (0, 0);
         let mut next_block = Instant::now();
+        // The scheduler learns at once that a node refuses access, because it may have the node's new cookie.
+        let (mut looks, mut refused) = (every(LOOK_EVERY), false);
         let stop = self.context.stop.clone();
         loop {
             tokio::select! {
@@ -167,6 +185,17 @@ impl Reporter {
                 }
                 _ = reports.tick() => self.send_report().await,
                 _ = lives.tick() => self.send_live().await,
+                _ = looks.tick() => {
+                    let before = std::mem::replace(&mut refused, self.is_refused());
+                    if refused != before {
+                        self.send_live().await;
+                    }
+                }
+                Some(instruction) = self.context.instructions.recv() => {
+                    if self.access.obey(instruction) {
+                        self.send_live().await;
+                    }
+                }
             }
         }
     }
@@ -190,9 +219,18 @@ impl Reporter {
         Report { sequence: self.sequence, accounts, server: Some(self.address.clone()) }
     }
 
+    /// Whether no node works, and one of them refuses access.
+    fn is_refused(&self) -> bool {
+        self.pool.problem(Duration::ZERO).is_some_and(|problem| problem.kind == ProblemKind::NodeCredentials)
+    }
+
     async fn send_live(&self) {
-        let (intervals, problem) = (Some(self.context.spec.intervals), self.pool.problem(LASTING));
-        let live = PoolLive { intervals, problem, ..self.pool.live() };
+        let intervals = Some(self.context.spec.intervals);
+        // A refusal is said at once; other problems may be over in a moment.
+        let lasting = if self.is_refused() { Duration::ZERO } else { LASTING };
+        let problem = self.pool.problem(lasting);
+        let credentials = Some(self.access.revision());
+        let live = PoolLive { intervals, problem, credentials, ..self.pool.live() };
         self.send(TaskEvent::Live(Live::Pool(live))).await;
     }
 

@@ -22,7 +22,9 @@ pub use log::LogArgs;
 pub use output::{pluralize, print_line, print_result, stdout_closed, written};
 pub use parse::parse;
 pub use process::{Signals, block_on, stop_token, stop_token_and_second_signal};
-pub use source::{BlockSourceChoice, NodeArgs, PayoutKind, TAG, UpstreamArgs, pool_url};
+pub use source::{
+    BlockSourceChoice, CookieError, CookieFiles, NodeArgs, PayoutKind, TAG, UpstreamArgs, pool_url,
+};
 pub use summary::{Hashrate, ShareCounts, SharesSoFar, Summary};
 pub use values::{
     RedactedParser, difficulty, duration, duration_from, listen_address, read_password, whole_number,

@@ -1,8 +1,11 @@
 //! Options for the source of a pool server's work, for all programs that run or launch a pool server.
 
+mod cookies;
 mod node;
+mod node_list;
 mod upstream;
 
+pub use cookies::{CookieError, CookieFiles};
 pub use node::{NodeArgs, PayoutKind, TAG};
 pub use upstream::{UpstreamArgs, pool_url};
 

@@ -56,6 +56,7 @@ pub struct RpcClient {
     url: NodeUrl,
     uri: Uri,
     authorization: auth::Authorization,
+    new_credentials: Notify,
     http: HttpClient<PlainConnector, Full<Bytes>>,
     limits: RpcLimits,
     next_id: AtomicU64,
@@ -100,6 +101,7 @@ impl RpcClient {
             next_id: AtomicU64::new(1),
             judged: Notify::new(),
             back: Notify::new(),
+            new_credentials: Notify::new(),
         })
     }
 
@@ -132,6 +134,12 @@ impl RpcClient {
     /// Uses these credentials from now on, also for the next try of a call that the node refuses just now.
     pub fn set_credentials(&self, credentials: Credentials) {
         self.authorization.set(credentials);
+        self.new_credentials.notify_one();
+    }
+
+    /// Waits until credentials are set that no earlier call of this function has waited for. Safe to cancel.
+    pub async fn new_credentials(&self) {
+        self.new_credentials.notified().await;
     }
 
     /// The limits of this client.

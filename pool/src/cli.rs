@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use command_line::{
-    BlockSourceChoice, ConnectionArgs, LogArgs, NodeArgs, Reread, UpstreamArgs, UsageError, dial_options,
-    duration, listen_address, pool_access, print_line, print_result,
+    BlockSourceChoice, ConnectionArgs, CookieFiles, LogArgs, NodeArgs, UpstreamArgs, UsageError,
+    dial_options, duration, listen_address, pool_access, print_line, print_result,
 };
-use task::{BlockSourceSpec, UpstreamSpec};
+use net::DialOptions;
+use task::BlockSourceSpec;
 use tokio::sync::watch;
 
 pub use self::data::DataArgs;
@@ -22,6 +23,7 @@ use crate::config::Config;
 use crate::handle::PoolSummary;
 use crate::server::{ServerError, ServerOptions, StartingServer};
 use crate::share::UpstreamSummary;
+use crate::source::SourceChanges;
 
 /// Options of `mesos-miner pool`.
 #[derive(Clone, Debug, clap::Args)]
@@ -93,10 +95,15 @@ impl Args {
         let block_interval = self.block_interval;
         let env = |name: &str| std::env::var(name).ok();
         let access = pool_access(&self.connection.dial_options(env)?, self.connection.rules());
+        let mut cookies = CookieFiles::default();
         let source = match (self.chain, self.upstream.spec(access, env)?) {
             (_, Some(upstream)) => BlockSourceSpec::Upstream(upstream),
             (BlockSourceChoice::Builtin, None) => BlockSourceSpec::Builtin { block_interval },
-            (BlockSourceChoice::Node, None) => BlockSourceSpec::Node(self.node.spec(env)?),
+            (BlockSourceChoice::Node, None) => {
+                let (spec, files) = self.node.spec(env)?;
+                cookies = files;
+                BlockSourceSpec::Node(spec)
+            }
         };
         Ok(ServerOptions {
             stratum: vec![self.listen],
@@ -104,7 +111,7 @@ impl Args {
             config: self.config,
             data: self.data.options(&source),
             source,
-            cookie_file: self.node.cookie_file.clone(),
+            cookies,
         })
     }
 }
@@ -118,28 +125,35 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     command_line::block_on(2, serve(options, args)).map(|()| ExitCode::SUCCESS)
 }
 
-/// Reads the files of the options again on SIGHUP. Returns the changes for the upstream pools, if there are any such pools.
-fn reread_on_hangup(
-    source: &BlockSourceSpec,
-    args: Args,
-) -> std::io::Result<Option<watch::Receiver<UpstreamSpec>>> {
-    let node = Reread::only_at_start("--rpc-password-file", args.node.rpc_password_file.as_ref());
-    let BlockSourceSpec::Upstream(spec) = source else {
-        command_line::reread_on_hangup(move || node.clone().into_iter().collect())?;
-        return Ok(None);
+/// Reads the files of the options again on SIGHUP. Returns the changes for the nodes or the upstream pools.
+fn reread_on_hangup(source: &BlockSourceSpec, args: Args) -> std::io::Result<SourceChanges> {
+    let (sender, changes) = watch::channel(source.clone());
+    let mut source = source.clone();
+    let mut options = match &source {
+        BlockSourceSpec::Upstream(spec) => dial_options(&spec.access),
+        _ => DialOptions::default(),
     };
-    let (mut spec, mut options) = (spec.clone(), dial_options(&spec.access));
-    let (sender, changes) = watch::channel(spec.clone());
     command_line::reread_on_hangup(move || {
-        let mut read = args.connection.reread(&mut options);
-        read.extend(args.upstream.reread(&mut spec));
+        let read = match &mut source {
+            BlockSourceSpec::Builtin { .. } => Vec::new(),
+            BlockSourceSpec::Node(spec) => args.node.reread(&mut spec.nodes),
+            BlockSourceSpec::Upstream(spec) => {
+                let read: Vec<_> = args
+                    .connection
+                    .reread(&mut options)
+                    .into_iter()
+                    .chain(args.upstream.reread(spec))
+                    .collect();
+                spec.access = pool_access(&options, args.connection.rules());
+                read
+            }
+        };
         if read.iter().any(|file| file.outcome == Ok(true)) {
-            spec.access = pool_access(&options, args.connection.rules());
-            sender.send_replace(spec.clone());
+            sender.send_replace(source.clone());
         }
         read
     })?;
-    Ok(Some(changes))
+    Ok(changes)
 }
 
 async fn serve(options: ServerOptions, args: Args) -> anyhow::Result<()> {
@@ -150,7 +164,7 @@ async fn serve(options: ServerOptions, args: Args) -> anyhow::Result<()> {
         print_line(format_args!("HTTP on http://{http}"));
     }
     let server = tokio::select! {
-        server = starting.start(changes) => server.map_err(ServerError::with_remedy)?,
+        server = starting.start(Some(changes)) => server.map_err(ServerError::with_remedy)?,
         // The pool is stopped while it waits for a node or an upstream pool.
         () = stop.cancelled() => return Ok(()),
     };

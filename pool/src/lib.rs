@@ -51,7 +51,7 @@ pub use handle::{PoolHandle, PoolSummary, WorkerSummary};
 pub use operator_log::HEALTH_CHECK_USER;
 pub use server::{Server, ServerError, ServerOptions, StartingServer};
 pub use share::{UpstreamShareCounts, UpstreamSummary};
-pub use source::BlockSourceError;
+pub use source::{BlockSourceError, SourceChanges};
 pub use stats::PoolCounters;
 pub use store::{AccountsSnapshot, DATA_FOLDER, StoreError, StoreOptions, WorkerAccount, read_accounts};
 pub use vardiff::VardiffConfig;

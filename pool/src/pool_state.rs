@@ -212,6 +212,7 @@ impl PoolState {
             intervals: None,
             max_connections: u32::try_from(self.config.limits.connections).ok(),
             problem: None,
+            credentials: None,
         }
     }
 }

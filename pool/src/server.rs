@@ -6,10 +6,10 @@ mod descriptors;
 mod starting;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use command_line::CookieFiles;
 use logging::error_chain;
 use net::ListenError;
 use problem::{Problem, ProblemKind};
@@ -47,8 +47,8 @@ pub struct ServerOptions {
     pub config: Config,
     /// Where work comes from.
     pub source: BlockSourceSpec,
-    /// Bitcoin Core's cookie file, for nodes for which no user is configured.
-    pub cookie_file: Option<PathBuf>,
+    /// The cookie files of the nodes that have one. They are read again when such a node refuses access.
+    pub cookies: CookieFiles,
     /// Where accounts and found blocks are kept; `None`: they are lost when the process ends.
     pub data: Option<StoreOptions>,
 }

@@ -4,19 +4,18 @@ mod builtin;
 mod node;
 mod upstream;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use ::node::network::{NetworkError, PayoutError};
 use ::node::rpc::NodeUrlError;
 use ::node::templates::NoNodes;
 use client::ClientError;
-use command_line::TAG;
+use command_line::{CookieFiles, TAG};
 use logging::error_chain;
 use net::tls::TlsError;
 use problem::{Problem, ProblemKind};
 use stratum::PoolUrlError;
-use task::{BlockSourceSpec, UpstreamSpec};
+use task::BlockSourceSpec;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +28,20 @@ use crate::share::{ForwardRequest, FoundBlock};
 
 #[cfg(test)]
 pub(crate) use self::builtin::work as builtin_work;
+
+/// Delivers the specification of a running source again when its credentials or certificates have changed. Everything else in it is
+/// as it was.
+pub type SourceChanges = watch::Receiver<BlockSourceSpec>;
+
+/// Waits for the next change, and returns the specification. Never returns if there can be no change.
+async fn changed(changes: &mut Option<SourceChanges>) -> BlockSourceSpec {
+    if let Some(receiver) = changes
+        && receiver.changed().await.is_ok()
+    {
+        return receiver.borrow_and_update().clone();
+    }
+    std::future::pending().await
+}
 
 /// A source of work that has already given its first job.
 #[derive(Debug)]
@@ -101,16 +114,15 @@ fn upstream_problem(error: &ClientError) -> Option<Problem> {
 
 impl BlockSource {
     /// Connects to a source, and waits for its first job without a time limit. Logs what it waits for, and keeps it in
-    /// [`PoolState::work_health`]. The cookie file is for nodes for which no user is configured. `shares` is the queue of shares
-    /// for the upstream pool. When the passwords or certificates for the upstream pools change,
-    /// `changes` delivers the new ones.
+    /// [`PoolState::work_health`]. `cookies` are the cookie files of nodes. `shares` is the queue of shares for the upstream pool.
+    /// `changes` delivers new credentials.
     ///
     /// # Errors
     /// If waiting will not help: see [`BlockSourceError`].
     pub async fn connect(
         spec: BlockSourceSpec,
-        cookie_file: Option<PathBuf>,
-        changes: Option<watch::Receiver<UpstreamSpec>>,
+        cookies: CookieFiles,
+        changes: Option<SourceChanges>,
         shares: Option<mpsc::Receiver<ForwardRequest>>,
         shared: &PoolState,
     ) -> Result<Self, BlockSourceError> {
@@ -122,7 +134,7 @@ impl BlockSource {
                 BlockSource::Builtin(Box::new(chain))
             }
             BlockSourceSpec::Node(spec) => {
-                BlockSource::Node(Box::new(NodeSource::connect(spec, cookie_file, shared).await?))
+                BlockSource::Node(Box::new(NodeSource::connect(spec, &cookies, changes, shared).await?))
             }
             BlockSourceSpec::Upstream(spec) => {
                 // Without a queue nothing could be forwarded. The pool's state always has one for an upstream pool.

@@ -42,8 +42,11 @@ catalogue! {
         code: "node-credentials",
         symptom: "the node refuses the password",
         cause: "The node does not know the user, the password or the cookie that the server has.",
-        remedy: "Compare --rpc-user and --rpc-password-file, or --cookie-file, with the node's configuration.",
+        remedy: "Compare --rpc-user and --rpc-password-file, or --cookie-file (--bitcoind URL,cookie=FILE), with the node's \
+                 configuration. The scheduler watches cookie files, and sends what is new to the running server; a file with another \
+                 user's password is read again after a restart of the scheduler.",
         permanent: true,
+        unhealthy: true,
     }
     NodeWhitelist {
         code: "node-whitelist",

@@ -125,6 +125,9 @@ impl State {
         if matches!(event, Event::Tick) {
             self.next_tick = now + TICK;
         }
+        if let Event::NodeCredentials(nodes) = &event {
+            self.settings.template.programs.set_nodes(nodes.clone());
+        }
         let mut transition = self.transition(now);
         transition.on_event(event);
         let policy_events = transition.policy_events;

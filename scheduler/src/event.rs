@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use mesos::v1::{Offer, TaskInfo, TaskState, TaskStatus, task_status};
 use problem::Problem;
+use task::NodeAccess;
 
 use crate::artifact::DownloadStats;
 use crate::cluster_view::{ClusterView, Question};
@@ -77,6 +78,8 @@ pub enum Event {
     },
     /// The answer to [`Effect::AskMaster`]; `None` if the master did not answer.
     ClusterViewed(Option<ClusterView>),
+    /// The cookie file of a node has changed: the server's nodes, with the users and passwords of today.
+    NodeCredentials(Vec<NodeAccess>),
     /// The time for periodic work has come.
     Tick,
     /// The user wants the scheduler to stop.
@@ -116,6 +119,7 @@ impl Event {
                 | Event::StderrRead(_)
                 | Event::Problem { .. }
                 | Event::ClusterViewed(_)
+                | Event::NodeCredentials(_)
                 | Event::Tick
                 | Event::Stop
         )
@@ -156,8 +160,8 @@ pub enum Effect {
     Finish,
 }
 
-/// A call to the master.
-#[derive(Clone, Debug, PartialEq)]
+/// A call to the master. `Debug` omits the content of messages, which may have a password.
+#[derive(Clone, PartialEq, derive_more::Debug)]
 pub enum Call {
     /// Launches tasks on one agent.
     Accept {
@@ -204,6 +208,7 @@ pub enum Call {
         /// The agent's id.
         agent: String,
         /// The encoded message.
+        #[debug("{} bytes", data.len())]
         data: Vec<u8>,
     },
     /// Acknowledges an update.

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::artifact::ArtifactServer;
 use crate::closing::{close, end_before_subscription};
 use crate::config::Config;
+use crate::cookie_watch;
 use crate::core::{Ages, State};
 use crate::display::Display;
 use crate::driver::{Driver, Inquiry, InternalEvents, SandboxReader, run_on_own_thread};
@@ -83,6 +84,7 @@ impl FrameworkRun<'_> {
             state.heard_before(elapsed_since(last));
         }
         let (answers, answered) = mpsc::unbounded_channel();
+        cookie_watch::start(&config.programs, answers.clone());
         let sandboxes = SandboxReader::new(config.agent_access.clone(), answers.clone());
         let driver = Driver {
             config: Arc::clone(config),

@@ -23,6 +23,7 @@ mod closing;
 mod cluster_view;
 pub mod config;
 pub mod constraints;
+mod cookie_watch;
 pub mod core;
 mod display;
 mod driver;

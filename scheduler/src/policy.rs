@@ -30,6 +30,7 @@ mod launch_timeout;
 mod maintenance;
 mod merge;
 mod no_offers;
+mod node_credentials;
 mod reconcile;
 mod redirect;
 mod replacement;
@@ -104,6 +105,7 @@ pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
         Box::<maintenance::Maintenance>::default(),
         Box::<merge::Merge>::default(),
         Box::<redirect::Redirects>::default(),
+        Box::new(node_credentials::NodeCredentials::new(settings.seed)),
         Box::<server_preemption::ServerPreemption>::default(),
         // This policy comes before `Replacement`, because workers beyond the limits are to be ended, not replaced.
         Box::<beyond_limits::BeyondLimits>::default(),

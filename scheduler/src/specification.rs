@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use command_line::CookieFiles;
 use task::{BlockSourceSpec, NodeAccess, NodeSpec, PoolAccess, PoolRules, ProxyAccess, UpstreamSpec};
 
 use crate::journal::{SpecificationKey, TaskRecord};
@@ -24,13 +25,20 @@ use crate::task_info::{Containerizer, Delivery, ExternalPool, ImageTask, ServerP
 pub struct Fingerprints {
     server: Option<String>,
     worker: Option<String>,
+    /// The server's fingerprint as versions made it that could not send a new cookie to a running server: the content of the cookie
+    /// files was part of it.
+    server_with_cookies: Option<String>,
 }
 
 impl Fingerprints {
     /// The fingerprints of these settings. `key` comes from the records.
     pub fn new(settings: &Settings, key: Option<&SpecificationKey>) -> Self {
-        let of = |kind| key.map(|key| key.fingerprint(&form(settings, kind)));
-        Self { server: of(TaskKind::Server), worker: of(TaskKind::Worker) }
+        let of = |form: Vec<u8>| key.map(|key| key.fingerprint(&form));
+        Self {
+            server: of(form(settings, TaskKind::Server)),
+            worker: of(form(settings, TaskKind::Worker)),
+            server_with_cookies: of(server_form(settings, &CookieFiles::default())),
+        }
     }
 
     /// The fingerprint for tasks of this kind.
@@ -45,7 +53,10 @@ impl Fingerprints {
     /// options, the answer is no.
     pub fn differ_from(&self, record: &TaskRecord) -> bool {
         match (&record.specification, self.of(record.kind)) {
-            (Some(recorded), Some(wanted)) => recorded != wanted,
+            (Some(recorded), Some(wanted)) => {
+                let earlier = self.server_with_cookies.as_ref().filter(|_| record.kind == TaskKind::Server);
+                recorded != wanted && Some(recorded) != earlier
+            }
             _ => false,
         }
     }
@@ -53,18 +64,24 @@ impl Fingerprints {
 
 /// The canonical form of the options that apply to tasks of this kind.
 fn form(settings: &Settings, kind: TaskKind) -> Vec<u8> {
-    let mut form = Form::default();
-    let template = &settings.template;
-    form.field("user", &template.user);
-    form.field("role", &template.role);
     match kind {
-        TaskKind::Server => server(&mut form, settings),
-        TaskKind::Worker => worker(&mut form, settings),
+        TaskKind::Server => server_form(settings, &settings.template.programs.cookies),
+        TaskKind::Worker => {
+            let mut form = Form::of_any_task(settings);
+            worker(&mut form, settings);
+            form.0
+        }
     }
+}
+
+/// The canonical form of the server's options. The content of these cookie files does not count, since a running server is told of it.
+fn server_form(settings: &Settings, cookies: &CookieFiles) -> Vec<u8> {
+    let mut form = Form::of_any_task(settings);
+    server(&mut form, settings, cookies);
     form.0
 }
 
-fn server(form: &mut Form, settings: &Settings) {
+fn server(form: &mut Form, settings: &Settings, cookies: &CookieFiles) {
     let (template, options) = (&settings.template, &settings.template.options);
     form.field("kind", "server");
     form.field("name", &template.name);
@@ -81,7 +98,7 @@ fn server(form: &mut Form, settings: &Settings) {
     form.time("report", options.report_interval);
     form.time("share", options.share_interval);
     form.optional("data", template.programs.data_dir.as_ref());
-    block_source(form, source);
+    block_source(form, source, cookies);
 }
 
 fn worker(form: &mut Form, settings: &Settings) {
@@ -132,12 +149,16 @@ fn executor(form: &mut Form, delivery: &Delivery) {
     }
 }
 
-fn block_source(form: &mut Form, source: &BlockSourceSpec) {
+fn block_source(form: &mut Form, source: &BlockSourceSpec, cookies: &CookieFiles) {
     match source {
         BlockSourceSpec::Builtin { block_interval } => form.time("block", *block_interval),
         BlockSourceSpec::Node(NodeSpec { nodes, address, tag, early_min_difficulty }) => {
             for NodeAccess { url, user, password } in nodes {
                 form.field("node", url);
+                if cookies.of(url).is_some() {
+                    form.field("node credentials", "cookie");
+                    continue;
+                }
                 form.optional("node user", user.as_ref());
                 form.optional("password", password.as_ref());
             }
@@ -183,6 +204,14 @@ fn access(form: &mut Form, PoolAccess { authorities, fingerprints, proxy, rules 
 struct Form(Vec<u8>);
 
 impl Form {
+    /// What the tasks of both kinds have in common.
+    fn of_any_task(settings: &Settings) -> Self {
+        let mut form = Form::default();
+        form.field("user", &settings.template.user);
+        form.field("role", &settings.template.role);
+        form
+    }
+
     fn field(&mut self, name: &str, value: impl AsRef<[u8]>) {
         let value = value.as_ref();
         self.0.extend_from_slice(format!("{name} {}:", value.len()).as_bytes());

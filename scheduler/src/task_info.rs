@@ -8,13 +8,15 @@ mod image_task;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use command_line::CookieFiles;
 use mesos::resources::Resources;
 use mesos::v1::{
     CommandInfo, ContainerInfo, DiscoveryInfo, DurationInfo, ExecutorInfo, Image, KillPolicy, Label, Labels,
     Port, Ports, Resource, TaskInfo, command_info, container_info, discovery_info, executor_info, image,
 };
 use task::{
-    BlockSourceSpec, Intervals, PoolAccess, ProgramSpec, ServerAddress, ServerSpec, TaskSpec, WorkerSpec,
+    BlockSourceSpec, Intervals, NodeAccess, PoolAccess, ProgramSpec, ServerAddress, ServerSpec, TaskSpec,
+    WorkerSpec,
 };
 
 pub use self::image_task::{Arguments, ImageTask};
@@ -97,6 +99,8 @@ pub struct Programs {
     /// The folder on the server's agent in which our own server keeps its accounts and found blocks; `None` for a folder in the
     /// server's sandbox.
     pub data_dir: Option<String>,
+    /// The cookie files of the server's Bitcoin nodes. The source of blocks has their content as it was last read.
+    pub cookies: CookieFiles,
 }
 
 /// The program that the server runs.
@@ -112,7 +116,22 @@ impl Programs {
     /// Our own programs, with a built-in chain whose target time between two blocks is `block_interval`.
     pub fn builtin(block_interval: Duration) -> Self {
         let server = ServerProgram::Builtin(BlockSourceSpec::Builtin { block_interval });
-        Self { server, worker: None, data_dir: None }
+        Self { server, worker: None, data_dir: None, cookies: CookieFiles::default() }
+    }
+
+    /// The Bitcoin nodes of our own server; empty if it has another source of blocks.
+    pub fn nodes(&self) -> &[NodeAccess] {
+        match &self.server {
+            ServerProgram::Builtin(BlockSourceSpec::Node(spec)) => &spec.nodes,
+            _ => &[],
+        }
+    }
+
+    /// Servers that are launched from now on get these nodes.
+    pub fn set_nodes(&mut self, nodes: Vec<NodeAccess>) {
+        if let ServerProgram::Builtin(BlockSourceSpec::Node(spec)) = &mut self.server {
+            spec.nodes = nodes;
+        }
     }
 
     /// Whether tasks of this kind run our own program.

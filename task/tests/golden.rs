@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use problem::{Problem, ProblemKind};
 use task::{
-    Account, BlockSourceSpec, Instruction, Intervals, Live, Message, NodeAccess, PoolLive, ProgramSpec, Report,
-    ServerAddress, ServerSpec, ShareRow, TaskSpec, Totals, VERSION, Verdict, WorkerLive, WorkerSpec, version,
+    Account, BlockSourceSpec, Instruction, Intervals, Live, Message, NodeAccess, PoolLive, ProgramSpec,
+    Report, ServerAddress, ServerSpec, ShareRow, TaskSpec, Totals, VERSION, Verdict, WorkerLive, WorkerSpec,
+    version,
 };
 
 const VERSION_1: &str = include_str!("data/version-1.txt");

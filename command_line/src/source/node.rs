@@ -1,14 +1,17 @@
 //! Options for mining on Bitcoin nodes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use bitcoin::Address;
 use bitcoin::address::NetworkUnchecked;
 use net::NodeUrl;
 use task::{NodeAccess, NodeSpec};
 
-use crate::exposed::{warn_if_exposed, warn_if_password_exposed};
+use super::cookies::CookieFiles;
+use super::node_list::{ListedNode, listed};
+use crate::exposed::warn_if_exposed;
+use crate::hangup::Reread;
 use crate::values::{first_given, password};
 
 /// The default of `--tag`, the text in coinbases.
@@ -22,10 +25,13 @@ const PASSWORD: &str = "MINER_RPC_PASSWORD";
 #[command(next_help_heading = "Mining on a node")]
 pub struct NodeArgs {
     /// JSON-RPC address of a Bitcoin node, as http://HOST:PORT; give several in order of preference; or file:///PATH of a file
-    /// with one such address per line, optionally with USER:PASSWORD@ before HOST
-    #[arg(long, value_name = "URL", env = "MINER_BITCOIND", value_delimiter = ',', hide_env_values = true)]
+    /// with one such address per line, optionally with USER:PASSWORD@ before HOST. With ,cookie=FILE after the address, the node
+    /// has a cookie file of its own
+    #[arg(long, value_name = "URL[,cookie=FILE]", env = "MINER_BITCOIND", hide_env_values = true)]
     pub bitcoind: Vec<String>,
-    /// The cookie file that Bitcoin Core writes in its data directory
+    /// The cookie file that Bitcoin Core writes in its data directory at each start, for nodes without a user and without a
+    /// cookie file of their own. The scheduler watches it and sends what is new to the running server, by a message of Mesos:
+    /// in clear text, unless the cluster has TLS
     #[arg(long, value_name = "FILE", env = "MINER_COOKIE_FILE", conflicts_with_all = ["rpc_user", "rpc_password_file"])]
     pub cookie_file: Option<PathBuf>,
     /// User for the nodes' RPC; its password is in MINER_RPC_PASSWORD or in --rpc-password-file
@@ -89,37 +95,81 @@ impl NodeArgs {
         }
     }
 
-    /// These options as a [`NodeSpec`]. Nodes that use the cookie file are listed without user and password.
+    /// These options as a [`NodeSpec`], and the cookie files of the nodes. A node with a cookie file has neither user nor password in
+    /// the specification.
     ///
     /// # Errors
-    /// If a node's address is malformed, or a file or the password cannot be read.
-    pub fn spec(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<NodeSpec> {
-        Ok(NodeSpec {
-            nodes: self.nodes(env)?,
+    /// If a node's address is malformed, a node has both a user and a cookie file, or a file or the password cannot be read.
+    pub fn spec(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<(NodeSpec, CookieFiles)> {
+        let (nodes, cookies) = self.nodes(env)?;
+        let spec = NodeSpec {
+            nodes,
             address: self.address.clone(),
             tag: self.tag.clone().into_bytes(),
             early_min_difficulty: self.min_difficulty_time == "early",
-        })
+        };
+        Ok((spec, cookies))
     }
 
-    /// The nodes' addresses, each with user and password. A node that uses the cookie file has neither user nor password here.
+    /// The nodes, and their cookie files; see [`Self::spec`].
     ///
     /// # Errors
-    /// If an address is malformed, or a file or the password cannot be read.
-    pub fn nodes(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<Vec<NodeAccess>> {
+    /// The errors of [`Self::spec`].
+    pub fn nodes(
+        &self,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> anyhow::Result<(Vec<NodeAccess>, CookieFiles)> {
         if let Some(path) = &self.cookie_file {
             warn_if_exposed("--cookie-file", path);
         }
         let common = self.user_and_password(env)?;
-        let mut nodes = Vec::new();
-        for text in &self.bitcoind {
-            for line in lines(text)? {
-                let (url, own) = NodeUrl::parse(&line).context("--bitcoind")?;
-                let (user, password) = own.or_else(|| common.clone()).unzip();
-                nodes.push(NodeAccess { url: url.to_string(), user, password });
+        let (mut nodes, mut cookies) = (Vec::new(), Vec::new());
+        for ListedNode { address, cookie } in listed(&self.bitcoind)? {
+            let (url, own) = NodeUrl::parse(&address).context("--bitcoind")?;
+            let url = url.to_string();
+            if let (Some(_), Some(cookie)) = (&own, &cookie) {
+                bail!(
+                    "--bitcoind: node {url} has both a user and the cookie file {}: give one of them",
+                    cookie.display()
+                );
             }
+            if let Some(path) = &cookie {
+                warn_if_exposed("cookie=", path);
+            }
+            let common = common.clone().filter(|_| cookie.is_none());
+            let (user, password) = own.or(common).unzip();
+            if let Some(path) = cookie.or_else(|| self.cookie_file.clone()).filter(|_| user.is_none()) {
+                cookies.push((url.clone(), path));
+            }
+            nodes.push(NodeAccess { url, user, password });
         }
-        Ok(nodes)
+        Ok((nodes, cookies.into_iter().collect()))
+    }
+
+    /// Reads the password file, and the files with lists of nodes, again. What cannot be used stays as it was.
+    pub fn reread(&self, nodes: &mut [NodeAccess]) -> Vec<Reread> {
+        let lists = self.bitcoind.iter().filter(|value| value.contains("file://"));
+        let files: Vec<_> = lists
+            .map(|list| format!("--bitcoind {}", net::hide_credentials(list)))
+            .chain(
+                self.rpc_password_file.iter().map(|file| format!("--rpc-password-file {}", file.display())),
+            )
+            .collect();
+        if files.is_empty() {
+            return Vec::new();
+        }
+        let outcome = match self.nodes(|name| std::env::var(name).ok()) {
+            Ok((read, _)) if read.iter().map(|node| &node.url).ne(nodes.iter().map(|node| &node.url)) => {
+                Err("the list of nodes is read only at a start".to_owned())
+            }
+            Ok((read, _)) => {
+                let changed = read != nodes;
+                nodes.clone_from_slice(&read);
+                Ok(changed)
+            }
+            Err(error) => Err(format!("{error:#}")),
+        };
+        vec![Reread { what: files.join(", "), outcome }]
     }
 
     fn user_and_password(
@@ -131,28 +181,6 @@ impl NodeArgs {
             .with_context(|| format!("--rpc-user needs {PASSWORD} or --rpc-password-file FILE"))?;
         Ok(Some((user, password)))
     }
-
-    /// The user and the password from the file of `--cookie-file`, if that option is given.
-    ///
-    /// # Errors
-    /// If the file cannot be read.
-    pub fn read_cookie(&self) -> anyhow::Result<Option<(String, String)>> {
-        let read = |path: &PathBuf| {
-            net::read_cookie(path).with_context(|| format!("cannot read --cookie-file {}", path.display()))
-        };
-        self.cookie_file.as_ref().map(read).transpose()
-    }
-}
-
-/// The value of `--bitcoind`, or the lines of the file that the value names.
-fn lines(text: &str) -> anyhow::Result<Vec<String>> {
-    let Some(path) = text.strip_prefix("file://") else { return Ok(vec![text.to_owned()]) };
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read --bitcoind {path}"))?;
-    warn_if_password_exposed("--bitcoind", Path::new(path), &text);
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned);
-    let lines: Vec<_> = lines.collect();
-    anyhow::ensure!(!lines.is_empty(), "the file {path} of --bitcoind names no node");
-    Ok(lines)
 }
 
 /// Checks only that the text is an address: the node's network is not known yet.
@@ -183,7 +211,7 @@ mod tests {
         let url = format!("file://{}", path.display());
         let args = Cli::parse_from(["x", "--chain", "node", "--bitcoind", &url, "--bitcoind", "http://c:3"]);
         assert_eq!(args.chain.as_deref(), Some("node"));
-        let nodes = args.node.nodes(|_| None).unwrap();
+        let nodes = args.node.nodes(|_| None).unwrap().0;
         let shown: Vec<_> = nodes.iter().map(|node| node.url.as_str()).collect();
         assert_eq!(shown, ["http://a:1", "http://b:2", "http://c:3"]);
         let own = (nodes[0].user.as_deref(), nodes[0].password.as_deref());
@@ -193,5 +221,28 @@ mod tests {
         assert!(error.contains("--bitcoind") && !error.contains("s3cret"), "{error}");
         std::fs::write(&path, "\n").unwrap();
         assert!(args.node.nodes(|_| None).is_err());
+    }
+
+    #[test]
+    fn each_node_may_have_a_cookie_file_of_its_own() {
+        let nodes = |arguments: &[&str]| {
+            let args = Cli::parse_from([&["x"], arguments].concat());
+            args.node.nodes(|name| (name == PASSWORD).then(|| "s3cret".to_owned()))
+        };
+        let list = "http://a:1,cookie=/a/.cookie,http://b:2,http://me:pw@c:3";
+        let (given, cookies) = nodes(&["--bitcoind", list, "--cookie-file", "/all"]).unwrap();
+        let users: Vec<_> = given.iter().map(|node| node.user.as_deref()).collect();
+        assert_eq!(users, [None, None, Some("me")]);
+        let files = ["http://a:1", "http://b:2", "http://c:3"].map(|url| cookies.of(url));
+        assert_eq!(files, [Some("/a/.cookie".as_ref()), Some("/all".as_ref()), None]);
+
+        let (given, cookies) =
+            nodes(&["--bitcoind", "a:1,cookie=/a", "--bitcoind", "b:2", "--rpc-user", "me"]).unwrap();
+        let users: Vec<_> = given.iter().map(|node| node.user.as_deref()).collect();
+        assert_eq!((users, cookies.paths().count()), (vec![None, Some("me")], 1));
+
+        let both = nodes(&["--bitcoind", "http://me:s3cret@a:1,cookie=/a"]).unwrap_err().to_string();
+        assert!(both.contains("http://a:1 has both a user and the cookie file /a"), "{both}");
+        assert!(!both.contains("s3cret"), "{both}");
     }
 }

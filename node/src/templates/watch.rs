@@ -46,6 +46,7 @@ pub(super) async fn watch(
             () = sleep(pause) => {}
             // The node has answered another call, so it is back.
             () = client.block_judged() => {}
+            () = client.new_credentials() => backoff.reset(),
         }
     }
 }

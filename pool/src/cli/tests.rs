@@ -39,7 +39,7 @@ fn reads_nodes_and_their_credentials() {
     let more = ["--bitcoind", "http://a:b@[::1]", "--cookie-file", "/x/.cookie", "--address", ADDRESS];
     let args = with(&more).unwrap();
     let options = args.options().unwrap();
-    assert_eq!(options.cookie_file, Some("/x/.cookie".into()));
+    assert_eq!(options.cookies.paths().collect::<Vec<_>>(), [std::path::Path::new("/x/.cookie")]);
     let BlockSourceSpec::Node(options) = options.source else { panic!() };
     assert_eq!(options.address.as_deref(), Some(ADDRESS));
     assert_eq!(options.nodes[0], node("http://127.0.0.1:18443", None), "the cookie file is for it");
@@ -48,7 +48,7 @@ fn reads_nodes_and_their_credentials() {
 
     let args = with(&["--rpc-user", "me", "--payout", "user"]).unwrap();
     args.check().unwrap();
-    let options = args.node.spec(|name| Some(format!("value of {name}"))).unwrap();
+    let options = args.node.spec(|name| Some(format!("value of {name}"))).unwrap().0;
     let basic = node("http://127.0.0.1:18443", Some(("me", "value of MINER_RPC_PASSWORD")));
     assert_eq!((&options.nodes[0], options.address), (&basic, None));
     let error = args.node.spec(|_| None).unwrap_err().to_string();

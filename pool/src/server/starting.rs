@@ -2,19 +2,18 @@
 //! what it waits for.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
+use command_line::CookieFiles;
 use problem::{Problem, ProblemKind};
-use task::{BlockSourceSpec, UpstreamSpec};
-use tokio::sync::watch;
+use task::BlockSourceSpec;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Server, ServerError, ServerOptions, descriptors};
 use crate::handle::PoolHandle;
 use crate::pool_state::{PoolState, SourceQueues};
-use crate::source::BlockSource;
+use crate::source::{BlockSource, SourceChanges};
 use crate::store::Store;
 
 /// A server that has its data folder and serves health and metrics, but does not have work for miners yet.
@@ -22,7 +21,7 @@ use crate::store::Store;
 pub struct StartingServer {
     stratum: Vec<SocketAddr>,
     source: BlockSourceSpec,
-    cookie_file: Option<PathBuf>,
+    cookies: CookieFiles,
     http: Option<HttpTask>,
     state: Arc<PoolState>,
     queues: SourceQueues,
@@ -50,8 +49,8 @@ impl StartingServer {
             None => None,
             Some(addresses) => Some(HttpTask::start(&addresses, PoolHandle::new(state.clone())).await?),
         };
-        let (source, cookie_file) = (options.source, options.cookie_file);
-        Ok(StartingServer { stratum: options.stratum, source, cookie_file, http, state, queues, store })
+        let (source, cookies) = (options.source, options.cookies);
+        Ok(StartingServer { stratum: options.stratum, source, cookies, http, state, queues, store })
     }
 
     /// Where health and metrics are served.
@@ -64,19 +63,19 @@ impl StartingServer {
         PoolHandle::new(self.state.clone())
     }
 
-    /// Waits for work, if it comes from a node or an upstream pool, and then listens for miners. When the passwords or
-    /// certificates for the upstream pools change, `changes` delivers the new ones. They apply to connections that are made
-    /// afterwards.
+    /// Waits for work, if it comes from a node or an upstream pool, and then listens for miners. When the credentials for the nodes,
+    /// or the passwords or certificates for the upstream pools, change, `changes` delivers the specification with the new ones. They
+    /// apply to calls and connections that are made afterwards.
     ///
     /// # Errors
     /// If the server cannot get work from the nodes or pools, or cannot listen for miners.
-    pub async fn start(self, changes: Option<watch::Receiver<UpstreamSpec>>) -> Result<Server, ServerError> {
-        let StartingServer { stratum, source, cookie_file, http, state, queues, store } = self;
+    pub async fn start(self, changes: Option<SourceChanges>) -> Result<Server, ServerError> {
+        let StartingServer { stratum, source, cookies, http, state, queues, store } = self;
         let SourceQueues { found, forward } = queues;
         if let Some(problem) = no_answer_yet(&source) {
             state.work_health.set(problem);
         }
-        let mut source = BlockSource::connect(source, cookie_file, changes, forward, &state).await?;
+        let mut source = BlockSource::connect(source, cookies, changes, forward, &state).await?;
         let (listener, address) = net::listen(&stratum).await?;
         source.prepare(&state);
         Ok(Server { listener, address, http, source, state, found_blocks: found, store })

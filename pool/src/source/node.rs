@@ -4,18 +4,18 @@ mod clock_skew;
 mod state;
 mod submission;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bitcoin::Network;
+use command_line::CookieFiles;
 use node::network::{name as network_name, payout_script};
 use node::{
     Credentials, MinDifficultyTime, Nodes, RpcClient, RpcLimits, TemplateEvent, TemplateStream,
     TemplateTiming,
 };
 use problem::{Problem, ProblemKind};
-use task::{NodeAccess, NodeSpec};
+use task::{BlockSourceSpec, NodeAccess, NodeSpec};
 use text::InWords;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use self::clock_skew::ClockSkew;
 use self::state::{Effect, Event, NodeWorkState};
 use self::submission::submit;
-use super::BlockSourceError;
+use super::{BlockSourceError, SourceChanges, changed};
 use crate::clock::Now;
 use crate::pool_state::PoolState;
 use crate::share::FoundBlock;
@@ -44,29 +44,31 @@ pub struct NodeSource {
     /// The index of the node that has given the present template.
     node: usize,
     state: NodeWorkState,
+    /// The task that gives new credentials to the clients of the nodes.
+    _following: JoinSet<()>,
 }
 
 impl NodeSource {
-    /// Waits for a first template without a time limit, and logs what it waits for. The cookie file is for nodes for which
-    /// no user is configured.
+    /// Waits for a first template without a time limit, and logs what it waits for. `cookies` are the nodes' cookie files; `changes`
+    /// delivers other users and passwords.
     ///
     /// # Errors
     /// If waiting will not help: see [`BlockSourceError`].
     pub async fn connect(
         spec: NodeSpec,
-        cookie_file: Option<PathBuf>,
+        cookies: &CookieFiles,
+        changes: Option<SourceChanges>,
         shared: &PoolState,
     ) -> Result<Self, BlockSourceError> {
-        let client = |NodeAccess { url, user, password }: NodeAccess| {
-            let credentials = match (user, cookie_file.clone()) {
-                (Some(user), _) => Credentials::Basic { user, password: password.unwrap_or_default() },
-                (None, Some(path)) => Credentials::CookieFile(path),
-                (None, None) => Credentials::None,
-            };
-            RpcClient::new(url.parse()?, credentials, RpcLimits::default())
+        let client = |node: NodeAccess| {
+            RpcClient::new(node.url.parse()?, credentials(&node, cookies), RpcLimits::default())
         };
         let clients = spec.nodes.into_iter().map(client).collect::<Result<Vec<_>, _>>()?;
         let nodes = Nodes::new(clients)?;
+        let mut following = JoinSet::new();
+        if let Some(changes) = changes {
+            following.spawn(follow(changes, nodes.clone(), cookies.clone()));
+        }
         let network = nodes
             .network_reporting(|faults| wait_for(shared, faults.iter().map(|fault| fault.problem())))
             .await?;
@@ -89,7 +91,7 @@ impl NodeSource {
         shared.work_health.clear();
         let node = first.node;
         let state = NodeWorkState::new(network, payout, distinct(&spec.tag), min_difficulty_time, first);
-        Ok(Self { nodes, templates, network, node, state })
+        Ok(Self { nodes, templates, network, node, state, _following: following })
     }
 
     /// Publishes the first job.
@@ -136,12 +138,10 @@ impl NodeSource {
                         Event::Template(update)
                     }
                     TemplateEvent::AllDown(faults) => {
-                        let problem = all_problems(faults.iter().map(|fault| fault.problem()));
-                        if std::mem::replace(&mut down, problem).is_some() {
-                            set_health(&shared, down.as_ref(), "");
-                            continue;
-                        }
-                        Event::AllNodesDown
+                        down = all_problems(faults.iter().map(|fault| fault.problem()));
+                        set_health(&shared, down.as_ref(), "");
+                        let refused = down.as_ref().is_some_and(|it| it.kind == ProblemKind::NodeCredentials);
+                        Event::AllNodesDown { refused }
                     }
                     TemplateEvent::Slow(problem) => {
                         warn_of_slow_nodes(&shared, problem);
@@ -214,6 +214,29 @@ impl NodeSource {
                 );
                 set_health(shared, down, "; there is no work");
                 shared.jobs.withdraw();
+            }
+        }
+    }
+}
+
+/// The credentials for a node. A user comes before a cookie file.
+fn credentials(node: &NodeAccess, cookies: &CookieFiles) -> Credentials {
+    match (node.user.clone(), cookies.of(&node.url)) {
+        (Some(user), _) => Credentials::Basic { user, password: node.password.clone().unwrap_or_default() },
+        (None, Some(path)) => Credentials::CookieFile(path.to_owned()),
+        (None, None) => Credentials::None,
+    }
+}
+
+/// Gives new credentials to the clients of the nodes; never returns.
+async fn follow(changes: SourceChanges, nodes: Nodes, cookies: CookieFiles) {
+    let mut changes = Some(changes);
+    loop {
+        let BlockSourceSpec::Node(spec) = changed(&mut changes).await else { continue };
+        for client in nodes.clients() {
+            let url = client.url().to_string();
+            if let Some(node) = spec.nodes.iter().find(|node| node.url == url) {
+                client.set_credentials(credentials(node, &cookies));
             }
         }
     }

@@ -15,16 +15,16 @@ use logging::{Repeats, error_chain};
 use net::Dialer;
 use problem::{Problem, ProblemKind};
 use stratum::PoolUrl;
-use task::UpstreamSpec;
+use task::{BlockSourceSpec, UpstreamSpec};
 use text::InWords;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::forwarded_shares::ForwardedShares;
 use self::state::{Effect, Event, UpstreamWorkState, is_about_time};
 use self::usefulness::Usefulness;
-use super::{BlockSourceError, upstream_problem};
+use super::{BlockSourceError, SourceChanges, changed, upstream_problem};
 use crate::clock::Now;
 use crate::job::ExtranonceLayout;
 use crate::pool_state::PoolState;
@@ -36,19 +36,9 @@ const MAX_IN_FLIGHT: usize = 4_096;
 /// How long a stopping pool waits for the upstream pool's answers to the last shares.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-/// Waits until the passwords or certificates for the upstream pools change, and returns the new ones. Never returns if they
-/// cannot change.
-async fn changed(changes: &mut Option<watch::Receiver<UpstreamSpec>>) -> UpstreamSpec {
-    if let Some(receiver) = changes
-        && receiver.changed().await.is_ok()
-    {
-        return receiver.borrow_and_update().clone();
-    }
-    std::future::pending().await
-}
-
 /// Uses the passwords and certificates of `spec` for all further connections.
-fn set_access(client: &mut Client, spec: &UpstreamSpec) {
+fn set_access(client: &mut Client, spec: &BlockSourceSpec) {
+    let BlockSourceSpec::Upstream(spec) = spec else { return };
     let secure = spec.pools.iter().any(|url| url.parse().is_ok_and(|url: PoolUrl| url.scheme.is_secure()));
     match Dialer::new(&dial_options(&spec.access), secure) {
         Ok(dialer) => client.set_access(dialer, &spec.password),
@@ -65,7 +55,7 @@ pub struct UpstreamSource {
     #[debug(skip)]
     shares: mpsc::Receiver<ForwardRequest>,
     #[debug(skip)]
-    changes: Option<watch::Receiver<UpstreamSpec>>,
+    changes: Option<SourceChanges>,
 }
 
 impl UpstreamSource {
@@ -76,7 +66,7 @@ impl UpstreamSource {
     /// If waiting will not help: see [`BlockSourceError`].
     pub async fn connect(
         spec: UpstreamSpec,
-        mut changes: Option<watch::Receiver<UpstreamSpec>>,
+        mut changes: Option<SourceChanges>,
         shares: mpsc::Receiver<ForwardRequest>,
         shared: &PoolState,
     ) -> Result<Self, BlockSourceError> {

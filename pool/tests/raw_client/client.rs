@@ -53,7 +53,7 @@ pub fn options(address: std::net::SocketAddr, config: Config, block_interval: Du
         http: None,
         config,
         source: BlockSourceSpec::Builtin { block_interval },
-        cookie_file: None,
+        cookies: command_line::CookieFiles::default(),
         data: None,
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use command_line::{
-    BlockSourceChoice, NodeArgs, RedactedParser, UpstreamArgs, UsageError, duration, pool_url, read_password,
+    BlockSourceChoice, CookieFiles, NodeArgs, RedactedParser, UpstreamArgs, UsageError, duration, pool_url,
+    read_password,
 };
 use net::NodeUrl;
 use task::{BlockSourceSpec, NodeAccess, NodeSpec, PoolAccess, UpstreamSpec};
@@ -111,11 +112,14 @@ impl ServerArgs {
         env: impl Fn(&str) -> Option<String>,
     ) -> anyhow::Result<Programs> {
         let upstream = self.upstream(access, &env)?;
+        let mut cookies = CookieFiles::default();
         let server = match (&self.server, upstream) {
             (_, Some(spec)) => ServerProgram::Builtin(BlockSourceSpec::Upstream(spec)),
             (ServerKind::Docker(image), _) => ServerProgram::Image(self.server_image(image, env)?),
             (ServerKind::Builtin, _) if self.chain == BlockSourceChoice::Node => {
-                ServerProgram::Builtin(BlockSourceSpec::Node(self.spec(env)?))
+                let spec;
+                (spec, cookies) = self.spec(env)?;
+                ServerProgram::Builtin(BlockSourceSpec::Node(spec))
             }
             (ServerKind::Builtin, _) => {
                 if let Some(option) = self.node.given() {
@@ -135,7 +139,7 @@ impl ServerArgs {
                 Some(ImageTask { image: image.clone(), arguments })
             }
         };
-        Ok(Programs { server, worker, data_dir: self.data_dir()? })
+        Ok(Programs { server, worker, data_dir: self.data_dir()?, cookies })
     }
 
     /// The folder of `--data-dir`. Its path must be absolute, since the working directory of the server task is not known.
@@ -174,20 +178,17 @@ impl ServerArgs {
         self.upstream.spec(access.clone(), env)
     }
 
-    /// The nodes to mine on. A cookie file exists only on this machine, so the task's specification gets the content of the file.
-    fn spec(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<NodeSpec> {
+    /// The nodes to mine on, and their cookie files. A cookie file exists only on this machine, so the task's specification gets the
+    /// content of the file.
+    fn spec(&self, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<(NodeSpec, CookieFiles)> {
         self.node.check().map_err(|text| UsageError(text.to_owned()))?;
-        let mut spec = self.node.spec(env)?;
+        let (mut spec, cookies) = self.node.spec(env)?;
         if spec.address.is_none() {
             let text = "--payout user pays the addresses in the workers' names, but a task's name is its id: use --address";
             return Err(UsageError(text.to_owned()).into());
         }
-        if let Some((user, password)) = self.node.read_cookie()? {
-            for node in spec.nodes.iter_mut().filter(|node| node.user.is_none()) {
-                (node.user, node.password) = (Some(user.clone()), Some(password.clone()));
-            }
-        }
-        Ok(spec)
+        read_cookies(&cookies, &mut spec.nodes)?;
+        Ok((spec, cookies))
     }
 
     fn server_image(&self, image: &str, env: impl Fn(&str) -> Option<String>) -> anyhow::Result<ImageTask> {
@@ -203,7 +204,9 @@ impl ServerArgs {
             ))
             .into());
         }
-        let nodes = self.node.nodes(env)?;
+        let (mut nodes, cookies) = self.node.nodes(env)?;
+        nodes.truncate(1);
+        read_cookies(&cookies, &mut nodes)?;
         let Some(NodeAccess { url, user, password }) = nodes.into_iter().next() else {
             if let Some(name) = NODE_WORDS.into_iter().find(|name| arguments.name(name)) {
                 return Err(UsageError(format!("{{{name}}} in --server-arguments needs --bitcoind")).into());
@@ -213,7 +216,7 @@ impl ServerArgs {
         let url: NodeUrl = url.parse()?;
         arguments.fill("bitcoind_address", &url.address.host);
         arguments.fill("bitcoind_port", &url.address.port.to_string());
-        match (user.zip(password).or(self.node.read_cookie()?), secret) {
+        match (user.zip(password), secret) {
             (Some((user, password)), _) => {
                 arguments.fill("rpc_user", &user);
                 arguments.fill("rpc_password", &password);
@@ -225,6 +228,14 @@ impl ServerArgs {
             }
         }
         Ok(ImageTask { image: image.to_owned(), arguments })
+    }
+}
+
+/// Reads the nodes' cookie files.
+fn read_cookies(cookies: &CookieFiles, nodes: &mut [NodeAccess]) -> anyhow::Result<()> {
+    match cookies.read(nodes).1.into_iter().next() {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
     }
 }
 

@@ -85,6 +85,7 @@ impl Transition<'_> {
             Event::StderrRead(read) => self.raise(PolicyEvent::StderrRead(read)),
             Event::Problem { topic, problem } => self.history.set_problem(topic, problem),
             Event::ClusterViewed(view) => self.raise(PolicyEvent::ClusterViewed(view)),
+            Event::NodeCredentials(_) => self.raise(PolicyEvent::NodeCredentialsChanged),
             Event::Tick => self.tick(),
             Event::Stop => self.raise(PolicyEvent::Stop),
         }

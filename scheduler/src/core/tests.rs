@@ -18,6 +18,7 @@ mod maintenance;
 mod merging;
 mod model;
 mod no_offers;
+mod node_credentials;
 mod overview;
 mod pool;
 mod reconnect;

@@ -68,6 +68,10 @@ impl Policy for CommonFailures {
                 }
                 None
             }
+            PolicyEvent::NodeCredentialsChanged => {
+                self.limiter.mended(ProblemKind::NodeCredentials, now);
+                None
+            }
             PolicyEvent::Tick if view.hears_tasks(now) => return self.tick(view, now),
             _ => return Vec::new(),
         };

@@ -108,6 +108,8 @@ pub enum PolicyEvent {
     OffersRevived,
     /// The answer to [`Intent::AskMaster`](super::Intent::AskMaster); `None` if the master did not answer.
     ClusterViewed(Option<ClusterView>),
+    /// The users and passwords of the server's nodes have changed. The settings have the new ones.
+    NodeCredentialsChanged,
     /// A measurement of how fast agents fetch the executor from this scheduler.
     Fetching(DownloadStats),
 }

@@ -177,6 +177,36 @@ fn credentials_and_images_count_too() {
     assert_eq!(concerns_from(theirs, backend), (false, false), "it is for our own workers");
 }
 
+/// A running server is told of a new cookie, so it is not replaced.
+#[test]
+fn the_content_of_a_cookie_file_does_not_count() {
+    let on_cookie = |password: &str| {
+        let mut spec = node();
+        spec.nodes[0].user = Some("__cookie__".into());
+        spec.nodes[0].password = Some(password.into());
+        let mut settings = settings();
+        settings.template.programs.server = ServerProgram::Builtin(BlockSourceSpec::Node(spec));
+        let file = ("http://n:8332".to_owned(), "/n/.cookie".into());
+        settings.template.programs.cookies = [file].into_iter().collect();
+        settings
+    };
+    let set = |to: Settings| move |it: &mut Settings| *it = to;
+    assert_eq!(concerns_from(on_cookie("one"), set(on_cookie("two"))), (false, false));
+    let mut without = on_cookie("one");
+    without.template.programs.server = ServerProgram::Builtin(BlockSourceSpec::Node(node()));
+    without.template.programs.cookies = CookieFiles::default();
+    assert_eq!(concerns_from(on_cookie("one"), set(without)), (true, false));
+
+    // Earlier versions counted the content. Their server stays as long as the file does: it cannot be told of another one.
+    let mut earlier = on_cookie("one");
+    earlier.template.programs.cookies = CookieFiles::default();
+    let origin = crate::journal::Origin::Launched { cpus_milli: 1000 };
+    let mut record = TaskRecord::new("miner-server-1".into(), "a".into(), "a.host".into(), origin);
+    record.specification = Some(fingerprints(&earlier).0);
+    assert!(!Fingerprints::new(&on_cookie("one"), Some(&key())).differ_from(&record));
+    assert!(Fingerprints::new(&on_cookie("two"), Some(&key())).differ_from(&record));
+}
+
 #[test]
 fn a_task_without_a_fingerprint_counts_as_equal() {
     use crate::journal::Origin;

@@ -199,7 +199,8 @@ fn user_images_run_as_in_the_original_system() {
     assert!(!format!("{server:?}").contains("pass"));
     let arguments = Arguments::parse(&default("worker-arguments"), &["server_host", "worker_port"]).unwrap();
     let worker = ImageTask { image: "derekchiang/cpuminer".into(), arguments };
-    let programs = Programs { server: ServerProgram::Image(server), worker: Some(worker), data_dir: None };
+    let programs =
+        Programs { server: ServerProgram::Image(server), worker: Some(worker), ..Programs::default() };
     let template = TaskTemplate { programs, ..template(Delivery::Path("/opt/m".into())) };
 
     let record = server_record("h");

@@ -283,7 +283,7 @@ async fn images_of_others_are_launched_as_the_original_s_were() {
         let server = image("derekchiang/p2pool", "--p2pool-port {p2pool_port} -w {worker_port} user pass");
         let worker = image("derekchiang/cpuminer", "-o {server_host}:{worker_port}");
         config.programs =
-            Programs { server: ServerProgram::Image(server), worker: Some(worker), data_dir: None };
+            Programs { server: ServerProgram::Image(server), worker: Some(worker), ..Programs::default() };
     });
     let (_, events) = master.subscribed("f").await;
     let update = |id: &str, state, n| {

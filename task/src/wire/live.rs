@@ -140,7 +140,8 @@ impl From<WorkerLiveMessage> for WorkerLive {
 
 impl From<PoolLive> for PoolLiveMessage {
     fn from(live: PoolLive) -> Self {
-        let PoolLive { connections, height, difficulty, intervals, max_connections, problem, credentials } = live;
+        let PoolLive { connections, height, difficulty, intervals, max_connections, problem, credentials } =
+            live;
         let (intervals, problem) = (intervals.map(Into::into), problem.map(Into::into));
         Self { connections, height, difficulty, intervals, max_connections, problem, credentials }
     }

@@ -13,13 +13,20 @@ use crate::job::{BlockClaim, TemplateJob};
 /// of the job would be stale.
 const KEEP_WORK: Duration = Duration::from_secs(10 * 60);
 
+/// How long miners keep their last job when no node works and a node refuses access. The node works, so its tip may have moved. In
+/// this time a new cookie or password may arrive, so that miners lose nothing.
+const KEEP_WORK_REFUSED: Duration = Duration::from_secs(5);
+
 /// An event that may change what miners work on.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A node has a new template.
     Template(TemplateUpdate),
-    /// No node works any more.
-    AllNodesDown,
+    /// No node works, or why none works has changed.
+    AllNodesDown {
+        /// Whether a node works but refuses access, because it does not know the user or the password.
+        refused: bool,
+    },
     /// The nodes have judged a block.
     BlockJudged {
         /// The block's parent.
@@ -61,8 +68,18 @@ pub struct NodeWorkState {
     rejected: bool,
     /// When miners need a new job because of the 20-minute rule of testnets; `None` if they need none.
     renew_at: Option<Instant>,
-    /// When miners lose their job because no node works; `None` while a node works.
-    withdraw_at: Option<Instant>,
+    outage: Outage,
+}
+
+/// Whether a node works, and what that means for the miners' job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outage {
+    /// A node works.
+    None,
+    /// No node works. Miners keep their job until this time.
+    Since { withdraw_at: Instant },
+    /// No node works, and miners have lost their job.
+    Withdrawn,
 }
 
 impl NodeWorkState {
@@ -83,7 +100,7 @@ impl NodeWorkState {
             claim: BlockClaim::default(),
             rejected: false,
             renew_at: None,
-            withdraw_at: None,
+            outage: Outage::None,
         }
     }
 
@@ -116,17 +133,18 @@ impl NodeWorkState {
 
     /// When [`Event::Tick`] is due.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.renew_at.into_iter().chain(self.withdraw_at).min()
+        let withdraw_at = match self.outage {
+            Outage::Since { withdraw_at } => Some(withdraw_at),
+            Outage::None | Outage::Withdrawn => None,
+        };
+        self.renew_at.into_iter().chain(withdraw_at).min()
     }
 
     /// Handles an event, and returns the actions for the source.
     pub fn on_event(&mut self, event: Event, now: Now) -> Vec<Effect> {
         match event {
             Event::Template(update) => self.on_template(update),
-            Event::AllNodesDown => {
-                self.withdraw_at = Some(now.at + KEEP_WORK);
-                vec![Effect::Warn { keep: KEEP_WORK }]
-            }
+            Event::AllNodesDown { refused } => self.on_all_down(refused, now),
             Event::BlockJudged { parent, verdict } => {
                 // If the node has rejected the block, the template may be faulty. So another block on this tip is allowed
                 // only with the next template.
@@ -138,6 +156,20 @@ impl NodeWorkState {
         }
     }
 
+    fn on_all_down(&mut self, refused: bool, now: Now) -> Vec<Effect> {
+        let keep = if refused { KEEP_WORK_REFUSED } else { KEEP_WORK };
+        let sooner = match self.outage {
+            Outage::None => true,
+            Outage::Since { withdraw_at } => now.at + keep < withdraw_at,
+            Outage::Withdrawn => false,
+        };
+        if !sooner {
+            return Vec::new();
+        }
+        self.outage = Outage::Since { withdraw_at: now.at + keep };
+        vec![Effect::Warn { keep }]
+    }
+
     fn on_template(&mut self, update: TemplateUpdate) -> Vec<Effect> {
         let tip_changed = update.template.prev_hash != self.update.template.prev_hash;
         if tip_changed || self.rejected {
@@ -145,12 +177,15 @@ impl NodeWorkState {
             self.rejected = false;
         }
         self.update = update;
-        self.withdraw_at = None;
+        self.outage = Outage::None;
         vec![Effect::Publish]
     }
 
     fn on_tick(&mut self, now: Now) -> Vec<Effect> {
-        if self.withdraw_at.take_if(|at| now.at >= *at).is_some() {
+        if let Outage::Since { withdraw_at } = self.outage
+            && now.at >= withdraw_at
+        {
+            self.outage = Outage::Withdrawn;
             self.renew_at = None;
             return vec![Effect::Withdraw];
         }
@@ -231,16 +266,37 @@ mod tests {
         let mut state = state(Network::Bitcoin);
         state.work(now(0));
         assert_eq!(state.next_deadline(), None);
-        assert_eq!(state.on_event(Event::AllNodesDown, now(0)), [Effect::Warn { keep: KEEP_WORK }]);
+        assert_eq!(
+            state.on_event(Event::AllNodesDown { refused: false }, now(0)),
+            [Effect::Warn { keep: KEEP_WORK }]
+        );
         assert_eq!(state.next_deadline(), Some(now(600).at));
         assert_eq!(state.on_event(Event::Tick, now(599)), []);
         assert_eq!(state.on_event(Event::Tick, now(600)), [Effect::Withdraw]);
         assert_eq!(state.next_deadline(), None);
         assert_eq!(state.on_event(Event::Template(update(1)), now(1)), [Effect::Publish]);
 
-        state.on_event(Event::AllNodesDown, now(700));
+        state.on_event(Event::AllNodesDown { refused: false }, now(700));
         state.on_event(Event::Template(update(1)), now(1));
         assert_eq!(state.next_deadline(), None);
+    }
+
+    #[test]
+    fn work_is_withdrawn_soon_when_a_node_refuses_access() {
+        let down = |refused| Event::AllNodesDown { refused };
+        let mut state = state(Network::Bitcoin);
+        state.work(now(0));
+        // The node restarts, and refuses the old cookie.
+        assert_eq!(state.on_event(down(false), now(0)), [Effect::Warn { keep: KEEP_WORK }]);
+        assert_eq!(state.on_event(down(true), now(3)), [Effect::Warn { keep: KEEP_WORK_REFUSED }]);
+        assert_eq!(state.next_deadline(), Some(now(8).at));
+        assert_eq!(state.on_event(down(true), now(4)), [], "the time does not begin anew");
+        assert_eq!(state.on_event(down(false), now(5)), [], "nor does it when the node is down again");
+        assert_eq!(state.on_event(Event::Tick, now(7)), []);
+        assert_eq!(state.on_event(Event::Tick, now(8)), [Effect::Withdraw]);
+        assert_eq!(state.on_event(down(true), now(9)), [], "there is no work to keep");
+        assert_eq!(state.on_event(Event::Template(update(1)), now(10)), [Effect::Publish]);
+        assert_eq!(state.on_event(down(true), now(11)), [Effect::Warn { keep: KEEP_WORK_REFUSED }]);
     }
 
     #[test]
@@ -259,7 +315,7 @@ mod tests {
         // deadline is left.
         let mut state = self::state(Network::Testnet4);
         state.work(now(0));
-        state.on_event(Event::AllNodesDown, now(0));
+        state.on_event(Event::AllNodesDown { refused: false }, now(0));
         assert_eq!(state.next_deadline(), Some(now(0).at + KEEP_WORK));
         assert_eq!(state.on_event(Event::Tick, now(600)), [Effect::Withdraw]);
         assert_eq!(state.next_deadline(), None);

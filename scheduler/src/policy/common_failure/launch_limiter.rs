@@ -192,6 +192,16 @@ impl LaunchLimiter {
         index
     }
 
+    /// What made launches fail with this problem has probably been mended: the next try is due now, and pauses begin anew.
+    pub fn mended(&mut self, problem: ProblemKind, now: Instant) {
+        if let Some(limit) = &mut self.limit
+            && limit.kind.is_some_and(|kind| self.kinds[kind].failure.problem == Some(problem))
+            && limit.next.is_some()
+        {
+            (limit.next, limit.pause) = (Some(now), PAUSES.0);
+        }
+    }
+
     /// The cause of a kind of failure is better known.
     pub fn explain(&mut self, failure: &LaunchFailure, cause: Problem) {
         if let Some(kind) = self.kinds.iter_mut().find(|kind| kind.failure.is_like(failure)) {
