@@ -29,6 +29,7 @@ mod log_style;
 mod maintenance;
 mod mesos_on_node;
 mod mine_lines;
+mod new_cookie;
 mod no_offers;
 mod no_subscription;
 mod node_terms;

@@ -15,7 +15,7 @@ use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
 
 /// The files below a folder that contain this text. The agent's checkpoints (`meta`) are left out, because only the agent
 /// reads them, after a restart.
-fn files_with(folder: &Path, text: &str) -> Vec<String> {
+pub fn files_with(folder: &Path, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
