@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn errors_name_the_fault_but_no_secret() {
         for (value, part) in [
-            ("http://me:s3cret@a:1,file=/s", "http://a:1 has the unknown key \"file\": only cookie=FILE"),
+            ("http://me:s3cret@a:1,file=/s", "http://…@a:1 has the unknown key \"file\": only cookie=FILE"),
             ("http://me:s3cret@a:1,cookie=", "without a file"),
             ("http://me:s3cret@a:1,cookie=/a,cookie=/b", "two cookie files"),
             ("cookie=/a", "without a node before it"),
