@@ -15,6 +15,8 @@ use crate::text::printable;
 
 /// Maximum number of objects that are read from one line; further objects are dropped.
 const MAX_OBJECTS: usize = 1_000;
+/// Maximum number of members of an object that may have the same key twice. Messages have at most seven.
+const MAX_MEMBERS: usize = 64;
 
 /// Whether a line has no content: only white space, the zero bytes with which some miners end their messages, and byte order
 /// marks.
@@ -40,7 +42,10 @@ fn read_object(object: &str) -> Result<Message, MessageError> {
         }
         read => return read,
     };
-    let Ok(Members(members)) = serde_json::from_str(object) else { return Err(error) };
+    let members = match serde_json::from_str(object) {
+        Ok(Members(members)) if members.len() <= MAX_MEMBERS => members,
+        _ => return Err(error),
+    };
     let mut single: Vec<(String, &RawValue)> = Vec::new();
     let mut ambiguous = None;
     for (key, value) in members {
@@ -262,6 +267,13 @@ mod tests {
             assert_eq!(error.id(), Some(&Id::Number(id)), "{line}");
             assert!(error.to_string().contains(&format!("{key:?}")), "{error}");
         }
+    }
+
+    #[test]
+    fn an_object_with_very_many_members_is_refused_at_once() {
+        let members: String = (0..100_000).map(|n| format!(r#""{n}":0,"#)).collect();
+        let error = one(&format!(r#"{{"id":1,"id":1,{members}"method":"x"}}"#)).unwrap_err();
+        assert_eq!(error.id(), Some(&Id::Number(1)));
     }
 
     #[test]
