@@ -89,6 +89,7 @@ fn options(args: &Args) -> anyhow::Result<ServerOptions> {
 async fn on_node(args: &MineArgs, options: ServerOptions, paid: String) -> anyhow::Result<RunEnd> {
     let started = Instant::now();
     let stop = standalone::stop_after(args.duration)?;
+    standalone::stop_when_unread(stop.clone());
     if let BlockSourceSpec::Node(spec) = &options.source {
         let nodes: Vec<_> = spec.nodes.iter().map(|node| node.url.as_str()).collect();
         logging::notice(Level::INFO, format_args!("connecting to node {}", nodes.join(", ")));

@@ -19,7 +19,7 @@ pub use exit::{EX_USAGE, EXIT_STATUS_HELP, RunEnd, UsageError, exit, exit_with_j
 pub use exposed::{warn_if_exposed, warn_if_password_exposed};
 pub use hangup::{Hangups, Reread, reread_on_hangup, reread_text};
 pub use log::LogArgs;
-pub use output::{pluralize, print_line, print_result, stdout_closed, written};
+pub use output::{output_closed, pluralize, print_line, print_result, stdout_closed, written};
 pub use parse::parse;
 pub use process::{Signals, block_on, stop_token, stop_token_and_second_signal};
 pub use source::{

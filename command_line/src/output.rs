@@ -1,7 +1,10 @@
 //! Lines on standard output and standard error. Unlike with `println!`, a closed pipe or terminal is not a panic.
 
 use std::fmt::Display;
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileTypeExt;
 use std::thread;
 
 use anyhow::Context;
@@ -48,10 +51,27 @@ pub fn pluralize(count: impl Display + PartialEq + From<u8>, noun: &str) -> Stri
 /// Completes when standard output is a pipe or a socket and its reader closes it, as in `… | head`. Never completes for files
 /// and terminals; a terminal that closes sends SIGHUP instead.
 pub async fn stdout_closed() {
+    closed("stdout", || wait_until_closed(&[io::stdout().as_fd()])).await
+}
+
+/// Like [`stdout_closed`], for programs that write to standard error for most of their time: completes when either of the two is
+/// a pipe or a socket and its reader closes it, as in `… 2>&1 | head`.
+pub async fn output_closed() {
+    closed("output", || {
+        let (stdout, stderr) = (io::stdout(), io::stderr());
+        let has_reader = |stream: &BorrowedFd<'_>| is_pipe_or_socket(*stream).unwrap_or(false);
+        let streams: Vec<_> = [stdout.as_fd(), stderr.as_fd()].into_iter().filter(has_reader).collect();
+        if streams.is_empty() { Err(io::ErrorKind::Unsupported.into()) } else { wait_until_closed(&streams) }
+    })
+    .await
+}
+
+/// Completes when `wait` does. Never completes if it fails.
+async fn closed(name: &str, wait: impl FnOnce() -> io::Result<()> + Send + 'static) {
     let (closed, receiver) = oneshot::channel();
     // Use a thread, because the runtime cannot poll every kind of standard output. The thread ends with the process.
-    let watch = thread::Builder::new().name("stdout".to_owned()).spawn(move || {
-        if wait_until_closed().is_ok() {
+    let watch = thread::Builder::new().name(name.to_owned()).spawn(move || {
+        if wait().is_ok() {
             // The send fails if the caller has stopped waiting.
             let _ = closed.send(());
         }
@@ -61,9 +81,8 @@ pub async fn stdout_closed() {
     }
 }
 
-fn wait_until_closed() -> io::Result<()> {
-    let stdout = io::stdout();
-    let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+fn wait_until_closed(streams: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut watched: Vec<_> = streams.iter().map(|stream| PollFd::new(stream, PollFlags::empty())).collect();
     loop {
         match poll(&mut watched, None) {
             Err(rustix::io::Errno::INTR) => {}
@@ -71,6 +90,11 @@ fn wait_until_closed() -> io::Result<()> {
             Ok(_) => return Ok(()),
         }
     }
+}
+
+fn is_pipe_or_socket(stream: BorrowedFd<'_>) -> io::Result<bool> {
+    let kind = File::from(stream.try_clone_to_owned()?).metadata()?.file_type();
+    Ok(kind.is_fifo() || kind.is_socket())
 }
 
 #[cfg(test)]

@@ -102,6 +102,7 @@ pub async fn mine(
         retry_pause: args.retry_pause,
         threads: engine.threads,
         mined: false,
+        unread: Some(stop.clone()),
     };
     let threads = pluralize(engine.threads, "miner thread");
     terminal.log(format_args!("{threads} started, using {}", engine.backends));
@@ -144,6 +145,14 @@ fn reread(
     read
 }
 
+/// Cancels the token when nobody reads the output of this process any more, as in `… 2>&1 | head`.
+pub fn stop_when_unread(stop: CancellationToken) {
+    tokio::spawn(async move {
+        command_line::output_closed().await;
+        stop.cancel();
+    });
+}
+
 /// A token that is cancelled when the process receives a signal, or after `duration`.
 ///
 /// # Errors
@@ -179,6 +188,9 @@ struct Terminal {
     threads: u32,
     /// Whether any hash was computed.
     mined: bool,
+    /// To be cancelled when nobody reads the output any more. Taken with the first event, so that a pool that cannot be used at all
+    /// is a failure even without a reader.
+    unread: Option<CancellationToken>,
 }
 
 impl Terminal {
@@ -196,6 +208,9 @@ impl Terminal {
     }
 
     fn on_event(&mut self, event: Event) {
+        if let Some(stop) = self.unread.take() {
+            stop_when_unread(stop);
+        }
         match event {
             Event::Authorized { pool } => self.show_pool(&pool),
             Event::Lost { error, retry_in, .. } => self.on_lost(error, retry_in),

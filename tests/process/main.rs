@@ -39,6 +39,7 @@ mod old_options;
 mod page;
 mod plan;
 mod pool_data;
+mod pool_dialects;
 mod pool_lines;
 mod principal;
 mod real_mesos;
