@@ -31,7 +31,7 @@ pub enum ClientError {
         pool: PoolUrl,
     },
     /// The pool ended the connection after optional requests, of which it answered none. The next connection leaves them out.
-    #[error("{pool} closed the connection after {requests}: connecting again without")]
+    #[error("{pool} closed the connection after {requests}, which the next one leaves out")]
     HungUpOn {
         /// The pool.
         pool: PoolUrl,
