@@ -216,3 +216,53 @@ fn an_empty_template_is_no_reason_to_leave_a_full_one() {
     assert_eq!(node_and_clean(last.decide(&[empty(2), full.clone()])), None);
     assert_eq!(node_and_clean(last.decide(&[up_at(2, 8), full])), Some((0, false)));
 }
+
+/// A publisher that speaks ZMTP 3.1, as libzmq does: it takes one subscriber, then publishes the hashes that it is given.
+async fn publisher() -> (std::net::SocketAddr, tokio::sync::mpsc::Sender<BlockHash>) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, mut tips) = tokio::sync::mpsc::channel::<BlockHash>(8);
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut greeting = [0; 64];
+        greeting[..16].copy_from_slice(b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\x01NULL");
+        stream.write_all(&greeting).await.unwrap();
+        stream.write_all(b"\x04\x19\x05READY\x0bSocket-Type\0\0\0\x03PUB").await.unwrap();
+        let mut subscription = [0; 64 + 27 + 12];
+        stream.read_exact(&mut subscription).await.unwrap();
+        assert!(subscription.ends_with(b"\x01hashblock"));
+        while let Some(tip) = tips.recv().await {
+            let mut hash = tip.to_byte_array();
+            hash.reverse();
+            let message = [&b"\x01\x09hashblock\x01\x20"[..], &hash, b"\0\x04\0\0\0\0"].concat();
+            stream.write_all(&message).await.unwrap();
+        }
+    });
+    (address, sender)
+}
+
+#[tokio::test]
+async fn a_node_that_publishes_its_tips_is_not_waited_for() {
+    let (address, tips) = publisher().await;
+    let publishers = json!([
+        {"type": "pubrawtx", "address": "tcp://127.0.0.1:1", "hwm": 1000},
+        {"type": "pubhashblock", "address": format!("tcp://{address}"), "hwm": 1000},
+    ]);
+    let core = Core::with(Chain { publishers, ..Chain::default() }).await;
+    let mut templates = watch_all(&[&core], Network::Regtest, timing());
+    update(&mut templates).await;
+    let mut before = None;
+    for tip in 2..6 {
+        core.change(|chain| chain.tip = tip);
+        tips.send(hash(tip)).await.unwrap();
+        assert!(work_on(&mut templates, tip).await.clean);
+        // On a busy machine, a wait may have begun before the subscription.
+        let waits = *before.get_or_insert(core.calls("waitfornewblock"));
+        assert_eq!((core.calls("waitfornewblock"), core.long_polls()), (waits, 0));
+    }
+    // When the publisher has gone, the tip is asked for again.
+    drop(tips);
+    core.change(|chain| chain.tip = 6);
+    work_on(&mut templates, 6).await;
+}
