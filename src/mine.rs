@@ -7,12 +7,13 @@ use std::time::Instant;
 use anyhow::Context;
 use command_line::{NodeArgs, RunEnd, Summary, UsageError};
 use executor::cli::MineArgs;
-use executor::standalone::{self, MiningResult, OwnServer};
+use executor::standalone::{self, MiningResult, OwnBlocks, OwnServer};
 use logging::Level;
 use pool::cli::DataArgs;
-use pool::{Config, Server, ServerError, ServerOptions};
+use pool::{BlockLimits, Config, PoolCounters, PoolHandle, Server, ServerError, ServerOptions};
 use stratum::PoolUrl;
 use task::BlockSourceSpec;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Options of `mine`.
@@ -28,6 +29,9 @@ pub struct Args {
     /// Options for the data folder of the pool server.
     #[command(flatten)]
     data: DataArgs,
+    /// How many blocks there may be, and how often.
+    #[command(flatten)]
+    blocks: BlockLimits,
 }
 
 impl Args {
@@ -47,7 +51,7 @@ pub fn run(args: &Args) -> anyhow::Result<RunEnd> {
         logging::notice(logging::Level::WARN, note);
     }
     if args.node.bitcoind.is_empty() {
-        if let Some(option) = args.node.given().or(args.data.given()) {
+        if let Some(option) = args.node.given().or(args.data.given()).or(args.blocks.given()) {
             return Err(
                 UsageError(format!("{option} is for mining on a node: name it with --bitcoind URL")).into()
             );
@@ -79,7 +83,7 @@ fn options(args: &Args) -> anyhow::Result<ServerOptions> {
         // Only the miner in this process connects.
         stratum: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
         http: None,
-        config: Config::with_share_interval(args.mine.share_interval),
+        config: Config { blocks: args.blocks, ..Config::with_share_interval(args.mine.share_interval) },
         source: BlockSourceSpec::Node(spec),
         cookies,
         data: Some(args.data.for_real_blocks()),
@@ -87,7 +91,7 @@ fn options(args: &Args) -> anyhow::Result<ServerOptions> {
 }
 
 async fn on_node(args: &MineArgs, options: ServerOptions, paid: String) -> anyhow::Result<RunEnd> {
-    let started = Instant::now();
+    let (started, count) = (Instant::now(), options.config.blocks.count);
     let stop = standalone::stop_after(args.duration)?;
     standalone::stop_when_unread(stop.clone());
     if let BlockSourceSpec::Node(spec) = &options.source {
@@ -110,10 +114,17 @@ async fn on_node(args: &MineArgs, options: ServerOptions, paid: String) -> anyho
             let pool = pool.clone();
             move || format!("{}, paying to {paid}", pool.work_from().unwrap_or_default())
         }),
+        blocks: accepted_blocks(&pool),
         trouble: Arc::new(move || pool.trouble()),
     };
-    let blocks = server.handle().counters();
-    let before = blocks.borrow().blocks;
+    let handle = server.handle();
+    if let Some(count) = count {
+        let (handle, stop) = (handle.clone(), stop.clone());
+        tokio::spawn(async move {
+            handle.blocks_reach(count).await;
+            stop.cancel();
+        });
+    }
     // The server outlives the miner, because it has to check the miner's last shares.
     let serving = CancellationToken::new();
     let mining = async {
@@ -123,9 +134,28 @@ async fn on_node(args: &MineArgs, options: ServerOptions, paid: String) -> anyho
     };
     let (mined, served) = tokio::join!(mining, server.run(serving.clone()));
     let mut mined = mined?;
-    // Use the server's count of blocks. The miner counts every accepted solution of a template, but only the
-    // first one becomes a block.
-    mined.summary.blocks = blocks.borrow().blocks - before;
+    // The miner knows only its candidates. Which of them became blocks, the server knows.
+    let PoolCounters { blocks, orphaned, .. } = *handle.counters().borrow();
+    (mined.summary.blocks, mined.summary.orphaned) = (Some(blocks), orphaned);
     let end = mined.end();
     Ok(RunEnd { result: end.result.and(served.map_err(Into::into)), ..end })
+}
+
+/// The blocks that the pool's nodes accept, for the terminal. They are followed until the pool is gone.
+fn accepted_blocks(pool: &PoolHandle) -> watch::Receiver<OwnBlocks> {
+    let (sender, blocks) = watch::channel(OwnBlocks::default());
+    let mut counters = pool.counters();
+    tokio::spawn(async move {
+        while counters.changed().await.is_ok() {
+            let PoolCounters { blocks: count, last_block, .. } = *counters.borrow_and_update();
+            let last =
+                last_block.map(|(height, hash)| format!("height {height}, {hash}")).unwrap_or_default();
+            sender.send_if_modified(|blocks| {
+                let more = count > blocks.count;
+                *blocks = OwnBlocks { count, last };
+                more
+            });
+        }
+    });
+    blocks
 }

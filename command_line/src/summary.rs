@@ -26,8 +26,12 @@ pub struct Summary {
     /// Shares that workers have told of in live messages and not reported yet; not in `shares`.
     #[serde(skip_serializing_if = "ShareCounts::is_empty")]
     pub live_shares: ShareCounts,
-    /// Blocks found. A block counts once, even if both the pool and a worker report it.
-    pub blocks: u64,
+    /// Blocks that a node (or the built-in chain) has accepted. `None`, in JSON null, for a miner at a pool, which is not told.
+    pub blocks: Option<u64>,
+    /// Candidates: accepted shares that met the network's target, so that a block could be made of them.
+    pub candidates: u64,
+    /// How many of `blocks` have left the node's chain since.
+    pub orphaned: u64,
     /// The largest number of workers that mined at the same time.
     pub workers: u64,
     /// The number of Mesos tasks that ended in each state, such as `TASK_FAILED`; empty without Mesos.
@@ -110,7 +114,20 @@ impl Summary {
         let hashes = totals.hashes;
         let hashrate = if seconds > 0.0 { hashes as f64 / seconds } else { 0.0 };
         let shares = totals.into();
-        Self { seconds, hashes, hashrate, shares, blocks: totals.blocks, workers, tasks, ..Self::default() }
+        let Totals { blocks, candidates, orphaned, .. } = totals;
+        let blocks = Some(blocks);
+        Self {
+            seconds,
+            hashes,
+            hashrate,
+            shares,
+            blocks,
+            candidates,
+            orphaned,
+            workers,
+            tasks,
+            ..Self::default()
+        }
     }
 
     /// The summary with what workers have told of in live messages and not reported yet.
@@ -140,7 +157,14 @@ impl fmt::Display for Summary {
         };
         writeln!(f, "{:.1} s, {hashes} hashes{live}, {}", self.seconds, Hashrate(rate))?;
         let shares = SharesSoFar { accounted: self.shares, live: self.live_shares };
-        write!(f, "shares: {shares}; blocks: {}", self.blocks)?;
+        write!(f, "shares: {shares}")?;
+        if let Some(blocks) = self.blocks {
+            write!(f, "; blocks: {blocks}")?;
+            if self.orphaned > 0 {
+                write!(f, " ({} orphaned)", self.orphaned)?;
+            }
+        }
+        write!(f, "; candidates: {}", self.candidates)?;
         if self.tasks.is_empty() {
             return Ok(());
         }
@@ -181,6 +205,8 @@ mod tests {
             stale: 2,
             unanswered: 1,
             blocks: 1,
+            candidates: 2,
+            orphaned: 0,
             accepted_work: 9,
         };
         let tasks = BTreeMap::from([("TASK_FAILED".to_owned(), 1), ("TASK_KILLED".to_owned(), 3)]);
@@ -191,7 +217,7 @@ mod tests {
     fn json_has_every_figure_and_nothing_else() {
         assert_eq!(
             serde_json::to_string(&summary()).expect("plain data"),
-            r#"{"seconds":30.5,"hashes":61,"hashrate":2.0,"shares":{"accepted":4,"rejected":3,"stale":2,"unanswered":1},"blocks":1,"workers":2,"tasks":{"TASK_FAILED":1,"TASK_KILLED":3}}"#
+            r#"{"seconds":30.5,"hashes":61,"hashrate":2.0,"shares":{"accepted":4,"rejected":3,"stale":2,"unanswered":1},"blocks":1,"candidates":2,"orphaned":0,"workers":2,"tasks":{"TASK_FAILED":1,"TASK_KILLED":3}}"#
         );
     }
 
@@ -208,9 +234,18 @@ mod tests {
         assert_eq!(
             Summary { hashrate: 2.5e6, ..summary() }.to_string(),
             "30.5 s, 61 hashes, 2.50 MH/s\n\
-             shares: 4 accepted, 3 rejected, 2 stale, 1 unanswered; blocks: 1\n\
+             shares: 4 accepted, 3 rejected, 2 stale, 1 unanswered; blocks: 1; candidates: 2\n\
              workers at once: 2; tasks: 1 TASK_FAILED, 3 TASK_KILLED"
         );
+    }
+
+    #[test]
+    fn orphaned_blocks_are_marked_and_a_miner_at_a_pool_counts_only_candidates() {
+        let orphaned = Summary { blocks: Some(5), orphaned: 2, ..summary() }.to_string();
+        assert!(orphaned.contains("; blocks: 5 (2 orphaned); candidates: 2"), "{orphaned}");
+        let at_a_pool = Summary { blocks: None, ..summary() };
+        assert!(at_a_pool.to_string().contains("1 unanswered; candidates: 2"), "{at_a_pool}");
+        assert_eq!(serde_json::to_value(&at_a_pool).expect("plain data")["blocks"], serde_json::Value::Null);
     }
 
     #[test]

@@ -12,14 +12,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{Answer, Awaited, Client};
+use client::{Answer, Awaited, Client, Ticket};
 pub use client::{ClientError, Config, Pool};
 use logging::error_chain;
 use problem::Problem;
 use stratum::{Job, PoolUrl, Reason, Share};
 use task::Verdict;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -36,6 +36,23 @@ const FIRST_HASH_POLL: Duration = Duration::from_millis(2);
 const MAX_OUTSTANDING: usize = 64;
 /// The pause before each share while [`MAX_OUTSTANDING`] shares are unanswered. It is finite because some pools never answer.
 const BACKPRESSURE_PAUSE: Duration = Duration::from_millis(100);
+
+/// A candidate solves its tip, so nothing is searched for until the pool has answered it or sent a job for another tip, or until
+/// this time has passed. Where most hashes are candidates (regtest), everything else would flood the pool.
+const VERDICT_WITHIN: Duration = Duration::from_secs(2);
+
+/// A tip for which a candidate was submitted.
+#[derive(Debug)]
+struct SolvedTip {
+    /// The hash of the tip, as in [`Job::prev_hash`].
+    tip: [u8; 32],
+    /// The last job for this tip.
+    job: Arc<Job>,
+    /// The candidate.
+    ticket: Ticket,
+    /// When the search goes on even without an answer.
+    until: Instant,
+}
 
 /// An event while mining.
 #[derive(Clone, Debug)]
@@ -104,7 +121,18 @@ pub async fn run(
 ) -> Result<(), ClientError> {
     let counters = engine.counters();
     let pending = PendingShares::default();
-    let miner = Miner { engine, counters, found, events, stop, pending, hashing: false, has_job: false };
+    let miner = Miner {
+        engine,
+        counters,
+        found,
+        events,
+        stop,
+        pending,
+        solved: None,
+        paused: 0,
+        hashing: false,
+        has_job: false,
+    };
     let config = configs.borrow_and_update().clone();
     miner.run(Client::new(config), configs).await
 }
@@ -116,6 +144,11 @@ struct Miner {
     events: mpsc::Sender<Event>,
     stop: CancellationToken,
     pending: PendingShares,
+    /// The tip for which a candidate was submitted, and nothing is searched for now.
+    solved: Option<SolvedTip>,
+    /// The engine's generation that began when the last candidate was submitted. Candidates of earlier ones are for a tip that is
+    /// solved, or gone.
+    paused: u64,
     /// Whether any hash was computed.
     hashing: bool,
     has_job: bool,
@@ -149,6 +182,9 @@ impl Miner {
                 Some(found) = next_found(&mut self.found, outstanding) => {
                     self.on_found(found, &mut client).await;
                 }
+                () = sleep_until(self.solved.as_ref().map_or_else(Instant::now, |solved| solved.until)), if self.solved.is_some() => {
+                    self.search_on();
+                }
                 () = sleep(FIRST_HASH_POLL), if self.has_job && !self.hashing => self.check_hashes().await,
             }
         };
@@ -159,7 +195,7 @@ impl Miner {
     /// Closes the connections of a client that was replaced.
     async fn leave(&mut self, client: Client) {
         self.engine.pause();
-        self.has_job = false;
+        (self.has_job, self.solved) = (false, None);
         for answer in client.close() {
             self.on_answer(answer).await;
         }
@@ -171,7 +207,7 @@ impl Miner {
             client::Event::Answer(answer) => self.on_answer(answer).await,
             client::Event::Lost { error, retry_in } => {
                 self.engine.pause();
-                self.has_job = false;
+                (self.has_job, self.solved) = (false, None);
                 let (problem, error) = (error.problem(), error_chain(&error));
                 self.send(Event::Lost { error, problem, retry_in }).await;
             }
@@ -189,22 +225,58 @@ impl Miner {
     }
 
     async fn on_job(&mut self, job: &Arc<Job>) {
-        self.engine.mine(job.clone());
+        match &mut self.solved {
+            // The job may be for the block that was just found.
+            Some(solved) if solved.tip == job.prev_hash => solved.job = job.clone(),
+            _ => {
+                self.solved = None;
+                self.engine.mine(job.clone());
+            }
+        }
         self.has_job = true;
         let difficulty = job.target.difficulty();
         self.send(Event::Job { id: job.id.clone(), difficulty, clean: job.clean }).await;
     }
 
+    /// Searches on after the pool has answered a candidate, or has not answered for a while: the pool may pay for further shares,
+    /// or its block may have been rejected.
+    fn search_on(&mut self) {
+        if let Some(solved) = self.solved.take()
+            && self.has_job
+        {
+            self.engine.mine(solved.job);
+        }
+    }
+
     async fn on_answer(&mut self, answer: Answer) {
+        if self.solved.as_ref().is_some_and(|solved| solved.ticket == answer.ticket) {
+            self.search_on();
+        }
         if let Some((share, reason)) = self.pending.on_answer(answer) {
             self.send(Event::Share { share: Box::new(share), reason }).await;
         }
     }
 
     async fn on_found(&mut self, found: FoundShare, client: &mut Client) {
+        let is_candidate = found.is_candidate();
+        if is_candidate && found.generation < self.paused {
+            // The threads have found it before they stopped for another candidate, so it is worth nothing to anybody.
+            return;
+        }
         match client.submit(&found.job, Share::from(&found)) {
-            Some(ticket) => self.pending.insert(ticket, found),
+            Some(ticket) => {
+                if is_candidate {
+                    self.paused = self.engine.pause();
+                    let (tip, job) = (found.job.prev_hash, found.job.clone());
+                    self.solved =
+                        Some(SolvedTip { tip, job, ticket, until: Instant::now() + VERDICT_WITHIN });
+                }
+                self.pending.insert(ticket, found);
+            }
             None => {
+                if is_candidate {
+                    self.paused = self.paused.max(found.generation + 1);
+                }
                 let share = Box::new(found.mined(Verdict::Stale, Duration::ZERO));
                 self.send(Event::Share { share, reason: None }).await;
             }

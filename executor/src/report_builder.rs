@@ -19,7 +19,7 @@ pub struct MinedShare {
     /// The expected number of hashes for a share, computed from the target of the job.
     pub work: u128,
     /// Whether the hash also met the network's target.
-    pub block: bool,
+    pub candidate: bool,
 }
 
 /// The account of one worker since the start of its task.
@@ -57,12 +57,12 @@ impl ReportBuilder {
         self.rows_omitted += excess as u64;
     }
 
-    /// Counts a share. A block counts only if the pool accepted the share.
+    /// Counts a share. A candidate counts only if the pool accepted the share. Whether it became a block, the pool does not say.
     pub fn count(&mut self, share: MinedShare) {
         let verdict = share.row.verdict;
         self.totals.count(verdict, share.work);
-        if share.block && verdict == Verdict::Accepted {
-            self.totals.blocks += 1;
+        if share.candidate && verdict == Verdict::Accepted {
+            self.totals.candidates += 1;
         }
         if self.rows.len() == self.max_rows {
             self.rows.pop_front();
@@ -100,7 +100,7 @@ impl ReportBuilder {
 mod tests {
     use super::*;
 
-    fn share(nonce: u32, verdict: Verdict, block: bool) -> MinedShare {
+    fn share(nonce: u32, verdict: Verdict, candidate: bool) -> MinedShare {
         let row = ShareRow {
             job: "1".into(),
             extranonce2: vec![0; 4],
@@ -111,7 +111,7 @@ mod tests {
             verdict,
             round_trip: Duration::ZERO,
         };
-        MinedShare { row, work: 1 << 32, block }
+        MinedShare { row, work: 1 << 32, candidate }
     }
 
     #[test]
@@ -133,7 +133,9 @@ mod tests {
             rejected: 1,
             stale: 1,
             unanswered: 1,
-            blocks: 1,
+            blocks: 0,
+            candidates: 1,
+            orphaned: 0,
         };
         assert_eq!(account.totals, expected);
         assert_eq!(account.rows.iter().map(|row| row.nonce).collect::<Vec<_>>(), [3, 4, 5]);
@@ -141,10 +143,10 @@ mod tests {
     }
 
     #[test]
-    fn a_block_counts_only_if_its_share_is_accepted() {
+    fn a_candidate_counts_only_if_its_share_is_accepted() {
         let mut builder = ReportBuilder::new("w");
         builder.count(share(1, Verdict::Rejected(20), true));
-        assert_eq!(builder.totals(0).blocks, 0);
+        assert_eq!(builder.totals(0).candidates, 0);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use command_line::{ConnectionArgs, Hashrate, Reread, RunEnd, Summary, pluralize};
-use logging::{Level, Repeats};
+use logging::{Level, LineLimit, Repeats};
 use net::{DialOptions, Dialer};
 use stratum::PoolUrl;
 use task::{Totals, Verdict};
@@ -24,6 +24,8 @@ use crate::worker::every;
 
 /// Capacity of the queue of events from the miner.
 const EVENTS: usize = 256;
+/// However many shares or blocks are found, one of them gets a line again after this time.
+const LONGEST_SILENCE: Duration = Duration::from_secs(10);
 /// The time between two lines with the hashrate.
 const HASHRATE_LINES: Duration = Duration::from_secs(10);
 
@@ -44,9 +46,21 @@ pub struct OwnServer {
     /// Where the server's work comes from, and whom it pays: `node http://127.0.0.1:8332 (main), paying to bc1q…`.
     #[debug(skip)]
     pub work: Arc<dyn Fn() -> String + Send + Sync>,
+    /// The blocks that the server's nodes have accepted.
+    #[debug(skip)]
+    pub blocks: watch::Receiver<OwnBlocks>,
     /// Why the server has no work, if it has none.
     #[debug(skip)]
     pub trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+}
+
+/// The blocks that the nodes of a server in this process have accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnBlocks {
+    /// How many.
+    pub count: u64,
+    /// The last one, for the user: `height 812, 00ab…`.
+    pub last: String,
 }
 
 /// The result of mining.
@@ -96,6 +110,8 @@ pub async fn mine(
         started,
         last: (0, started),
         shares: !args.quiet,
+        share_lines: LimitedLines::new(),
+        block_lines: LimitedLines::new(),
         server,
         mining_on: None,
         repeats: Repeats::default(),
@@ -178,6 +194,8 @@ struct Terminal {
     last: (u128, Instant),
     /// Whether to print a line for each share.
     shares: bool,
+    share_lines: LimitedLines,
+    block_lines: LimitedLines,
     /// The pool server, if it is in this process.
     server: Option<OwnServer>,
     /// The line that says what the miner works for, as it was last printed.
@@ -196,12 +214,14 @@ struct Terminal {
 impl Terminal {
     async fn show(&mut self, mut events: mpsc::Receiver<Event>) {
         let mut lines = every(HASHRATE_LINES);
+        let mut blocks = self.server.as_ref().map(|server| server.blocks.clone());
         loop {
             tokio::select! {
                 event = events.recv() => match event {
                     Some(event) => self.on_event(event),
                     None => return,
                 },
+                Some(found) = next_block(&mut blocks) => self.on_block(&found),
                 _ = lines.tick(), if self.mined => self.show_hashrate(),
             }
         }
@@ -285,12 +305,21 @@ impl Terminal {
     }
 
     fn on_share(&mut self, share: MinedShare, reason: &str) {
-        let (verdict, block) = (share.row.verdict, share.block);
+        let (verdict, candidate) = (share.row.verdict, share.candidate);
         self.report.count(share);
-        if self.shares {
+        if self.shares
+            && let Some(omitted) = self.share_lines.admit()
+        {
             let totals = self.report.totals(self.counters.hashes());
             let rate = Hashrate(self.hashrate_since_start());
-            self.log(format_args!("{}{reason}", share_line(verdict, block, totals, rate)));
+            self.log(format_args!("{}{reason}{omitted}", share_line(verdict, candidate, totals, rate)));
+        }
+    }
+
+    /// The nodes of the server in this process have accepted a block.
+    fn on_block(&mut self, OwnBlocks { count, last }: &OwnBlocks) {
+        if let Some(omitted) = self.block_lines.admit() {
+            self.log(format_args!("block found, and accepted by the node: {last}; blocks: {count}{omitted}"));
         }
     }
 
@@ -318,16 +347,50 @@ impl Terminal {
     fn summary(&self) -> Summary {
         let totals = self.report.totals(self.counters.hashes());
         let workers = u64::from(self.mined);
-        Summary::new(totals, self.started.elapsed().as_secs_f64(), workers, BTreeMap::new())
+        let seconds = self.started.elapsed().as_secs_f64();
+        // Which candidates became blocks, only the pool knows.
+        Summary { blocks: None, ..Summary::new(totals, seconds, workers, BTreeMap::new()) }
     }
+}
+
+/// Lines about events that may come by the thousand, such as shares on regtest.
+struct LimitedLines {
+    limit: LineLimit,
+    omitted: u64,
+}
+
+impl LimitedLines {
+    fn new() -> Self {
+        let now = std::time::Instant::now();
+        LimitedLines { limit: LineLimit::with_longest(LONGEST_SILENCE, now), omitted: 0 }
+    }
+
+    /// Whether an event gets a line. If so, returns what the line says about the events before it without one.
+    fn admit(&mut self) -> Option<String> {
+        if !self.limit.admit(std::time::Instant::now()) {
+            self.omitted += 1;
+            return None;
+        }
+        match std::mem::take(&mut self.omitted) {
+            0 => Some(String::new()),
+            omitted => Some(format!(" (and {omitted} more since the last such line)")),
+        }
+    }
+}
+
+/// Waits for the next block of the server in this process; `None` without a server, or if it has ended.
+async fn next_block(blocks: &mut Option<watch::Receiver<OwnBlocks>>) -> Option<OwnBlocks> {
+    let blocks = blocks.as_mut()?;
+    blocks.changed().await.ok()?;
+    Some(blocks.borrow_and_update().clone())
 }
 
 /// The line for one share: its own word, how many shares had this verdict, and the hashrate. The words in parentheses are those of
 /// cpuminer, for scripts that look for them.
-fn share_line(verdict: Verdict, block: bool, totals: Totals, rate: Hashrate) -> String {
+fn share_line(verdict: Verdict, candidate: bool, totals: Totals, rate: Hashrate) -> String {
     let Totals { accepted, rejected, stale, unanswered, .. } = totals;
     let (word, count, cheer) = match verdict {
-        Verdict::Accepted if block => ("accepted", accepted, " (yay!!! a block)"),
+        Verdict::Accepted if candidate => ("accepted", accepted, " (yay!!! a candidate for a block)"),
         Verdict::Accepted => ("accepted", accepted, " (yay!!!)"),
         Verdict::Rejected(_) => ("rejected", rejected, " (booooo)"),
         Verdict::Stale => ("stale", stale, ""),
@@ -345,9 +408,12 @@ mod tests {
     #[test]
     fn each_verdict_has_its_own_word() {
         let totals = Totals { accepted: 6, rejected: 1, stale: 2, unanswered: 1, ..Totals::default() };
-        let line = |verdict, block| share_line(verdict, block, totals, Hashrate(2.5e6));
+        let line = |verdict, candidate| share_line(verdict, candidate, totals, Hashrate(2.5e6));
         assert_eq!(line(Verdict::Accepted, false), "accepted: 6/10 (60.00%), 2.50 MH/s (yay!!!)");
-        assert_eq!(line(Verdict::Accepted, true), "accepted: 6/10 (60.00%), 2.50 MH/s (yay!!! a block)");
+        assert_eq!(
+            line(Verdict::Accepted, true),
+            "accepted: 6/10 (60.00%), 2.50 MH/s (yay!!! a candidate for a block)"
+        );
         assert_eq!(line(Verdict::Rejected(23), false), "rejected: 1/10 (10.00%), 2.50 MH/s (booooo)");
         assert_eq!(line(Verdict::Stale, false), "stale: 2/10 (20.00%), 2.50 MH/s");
         assert_eq!(line(Verdict::Unanswered, false), "unanswered: 1/10 (10.00%), 2.50 MH/s");

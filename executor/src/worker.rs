@@ -80,8 +80,8 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
         unfit: None,
         running: false,
         last_live: (0, Instant::now()),
-        block_reported: None,
-        new_block: false,
+        candidate_reported: None,
+        new_candidate: false,
     };
     let (sender, events) = mpsc::channel(EVENTS);
     let stop = worker.context.stop.child_token();
@@ -158,10 +158,10 @@ struct Worker {
     /// The number of hashes when the last live message was sent, and the time of that message. The next live message reports the
     /// hashrate since then.
     last_live: (u128, Instant),
-    /// When the last report of a block was sent; `None` if none was sent.
-    block_reported: Option<Instant>,
-    /// Whether a block was found since `block_reported`.
-    new_block: bool,
+    /// When the last report of a candidate was sent; `None` if none was sent.
+    candidate_reported: Option<Instant>,
+    /// Whether the pool has accepted a candidate since `candidate_reported`.
+    new_candidate: bool,
 }
 
 impl Worker {
@@ -175,7 +175,7 @@ impl Worker {
         let mut start_by = Instant::now() + START_DEADLINE;
         let mut failure = None;
         loop {
-            let (block_due, report_due) = (self.block_due(), self.timers.report_due());
+            let (candidate_due, report_due) = (self.candidate_due(), self.timers.report_due());
             let live_due = self.timers.live_due();
             // The live messages of a running worker repeat the problem.
             let again = (!self.running).then(|| self.timers.intervals().live());
@@ -194,8 +194,8 @@ impl Worker {
                     self.timers.report_sent(Instant::now());
                     self.send_report().await;
                 }
-                () = sleep_until(block_due), if self.new_block => {
-                    (self.block_reported, self.new_block) = (Some(Instant::now()), false);
+                () = sleep_until(candidate_due), if self.new_candidate => {
+                    (self.candidate_reported, self.new_candidate) = (Some(Instant::now()), false);
                     self.send_report().await;
                 }
                 () = sleep_until(live_due), if self.running => {
@@ -302,11 +302,11 @@ impl Worker {
                 if let Some(reason) = reason {
                     warn!(job = share.row.job, %reason, "the pool rejected a share");
                 }
-                let blocks = self.report.totals(0).blocks;
+                let candidates = self.report.totals(0).candidates;
                 self.report.count(*share);
-                if self.report.totals(0).blocks > blocks {
-                    info!("found a block");
-                    self.new_block = true;
+                if self.report.totals(0).candidates > candidates {
+                    debug!("the pool has accepted a candidate for a block");
+                    self.new_candidate = true;
                 }
             }
             Event::Waiting { pool, awaited } => {
@@ -341,10 +341,10 @@ impl Worker {
         self.unfit.as_ref().is_some_and(|problem| problem.kind == kind)
     }
 
-    /// When to report a new block: immediately, unless another block was reported within [`BLOCK_REPORT_INTERVAL`]. On a network
+    /// When to report a candidate: immediately, unless another was reported within [`BLOCK_REPORT_INTERVAL`]. On a network
     /// with minimum difficulty there may be hundreds of blocks per second.
-    fn block_due(&self) -> Instant {
-        self.block_reported.map_or_else(Instant::now, |last| last + BLOCK_REPORT_INTERVAL)
+    fn candidate_due(&self) -> Instant {
+        self.candidate_reported.map_or_else(Instant::now, |last| last + BLOCK_REPORT_INTERVAL)
     }
 
     async fn send_report(&mut self) {

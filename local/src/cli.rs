@@ -45,7 +45,7 @@ pub struct Args {
     /// End after this time, such as 30s, 5m or 12h [default: never].
     #[arg(long, value_name = "TIME", env = "MINER_DURATION", value_parser = duration)]
     pub duration: Option<Duration>,
-    /// End when this many blocks have been found [default: never].
+    /// End when this many blocks have been accepted, or candidates at an external pool [default: never].
     #[arg(long, value_name = "N", env = "MINER_BLOCKS", value_parser = whole_number::<u64>(1..=u64::MAX))]
     pub blocks: Option<u64>,
     /// Print the summary as one line of JSON, and nothing else on standard output.

@@ -6,6 +6,7 @@ mod bounded;
 mod filter;
 mod layer;
 mod line;
+mod line_limit;
 mod output;
 mod repeats;
 
@@ -20,6 +21,7 @@ pub use self::filter::{FilterError, reread_filter};
 use self::layer::Lines;
 pub use self::line::Format;
 use self::line::Style;
+pub use self::line_limit::LineLimit;
 pub use self::output::{Redirection, Sink, final_error, notice, notices, redirect, rendered_notice};
 pub use self::repeats::Repeats;
 

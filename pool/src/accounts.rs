@@ -109,7 +109,7 @@ impl Accounts {
 
     /// Counts a share, whatever its verdict.
     pub fn count(&mut self, judged: JudgedShare, now: Now) {
-        let JudgedShare { worker, row, work, block } = judged;
+        let JudgedShare { worker, row, work, candidate } = judged;
         let accepted = row.verdict == Verdict::Accepted;
         let worker = self.account_of(worker);
         let first_share = self.share_interval.as_secs_f64();
@@ -125,6 +125,7 @@ impl Accounts {
             self.best_share = self.best_share.max(row.difficulty);
         }
         entry.totals.count(row.verdict, work);
+        entry.totals.candidates += u64::from(candidate && accepted);
         if let Some(unsaved) = &mut self.unsaved {
             if accepted {
                 unsaved.add_share(&worker, &row, work, now.unix_ms);
@@ -136,8 +137,8 @@ impl Accounts {
             self.rows += 1;
         } else {
             entry.rows_omitted += 1;
-            // If there is no room, a share that makes a block replaces the worker's last row.
-            if block && let Some(last) = entry.rows.last_mut() {
+            // If there is no room, a candidate replaces the worker's last row.
+            if candidate && let Some(last) = entry.rows.last_mut() {
                 *last = row;
             }
         }
@@ -159,6 +160,43 @@ impl Accounts {
         }
         if let Some(unsaved) = &mut self.unsaved {
             unsaved.blocks.push(record);
+        }
+    }
+
+    /// Counts a block as refused that [`count_block`](Self::count_block) has counted as accepted.
+    pub fn uncount_block(&mut self, record: BlockRecord, reason: String, now: Instant) {
+        self.change_block(&record, now, |totals| {
+            totals.blocks = totals.blocks.saturating_sub(1);
+            totals.orphaned = totals.orphaned.saturating_sub(record.orphaned.into());
+        });
+        self.rejected_blocks += 1;
+        if let Some(unsaved) = &mut self.unsaved {
+            unsaved.blocks.push(BlockRecord { refused: Some(reason), orphaned: false, ..record });
+        }
+    }
+
+    /// Counts an accepted block as orphaned, or as back in the chain, as its record says.
+    pub fn count_place(&mut self, record: BlockRecord, now: Instant) {
+        self.change_block(&record, now, |totals| {
+            totals.orphaned = match record.orphaned {
+                true => totals.orphaned + 1,
+                false => totals.orphaned.saturating_sub(1),
+            };
+        });
+        if let Some(unsaved) = &mut self.unsaved {
+            unsaved.blocks.push(record);
+        }
+    }
+
+    /// Changes the totals of the worker of a block. The totals of this run lack what earlier runs counted, so a change of an
+    /// earlier run's block goes to the totals of that run.
+    fn change_block(&mut self, record: &BlockRecord, now: Instant, change: impl Fn(&mut Totals)) {
+        let worker = self.account_of(record.worker.clone());
+        let entry = self.entries.entry(worker.clone()).or_insert_with(|| Entry::new(now));
+        entry.changed = true;
+        change(if entry.totals.blocks > 0 { &mut entry.totals } else { &mut entry.before });
+        if let Some(unsaved) = &mut self.unsaved {
+            entry.add_to(worker, unsaved);
         }
     }
 

@@ -7,19 +7,18 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
 use command_line::{
     BlockSourceChoice, ConnectionArgs, CookieFiles, LogArgs, NodeArgs, UpstreamArgs, UsageError,
-    dial_options, duration, listen_address, pool_access, print_line, print_result,
+    dial_options, listen_address, pool_access, print_line, print_result,
 };
 use net::DialOptions;
-use task::BlockSourceSpec;
+use task::{BlockSourceSpec, Totals};
 use tokio::sync::watch;
 
 pub use self::data::DataArgs;
-use crate::config::Config;
+use crate::config::{BlockLimits, Config};
 use crate::handle::PoolSummary;
 use crate::server::{ServerError, ServerOptions, StartingServer};
 use crate::share::UpstreamSummary;
@@ -38,9 +37,6 @@ pub struct Args {
     /// Where blocks come from
     #[arg(long, value_enum, env = "MINER_CHAIN", default_value = "builtin")]
     pub chain: BlockSourceChoice,
-    /// Time between two blocks of the built-in chain, whose difficulty follows the miners' hashrate
-    #[arg(long, value_name = "TIME", env = "MINER_BLOCK_INTERVAL", default_value = "20s", value_parser = duration)]
-    pub block_interval: Duration,
     /// What is logged.
     #[command(flatten)]
     pub log: LogArgs,
@@ -74,8 +70,9 @@ impl Args {
             return Err(format!("{option} needs --upstream URL"));
         }
         if let Some(upstream) = self.upstream.given() {
-            let other =
-                (self.chain == BlockSourceChoice::Node).then_some("--chain node").or(self.node.given());
+            let node = (self.chain == BlockSourceChoice::Node).then_some("--chain node");
+            // An upstream pool does not tell of blocks.
+            let other = node.or(self.node.given()).or(self.config.blocks.given());
             return match other {
                 None => Ok(()),
                 Some(other) => {
@@ -92,7 +89,7 @@ impl Args {
 
     fn options(&self) -> anyhow::Result<ServerOptions> {
         self.check().map_err(UsageError)?;
-        let block_interval = self.block_interval;
+        let block_interval = self.config.blocks.interval.unwrap_or(BlockLimits::BUILTIN_INTERVAL);
         let env = |name: &str| std::env::var(name).ok();
         let access = pool_access(&self.connection.dial_options(env)?, self.connection.rules());
         let mut cookies = CookieFiles::default();
@@ -157,6 +154,7 @@ fn reread_on_hangup(source: &BlockSourceSpec, args: Args) -> std::io::Result<Sou
 }
 
 async fn serve(options: ServerOptions, args: Args) -> anyhow::Result<()> {
+    let count = options.config.blocks.count;
     let stop = command_line::stop_token().context("cannot wait for signals")?;
     let changes = reread_on_hangup(&options.source, args).context("cannot wait for signals")?;
     let starting = StartingServer::open(options).await?;
@@ -170,21 +168,25 @@ async fn serve(options: ServerOptions, args: Args) -> anyhow::Result<()> {
     };
     print_line(format_args!("listening on {}", server.stratum_addr()));
     let handle = server.handle();
+    if let Some(count) = count {
+        let (handle, stop) = (handle.clone(), stop.clone());
+        tokio::spawn(async move {
+            handle.blocks_reach(count).await;
+            stop.cancel();
+        });
+    }
     let ended = server.run(stop).await;
     let PoolSummary { totals, upstream, .. } = handle.summary();
-    let mut text = format!(
-        "shares: {} accepted, {} rejected, {} stale; blocks: {}",
-        totals.accepted, totals.rejected, totals.stale, totals.blocks
-    );
+    let mut text = result(&totals);
     if let Some(UpstreamSummary { counts, .. }) = upstream {
         text += &format!(
-            "\nfor the upstream pool: {} shares, {} accepted, {} rejected, {} stale, {} unanswered; blocks: {}",
+            "\nfor the upstream pool: {} shares, {} accepted, {} rejected, {} stale, {} unanswered; candidates: {}",
             counts.forwarded,
             counts.accepted,
             counts.rejected,
             counts.stale,
             counts.unanswered,
-            counts.blocks
+            counts.candidates
         );
     }
     let printed = print_result(text);
@@ -194,4 +196,13 @@ async fn serve(options: ServerOptions, args: Args) -> anyhow::Result<()> {
     // The loss of accounts is the worse news, so it comes first.
     ended?;
     printed
+}
+
+/// What the pool has counted, for its last line.
+fn result(totals: &Totals) -> String {
+    let Totals { accepted, rejected, stale, blocks, candidates, orphaned, .. } = totals;
+    let orphaned = if *orphaned == 0 { String::new() } else { format!(" ({orphaned} orphaned)") };
+    format!(
+        "shares: {accepted} accepted, {rejected} rejected, {stale} stale; blocks: {blocks}{orphaned}; candidates: {candidates}"
+    )
 }

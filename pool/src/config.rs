@@ -24,9 +24,37 @@ pub struct Config {
     /// When an address is banned.
     #[command(flatten)]
     pub bans: BanRules,
+    /// How many blocks there may be, and how often.
+    #[command(flatten)]
+    pub blocks: BlockLimits,
     /// Do not log miners that join or leave, accepted blocks, and the pool's figures once a minute
     #[arg(short, long, env = "MINER_QUIET", value_parser = BoolishValueParser::new())]
     pub quiet: bool,
+}
+
+/// How many blocks there may be, and how often.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Blocks")]
+pub struct BlockLimits {
+    /// End after this many blocks have been accepted by the node or by the built-in chain [default: never]
+    #[arg(id = "blocks", long = "blocks", value_name = "N", env = "MINER_BLOCKS", value_parser = whole_number::<u64>(1..=u64::MAX))]
+    pub count: Option<u64>,
+    /// Time between two blocks: the built-in chain's difficulty follows the miners' hashrate so that it is met on average; on a
+    /// node, no block is submitted sooner after the last one, as developers want it on regtest [default: 20s on the built-in
+    /// chain; no limit on a node]
+    #[arg(id = "block_interval", long = "block-interval", value_name = "TIME", env = "MINER_BLOCK_INTERVAL", value_parser = duration)]
+    pub interval: Option<Duration>,
+}
+
+impl BlockLimits {
+    /// The time between two blocks of the built-in chain if the user gives none.
+    pub const BUILTIN_INTERVAL: Duration = Duration::from_secs(20);
+
+    /// Returns an option that the user has given.
+    pub fn given(&self) -> Option<&'static str> {
+        let interval = self.interval.map(|_| "--block-interval");
+        self.count.map(|_| "--blocks").or(interval)
+    }
 }
 
 /// Limits on what a miner may use of the pool.

@@ -9,6 +9,7 @@ use text::InWords;
 use tokio::sync::watch;
 
 pub use crate::accounts::WorkerSummary;
+use crate::health::HealthStatus;
 use crate::pool_state::PoolState;
 use crate::share::UpstreamSummary;
 use crate::stats::PoolCounters;
@@ -67,6 +68,12 @@ impl PoolHandle {
         self.0.counters()
     }
 
+    /// Waits until this many blocks have been accepted in this run of the pool.
+    pub async fn blocks_reach(&self, count: u64) {
+        // Fails only when the pool is gone.
+        let _ = self.counters().wait_for(|counters| counters.blocks >= count).await;
+    }
+
     /// The current state of the pool: its connections, the height of the block being mined, and the network's difficulty.
     pub fn live(&self) -> PoolLive {
         self.0.live()
@@ -103,8 +110,8 @@ impl PoolHandle {
     /// What makes the pool unhealthy, and since when.
     fn faults(&self) -> impl Iterator<Item = (Instant, Problem)> {
         let state = &self.0;
-        let all = [state.work_health.get(), state.upstream_health.get(), state.disk_health.get()];
-        all.into_iter().flatten()
+        let all = [&state.work_health, &state.block_health, &state.upstream_health, &state.disk_health];
+        all.map(HealthStatus::get).into_iter().flatten()
     }
 
     /// Of the problems that have lasted for at least this long, the one that a user should know first, and since when it exists.

@@ -39,6 +39,8 @@ pub(crate) fn account(totals: &Totals) -> Value {
         "shares": {"accepted": totals.accepted, "rejected": totals.rejected, "stale": totals.stale},
         "accepted_work": totals.accepted_work.to_string(),
         "blocks": totals.blocks,
+        "candidates": totals.candidates,
+        "orphaned": totals.orphaned,
     })
 }
 
@@ -77,7 +79,7 @@ fn json(summary: &PoolSummary) -> Value {
                 "stale": counts.stale,
                 "unanswered": counts.unanswered,
             },
-            "blocks": counts.blocks,
+            "candidates": counts.candidates,
         });
     }
     answer
@@ -93,7 +95,18 @@ fn add_work(summary: &PoolSummary, metrics: &mut Metrics) {
     metrics.add_labelled("pool_shares_total", "Shares judged.", "verdict", shares);
     let (accepted, rejected_blocks) = (totals.accepted_work as f64, summary.rejected_blocks as f64);
     metrics.add("pool_accepted_hashes_total", "Expected hashes of the accepted shares.", accepted);
-    metrics.add("pool_blocks_total", "Blocks found that the chain has taken.", totals.blocks as f64);
+    metrics.add(
+        "pool_blocks_total",
+        "Blocks found that the node, or the built-in chain, has accepted.",
+        totals.blocks as f64,
+    );
+    metrics.add(
+        "pool_orphaned_blocks_total",
+        "Accepted blocks that have left the node's chain.",
+        totals.orphaned as f64,
+    );
+    let candidates_help = "Accepted shares that met the network's target; not each becomes a block.";
+    metrics.add("pool_candidates_total", candidates_help, totals.candidates as f64);
     metrics.add("pool_rejected_blocks_total", "Blocks found that the chain has not taken.", rejected_blocks);
     metrics.add("pool_height", "Height of the block in work.", live.height as f64);
     metrics.add("pool_network_difficulty", "Difficulty of the block in work.", live.difficulty);
@@ -119,12 +132,13 @@ fn add_upstream(UpstreamSummary { pool, counts }: &UpstreamSummary, metrics: &mu
     ];
     metrics.add_labelled("pool_upstream_shares_total", "Forwarded shares, by verdict.", "verdict", shares);
     let connected = u8::from(pool.is_some()).into();
-    let blocks_help = "Accepted shares that met the network's target, at most one per tip.";
+    let candidates_help =
+        "Accepted shares that met the network's target. The upstream pool does not say which became blocks.";
     metrics.add("pool_upstream_connected", "Whether an upstream pool takes our shares.", connected);
     metrics.add(
         "pool_upstream_forwarded_total",
         "Shares that an upstream pool wanted.",
         counts.forwarded as f64,
     );
-    metrics.add("pool_upstream_blocks_total", blocks_help, counts.blocks as f64);
+    metrics.add("pool_upstream_candidates_total", candidates_help, counts.candidates as f64);
 }

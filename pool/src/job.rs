@@ -30,6 +30,11 @@ impl BlockClaim {
         !self.0.swap(true, Ordering::AcqRel)
     }
 
+    /// Gives the right back, so that the next caller of [`take`](Self::take) gets it.
+    pub fn release(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+
     /// Whether [`take`](Self::take) has already returned true.
     pub fn is_taken(&self) -> bool {
         self.0.load(Ordering::Acquire)

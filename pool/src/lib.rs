@@ -16,7 +16,7 @@
 //! - `stratum_v1`: reads and writes a miner's messages; a second protocol would be another module like this one;
 //! - `server`: the sockets; `bans`, `extranonce_lease`: the extranonce1 of each connection;
 //! - `accounts`: the shares and blocks of each worker; `stats` and `health`: sums and faults; [`PoolHandle`] reads them all;
-//! - `operator_log`: what the pool tells its operator, within the limits of `line_limit`;
+//! - `operator_log`: what the pool tells its operator, within the limits of [`logging::LineLimit`];
 //! - `pool_state`: the state that these modules share;
 //! - `store`: the data folder, where accounts and found blocks outlive the process; [`read_accounts`] reads it.
 
@@ -32,7 +32,6 @@ mod handle;
 mod health;
 mod http_api;
 mod job;
-mod line_limit;
 mod operator_log;
 mod pool_state;
 mod server;
@@ -46,7 +45,7 @@ mod vardiff;
 
 pub use accounts::BlockRecord;
 pub use bans::BanRules;
-pub use config::{Config, ConnectionLimits};
+pub use config::{BlockLimits, Config, ConnectionLimits};
 pub use handle::{PoolHandle, PoolSummary, WorkerSummary};
 pub use operator_log::HEALTH_CHECK_USER;
 pub use server::{Server, ServerError, ServerOptions, StartingServer};

@@ -5,13 +5,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use command_line::Hashrate;
+use logging::LineLimit;
 use task::Totals;
 use tokio::time::{MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::handle::{PoolHandle, PoolSummary};
 use crate::job::ExtranonceLayout;
-use crate::line_limit::LineLimit;
+use crate::share::FoundBlock;
 
 /// The worker name of health checks. A check is no miner: it submits no share, so it has no account, and it gets no lines.
 pub const HEALTH_CHECK_USER: &str = "health-check";
@@ -31,6 +32,7 @@ pub struct OperatorLog {
 struct Limits {
     miners: LineLimit,
     blocks: LineLimit,
+    refused_blocks: LineLimit,
     omitted: Omitted,
     /// When the operator was last told that every extranonce1 is in use.
     told_no_extranonce1: Option<Instant>,
@@ -42,21 +44,16 @@ struct Omitted {
     joined: u64,
     left: u64,
     blocks: u64,
+    refused_blocks: u64,
 }
 
 impl OperatorLog {
     /// A log that writes nothing if `quiet`.
     pub fn new(quiet: bool, now: Instant) -> Self {
-        let (miners, blocks) = (LineLimit::new(now), LineLimit::new(now));
-        OperatorLog {
-            quiet,
-            limits: Mutex::new(Limits {
-                miners,
-                blocks,
-                omitted: Omitted::default(),
-                told_no_extranonce1: None,
-            }),
-        }
+        let [miners, blocks, refused_blocks] = [0; 3].map(|_| LineLimit::new(now));
+        let limits =
+            Limits { miners, blocks, refused_blocks, omitted: Omitted::default(), told_no_extranonce1: None };
+        OperatorLog { quiet, limits: Mutex::new(limits) }
     }
 
     /// A connection has authorized its first worker. `miners` is the number of such connections now.
@@ -97,11 +94,25 @@ impl OperatorLog {
         }
     }
 
+    /// Whether a block that was refused, or has left the chain, gets a line. A quiet log has such lines, too.
+    pub fn admits_refused_block(&self) -> bool {
+        let mut limits = self.lock();
+        let admitted = limits.refused_blocks.admit(Instant::now());
+        limits.omitted.refused_blocks += u64::from(!admitted);
+        admitted
+    }
+
+    /// A node has accepted a block.
+    pub fn accepted(&self, found: &FoundBlock) {
+        if self.admits_block() {
+            let (height, hash, worker) = (found.height, found.block.block_hash(), &*found.worker);
+            let (transactions, pays) = (found.block.txdata.len(), found.value());
+            tracing::info!(height, %hash, worker, transactions, %pays, "block found, and accepted by the node");
+        }
+    }
+
     /// Sums up events, and writes the pool's figures once a minute, until `stop`.
     pub async fn run(&self, pool: &PoolHandle, stop: CancellationToken) {
-        if self.quiet {
-            return;
-        }
         let start = tokio::time::Instant::now();
         let mut sums = interval_at(start + SUM_UP_EVERY, SUM_UP_EVERY);
         let mut minutes = interval_at(start + FIGURES_EVERY, FIGURES_EVERY);
@@ -113,7 +124,7 @@ impl OperatorLog {
             tokio::select! {
                 () = stop.cancelled() => return self.sum_up(None),
                 _ = sums.tick() => self.sum_up(Some(Instant::now())),
-                _ = minutes.tick() => {
+                _ = minutes.tick(), if !self.quiet => {
                     let before = std::mem::replace(&mut figures, Figures::of(&pool.summary()));
                     let line = figures.since(&before);
                     // An idle pool does not repeat itself.
@@ -137,7 +148,13 @@ impl OperatorLog {
 
     /// Writes how many events got no line. Without a time, it does not wait for the end of the period.
     fn sum_up(&self, now: Option<Instant>) {
-        let Omitted { joined, left, blocks } = self.lock().take_omitted(now);
+        let Omitted { joined, left, blocks, refused_blocks } = self.lock().take_omitted(now);
+        if refused_blocks > 0 {
+            tracing::warn!(blocks = refused_blocks, "and more blocks refused or orphaned");
+        }
+        if self.quiet {
+            return;
+        }
         if joined + left > 0 {
             tracing::info!(joined, left, "and more miners");
         }
@@ -159,6 +176,9 @@ impl Limits {
         if is_over(&self.miners) {
             taken.joined = std::mem::take(&mut self.omitted.joined);
             taken.left = std::mem::take(&mut self.omitted.left);
+        }
+        if is_over(&self.refused_blocks) {
+            taken.refused_blocks = std::mem::take(&mut self.omitted.refused_blocks);
         }
         if is_over(&self.blocks) {
             taken.blocks = std::mem::take(&mut self.omitted.blocks);
@@ -194,6 +214,8 @@ impl Figures {
             rejected: now.rejected.saturating_sub(before.rejected),
             stale: now.stale.saturating_sub(before.stale),
             blocks: now.blocks.saturating_sub(before.blocks),
+            candidates: now.candidates.saturating_sub(before.candidates),
+            orphaned: now.orphaned.saturating_sub(before.orphaned),
             ..Totals::default()
         };
         Figures { totals, ..self.clone() }
@@ -203,7 +225,7 @@ impl Figures {
         let Figures {
             miners,
             hashrate,
-            totals: Totals { accepted, rejected, stale, blocks, .. },
+            totals: Totals { accepted, rejected, stale, blocks, candidates, orphaned, .. },
             best_share,
         } = self;
         tracing::info!(
@@ -213,6 +235,8 @@ impl Figures {
             rejected,
             stale,
             blocks,
+            candidates,
+            orphaned,
             %best_share,
             "the last minute"
         );

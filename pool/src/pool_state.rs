@@ -68,10 +68,14 @@ pub struct PoolState {
     pub work_health: HealthStatus,
     /// What makes the work of an upstream pool useless, although it gives work: it accepts no shares, or its job is too old.
     pub upstream_health: HealthStatus,
+    /// A block that a node has rejected, until the next one is accepted.
+    pub block_health: HealthStatus,
     /// A fault of the disk, if the accounts cannot be written.
     pub disk_health: HealthStatus,
     /// What is wrong although there is work.
     pub warnings: Warnings,
+    /// The last accepted blocks of earlier runs, oldest first.
+    pub last_blocks: Vec<BlockRecord>,
     /// The found blocks that no node has judged yet, if there is a data folder.
     pub pending_blocks: Option<PendingBlocks>,
     /// Where work comes from, as the user is told: `node http://127.0.0.1:8332 (main)`. Empty before there is any.
@@ -103,6 +107,8 @@ impl PoolState {
             upstream_health: HealthStatus::default(),
             disk_health: HealthStatus::default(),
             warnings: Warnings::default(),
+            block_health: HealthStatus::default(),
+            last_blocks: Vec::new(),
             pending_blocks: None,
             work_from: watch::Sender::default(),
             counters: watch::Sender::default(),
@@ -127,7 +133,8 @@ impl PoolState {
     }
 
     /// Continues with the accounts and pending blocks of earlier runs of the pool.
-    pub fn restore(&mut self, recovered: RecoveredAccounts, pending_blocks: PendingBlocks) {
+    pub fn restore(&mut self, mut recovered: RecoveredAccounts, pending_blocks: PendingBlocks) {
+        self.last_blocks = std::mem::take(&mut recovered.last_blocks);
         self.accounts().restore(recovered, Instant::now());
         self.pending_blocks = Some(pending_blocks);
     }
@@ -140,11 +147,30 @@ impl PoolState {
 
     /// Counts a block that the chain has accepted or refused. The share that solved it has already been counted.
     pub fn count_block(&self, record: BlockRecord) {
-        let accepted = record.refused.is_none();
+        let (accepted, last_block) = (record.refused.is_none(), Some((record.height, record.hash)));
         self.accounts().count_block(record, Instant::now());
         if accepted {
-            self.counters.send_modify(|counters| counters.blocks += 1);
+            self.counters.send_modify(|counters| {
+                counters.blocks += 1;
+                counters.last_block = last_block;
+            });
         }
+    }
+
+    /// Counts a block as refused that was counted as accepted; `reason` says why no node has it.
+    pub fn uncount_block(&self, record: BlockRecord, reason: String) {
+        self.accounts().uncount_block(record, reason, Instant::now());
+        self.counters.send_modify(|counters| counters.blocks = counters.blocks.saturating_sub(1));
+    }
+
+    /// Counts an accepted block as orphaned, or as back in the chain, as its record says.
+    pub fn count_place(&self, record: BlockRecord) {
+        let change = |orphaned: u64| match record.orphaned {
+            true => orphaned + 1,
+            false => orphaned.saturating_sub(1),
+        };
+        self.counters.send_modify(|counters| counters.orphaned = change(counters.orphaned));
+        self.accounts().count_place(record, Instant::now());
     }
 
     /// Counts a share that was forwarded to an upstream pool, and passes its outcome on to the miner's connection, which waits for it

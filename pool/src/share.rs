@@ -53,9 +53,9 @@ pub struct JudgedShare {
     /// The work for which the share counts: the average number of hashes to find a share of its difficulty. 0 if the share was
     /// not accepted.
     pub work: u128,
-    /// Whether the share makes a block. If so, its row is always kept. The block itself is counted when the chain has
-    /// judged it.
-    pub block: bool,
+    /// Whether the share meets the network's target, so that a block can be made of it. If so, its row is always kept. The block
+    /// itself, if one is made, is counted when the chain has judged it.
+    pub candidate: bool,
 }
 
 impl JudgedShare {
@@ -82,7 +82,8 @@ impl JudgedShare {
             // This time is measured and set later: by the connection or, for a forwarded share, in `settle`.
             round_trip: Duration::ZERO,
         };
-        JudgedShare { worker, row, work, block: false }
+        let candidate = checked.as_ref().is_ok_and(ValidShare::meets_network_target);
+        JudgedShare { worker, row, work, candidate }
     }
 
     /// Replaces the verdict with that of the upstream pool, whose answer took `round_trip`.

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::node::NodeSource;
+pub(crate) use self::node::WATCHED;
 use self::upstream::UpstreamSource;
 use crate::chain::BuiltinChain;
 use crate::clock::Now;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use bitcoin::BlockHash;
 use tokio::sync::watch;
 
 /// Counts since the pool started. Each change wakes the subscribers.
@@ -10,8 +11,12 @@ use tokio::sync::watch;
 pub struct PoolCounters {
     /// Number of judged shares, whatever the verdict.
     pub shares: u64,
-    /// Number of found blocks that have become part of the chain.
+    /// Number of found blocks that a node, or the built-in chain, has accepted.
     pub blocks: u64,
+    /// How many blocks have left the node's chain, less those that have come back.
+    pub orphaned: u64,
+    /// Height and hash of the last accepted block.
+    pub last_block: Option<(u32, BlockHash)>,
 }
 
 /// Sums over all connections.

@@ -38,6 +38,13 @@ catalogue! {
         permanent: true,
         unhealthy: true,
     }
+    BlockRejected {
+        code: "block-rejected",
+        symptom: "the node has rejected a block",
+        cause: "The block breaks a rule of the node; the text has the node's word for it. Its reward is lost.",
+        remedy: "For time-too-new or time-too-old, compare the clocks of the server's machine and of the node's. For other words, update \
+                 the node and mesos-miner. The rejected block is in the folder blocks of --data-dir.",
+    }
     NodeCredentials {
         code: "node-credentials",
         symptom: "the node refuses the password",

@@ -222,6 +222,8 @@ fn summary(overview: &Overview, page: &TaskPage) -> Value {
             "shares": ShareCounts::from(totals),
             "accepted_work": totals.accepted_work.to_string(),
             "blocks": totals.blocks,
+            "candidates": totals.candidates,
+            "orphaned": totals.orphaned,
         })
     };
     json!({
@@ -234,6 +236,8 @@ fn summary(overview: &Overview, page: &TaskPage) -> Value {
         "live_shares": ShareCounts::from(overview.unaccounted),
         "accounts": {"pool": account(overview.totals.pool), "workers": account(overview.totals.worker)},
         "blocks": overview.blocks,
+        "candidates": overview.totals.candidates(),
+        "orphaned": overview.totals.pool.orphaned,
         "workers": overview.peak,
         "states": overview.states,
         "tasks": tasks(page),
@@ -330,7 +334,11 @@ fn ledger_metrics(overview: &Overview, metrics: &mut Metrics) {
         ];
         metrics.add_labelled(name, help, "verdict", shares);
     }
-    metrics.add("scheduler_blocks_total", "Blocks found.", overview.blocks as f64);
+    let totals = &overview.totals;
+    metrics.add("scheduler_blocks_total", "Blocks that a node has accepted.", overview.blocks as f64);
+    let (candidates, orphaned) = (totals.candidates() as f64, totals.pool.orphaned as f64);
+    metrics.add("scheduler_candidates_total", "Accepted shares that met the network's target.", candidates);
+    metrics.add("scheduler_orphaned_blocks_total", "Blocks that have left the node's chain.", orphaned);
 }
 
 #[cfg(test)]

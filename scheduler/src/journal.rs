@@ -19,6 +19,6 @@ pub use self::framework_record::{FrameworkRecord, Removal};
 pub use self::ledger::{Account, AggregatedWorker, Entry, Ledger, OTHERS, UNTRACKED_MINERS, accounts};
 pub use self::recovered::{RecoveredState, RetiredTasks};
 pub use self::specification_key::SpecificationKey;
-pub use self::sums::LedgerLine;
+pub use self::sums::{LedgerLine, worker_candidates};
 pub use self::task_numbers::TaskNumberSet;
 pub use self::task_record::{Assignment, Origin, TaskRecord};

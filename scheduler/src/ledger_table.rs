@@ -93,6 +93,8 @@ struct TotalsFields {
     stale: u64,
     unanswered: u64,
     blocks: u64,
+    candidates: u64,
+    orphaned: u64,
 }
 
 impl LedgerColumn {

@@ -47,8 +47,14 @@ pub struct Totals {
     pub stale: u64,
     /// Shares that were sent and never answered.
     pub unanswered: u64,
-    /// Blocks found.
+    /// In the pool server's accounts: blocks that a node (or the built-in chain) has accepted. Zero in a worker's account, because
+    /// a worker is not told. Executors of earlier versions had their workers' `candidates` here.
     pub blocks: u64,
+    /// Candidates: accepted shares that met the network's target, so that a block could be made of them. Not each becomes a
+    /// block. Zero from pool servers of earlier versions.
+    pub candidates: u64,
+    /// How many of `blocks` are no longer in the node's chain. Zero in a worker's account.
+    pub orphaned: u64,
 }
 
 impl Totals {
@@ -75,6 +81,8 @@ impl AddAssign for Totals {
         self.stale = self.stale.saturating_add(other.stale);
         self.unanswered = self.unanswered.saturating_add(other.unanswered);
         self.blocks = self.blocks.saturating_add(other.blocks);
+        self.candidates = self.candidates.saturating_add(other.candidates);
+        self.orphaned = self.orphaned.saturating_add(other.orphaned);
     }
 }
 

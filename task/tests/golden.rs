@@ -79,6 +79,9 @@ fn report() -> Report {
         stale: 3,
         unanswered: 1,
         blocks: 4,
+        // Earlier programs did not count these.
+        candidates: 0,
+        orphaned: 0,
     };
     let account = Account {
         worker: "miner-worker-7".into(),

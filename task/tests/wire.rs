@@ -241,9 +241,20 @@ prop_compose! {
 prop_compose! {
     fn totals()(
         (hashes, accepted_work) in any::<(u128, u128)>(),
-        (accepted, rejected, stale, unanswered, blocks) in any::<(u64, u64, u64, u64, u64)>(),
+        (accepted, rejected, stale, unanswered) in any::<(u64, u64, u64, u64)>(),
+        (blocks, candidates, orphaned) in any::<(u64, u64, u64)>(),
     ) -> Totals {
-        Totals { hashes, accepted_work, accepted, rejected, stale, unanswered, blocks }
+        Totals {
+            hashes,
+            accepted_work,
+            accepted,
+            rejected,
+            stale,
+            unanswered,
+            blocks,
+            candidates,
+            orphaned,
+        }
     }
 }
 

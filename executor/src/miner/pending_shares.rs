@@ -30,14 +30,18 @@ impl PendingShares {
 }
 
 impl FoundShare {
+    /// Whether the hash meets the network's target, so that a block can be made of the share.
+    pub fn is_candidate(&self) -> bool {
+        let network = Target::from_compact(self.header.nbits);
+        network.is_ok_and(|target| target.is_met_by(&self.digest))
+    }
+
     /// The share with this verdict.
     pub fn mined(&self, verdict: Verdict, round_trip: Duration) -> MinedShare {
         let Share { job, extranonce2, ntime, nonce, version } = self.into();
         let difficulty = self.digest.difficulty();
         let row = ShareRow { job, extranonce2, ntime, version, nonce, difficulty, verdict, round_trip };
-        let network = Target::from_compact(self.header.nbits);
-        let block = network.is_ok_and(|target| target.is_met_by(&self.digest));
-        MinedShare { row, work: self.job.target.work(), block }
+        MinedShare { row, work: self.job.target.work(), candidate: self.is_candidate() }
     }
 }
 
@@ -89,13 +93,13 @@ mod tests {
     }
 
     #[test]
-    fn work_and_block_come_from_the_targets() {
+    fn work_and_candidate_come_from_the_targets() {
         let share = found().mined(Verdict::Accepted, Duration::ZERO);
         assert_eq!(share.work, 0x1_0001_0001, "the work of the genesis block in Bitcoin Core");
-        assert!(share.block);
+        assert!(share.candidate);
         assert!(share.row.difficulty >= 1.0);
         let mut hard = found();
         hard.header.nbits = hasher::CompactTarget(0x1700_ffff);
-        assert!(!hard.mined(Verdict::Accepted, Duration::ZERO).block);
+        assert!(!hard.mined(Verdict::Accepted, Duration::ZERO).candidate);
     }
 }

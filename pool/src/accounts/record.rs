@@ -54,8 +54,10 @@ pub struct BlockRecord {
     pub value: Amount,
     /// When the block was found, in seconds since the Unix epoch.
     pub found: u32,
-    /// Why the chain refused the block; `None` if the block became part of the chain.
+    /// Why no node has the block: it was refused, or lost again. `None` if a node has accepted it.
     pub refused: Option<String>,
+    /// Whether the block has left the chain of the node that had accepted it.
+    pub orphaned: bool,
 }
 
 /// The accounts that the data folder has from earlier runs of the pool.
@@ -65,4 +67,6 @@ pub struct RecoveredAccounts {
     pub workers: Vec<(Arc<str>, Totals)>,
     /// Number of blocks that did not become part of the chain.
     pub refused_blocks: u64,
+    /// The last blocks that were accepted, orphaned or not, oldest first.
+    pub last_blocks: Vec<BlockRecord>,
 }

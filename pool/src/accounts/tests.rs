@@ -13,7 +13,7 @@ fn judged(worker: &str, nonce: u32, verdict: Verdict) -> JudgedShare {
         verdict,
         round_trip: Duration::ZERO,
     };
-    JudgedShare { worker: worker.into(), row, work: 1_000, block: false }
+    JudgedShare { worker: worker.into(), row, work: 1_000, candidate: false }
 }
 
 fn block(worker: &str, refused: Option<&str>) -> BlockRecord {
@@ -25,6 +25,7 @@ fn block(worker: &str, refused: Option<&str>) -> BlockRecord {
         value: bitcoin::Amount::ONE_BTC,
         found: 1,
         refused: refused.map(str::to_owned),
+        orphaned: false,
     }
 }
 
@@ -79,7 +80,7 @@ fn the_row_of_a_block_is_kept() {
     for nonce in 0..MAX_ROWS_PER_WORKER as u32 {
         accounts.count(judged("a", nonce, Verdict::Accepted), Now::read());
     }
-    accounts.count(JudgedShare { block: true, ..judged("a", 777_777, Verdict::Accepted) }, Now::read());
+    accounts.count(JudgedShare { candidate: true, ..judged("a", 777_777, Verdict::Accepted) }, Now::read());
     accounts.count(judged("a", 8, Verdict::Accepted), Now::read());
     let account = accounts.take_changed().remove(0);
     assert_eq!(account.rows.last().map(|row| row.nonce), Some(777_777));
@@ -107,7 +108,7 @@ fn the_disk_gets_each_share_once_and_totals_over_all_runs() {
     let before = Totals { accepted: 10, accepted_work: 10_000, blocks: 1, ..Totals::default() };
     let mut accounts = Accounts::default();
     let workers = vec![("a".into(), before), ("gone".into(), before)];
-    accounts.restore(RecoveredAccounts { workers, refused_blocks: 0 }, Instant::now());
+    accounts.restore(RecoveredAccounts { workers, ..RecoveredAccounts::default() }, Instant::now());
     assert!(accounts.take_unsaved().is_empty());
     accounts.count(judged("a", 1, Verdict::Accepted), Now::read());
     accounts.count(judged("a", 2, Verdict::Rejected(23)), Now::read());
@@ -132,6 +133,37 @@ fn the_disk_gets_each_share_once_and_totals_over_all_runs() {
     assert_eq!(
         report.iter().map(|a| (a.worker.as_str(), a.totals.accepted)).collect::<Vec<_>>(),
         [("a", 1), ("b", 0)]
+    );
+}
+
+#[test]
+fn candidates_and_blocks_are_counted_apart_and_lost_and_orphaned_blocks_are_marked() {
+    let mut accounts = Accounts::default();
+    accounts.restore(RecoveredAccounts::default(), Instant::now());
+    let candidate = |verdict| JudgedShare { candidate: true, ..judged("a", 1, verdict) };
+    accounts.count(candidate(Verdict::Accepted), Now::read());
+    accounts.count(candidate(Verdict::Accepted), Now::read());
+    accounts.count(candidate(Verdict::Rejected(23)), Now::read());
+    let now = Instant::now();
+    accounts.count_block(block("a", None), now);
+    let orphan = |orphaned| BlockRecord { orphaned, ..block("a", None) };
+    let counts = |accounts: &Accounts| {
+        let Totals { candidates, blocks, orphaned, .. } = accounts.summary(now)[0].totals;
+        (candidates, blocks, orphaned, accounts.rejected_blocks())
+    };
+    assert_eq!(counts(&accounts), (2, 1, 0, 0));
+    accounts.count_place(orphan(true), now);
+    assert_eq!(counts(&accounts), (2, 1, 1, 0));
+    accounts.count_place(orphan(false), now);
+    assert_eq!(counts(&accounts), (2, 1, 0, 0));
+    accounts.uncount_block(block("a", None), "lost".into(), now);
+    assert_eq!(counts(&accounts), (2, 0, 0, 1));
+    let written = accounts.take_unsaved().blocks;
+    let last = |record: &BlockRecord| (record.orphaned, record.refused.clone());
+    let lost = (false, Some("lost".to_owned()));
+    assert_eq!(
+        written.iter().map(last).collect::<Vec<_>>(),
+        [(false, None), (true, None), (false, None), lost]
     );
 }
 

@@ -43,12 +43,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn table(accounts: &AccountsSnapshot) -> String {
     let line = |name: &str, totals: &Totals| {
-        let Totals { accepted, rejected, stale, blocks, accepted_work, .. } = totals;
-        format!("{accepted:>12} {rejected:>10} {stale:>10} {blocks:>7} {accepted_work:>24}  {name}\n")
+        let Totals { accepted, rejected, stale, blocks, candidates, orphaned, accepted_work, .. } = totals;
+        format!(
+            "{accepted:>12} {rejected:>10} {stale:>10} {blocks:>7} {orphaned:>8} {candidates:>10} {accepted_work:>24}  {name}\n"
+        )
     };
     let mut text = format!(
-        "{:>12} {:>10} {:>10} {:>7} {:>24}  worker\n",
-        "accepted", "rejected", "stale", "blocks", "accepted hashes"
+        "{:>12} {:>10} {:>10} {:>7} {:>8} {:>10} {:>24}  worker\n",
+        "accepted", "rejected", "stale", "blocks", "orphaned", "candidates", "accepted hashes"
     );
     for worker in &accounts.workers {
         // A miner chose the name.
@@ -68,6 +70,7 @@ fn json(accounts: &AccountsSnapshot) -> Value {
             "height": block.height,
             "worker": &*block.worker,
             "refused": block.refused,
+            "orphaned": block.orphaned,
         })
     });
     json!({

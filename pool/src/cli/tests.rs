@@ -18,7 +18,7 @@ fn defaults_are_those_of_the_library() {
     let args = Cli::parse_from(["pool"]).args;
     let options = args.options().unwrap();
     assert_eq!(options.config, Config::default());
-    assert_eq!(options.source, BlockSourceSpec::Builtin { block_interval: Duration::from_secs(20) });
+    assert_eq!(options.source, BlockSourceSpec::Builtin { block_interval: BlockLimits::BUILTIN_INTERVAL });
     assert_eq!((options.http, options.data), (None, None));
 }
 

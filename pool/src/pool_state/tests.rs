@@ -33,7 +33,7 @@ fn forward() -> (ForwardRequest, oneshot::Receiver<Outcome>) {
         verdict: Verdict::Accepted,
         round_trip: Duration::ZERO,
     };
-    let judged = JudgedShare { worker: "w".into(), row, work: 7, block: false };
+    let judged = JudgedShare { worker: "w".into(), row, work: 7, candidate: false };
     let job = Arc::new(stratum::Job::new(notify, terms, true));
     let (reply, answer) = oneshot::channel();
     (ForwardRequest { share: UpstreamShare { job, share, judged }, reply: Some(reply) }, answer)
@@ -84,6 +84,7 @@ fn block(refused: Option<&str>) -> BlockRecord {
         value: bitcoin::Amount::ONE_BTC,
         found: 1,
         refused: refused.map(str::to_owned),
+        orphaned: false,
     }
 }
 

@@ -32,6 +32,9 @@ const WRITE_WITHIN: Duration = Duration::from_secs(20);
 /// After this number of lines in a row that are no messages, the pool ends the connection: its peer is no miner.
 const MAX_UNREADABLE: u32 = 10;
 
+/// How long the answer to a candidate waits for the next job.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+
 /// Why the pool ended a connection, or how the connection broke.
 #[derive(Debug, thiserror::Error)]
 enum ConnectionError {
@@ -88,7 +91,7 @@ struct Connection {
     unreadable: u32,
     conduct: Conduct,
     stats: ConnectionStatsGuard,
-    /// Requests whose shares an upstream pool is judging.
+    /// Requests whose shares an upstream pool is judging, and candidates that are answered with the next job.
     forwarded: FuturesUnordered<BoxFuture<'static, (PendingRequest, Outcome)>>,
     peer: SocketAddr,
     state: Arc<PoolState>,
@@ -221,8 +224,11 @@ impl Connection {
         request: PendingRequest,
         took: Duration,
     ) -> Result<(), ConnectionError> {
-        let mut to_upstream = None;
-        let mut banned = false;
+        let (mut to_upstream, mut jobs, mut banned) = (None, None, false);
+        if effects.iter().any(|effect| matches!(effect, Effect::AnswerWithNextJob)) {
+            // The next job may come before the effects are carried out.
+            jobs = Some(self.state.jobs.subscribe());
+        }
         for effect in effects {
             match effect {
                 Effect::Send(message) => {
@@ -251,8 +257,8 @@ impl Connection {
                         Instant::now(),
                     );
                 }
-                // `converse` has already handled this effect.
-                Effect::Resume(_) => {}
+                // `converse` has already handled the one effect; the other one follows below.
+                Effect::Resume(_) | Effect::AnswerWithNextJob => {}
                 Effect::InvalidBlock(error) => {
                     tracing::error!(%error, "a share met the network target, but its block is invalid")
                 }
@@ -270,6 +276,11 @@ impl Connection {
         }
         if let Some(share) = to_upstream {
             self.forward(request, share).await;
+        } else if let Some(mut jobs) = jobs {
+            self.forwarded.push(Box::pin(async move {
+                let _ = timeout(ANSWER_WITHIN, jobs.changed()).await;
+                (request, Outcome::Accepted)
+            }));
         }
         if banned {
             // The miner gets the answer to its last share.

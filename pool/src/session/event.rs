@@ -19,7 +19,8 @@ pub enum Event {
     Job(Arc<Job>),
     /// The pool has no work at present: all shares are stale from now on.
     NoWork,
-    /// The upstream pool has answered a share of [`Effect::Forward`], or will never answer.
+    /// The upstream pool has answered a share of [`Effect::Forward`], or will never answer. Or the answer of
+    /// [`Effect::AnswerWithNextJob`] is due.
     UpstreamVerdict(Outcome),
     /// The reply to [`Effect::Resume`]: the former session, or `None` if the pool does not have it.
     Resume(Option<Box<SessionState>>),
@@ -137,6 +138,10 @@ pub enum Effect {
         /// Whether the share was accepted.
         accepted: bool,
     },
+    /// Answer the request that caused this event, which was granted, after the next job, or after a moment. The tip of a
+    /// candidate is solved, so a miner that waits for the answer before it searches on wastes no work on the old tip. Comes back
+    /// as [`Event::UpstreamVerdict`].
+    AnswerWithNextJob,
     /// Look for a suspended session, and reply with [`Event::Resume`]. An event that causes this effect causes no other
     /// effect.
     Resume(SessionId),

@@ -2,15 +2,23 @@
 
 use std::sync::Arc;
 
-use hasher::{Digest, Target};
 use stratum::Reason;
 
 use super::{Answer, Effect, Session};
 use crate::clock::Now;
-use crate::job::{JobContent, UpstreamJob};
+use crate::job::JobContent;
 use crate::share::{
     FoundBlock, JudgedShare, RejectedShare, ShareContext, SubmittedShare, UpstreamShare, ValidShare, check,
 };
+
+/// What an accepted share of our own blocks is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ShareKind {
+    /// The share misses the network's target.
+    Ordinary,
+    /// The share meets the network's target. It solves its tip, whether or not it makes the block.
+    Candidate,
+}
 
 /// The account of miners that give no user name, as `minerd` without `-u` does.
 const NAMELESS: &str = "(nameless)";
@@ -31,7 +39,14 @@ impl Session {
             Err(reason) if super::issued_jobs::is_outdated(reason) => {}
             result => effects.push(Effect::CountForBan { accepted: result.is_ok() }),
         }
-        Some(result.into())
+        match result {
+            Ok(ShareKind::Candidate) => {
+                effects.push(Effect::AnswerWithNextJob);
+                None
+            }
+            Ok(ShareKind::Ordinary) => Some(Answer::Accepted),
+            Err(reason) => Some(Answer::Rejected(reason)),
+        }
     }
 
     /// The account that counts a share.
@@ -53,9 +68,9 @@ impl Session {
         share: &SubmittedShare,
         now: Now,
         effects: &mut Vec<Effect>,
-    ) -> Option<Result<(), Reason>> {
+    ) -> Option<Result<ShareKind, Reason>> {
         let checked = self.check(share, now);
-        let mut judged = JudgedShare::new(account, share, &checked);
+        let judged = JudgedShare::new(account, share, &checked);
         let valid = match checked {
             Ok(valid) => valid,
             Err(rejected) => {
@@ -69,13 +84,11 @@ impl Session {
         }
         if let JobContent::Upstream(upstream) = &valid.issued.job.content {
             if valid.meets_job_target {
-                judged.block = makes_block(upstream, &valid.digest) && upstream.claim.take();
                 effects.push(Effect::Forward(Box::new(UpstreamShare::new(&valid, upstream, judged))));
                 return None;
             }
-            if makes_block(upstream, &valid.digest) && upstream.easy_block.take() {
-                let judged = JudgedShare { block: true, ..judged.clone() };
-                let share = UpstreamShare::new(&valid, upstream, judged);
+            if valid.meets_network_target() && upstream.easy_block.take() {
+                let share = UpstreamShare::new(&valid, upstream, judged.clone());
                 effects.push(Effect::ForwardEasyBlock(Box::new(share)));
             }
         }
@@ -83,10 +96,9 @@ impl Session {
             effects.push(Effect::InvalidBlock(error));
             None
         });
-        judged.block = block.is_some();
         effects.push(Effect::CountShare(judged));
         effects.extend(block.map(Effect::FoundBlock));
-        Some(Ok(()))
+        Some(Ok(if valid.meets_job_target { ShareKind::Candidate } else { ShareKind::Ordinary }))
     }
 
     /// Checks a share against its job and the earlier shares.
@@ -110,9 +122,4 @@ impl Session {
             }
         }
     }
-}
-
-/// Whether a share of an upstream pool's job meets the network's target.
-fn makes_block(upstream: &UpstreamJob, digest: &Digest) -> bool {
-    Target::from_compact(upstream.job.nbits).is_ok_and(|target| target.is_met_by(digest))
 }

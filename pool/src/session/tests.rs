@@ -153,7 +153,8 @@ impl Harness {
                 r#"{{"id":4,"method":"mining.submit","params":["w","{id}","0000000000000000","{:08x}","{nonce:08x}"]}}"#,
                 self.job.times.start
             ));
-            if outcome.lines.iter().any(|line| line.contains("\"result\":true")) {
+            let candidate = outcome.effects.iter().any(|effect| matches!(effect, Effect::AnswerWithNextJob));
+            if candidate || outcome.lines.iter().any(|line| line.contains("\"result\":true")) {
                 return outcome;
             }
         }
@@ -210,20 +211,26 @@ fn a_session_without_a_worker_is_closed_in_time_and_one_with_a_worker_is_not() {
 }
 
 #[test]
-fn a_share_is_counted_before_its_answer_and_a_block_is_found_once() {
+fn a_candidate_is_counted_before_its_answer_and_a_block_is_found_once() {
     // Nearly every share makes a block.
     let mut harness = Harness::ready(0.0);
     let (mut blocks, mut counted) = (0, 0);
     for _ in 0..3 {
         let effects = harness.mine();
         let count = effects.iter().position(|effect| matches!(effect, Effect::CountShare(_))).unwrap();
-        let answer = effects.iter().position(|effect| matches!(effect, Effect::Send(_))).unwrap();
-        assert!(count < answer);
+        // The answer follows with the next job, for which the miner should wait.
+        let answer = |effect: &_| matches!(effect, Effect::AnswerWithNextJob);
+        assert!(count < effects.iter().position(answer).unwrap());
+        assert!(lines(&effects).is_empty(), "{effects:?}");
+        let answered =
+            harness.session.on_event(Event::UpstreamVerdict(client::Outcome::Accepted), harness.now);
+        assert!(matches!(answered[..], [Effect::Send(_)]));
         blocks += effects.iter().filter(|effect| matches!(effect, Effect::FoundBlock(_))).count();
-        counted += effects.iter().filter(|e| matches!(e, Effect::CountShare(judged) if judged.block)).count();
+        counted +=
+            effects.iter().filter(|e| matches!(e, Effect::CountShare(judged) if judged.candidate)).count();
         harness.session.state.issued.accepted = AcceptedShares::default();
     }
-    assert_eq!((blocks, counted), (1, 1));
+    assert_eq!((blocks, counted), (1, 3));
 }
 
 #[test]

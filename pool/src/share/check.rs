@@ -1,6 +1,6 @@
 //! The check of one share. Pure: the same input always gets the same result.
 
-use hasher::{Digest, Target};
+use hasher::{CompactTarget, Digest, Target};
 use node::{BootTime, Solution};
 use stratum::Reason;
 
@@ -42,6 +42,12 @@ pub struct ValidShare {
 }
 
 impl ValidShare {
+    /// Whether the digest meets the network's target, so that a block can be made of the share.
+    pub fn meets_network_target(&self) -> bool {
+        let bits = CompactTarget(self.issued.job.times.bits.to_consensus());
+        Target::from_compact(bits).is_ok_and(|target| target.is_met_by(&self.digest))
+    }
+
     /// The solution for [`BlockDraft::assemble`](node::BlockDraft::assemble).
     pub fn solution(&self) -> Solution<'_> {
         Solution {

@@ -53,6 +53,7 @@ impl FoundBlock {
             value: self.value(),
             found: self.at,
             refused,
+            orphaned: false,
         }
     }
 

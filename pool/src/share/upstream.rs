@@ -71,9 +71,8 @@ pub struct UpstreamShareCounts {
     pub stale: u64,
     /// Shares whose connection ended before the answer came. Their verdict is unknown.
     pub unanswered: u64,
-    /// Accepted shares that met the network's target, at most one per tip. The upstream pool may have made blocks from
-    /// them.
-    pub blocks: u64,
+    /// Accepted shares that met the network's target. The upstream pool does not say which of them became blocks.
+    pub candidates: u64,
 }
 
 /// A summary of the upstream pool.

@@ -65,6 +65,11 @@ pub async fn run(
             block = found.recv() => {
                 let Some(block) = block else { return };
                 add_block(&mut chain, &shared, &block);
+                let count = shared.counters().borrow().blocks;
+                if shared.config.blocks.count.is_some_and(|wanted| count >= wanted) {
+                    // The pool ends. Without a new claim there is no further block.
+                    continue;
+                }
                 claim = BlockClaim::default();
             }
             () = stop.cancelled() => break,

@@ -7,11 +7,11 @@ mod submission;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bitcoin::Network;
+use bitcoin::{BlockHash, Network};
 use command_line::CookieFiles;
 use node::network::{name as network_name, payout_script};
 use node::{
-    Credentials, MinDifficultyTime, Nodes, RpcClient, RpcLimits, TemplateEvent, TemplateStream,
+    BlockVerdict, Credentials, MinDifficultyTime, Nodes, RpcClient, RpcLimits, TemplateEvent, TemplateStream,
     TemplateTiming,
 };
 use problem::{Problem, ProblemKind};
@@ -23,8 +23,9 @@ use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::clock_skew::ClockSkew;
-use self::state::{Effect, Event, NodeWorkState};
-use self::submission::submit;
+pub use self::state::WATCHED;
+use self::state::{Effect, Event, NodeWorkState, WorkSettings};
+use self::submission::{places, resubmit, submit};
 use super::{BlockSourceError, SourceChanges, changed};
 use crate::clock::Now;
 use crate::pool_state::PoolState;
@@ -90,7 +91,14 @@ impl NodeSource {
         };
         shared.work_health.clear();
         let node = first.node;
-        let state = NodeWorkState::new(network, payout, distinct(&spec.tag), min_difficulty_time, first);
+        let settings = WorkSettings {
+            network,
+            payout,
+            tag: distinct(&spec.tag),
+            min_difficulty_time,
+            limits: shared.config.blocks,
+        };
+        let state = NodeWorkState::new(settings, first, shared.last_blocks.clone(), Instant::now());
         Ok(Self { nodes, templates, network, node, state, _following: following })
     }
 
@@ -111,70 +119,60 @@ impl NodeSource {
         mut found: mpsc::Receiver<FoundBlock>,
         stop: CancellationToken,
     ) {
-        let mut submissions = JoinSet::new();
+        let mut tasks = Tasks::default();
         // Why no node works; `None` while one works.
         let mut down = None;
         for found in submission::read_pending(&shared).await {
-            submissions.spawn(submit(self.nodes.clone(), found, None));
+            tasks.submissions.spawn(submit(self.nodes.clone(), found, None));
         }
         loop {
-            let has_room = submissions.len() < MAX_SUBMISSIONS;
+            let has_room = tasks.submissions.len() < MAX_SUBMISSIONS;
             let deadline = self.state.next_deadline();
-            let event = tokio::select! {
+            let events = tokio::select! {
                 biased;
-                Some(found) = found.recv(), if has_room => {
-                    submissions.spawn(submit(self.nodes.clone(), found, shared.pending_blocks.clone()));
-                    continue;
-                }
-                Some(Ok((found, verdict))) = submissions.join_next() => {
-                    submission::count(&shared, &found, &verdict);
-                    Event::BlockJudged { parent: found.block.header.prev_blockhash, verdict }
+                Some(found) = found.recv(), if has_room => vec![Event::Found(found)],
+                Some(Ok(judged)) = tasks.submissions.join_next() => judged_events(judged),
+                Some(Ok(places)) = tasks.watches.join_next() => {
+                    places.into_iter().map(|(hash, in_chain)| Event::Place { hash, in_chain }).collect()
                 }
                 event = self.templates.next() => match event {
                     TemplateEvent::New(update) => {
                         down = None;
                         self.node = update.node;
                         self.name(&shared);
-                        Event::Template(update)
+                        vec![Event::Template(update)]
                     }
                     TemplateEvent::AllDown(faults) => {
                         down = all_problems(faults.iter().map(|fault| fault.problem()));
                         set_health(&shared, down.as_ref(), "");
                         let refused = down.as_ref().is_some_and(|it| it.kind == ProblemKind::NodeCredentials);
-                        Event::AllNodesDown { refused }
+                        vec![Event::AllNodesDown { refused }]
                     }
                     TemplateEvent::Slow(problem) => {
                         warn_of_slow_nodes(&shared, problem);
                         continue;
                     }
                 },
-                () = sleep_until(deadline.unwrap_or_else(Instant::now).into()), if deadline.is_some() => Event::Tick,
+                () = sleep_until(deadline.unwrap_or_else(Instant::now).into()), if deadline.is_some() => vec![Event::Tick],
                 () = stop.cancelled() => break,
             };
-            for effect in self.state.on_event(event, Now::read()) {
-                self.carry_out(effect, &shared, down.as_ref());
-            }
+            self.handle(events, &mut tasks, &shared, down.as_ref());
             self.compare_clocks(&shared);
         }
         while let Ok(found) = found.try_recv() {
-            submissions.spawn(submit(self.nodes.clone(), found, shared.pending_blocks.clone()));
+            self.handle(vec![Event::Found(found)], &mut tasks, &shared, down.as_ref());
         }
         let last = async {
-            while let Some(done) = submissions.join_next().await {
-                if let Ok((found, verdict)) = done {
-                    submission::count(&shared, &found, &verdict);
+            while let Some(done) = tasks.submissions.join_next().await {
+                for event in judged_events(done.unwrap_or_default()) {
+                    for effect in self.state.on_event(event, Now::read()) {
+                        count(&effect, &shared);
+                    }
                 }
             }
         };
         if timeout(JUDGE_WITHIN, last).await.is_err() {
-            submission::log_unjudged(&shared, submissions.len());
-        }
-    }
-
-    /// Says from which node work comes.
-    fn name(&self, shared: &PoolState) {
-        if let Some(client) = self.nodes.clients().get(self.node) {
-            shared.set_work_from(&format!("node {} ({})", client.url(), network_name(self.network)));
+            submission::log_unjudged(&shared, tasks.submissions.len());
         }
     }
 
@@ -195,8 +193,41 @@ impl NodeSource {
         }
     }
 
-    fn carry_out(&mut self, effect: Effect, shared: &PoolState, down: Option<&Problem>) {
+    fn handle(&mut self, events: Vec<Event>, tasks: &mut Tasks, shared: &PoolState, down: Option<&Problem>) {
+        for event in events {
+            for effect in self.state.on_event(event, Now::read()) {
+                self.carry_out(effect, tasks, shared, down);
+            }
+        }
+    }
+
+    /// Says from which node work comes.
+    fn name(&self, shared: &PoolState) {
+        if let Some(client) = self.nodes.clients().get(self.node) {
+            shared.set_work_from(&format!("node {} ({})", client.url(), network_name(self.network)));
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect, tasks: &mut Tasks, shared: &PoolState, down: Option<&Problem>) {
+        count(&effect, shared);
         match effect {
+            Effect::Submit(found) => {
+                tasks.submissions.spawn(submit(self.nodes.clone(), found, shared.pending_blocks.clone()));
+            }
+            Effect::Resubmit(blocks) => {
+                tasks.submissions.spawn(resubmit(self.nodes.clone(), blocks));
+            }
+            Effect::Watch(blocks) => {
+                if let Some(node) = self.nodes.clients().get(self.node) {
+                    tasks.watches.spawn(places(node.clone(), blocks));
+                }
+            }
+            // Counted above.
+            Effect::Count { .. }
+            | Effect::CountLost { .. }
+            | Effect::CountPlace(_)
+            | Effect::SetRejection { .. }
+            | Effect::ClearRejection => {}
             Effect::Renew => shared.jobs.publish(self.state.work(Now::read())),
             Effect::Publish => {
                 shared.jobs.publish(self.state.work(Now::read()));
@@ -239,6 +270,36 @@ async fn follow(changes: SourceChanges, nodes: Nodes, cookies: CookieFiles) {
                 client.set_credentials(credentials(node, &cookies));
             }
         }
+    }
+}
+
+/// What the source waits for.
+#[derive(Debug, Default)]
+struct Tasks {
+    /// Submissions of blocks, with the nodes' verdicts.
+    submissions: JoinSet<Vec<(FoundBlock, BlockVerdict)>>,
+    /// Questions whether blocks are in a node's chain.
+    watches: JoinSet<Vec<(BlockHash, bool)>>,
+}
+
+fn judged_events(judged: Vec<(FoundBlock, BlockVerdict)>) -> Vec<Event> {
+    judged.into_iter().map(|(found, verdict)| Event::BlockJudged { found, verdict }).collect()
+}
+
+/// Counts and logs what has become of our blocks.
+fn count(effect: &Effect, shared: &PoolState) {
+    match effect {
+        Effect::Count { found, verdict } => submission::count(shared, found, verdict),
+        Effect::CountLost { record, reason } => {
+            submission::count_lost(shared, record.clone(), reason.clone());
+        }
+        Effect::CountPlace(record) => submission::count_place(shared, record.clone()),
+        Effect::SetRejection { height, reason } => {
+            let text = format!("the node has rejected our block at height {height}: {reason}");
+            shared.block_health.set(Problem::new(ProblemKind::BlockRejected, text));
+        }
+        Effect::ClearRejection => drop(shared.block_health.clear()),
+        _ => {}
     }
 }
 

@@ -3,23 +3,36 @@
 use bitcoin::Amount;
 use database::{sum, unsigned};
 use rusqlite::types::Type;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, Statement};
 use task::Totals;
 
+use super::schema::has_column;
 use super::write::WorkerIds;
 use crate::accounts::{BlockRecord, RecoveredAccounts};
+use crate::source::WATCHED;
 
-/// All workers: id, name, and the columns that [`totals`] reads.
-pub(super) const WORKERS: &str =
-    "SELECT id, name, accepted, rejected, stale, unanswered, accepted_work, blocks FROM worker ORDER BY name";
-/// All blocks, the lowest height first: the columns that [`block`] reads.
-pub(super) const BLOCKS: &str =
-    "SELECT hash, height, worker, transactions, value, found, refused FROM block ORDER BY height, found";
+/// Selects all workers: id, name, and the columns that [`totals`] reads.
+pub(super) fn workers(connection: &Connection) -> rusqlite::Result<Statement<'_>> {
+    let last = if has_column(connection, "worker", "candidates")? { "candidates, orphaned" } else { "0, 0" };
+    connection.prepare(&format!(
+        "SELECT id, name, accepted, rejected, stale, unanswered, accepted_work, blocks, {last}
+         FROM worker ORDER BY name"
+    ))
+}
+
+/// Selects all blocks, the lowest height first: the columns that [`block`] reads.
+pub(super) fn blocks(connection: &Connection) -> rusqlite::Result<Statement<'_>> {
+    let last = if has_column(connection, "block", "orphaned")? { "orphaned" } else { "0" };
+    connection.prepare(&format!("{BLOCK}, {last} FROM block ORDER BY height, found"))
+}
+
+/// The columns of a block that every version has.
+const BLOCK: &str = "SELECT hash, height, worker, transactions, value, found, refused";
 
 /// Reads all workers, and the ids of their rows.
 pub(super) fn recover(connection: &Connection) -> rusqlite::Result<(RecoveredAccounts, WorkerIds)> {
     let (mut recovered, mut ids) = (RecoveredAccounts::default(), WorkerIds::new());
-    let mut query = connection.prepare(WORKERS)?;
+    let mut query = workers(connection)?;
     let mut rows = query.query([])?;
     while let Some(row) = rows.next()? {
         let name: std::sync::Arc<str> = row.get(1)?;
@@ -28,6 +41,12 @@ pub(super) fn recover(connection: &Connection) -> rusqlite::Result<(RecoveredAcc
     }
     let refused = "SELECT count(*) FROM block WHERE refused IS NOT NULL";
     recovered.refused_blocks = connection.query_row(refused, [], |row| row.get(0)).map(unsigned)?;
+    let last = format!(
+        "{BLOCK}, orphaned FROM block WHERE refused IS NULL ORDER BY height DESC, found DESC LIMIT {WATCHED}"
+    );
+    recovered.last_blocks =
+        connection.prepare(&last)?.query_map([], block)?.collect::<rusqlite::Result<_>>()?;
+    recovered.last_blocks.reverse();
     Ok((recovered, ids))
 }
 
@@ -36,7 +55,7 @@ pub(super) fn has_block(connection: &Connection, hash: &str) -> rusqlite::Result
     connection.query_row("SELECT EXISTS (SELECT 1 FROM block WHERE hash = ?1)", [hash], |row| row.get(0))
 }
 
-/// The totals in a row of [`WORKERS`].
+/// The totals in a row of [`workers`].
 pub(super) fn totals(row: &Row<'_>) -> rusqlite::Result<Totals> {
     let count = |column| row.get(column).map(unsigned);
     Ok(Totals {
@@ -46,11 +65,13 @@ pub(super) fn totals(row: &Row<'_>) -> rusqlite::Result<Totals> {
         unanswered: count(5)?,
         accepted_work: sum(row, 6)?,
         blocks: count(7)?,
+        candidates: count(8)?,
+        orphaned: count(9)?,
         ..Totals::default()
     })
 }
 
-/// A block in a row of [`BLOCKS`].
+/// A block in a row of [`blocks`].
 pub(super) fn block(row: &Row<'_>) -> rusqlite::Result<BlockRecord> {
     let hash: String = row.get(0)?;
     let malformed = |error| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error));
@@ -62,5 +83,6 @@ pub(super) fn block(row: &Row<'_>) -> rusqlite::Result<BlockRecord> {
         value: Amount::from_sat(row.get(4).map(unsigned)?),
         found: row.get(5)?,
         refused: row.get(6)?,
+        orphaned: row.get(7)?,
     })
 }

@@ -1,15 +1,16 @@
 //! The tables, and the settings that make them durable.
 //!
 //! ```sql
-//! worker(id, name, accepted, rejected, stale, unanswered, accepted_work, blocks, updated_ms)
+//! worker(id, name, accepted, rejected, stale, unanswered, accepted_work, blocks, updated_ms, candidates, orphaned)
 //! share(id, worker, accepted_ms, job, extranonce2, ntime, version, nonce, difficulty, work)
-//! block(hash, height, worker, found, transactions, value, refused)
+//! block(hash, height, worker, found, transactions, value, refused, orphaned)
 //! ```
 //!
 //! Every share that was accepted is in the totals of its worker's row; the shares of the last days also have rows of their
 //! own. `accepted_work` and `work` are expected hashes, as decimal text, since SQLite's integers have only 63 bits. Times
 //! in `_ms` are milliseconds since the Unix epoch, `found` and `ntime` seconds; `value` is in satoshi; `refused` is NULL
-//! for a block that became part of the chain.
+//! for a block that a node has accepted; `orphaned` is 1 if the block has left the chain since. Columns that were added after
+//! the first version come last. Earlier versions ignore them, so the format is the same.
 
 use std::path::Path;
 
@@ -33,7 +34,9 @@ CREATE TABLE IF NOT EXISTS worker (
     unanswered    INTEGER NOT NULL,
     accepted_work TEXT NOT NULL,
     blocks        INTEGER NOT NULL,
-    updated_ms    INTEGER NOT NULL
+    updated_ms    INTEGER NOT NULL,
+    candidates    INTEGER NOT NULL DEFAULT 0,
+    orphaned      INTEGER NOT NULL DEFAULT 0
 );
 
 CREATE TABLE IF NOT EXISTS share (
@@ -57,11 +60,25 @@ CREATE TABLE IF NOT EXISTS block (
     found        INTEGER NOT NULL,
     transactions INTEGER NOT NULL,
     value        INTEGER NOT NULL,
-    refused      TEXT
+    refused      TEXT,
+    orphaned     INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 ";
 
-/// Creates missing tables, and makes each commit wait for the disk.
+/// The columns that were added after the first version: table, name, and SQL type.
+const NEW_COLUMNS: [(&str, &str, &str); 3] = [
+    ("worker", "candidates", "INTEGER NOT NULL DEFAULT 0"),
+    ("worker", "orphaned", "INTEGER NOT NULL DEFAULT 0"),
+    ("block", "orphaned", "INTEGER NOT NULL DEFAULT 0"),
+];
+
+/// Whether a table has a column. A folder that an earlier version wrote lacks the newer columns until a pool opens the folder.
+pub(super) fn has_column(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2)";
+    connection.query_row(sql, [table, column], |row| row.get(0))
+}
+
+/// Creates missing tables and columns, and makes each commit wait for the disk.
 pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let exists = exists(connection, path)?;
     let prepare = || {
@@ -70,6 +87,11 @@ pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreE
         }
         make_durable(connection)?;
         connection.execute_batch(TABLES)?;
+        for (table, column, kind) in NEW_COLUMNS {
+            if !has_column(connection, table, column)? {
+                connection.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} {kind}"))?;
+            }
+        }
         connection.pragma_update(None, "user_version", FORMAT)
     };
     prepare().map_err(DATA_FOLDER.database_error(path))

@@ -7,7 +7,7 @@ use database::unsigned;
 use rusqlite::Connection;
 use task::Totals;
 
-use super::read::{BLOCKS, WORKERS, block, totals};
+use super::read::{block, blocks, totals, workers};
 use super::{DATA_FOLDER, StoreError, schema};
 use crate::accounts::BlockRecord;
 
@@ -56,7 +56,7 @@ fn read(connection: &Connection) -> rusqlite::Result<AccountsSnapshot> {
     let mut query = connection.prepare("SELECT worker, count(*) FROM share GROUP BY worker")?;
     let kept = query.query_map([], |row| Ok((row.get(0)?, row.get(1).map(unsigned)?)))?;
     let kept: HashMap<i64, u64> = kept.collect::<rusqlite::Result<_>>()?;
-    let mut query = connection.prepare(WORKERS)?;
+    let mut query = workers(connection)?;
     let mut rows = query.query([])?;
     while let Some(row) = rows.next()? {
         let rows = kept.get(&row.get(0)?).copied().unwrap_or(0);
@@ -64,7 +64,7 @@ fn read(connection: &Connection) -> rusqlite::Result<AccountsSnapshot> {
         snapshot.totals += worker.totals;
         snapshot.workers.push(worker);
     }
-    let mut query = connection.prepare(BLOCKS)?;
+    let mut query = blocks(connection)?;
     snapshot.blocks = query.query_map([], block)?.collect::<rusqlite::Result<_>>()?;
     let oldest: Option<i64> =
         connection.query_row("SELECT min(accepted_ms) FROM share", [], |row| row.get(0))?;

@@ -48,12 +48,13 @@ pub(super) fn write(
 fn worker(transaction: &Transaction<'_>, name: &str, totals: &Totals) -> rusqlite::Result<i64> {
     transaction
         .prepare_cached(
-            "INSERT INTO worker (name, accepted, rejected, stale, unanswered, accepted_work, blocks, updated_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            "INSERT INTO worker (name, accepted, rejected, stale, unanswered, accepted_work, blocks, updated_ms,
+                 candidates, orphaned)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
              ON CONFLICT (name) DO UPDATE SET accepted = excluded.accepted, rejected = excluded.rejected,
                  stale = excluded.stale, unanswered = excluded.unanswered,
                  accepted_work = excluded.accepted_work, blocks = excluded.blocks,
-                 updated_ms = excluded.updated_ms
+                 updated_ms = excluded.updated_ms, candidates = excluded.candidates, orphaned = excluded.orphaned
              RETURNING id",
         )?
         .query_row(
@@ -66,6 +67,8 @@ fn worker(transaction: &Transaction<'_>, name: &str, totals: &Totals) -> rusqlit
                 totals.accepted_work.to_string(),
                 integer(totals.blocks),
                 integer(now_ms()),
+                integer(totals.candidates),
+                integer(totals.orphaned),
             ],
             |row| row.get(0),
         )
@@ -95,8 +98,8 @@ fn share(transaction: &Transaction<'_>, worker: i64, record: &ShareRecord) -> ru
 fn block(transaction: &Transaction<'_>, record: &BlockRecord) -> rusqlite::Result<()> {
     transaction
         .prepare_cached(
-            "INSERT OR REPLACE INTO block (hash, height, worker, found, transactions, value, refused)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT OR REPLACE INTO block (hash, height, worker, found, transactions, value, refused, orphaned)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute(params![
             record.hash.to_string(),
@@ -106,6 +109,7 @@ fn block(transaction: &Transaction<'_>, record: &BlockRecord) -> rusqlite::Resul
             integer(record.transactions as u64),
             integer(record.value.to_sat()),
             record.refused,
+            record.orphaned,
         ])
         .map(drop)
 }

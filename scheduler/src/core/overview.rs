@@ -165,7 +165,7 @@ pub(super) fn tasks(
 /// The figures of the framework so far.
 pub(super) fn summary(fleet: &Fleet, history: &History, now: Instant) -> Summary {
     let (sum, blocks) = history.ledger.sum();
-    let totals = Totals { blocks, ..sum.worker };
+    let totals = Totals { blocks, candidates: sum.candidates(), orphaned: sum.pool.orphaned, ..sum.worker };
     let summary =
         Summary::new(totals, history.age(now).as_secs_f64(), history.peak_workers, states(fleet, history));
     summary.with_live(fleet.unaccounted())

@@ -17,12 +17,22 @@ pub struct LedgerLine {
 }
 
 impl LedgerLine {
-    /// Blocks found. The pool's count is preferred: only the server knows whether the node accepted a block, and not every share
-    /// that meets the network's target becomes a block. The worker's own count is used if no server of ours reports on the
-    /// worker, for example if it mines at an external pool.
+    /// Blocks that a node has accepted, as the pool server counts them. Of a worker at an external pool only its candidates are
+    /// known, so they are returned instead, because nobody tells which of them became blocks.
     pub fn blocks(&self) -> u64 {
-        if self.pool == Totals::default() { self.worker.blocks } else { self.pool.blocks }
+        if self.pool == Totals::default() { worker_candidates(&self.worker) } else { self.pool.blocks }
     }
+
+    /// Candidates: accepted shares that met the network's target. Pool servers of earlier versions do not count them.
+    pub fn candidates(&self) -> u64 {
+        self.pool.candidates.max(worker_candidates(&self.worker))
+    }
+}
+
+/// The candidates in totals that a worker has counted. Workers of earlier versions called them blocks, and workers of this
+/// version count no blocks.
+pub fn worker_candidates(totals: &Totals) -> u64 {
+    totals.candidates.saturating_add(totals.blocks)
 }
 
 /// A sum of 128-bit numbers.
@@ -59,23 +69,33 @@ pub(super) fn capped(number: u128) -> u64 {
 
 /// A sum of [`Totals`], field by field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct TotalsSum([WideSum; 7]);
+pub(super) struct TotalsSum([WideSum; 9]);
 
 impl TotalsSum {
     /// The totals, each capped at the highest number of its type.
     pub fn totals(&self) -> Totals {
         let [hashes, accepted_work, counts @ ..] = self.0.map(WideSum::capped);
-        let [accepted, rejected, stale, unanswered, blocks] = counts.map(capped);
-        Totals { hashes, accepted_work, accepted, rejected, stale, unanswered, blocks }
+        let [accepted, rejected, stale, unanswered, blocks, candidates, orphaned] = counts.map(capped);
+        Totals { hashes, accepted_work, accepted, rejected, stale, unanswered, blocks, candidates, orphaned }
     }
 }
 
 impl From<&Totals> for TotalsSum {
     fn from(totals: &Totals) -> Self {
-        let Totals { hashes, accepted_work, accepted, rejected, stale, unanswered, blocks } = *totals;
-        let [accepted, rejected, stale, unanswered, blocks] =
-            [accepted, rejected, stale, unanswered, blocks].map(u128::from);
-        let numbers = [hashes, accepted_work, accepted, rejected, stale, unanswered, blocks];
+        let Totals {
+            hashes,
+            accepted_work,
+            accepted,
+            rejected,
+            stale,
+            unanswered,
+            blocks,
+            candidates,
+            orphaned,
+        } = *totals;
+        let counts = [accepted, rejected, stale, unanswered, blocks, candidates, orphaned];
+        let [a, b, c, d, e, f, g] = counts.map(u128::from);
+        let numbers = [hashes, accepted_work, a, b, c, d, e, f, g];
         Self(numbers.map(|low| WideSum { low, high: 0 }))
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 use task::{Totals, Verdict};
 
 use super::{EARLIER, LedgerColumn, LedgerRow, LedgerTable};
+use crate::journal::worker_candidates;
 use crate::store::{FailedLaunches, StoredShare};
 use crate::unix_time::date;
 
@@ -24,7 +25,7 @@ const HEADINGS: [&str; 11] = [
     "rejected: pool",
     "worker",
     "blocks: pool",
-    "worker",
+    "candidates: worker",
     "unreported",
     "uncounted",
 ];
@@ -94,11 +95,19 @@ fn cells(row: &LedgerRow) -> [String; 11] {
         workers.accepted.to_string(),
         pool(pools.rejected.saturating_add(pools.stale)),
         workers.rejected.saturating_add(workers.stale).to_string(),
-        pool(pools.blocks),
-        workers.blocks.to_string(),
+        if row.foreign_pool { "-".to_owned() } else { blocks(&pools) },
+        worker_candidates(&workers).to_string(),
         number(row.unreported),
         number(row.uncounted),
     ]
+}
+
+/// The blocks that a node has accepted, and how many of them have left its chain since.
+fn blocks(totals: &Totals) -> String {
+    match totals.orphaned {
+        0 => totals.blocks.to_string(),
+        orphaned => format!("{} ({orphaned} orphaned)", totals.blocks),
+    }
 }
 
 /// A name as the table shows it. Miners choose their names themselves.
@@ -128,8 +137,18 @@ pub(super) fn csv(table: &LedgerTable) -> String {
     text
 }
 
-const FIELDS: [&str; 8] =
-    ["hashes", "accepted_work", "accepted", "rejected", "stale", "unanswered", "blocks", "rows_omitted"];
+const FIELDS: [&str; 10] = [
+    "hashes",
+    "accepted_work",
+    "accepted",
+    "rejected",
+    "stale",
+    "unanswered",
+    "blocks",
+    "rows_omitted",
+    "candidates",
+    "orphaned",
+];
 
 fn csv_line(kind: &str, row: &LedgerRow) -> String {
     let kind = match kind {
@@ -149,8 +168,9 @@ fn csv_line(kind: &str, row: &LedgerRow) -> String {
 }
 
 /// The cells of a column, in the order of [`FIELDS`].
-fn column_cells(column: &LedgerColumn) -> [String; 8] {
-    let Totals { hashes, accepted_work, accepted, rejected, stale, unanswered, blocks } = column.totals;
+fn column_cells(column: &LedgerColumn) -> [String; 10] {
+    let Totals { hashes, accepted_work, accepted, rejected, stale, unanswered, blocks, candidates, orphaned } =
+        column.totals;
     [
         hashes.to_string(),
         accepted_work.to_string(),
@@ -160,6 +180,8 @@ fn column_cells(column: &LedgerColumn) -> [String; 8] {
         unanswered.to_string(),
         blocks.to_string(),
         column.rows_omitted.to_string(),
+        candidates.to_string(),
+        orphaned.to_string(),
     ]
 }
 

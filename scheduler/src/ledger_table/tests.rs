@@ -71,6 +71,8 @@ fn every_figure_of_every_account_is_in_the_sum() {
         stale: 3 * n,
         unanswered: 4 * n,
         blocks: 5 * n,
+        candidates: 7 * n,
+        orphaned: 8 * n,
     };
     let mut snapshot = LedgerSnapshot::default();
     for (server, n) in [("miner-server-1", 1), ("miner-server-2", 10)] {
@@ -82,12 +84,26 @@ fn every_figure_of_every_account_is_in_the_sum() {
     snapshot.ledger.add_aggregated(LedgerLine { worker: totals(1000), pool: totals(100) }, 0);
     let accounts = LedgerTable::new(&snapshot);
     let figures = |column: &LedgerColumn| {
-        let Totals { hashes, accepted_work, accepted, rejected, stale, unanswered, blocks } = column.totals;
-        let counts = [accepted, rejected, stale, unanswered, blocks, column.rows_omitted];
+        let Totals {
+            hashes,
+            accepted_work,
+            accepted,
+            rejected,
+            stale,
+            unanswered,
+            blocks,
+            candidates,
+            orphaned,
+        } = column.totals;
+        let counts =
+            [accepted, rejected, stale, unanswered, blocks, candidates, orphaned, column.rows_omitted];
         ((hashes >> 70, accepted_work >> 65), counts)
     };
-    assert_eq!(figures(&accounts.total.pool), ((111, 111), [111, 222, 333, 444, 555, 66]));
-    assert_eq!(figures(&accounts.total.worker), ((1000, 1000), [1000, 2000, 3000, 4000, 5000, 0]));
+    assert_eq!(figures(&accounts.total.pool), ((111, 111), [111, 222, 333, 444, 555, 777, 888, 66]));
+    assert_eq!(
+        figures(&accounts.total.worker),
+        ((1000, 1000), [1000, 2000, 3000, 4000, 5000, 7000, 8000, 0])
+    );
     let servers = accounts.servers.iter().map(|row| (row.task.as_str(), row.pool.totals.accepted));
     assert!(servers.eq([("miner-server-1", 1), ("miner-server-2", 10), (EARLIER, 100)]));
 }

@@ -22,6 +22,8 @@ pub struct TotalsJson {
     stale: u64,
     unanswered: u64,
     blocks: u64,
+    candidates: u64,
+    orphaned: u64,
 }
 
 /// A 128-bit number as decimal text.

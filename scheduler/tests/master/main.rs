@@ -131,7 +131,7 @@ async fn a_framework_from_its_first_subscription_to_its_teardown() {
     let call = master.call_of(Type::Teardown).await;
     assert_eq!(call.framework_id.unwrap().value, "f");
     let SchedulerEnd::TornDown { summary } = run.end().await.unwrap() else { panic!("it is not torn down") };
-    assert_eq!((summary.tasks["TASK_KILLED"], summary.blocks), (1, 1));
+    assert_eq!((summary.tasks["TASK_KILLED"], summary.blocks), (1, Some(1)));
 }
 
 #[tokio::test]
@@ -178,7 +178,7 @@ async fn a_restart_with_the_same_folder_is_the_same_framework() {
     let task = master.launched().await;
     assert_eq!(task.task_id.value, "miner-worker-2", "the server runs already");
     second.stop.cancel();
-    assert_eq!(second.end().await.unwrap().summary().blocks, 1);
+    assert_eq!(second.end().await.unwrap().summary().blocks, Some(1));
 }
 
 #[tokio::test]

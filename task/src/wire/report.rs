@@ -50,6 +50,11 @@ pub(super) struct TotalsMessage {
     unanswered: u64,
     #[prost(uint64, tag = "9")]
     blocks: u64,
+    /// Candidates. An executor that does not know this field counts those of a worker in `blocks`.
+    #[prost(uint64, tag = "20")]
+    candidates: u64,
+    #[prost(uint64, tag = "21")]
+    orphaned: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -154,10 +159,21 @@ impl From<AccountMessage> for Account {
 
 impl From<Totals> for TotalsMessage {
     fn from(totals: Totals) -> Self {
-        let Totals { hashes, accepted_work, accepted, rejected, stale, unanswered, blocks } = totals;
+        let Totals {
+            hashes,
+            accepted_work,
+            accepted,
+            rejected,
+            stale,
+            unanswered,
+            blocks,
+            candidates,
+            orphaned,
+        } = totals;
         let (hashes_low, hashes_high) = halves(hashes);
         let (work_low, work_high) = halves(accepted_work);
-        let counts = Self { accepted, rejected, stale, unanswered, blocks, ..Self::default() };
+        let counts =
+            Self { accepted, rejected, stale, unanswered, blocks, candidates, orphaned, ..Self::default() };
         Self { hashes_low, hashes_high, work_low, work_high, ..counts }
     }
 }
@@ -166,8 +182,9 @@ impl From<TotalsMessage> for Totals {
     fn from(message: TotalsMessage) -> Self {
         let hashes = whole(message.hashes_low, message.hashes_high);
         let accepted_work = whole(message.work_low, message.work_high);
-        let TotalsMessage { accepted, rejected, stale, unanswered, blocks, .. } = message;
-        Self { hashes, accepted_work, accepted, rejected, stale, unanswered, blocks }
+        let TotalsMessage { accepted, rejected, stale, unanswered, blocks, candidates, orphaned, .. } =
+            message;
+        Self { hashes, accepted_work, accepted, rejected, stale, unanswered, blocks, candidates, orphaned }
     }
 }
 

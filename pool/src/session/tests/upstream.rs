@@ -101,7 +101,7 @@ fn shares_for_the_upstream_pool_wait_for_its_verdict() {
     let pending = &forwarded.request;
     let UpstreamShare { job, share, judged } = forwarded_share(&forwarded).unwrap();
     assert!(Arc::ptr_eq(&job, &upstream.job));
-    assert_eq!((&share.job, judged.block), (&upstream.job.id, false));
+    assert_eq!((&share.job, judged.candidate), (&upstream.job.id, false));
     assert_eq!(share.extranonce2, [0, 0xaa, 0xaa, 1, 2, 3, 4, 5]);
     let header = upstream.job.header(&share.extranonce2, share.ntime, share.version);
     let digest = hasher::Header { nonce: share.nonce, ..header }.digest();
@@ -234,7 +234,7 @@ fn a_session_is_resumed_only_if_there_is_a_job_for_it() {
 }
 
 #[test]
-fn only_the_first_block_on_a_tip_is_counted() {
+fn each_share_that_meets_the_network_s_target_is_a_candidate() {
     let mut harness = proxied(1e-9, 8);
     let mut easy = upstream_job(1e-9, 8, 1);
     easy.job = Arc::new(stratum::Job {
@@ -249,7 +249,7 @@ fn only_the_first_block_on_a_tip_is_counted() {
         forwarded_share(&harness.line(&line)).map(|share| share.judged)
     });
     let judged: Vec<_> = forwarded.take(2).collect();
-    assert_eq!(judged.iter().map(|judged| judged.block).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(judged.iter().map(|judged| judged.candidate).collect::<Vec<_>>(), [true, true]);
     assert!(judged.iter().all(|judged| judged.work > 0));
 }
 
@@ -275,7 +275,8 @@ fn a_share_below_the_upstream_s_difficulty_is_forwarded_only_if_it_is_the_first_
                 Effect::ForwardEasyBlock(share) => Some(share),
                 _ => None,
             });
-            forwarded += easy.inspect(|share| assert!(share.judged.block && share.judged.work > 0)).count();
+            forwarded +=
+                easy.inspect(|share| assert!(share.judged.candidate && share.judged.work > 0)).count();
             // The miner gets its answer from this pool, which counts the share.
             if effects.iter().any(|effect| matches!(effect, Effect::CountShare(judged) if judged.work > 0)) {
                 assert!(lines(&effects)[0].contains(r#""result":true"#), "{effects:?}");

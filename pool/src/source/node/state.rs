@@ -1,4 +1,16 @@
-//! Decides when miners get new work from the nodes' templates, and when work is withdrawn. No I/O, no clock.
+//! Decides when miners get new work from the nodes' templates, when work is withdrawn, and what becomes of our blocks. No I/O, no
+//! clock.
+//!
+//! ```text
+//! claim taken ─Found→ submitted ─Judged→ accepted ─→ watched: in the chain, or orphaned
+//!                        ▲                  │
+//!                        └── resubmitted ◄──┘ a later template is still on the parent: the node has lost the block
+//! ```
+
+mod block_gate;
+mod our_blocks;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,12 +18,22 @@ use std::time::{Duration, Instant};
 use bitcoin::{BlockHash, Network, ScriptBuf};
 use node::{BlockVerdict, HeaderTimes, MinDifficultyTime, NodeClock, TemplateUpdate};
 
+use self::block_gate::BlockGate;
+pub use self::our_blocks::WATCHED;
+use self::our_blocks::{LackingBlocks, OurBlocks};
+use crate::accounts::BlockRecord;
 use crate::clock::Now;
-use crate::job::{BlockClaim, TemplateJob};
+use crate::config::BlockLimits;
+use crate::job::TemplateJob;
+use crate::share::FoundBlock;
 
 /// How long miners keep their last job when no node works. After this time, a new block has probably been found, so shares
 /// of the job would be stale.
 const KEEP_WORK: Duration = Duration::from_secs(10 * 60);
+/// How long a rejected block makes the pool unhealthy if no block is found or rejected meanwhile.
+const REJECTION_LASTS: Duration = Duration::from_secs(60 * 60);
+/// The shortest time between two looks at the places of our blocks in the chain. On regtest the tip changes all the time.
+const WATCH_EVERY: Duration = Duration::from_secs(5);
 
 /// How long miners keep their last job when no node works and a node refuses access. The node works, so its tip may have moved. In
 /// this time a new cookie or password may arrive, so that miners lose nothing.
@@ -27,19 +49,28 @@ pub enum Event {
         /// Whether a node works but refuses access, because it does not know the user or the password.
         refused: bool,
     },
-    /// The nodes have judged a block.
+    /// A miner has found a block, and has taken the claim of its tip.
+    Found(FoundBlock),
+    /// The nodes have judged a block of [`Effect::Submit`].
     BlockJudged {
-        /// The block's parent.
-        parent: BlockHash,
+        /// The block.
+        found: FoundBlock,
         /// The nodes' verdict.
         verdict: BlockVerdict,
+    },
+    /// A node has said whether a block of [`Effect::Watch`] is in its chain.
+    Place {
+        /// The block.
+        hash: BlockHash,
+        /// Whether it is in the node's chain.
+        in_chain: bool,
     },
     /// [`NodeWorkState::next_deadline`] has passed.
     Tick,
 }
 
 /// An action that the source must carry out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Publish [`NodeWorkState::work`]: a node has given a new template.
     Publish,
@@ -52,23 +83,70 @@ pub enum Effect {
     },
     /// Withdraw the work, which is too old.
     Withdraw,
+    /// Submit a found block.
+    Submit(FoundBlock),
+    /// Submit blocks again that a node has lost, one after another.
+    Resubmit(Vec<FoundBlock>),
+    /// Count a found block with the nodes' first verdict.
+    Count {
+        /// The block.
+        found: FoundBlock,
+        /// The verdict.
+        verdict: BlockVerdict,
+    },
+    /// A node has lost an accepted block for good: count it as refused, for this reason.
+    CountLost {
+        /// The block as it was counted.
+        record: BlockRecord,
+        /// Why no node has it.
+        reason: String,
+    },
+    /// Count an accepted block as orphaned, or as back in the chain; see [`BlockRecord::orphaned`].
+    CountPlace(BlockRecord),
+    /// Make the pool unhealthy, because a node has rejected a block.
+    SetRejection {
+        /// The block's height.
+        height: u32,
+        /// The node's word.
+        reason: String,
+    },
+    /// The rejection makes the pool unhealthy no longer.
+    ClearRejection,
+    /// Ask a node whether these blocks are in its chain, and report [`Event::Place`].
+    Watch(Vec<BlockHash>),
+}
+
+/// The settings of the work, which never change.
+#[derive(Clone, Debug)]
+pub struct WorkSettings {
+    /// The network of all nodes.
+    pub network: Network,
+    /// The script that all blocks pay; `None`: each block pays its finder.
+    pub payout: Option<ScriptBuf>,
+    /// Bytes for the end of the coinbase's input script.
+    pub tag: Arc<[u8]>,
+    /// When blocks on testnets have the lowest difficulty.
+    pub min_difficulty_time: MinDifficultyTime,
+    /// How many blocks there may be, and how often.
+    pub limits: BlockLimits,
 }
 
 /// The work from the nodes.
 #[derive(Debug)]
 pub struct NodeWorkState {
-    network: Network,
-    payout: Option<ScriptBuf>,
-    tag: Arc<[u8]>,
-    min_difficulty_time: MinDifficultyTime,
+    settings: WorkSettings,
     update: TemplateUpdate,
-    claim: BlockClaim,
-    /// Whether a node has rejected our block on the current tip. If so, another block may be made on this tip, with the next
-    /// template.
-    rejected: bool,
+    gate: BlockGate,
+    blocks: OurBlocks,
     /// When miners need a new job because of the 20-minute rule of testnets; `None` if they need none.
     renew_at: Option<Instant>,
     outage: Outage,
+    /// When the last rejection makes the pool unhealthy no longer; `None` if none does.
+    rejection_until: Option<Instant>,
+    /// When the places of our blocks in the chain are looked up next; `None` if the tip has not changed since.
+    watch_at: Option<Instant>,
+    /// When they were looked up last.
+    watched: Option<Instant>,
 }
 
 /// Whether a node works, and what that means for the miners' job.
@@ -83,46 +161,46 @@ enum Outage {
 }
 
 impl NodeWorkState {
-    /// Begins with a first template. Without `payout`, each block pays its finder.
+    /// Begins with a first template, and with the last blocks that nodes have accepted from earlier runs, oldest first.
     pub fn new(
-        network: Network,
-        payout: Option<ScriptBuf>,
-        tag: Arc<[u8]>,
-        min_difficulty_time: MinDifficultyTime,
+        settings: WorkSettings,
         update: TemplateUpdate,
+        blocks: Vec<BlockRecord>,
+        now: Instant,
     ) -> Self {
         Self {
-            network,
-            payout,
-            tag,
-            min_difficulty_time,
+            gate: BlockGate::new(settings.limits),
+            settings,
             update,
-            claim: BlockClaim::default(),
-            rejected: false,
+            watch_at: (!blocks.is_empty()).then_some(now),
+            blocks: OurBlocks::restore(blocks, now),
             renew_at: None,
             outage: Outage::None,
+            rejection_until: None,
+            watched: None,
         }
     }
 
     /// The network of the addresses in worker names, if each block pays the address of its finder; otherwise `None`.
     pub fn pays_users(&self) -> Option<Network> {
-        self.payout.is_none().then_some(self.network)
+        self.settings.payout.is_none().then_some(self.settings.network)
     }
 
     /// The work to publish now.
     pub fn work(&mut self, now: Now) -> TemplateJob {
+        let WorkSettings { network, payout, tag, min_difficulty_time, .. } = &self.settings;
         let TemplateUpdate { template, parent_time, clock, .. } = &self.update;
         let node_now = clock.at(now.boot);
-        let times = HeaderTimes::of(template, self.network, *parent_time, node_now, self.min_difficulty_time);
+        let times = HeaderTimes::of(template, *network, *parent_time, node_now, *min_difficulty_time);
         let wait = |until: u32| Duration::from_secs(until.saturating_sub(node_now).into());
         self.renew_at = times.until.map(|until| now.at + wait(until));
         TemplateJob {
             template: template.clone(),
             times,
             clock: *clock,
-            payout: self.payout.clone(),
-            tag: self.tag.clone(),
-            claim: self.claim.clone(),
+            payout: payout.clone(),
+            tag: tag.clone(),
+            claim: self.gate.claim(),
         }
     }
 
@@ -137,23 +215,36 @@ impl NodeWorkState {
             Outage::Since { withdraw_at } => Some(withdraw_at),
             Outage::None | Outage::Withdrawn => None,
         };
-        self.renew_at.into_iter().chain(withdraw_at).min()
+        let times = [self.renew_at, withdraw_at, self.rejection_until, self.watch_at, self.gate.opens_at()];
+        times.into_iter().flatten().min()
     }
 
     /// Handles an event, and returns the actions for the source.
     pub fn on_event(&mut self, event: Event, now: Now) -> Vec<Effect> {
         match event {
-            Event::Template(update) => self.on_template(update),
+            Event::Template(update) => self.on_template(update, now),
             Event::AllNodesDown { refused } => self.on_all_down(refused, now),
-            Event::BlockJudged { parent, verdict } => {
-                // If the node has rejected the block, the template may be faulty. So another block on this tip is allowed
-                // only with the next template.
-                let rejected = matches!(verdict, BlockVerdict::Rejected(_));
-                self.rejected |= rejected && parent == self.update.template.prev_hash;
-                Vec::new()
+            Event::Found(found) => {
+                self.gate.on_found(found.block.header.prev_blockhash, self.is_on_tip(&found), now.at);
+                vec![Effect::Submit(found)]
+            }
+            Event::BlockJudged { found, verdict } => {
+                if self.blocks.is_resubmitted(found.block.block_hash()) {
+                    self.on_second_verdict(&found, verdict, now)
+                } else {
+                    self.on_first_verdict(found, verdict, now)
+                }
+            }
+            Event::Place { hash, in_chain } => {
+                let news = self.blocks.on_place(hash, in_chain, now.at);
+                news.map(Effect::CountPlace).into_iter().collect()
             }
             Event::Tick => self.on_tick(now),
         }
+    }
+
+    fn is_on_tip(&self, found: &FoundBlock) -> bool {
+        found.block.header.prev_blockhash == self.update.template.prev_hash
     }
 
     fn on_all_down(&mut self, refused: bool, now: Now) -> Vec<Effect> {
@@ -170,154 +261,110 @@ impl NodeWorkState {
         vec![Effect::Warn { keep }]
     }
 
-    fn on_template(&mut self, update: TemplateUpdate) -> Vec<Effect> {
-        let tip_changed = update.template.prev_hash != self.update.template.prev_hash;
-        if tip_changed || self.rejected {
-            self.claim = BlockClaim::default();
-            self.rejected = false;
-        }
+    fn on_template(&mut self, update: TemplateUpdate, now: Now) -> Vec<Effect> {
+        let tip = update.template.prev_hash;
+        let tip_changed = tip != self.update.template.prev_hash;
+        let LackingBlocks { resubmit, lost } = self.blocks.lacking(tip, update.asked);
         self.update = update;
         self.outage = Outage::None;
-        vec![Effect::Publish]
+        if tip_changed && !self.blocks.watched(self.update.template.height).is_empty() {
+            let earliest = self.watched.map_or(now.at, |watched| watched + WATCH_EVERY);
+            self.watch_at = self.watch_at.or(Some(earliest.max(now.at)));
+        }
+        lost.iter().for_each(|_| self.gate.on_lost());
+        self.gate.on_template(tip, tip_changed, self.blocks.extend(tip), now.at);
+        let reason = "a node has accepted and lost it several times";
+        let count = |record| Effect::CountLost { record, reason: reason.to_owned() };
+        let mut effects: Vec<_> = lost.into_iter().map(count).collect();
+        effects.push(Effect::Publish);
+        if !resubmit.is_empty() {
+            effects.push(Effect::Resubmit(resubmit));
+        }
+        effects
+    }
+
+    /// The first verdict on a found block.
+    fn on_first_verdict(&mut self, found: FoundBlock, verdict: BlockVerdict, now: Now) -> Vec<Effect> {
+        let parent = found.block.header.prev_blockhash;
+        self.gate.on_verdict(parent, verdict.is_accepted(), self.is_on_tip(&found));
+        let mut effects = vec![Effect::Count { found: found.clone(), verdict: verdict.clone() }];
+        match verdict {
+            BlockVerdict::Accepted | BlockVerdict::Duplicate => {
+                self.blocks.accepted(found, now.at);
+                effects.extend(self.rejection_until.take().map(|_| Effect::ClearRejection));
+            }
+            BlockVerdict::Rejected(reason) => {
+                self.rejection_until = Some(now.at + REJECTION_LASTS);
+                effects.push(Effect::SetRejection { height: found.height, reason });
+            }
+            BlockVerdict::Inconclusive => {}
+        }
+        self.release(now, &mut effects);
+        effects
+    }
+
+    /// The verdict on a block that was submitted again.
+    fn on_second_verdict(&mut self, found: &FoundBlock, verdict: BlockVerdict, now: Now) -> Vec<Effect> {
+        let hash = found.block.block_hash();
+        let reason = match verdict {
+            BlockVerdict::Accepted | BlockVerdict::Duplicate => {
+                self.blocks.reaccepted(hash, now.at);
+                return Vec::new();
+            }
+            BlockVerdict::Inconclusive => "inconclusive".to_owned(),
+            BlockVerdict::Rejected(reason) => reason,
+        };
+        let Some(record) = self.blocks.remove(hash) else { return Vec::new() };
+        // A node that still knows the block has it on a branch, or was told to leave it: its chain has left the block.
+        let is_known = ["inconclusive", "duplicate"].iter().any(|word| reason.starts_with(word));
+        let mut effects = if is_known {
+            vec![Effect::CountPlace(BlockRecord { orphaned: true, ..record })]
+        } else {
+            self.gate.on_lost();
+            vec![Effect::CountLost { record, reason }]
+        };
+        if self.is_on_tip(found) {
+            self.gate.open(now.at);
+            self.renew(&mut effects);
+        }
+        self.release(now, &mut effects);
+        effects
     }
 
     fn on_tick(&mut self, now: Now) -> Vec<Effect> {
+        let is_due = |at: &mut Instant| now.at >= *at;
         if let Outage::Since { withdraw_at } = self.outage
             && now.at >= withdraw_at
         {
-            self.outage = Outage::Withdrawn;
-            self.renew_at = None;
+            (self.renew_at, self.outage) = (None, Outage::Withdrawn);
             return vec![Effect::Withdraw];
         }
-        if self.renew_at.take_if(|at| now.at >= *at).is_some() {
-            return vec![Effect::Renew];
+        let mut effects = Vec::new();
+        if self.rejection_until.take_if(is_due).is_some() {
+            effects.push(Effect::ClearRejection);
         }
-        Vec::new()
+        if self.watch_at.take_if(is_due).is_some() {
+            self.watched = Some(now.at);
+            effects.push(Effect::Watch(self.blocks.watched(self.update.template.height)));
+        }
+        if self.renew_at.take_if(is_due).is_some() {
+            self.renew(&mut effects);
+        }
+        self.release(now, &mut effects);
+        effects
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use bitcoin::hashes::Hash;
-    use bitcoin::{Amount, CompactTarget};
-    use node::Template;
-
-    use super::*;
-
-    const UNIX: u32 = 1_800_000_000;
-
-    fn update(tip: u8) -> TemplateUpdate {
-        let prev_hash = BlockHash::from_byte_array([tip; 32]);
-        let bits = CompactTarget::from_consensus(0x1900_ffff);
-        let template =
-            Template::compose(2017, 0x2000_0000, prev_hash, bits, (UNIX - 3000, UNIX), Amount::ZERO, vec![]);
-        let clock = NodeClock::new(UNIX, now(0).boot);
-        TemplateUpdate {
-            template: Arc::new(template),
-            parent_time: Some(UNIX),
-            clock,
-            clean: true,
-            node: 0,
-            asked: now(0).at,
+    /// Lets miners make a block if the limits allow one now. They get the job again, so that whoever idles goes on.
+    fn release(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if self.gate.release(now.at) {
+            self.renew(effects);
         }
     }
 
-    fn state(network: Network) -> NodeWorkState {
-        NodeWorkState::new(network, None, Arc::new([]), MinDifficultyTime::Honest, update(1))
-    }
-
-    /// Reports the nodes' verdict on a block on top of this tip.
-    fn judged(state: &mut NodeWorkState, tip: u8, verdict: BlockVerdict) {
-        let parent = BlockHash::from_byte_array([tip; 32]);
-        assert_eq!(state.on_event(Event::BlockJudged { parent, verdict }, now(1)), []);
-    }
-
-    fn now(seconds: u32) -> Now {
-        static START: std::sync::OnceLock<Now> = std::sync::OnceLock::new();
-        // The system clock is wrong, and must not matter.
-        START.get_or_init(|| Now::with_unix(UNIX + 10_800)).later(seconds)
-    }
-
-    #[test]
-    fn a_tip_gets_one_block_and_another_one_with_the_template_after_a_rejection() {
-        let mut state = state(Network::Regtest);
-        assert!(state.work(now(0)).claim.take());
-        state.on_event(Event::Template(update(1)), now(1));
-        assert!(!state.work(now(1)).claim.take());
-        judged(&mut state, 1, BlockVerdict::Accepted);
-        state.on_event(Event::Template(update(1)), now(1));
-        assert!(!state.work(now(1)).claim.take());
-        let rejected = || BlockVerdict::Rejected("bad-txns".into());
-        judged(&mut state, 9, rejected());
-        state.on_event(Event::Template(update(1)), now(1));
-        assert!(!state.work(now(1)).claim.take());
-        judged(&mut state, 1, rejected());
-        assert!(!state.work(now(1)).claim.take());
-        state.on_event(Event::Template(update(1)), now(1));
-        assert!(state.work(now(1)).claim.take());
-        state.on_event(Event::Template(update(1)), now(1));
-        assert!(!state.work(now(1)).claim.take(), "one more try");
-        state.on_event(Event::Template(update(2)), now(1));
-        assert!(state.work(now(1)).claim.take());
-    }
-
-    #[test]
-    fn work_is_withdrawn_when_no_node_has_worked_for_a_while() {
-        let mut state = state(Network::Bitcoin);
-        state.work(now(0));
-        assert_eq!(state.next_deadline(), None);
-        assert_eq!(
-            state.on_event(Event::AllNodesDown { refused: false }, now(0)),
-            [Effect::Warn { keep: KEEP_WORK }]
-        );
-        assert_eq!(state.next_deadline(), Some(now(600).at));
-        assert_eq!(state.on_event(Event::Tick, now(599)), []);
-        assert_eq!(state.on_event(Event::Tick, now(600)), [Effect::Withdraw]);
-        assert_eq!(state.next_deadline(), None);
-        assert_eq!(state.on_event(Event::Template(update(1)), now(1)), [Effect::Publish]);
-
-        state.on_event(Event::AllNodesDown { refused: false }, now(700));
-        state.on_event(Event::Template(update(1)), now(1));
-        assert_eq!(state.next_deadline(), None);
-    }
-
-    #[test]
-    fn work_is_withdrawn_soon_when_a_node_refuses_access() {
-        let down = |refused| Event::AllNodesDown { refused };
-        let mut state = state(Network::Bitcoin);
-        state.work(now(0));
-        // The node restarts, and refuses the old cookie.
-        assert_eq!(state.on_event(down(false), now(0)), [Effect::Warn { keep: KEEP_WORK }]);
-        assert_eq!(state.on_event(down(true), now(3)), [Effect::Warn { keep: KEEP_WORK_REFUSED }]);
-        assert_eq!(state.next_deadline(), Some(now(8).at));
-        assert_eq!(state.on_event(down(true), now(4)), [], "the time does not begin anew");
-        assert_eq!(state.on_event(down(false), now(5)), [], "nor does it when the node is down again");
-        assert_eq!(state.on_event(Event::Tick, now(7)), []);
-        assert_eq!(state.on_event(Event::Tick, now(8)), [Effect::Withdraw]);
-        assert_eq!(state.on_event(down(true), now(9)), [], "there is no work to keep");
-        assert_eq!(state.on_event(Event::Template(update(1)), now(10)), [Effect::Publish]);
-        assert_eq!(state.on_event(down(true), now(11)), [Effect::Warn { keep: KEEP_WORK_REFUSED }]);
-    }
-
-    #[test]
-    fn testnets_get_the_lowest_difficulty_after_twenty_minutes() {
-        let mut state = state(Network::Testnet4);
-        let work = state.work(now(0));
-        assert_eq!((work.times.bits.to_consensus(), work.times.last), (0x1900_ffff, UNIX + 1200));
-        assert_eq!(state.next_deadline(), Some(now(1201).at));
-        assert_eq!(state.on_event(Event::Tick, now(1200)), []);
-        assert_eq!(state.on_event(Event::Tick, now(1201)), [Effect::Renew]);
-        let work = state.work(now(1201));
-        assert_eq!((work.times.bits.to_consensus(), work.times.first), (0x1d00_ffff, UNIX + 1201));
-        assert_eq!(state.next_deadline(), None);
-
-        // The work is withdrawn before the 20-minute rule of testnets requires a new job. Withdrawn work is not renewed, so no
-        // deadline is left.
-        let mut state = self::state(Network::Testnet4);
-        state.work(now(0));
-        state.on_event(Event::AllNodesDown { refused: false }, now(0));
-        assert_eq!(state.next_deadline(), Some(now(0).at + KEEP_WORK));
-        assert_eq!(state.on_event(Event::Tick, now(600)), [Effect::Withdraw]);
-        assert_eq!(state.next_deadline(), None);
+    /// Publishes the work again, unless it was withdrawn.
+    fn renew(&self, effects: &mut Vec<Effect>) {
+        if self.outage != Outage::Withdrawn && !effects.contains(&Effect::Renew) {
+            effects.push(Effect::Renew);
+        }
     }
 }

@@ -1,7 +1,12 @@
 //! Submits found blocks to the nodes and, meanwhile, writes them to disk.
 
-use node::{BlockVerdict, Nodes};
+use std::sync::Arc;
 
+use bitcoin::BlockHash;
+use node::{BlockVerdict, Nodes, RpcClient, RpcError};
+use serde_json::{Value, json};
+
+use crate::accounts::BlockRecord;
 use crate::pool_state::PoolState;
 use crate::share::FoundBlock;
 use crate::store::PendingBlocks;
@@ -12,9 +17,42 @@ pub async fn submit(
     nodes: Nodes,
     found: FoundBlock,
     pending: Option<PendingBlocks>,
-) -> (FoundBlock, BlockVerdict) {
+) -> Vec<(FoundBlock, BlockVerdict)> {
     let (verdict, ()) = tokio::join!(nodes.submit(&found.block), write(&found, pending));
-    (found, verdict)
+    vec![(found, verdict)]
+}
+
+/// Submits blocks again that a node has accepted and lost, one after another, because each may be the parent of the next.
+pub async fn resubmit(nodes: Nodes, blocks: Vec<FoundBlock>) -> Vec<(FoundBlock, BlockVerdict)> {
+    let mut judged = Vec::new();
+    if let Some(first) = blocks.first() {
+        let (height, hash) = (first.height, first.block.block_hash());
+        tracing::warn!(blocks = blocks.len(), height, %hash, "the node has lost blocks that it had accepted: submitting them again");
+    }
+    for found in blocks {
+        let verdict = nodes.submit(&found.block).await;
+        judged.push((found, verdict));
+    }
+    judged
+}
+
+/// Asks a node which of these blocks are in its chain. A block that the node does not know is left out.
+pub async fn places(node: Arc<RpcClient>, blocks: Vec<BlockHash>) -> Vec<(BlockHash, bool)> {
+    let mut places = Vec::new();
+    for hash in blocks {
+        let answer: Result<Value, _> = node.call("getblockheader", json!([hash.to_string(), true])).await;
+        match answer {
+            // A block on a branch has -1 confirmations.
+            Ok(header) => {
+                places
+                    .extend(header["confirmations"].as_i64().map(|confirmations| (hash, confirmations >= 0)));
+            }
+            Err(RpcError::Refused { .. }) => {}
+            // The node is away. The next look comes with the next tip.
+            Err(_) => break,
+        }
+    }
+    places
 }
 
 async fn write(found: &FoundBlock, pending: Option<PendingBlocks>) {
@@ -61,20 +99,40 @@ pub fn count(shared: &PoolState, found: &FoundBlock, verdict: &BlockVerdict) {
     let (worker, height) = (&*found.worker, found.height);
     let refused = match verdict {
         BlockVerdict::Accepted | BlockVerdict::Duplicate => {
-            if shared.operator_log.admits_block() {
-                let (transactions, pays) = (found.block.txdata.len(), found.value());
-                tracing::info!(height, %hash, worker, transactions, %pays, "block found, and accepted by the node");
-            }
+            shared.operator_log.accepted(found);
             None
         }
         BlockVerdict::Inconclusive => {
-            tracing::warn!(height, %hash, worker, "block found, but another was faster");
+            if shared.operator_log.admits_refused_block() {
+                tracing::warn!(height, %hash, worker, "candidate submitted, but another block was faster");
+            }
             Some("inconclusive".to_owned())
         }
         BlockVerdict::Rejected(reason) => {
-            tracing::error!(height, %hash, worker, reason, "THE NODE REJECTED OUR BLOCK");
+            if shared.operator_log.admits_refused_block() {
+                tracing::error!(height, %hash, worker, reason, "THE NODE REJECTED OUR BLOCK");
+            }
             Some(reason.clone())
         }
     };
     shared.count_block(found.record(refused));
+}
+
+/// Counts an accepted block as refused that no node has any more.
+pub fn count_lost(shared: &PoolState, record: BlockRecord, reason: String) {
+    let (hash, height) = (record.hash, record.height);
+    tracing::error!(%hash, height, reason, "an accepted block is lost: no node has it any more");
+    shared.uncount_block(record, format!("lost: {reason}"));
+}
+
+/// Counts an accepted block as orphaned, or as back in the chain.
+pub fn count_place(shared: &PoolState, record: BlockRecord) {
+    let (hash, height) = (record.hash, record.height);
+    if shared.operator_log.admits_refused_block() {
+        match record.orphaned {
+            true => tracing::warn!(%hash, height, "our block is orphaned: the node's chain has left it"),
+            false => tracing::info!(%hash, height, "our orphaned block is back in the node's chain"),
+        }
+    }
+    shared.count_place(record);
 }

@@ -59,9 +59,12 @@ impl<T: Eq + Hash> ForwardedShares<T> {
             Outcome::Unanswered => &mut self.counts.unanswered,
         };
         *count += 1;
-        if outcome == Outcome::Accepted && forward.share.judged.block {
-            self.counts.blocks += 1;
-            tracing::info!(worker = &*forward.share.judged.worker, "found a block for the upstream pool");
+        if outcome == Outcome::Accepted && forward.share.judged.candidate {
+            self.counts.candidates += 1;
+            tracing::debug!(
+                worker = &*forward.share.judged.worker,
+                "the upstream pool has accepted a candidate"
+            );
         }
         Some((forward, outcome))
     }
@@ -107,7 +110,7 @@ mod tests {
             round_trip: Duration::ZERO,
         };
         let share = Share { job: "a".into(), extranonce2: vec![0; 4], ntime: 0, nonce, version: 1 };
-        let judged = JudgedShare { worker: "w".into(), row, work: 1, block: nonce < 5 };
+        let judged = JudgedShare { worker: "w".into(), row, work: 1, candidate: nonce < 5 };
         ForwardRequest {
             share: UpstreamShare { job: Arc::new(job), share, judged },
             reply: Some(oneshot::channel().0),
@@ -137,7 +140,7 @@ mod tests {
             assert!(in_flight.answered(ticket, outcome).is_none(), "answered twice");
         }
         assert!(in_flight.is_empty());
-        // This share makes no block, so the count of blocks stays the same.
+        // This share is no candidate, so the count of candidates stays the same.
         in_flight.submitted(7, forward(7));
         in_flight.answered(7, Outcome::Accepted);
         assert_eq!(in_flight.not_submitted(forward(9)).1, Outcome::Stale(None));
@@ -147,7 +150,7 @@ mod tests {
             rejected: 1,
             stale: 3,
             unanswered: 1,
-            blocks: 1,
+            candidates: 1,
         };
         assert_eq!(in_flight.counts(), expected);
     }

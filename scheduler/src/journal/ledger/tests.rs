@@ -87,11 +87,11 @@ proptest! {
         };
         let totals = |number: u64| Totals {
             hashes: number.into(), accepted_work: number.into(), accepted: number, rejected: number, stale: number,
-            unanswered: number, blocks: number,
+            unanswered: number, blocks: number, candidates: number, orphaned: number,
         };
         let lie = Totals {
             hashes: u128::MAX, accepted_work: u128::MAX, accepted: u64::MAX, rejected: u64::MAX, stale: u64::MAX,
-            unanswered: u64::MAX, blocks: u64::MAX,
+            unanswered: u64::MAX, blocks: u64::MAX, candidates: u64::MAX, orphaned: u64::MAX,
         };
         let mut lied = Ledger::default();
         for (place, account) in accounts.iter().enumerate() {

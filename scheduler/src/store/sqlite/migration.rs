@@ -21,7 +21,7 @@ use crate::store::{STATE_FOLDER, StoreError};
 const FIRST: i64 = 1;
 
 /// The columns that were added after format 1: table, name, and SQL type.
-const NEW_COLUMNS: [(&str, &str, &str); 12] = [
+const NEW_COLUMNS: [(&str, &str, &str); 14] = [
     ("framework", "removed_ms", "INTEGER"),
     ("framework", "silent_ms", "INTEGER"),
     ("framework", "failover_ms", "INTEGER"),
@@ -34,6 +34,8 @@ const NEW_COLUMNS: [(&str, &str, &str); 12] = [
     ("task", "attributes", "TEXT"),
     ("folder", "specification_key", "TEXT"),
     ("account", "shares_sequence", "INTEGER NOT NULL DEFAULT 0"),
+    ("account", "candidates", "INTEGER NOT NULL DEFAULT 0"),
+    ("account", "orphaned", "INTEGER NOT NULL DEFAULT 0"),
 ];
 
 /// The SQL statements that convert the database. Each is run on databases whose format is lower than its number. In format 1, 0

@@ -359,11 +359,15 @@ pub(super) fn accounts(
     condition: &str,
     values: impl rusqlite::Params,
 ) -> rusqlite::Result<Vec<AccountRow>> {
-    let mut query = connection.prepare_cached(&format!(
-        "SELECT task, worker, kind, sequence, hashes, accepted_work, accepted, rejected, stale, unanswered, blocks,
-             rows_omitted
-         FROM account WHERE {condition}"
-    ))?;
+    let select = |last: &str| {
+        connection.prepare_cached(&format!(
+            "SELECT task, worker, kind, sequence, hashes, accepted_work, accepted, rejected, stale, unanswered, blocks,
+                 rows_omitted, {last}
+             FROM account WHERE {condition}"
+        ))
+    };
+    // A folder that an earlier version wrote has no such columns until a scheduler of this version opens the folder.
+    let mut query = select("candidates, orphaned").or_else(|_| select("0, 0"))?;
     let account = |row: &Row<'_>| {
         Ok(AccountRow { task: row.get(0)?, worker: row.get(1)?, kind: kind_at(row, 2)?, entry: entry(row)? })
     };
@@ -393,6 +397,8 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
             stale: count(8)?,
             unanswered: count(9)?,
             blocks: count(10)?,
+            candidates: count(12)?,
+            orphaned: count(13)?,
         },
         rows_omitted: count(11)?,
     })

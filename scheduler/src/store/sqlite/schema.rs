@@ -108,6 +108,8 @@ CREATE TABLE IF NOT EXISTS account (
     rows_omitted  INTEGER NOT NULL,
     updated_ms    INTEGER NOT NULL,
     shares_sequence INTEGER NOT NULL DEFAULT 0,
+    candidates    INTEGER NOT NULL DEFAULT 0,
+    orphaned      INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (task, worker)
 ) WITHOUT ROWID;
 

@@ -172,6 +172,8 @@ fn less(all: Totals, part: Totals) -> Totals {
         stale: all.stale.saturating_sub(part.stale),
         unanswered: all.unanswered.saturating_sub(part.unanswered),
         blocks: all.blocks.saturating_sub(part.blocks),
+        candidates: all.candidates.saturating_sub(part.candidates),
+        orphaned: all.orphaned.saturating_sub(part.orphaned),
     }
 }
 

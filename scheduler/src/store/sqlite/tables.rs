@@ -29,13 +29,14 @@ impl Tables<'_> {
         let Entry { sequence, totals, rows_omitted } = account.entry;
         self.run(
             "INSERT INTO account (task, worker, kind, framework, sequence, hashes, accepted_work, accepted, rejected,
-                 stale, unanswered, blocks, rows_omitted, updated_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+                 stale, unanswered, blocks, rows_omitted, updated_ms, candidates, orphaned)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
              ON CONFLICT (task, worker) DO UPDATE SET kind = excluded.kind, framework = excluded.framework,
                  sequence = excluded.sequence, hashes = excluded.hashes, accepted_work = excluded.accepted_work,
                  accepted = excluded.accepted, rejected = excluded.rejected, stale = excluded.stale,
                  unanswered = excluded.unanswered, blocks = excluded.blocks, rows_omitted = excluded.rows_omitted,
-                 updated_ms = excluded.updated_ms",
+                 updated_ms = excluded.updated_ms, candidates = excluded.candidates,
+                 orphaned = excluded.orphaned",
             params![
                 account.reporter,
                 account.worker,
@@ -51,6 +52,8 @@ impl Tables<'_> {
                 integer(totals.blocks),
                 integer(rows_omitted),
                 self.now,
+                integer(totals.candidates),
+                integer(totals.orphaned),
             ],
         )
     }

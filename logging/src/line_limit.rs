@@ -13,6 +13,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// Decides which events get a line of their own.
 #[derive(Debug)]
 pub struct LineLimit {
+    longest: Duration,
     period: Duration,
     ends: Instant,
     lines: u32,
@@ -23,7 +24,12 @@ pub struct LineLimit {
 impl LineLimit {
     /// No events yet.
     pub fn new(now: Instant) -> Self {
-        LineLimit { period: SHORTEST, ends: now, lines: 0, overflowed: false }
+        LineLimit::with_longest(LONGEST, now)
+    }
+
+    /// No events yet. However many events come, there are lines again after this time.
+    pub fn with_longest(longest: Duration, now: Instant) -> Self {
+        LineLimit { longest, period: SHORTEST, ends: now, lines: 0, overflowed: false }
     }
 
     /// An event happens. Returns whether it gets a line.
@@ -31,7 +37,7 @@ impl LineLimit {
         if self.is_over(now) {
             let still = now.saturating_duration_since(self.ends) < self.period;
             let longer = self.overflowed && still;
-            self.period = if longer { (self.period * 2).min(LONGEST) } else { SHORTEST };
+            self.period = if longer { (self.period * 2).min(self.longest) } else { SHORTEST };
             (self.ends, self.lines, self.overflowed) = (now + self.period, 0, false);
         }
         self.lines += 1;
@@ -41,7 +47,6 @@ impl LineLimit {
     }
 
     /// When the period is over.
-    #[cfg(test)]
     pub fn ends(&self) -> Instant {
         self.ends
     }

@@ -1,0 +1,151 @@
+//! Our last blocks that nodes have accepted: which of them a node has lost, and which have left its chain.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bitcoin::BlockHash;
+
+use crate::accounts::BlockRecord;
+use crate::share::FoundBlock;
+
+/// Maximum number of blocks, and the number of blocks on top of one after which it is no longer watched. No reorganisation of
+/// this depth has ever happened, and no coinbase can be spent before.
+pub const WATCHED: usize = 100;
+/// Maximum size of the blocks that are kept to be submitted again, in bytes.
+const KEPT_BYTES: usize = 64 << 20;
+/// How often a block that a node has accepted is submitted again before it is given up.
+const RESUBMISSIONS: u32 = 2;
+
+/// What the nodes' chain last said about a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// A node accepted the block at this time.
+    Accepted(Instant),
+    /// The block is being submitted again.
+    Resubmitted,
+    /// The block is not in the chain.
+    Orphaned,
+}
+
+/// A block that a node has accepted.
+#[derive(Debug)]
+struct OurBlock {
+    record: BlockRecord,
+    /// The block; `None` if an earlier run of the pool found it, or if it is too old to be kept.
+    found: Option<FoundBlock>,
+    place: Place,
+    resubmissions: u32,
+}
+
+impl OurBlock {
+    fn extends(&self, tip: BlockHash) -> bool {
+        self.found.as_ref().is_some_and(|found| found.block.header.prev_blockhash == tip)
+    }
+}
+
+/// Blocks that a node should have, but lacks.
+#[derive(Debug, Default, PartialEq)]
+pub struct LackingBlocks {
+    /// The blocks to submit again, each the parent of the next.
+    pub resubmit: Vec<FoundBlock>,
+    /// Blocks that are given up, since they were lost again and again.
+    pub lost: Vec<BlockRecord>,
+}
+
+/// Our last accepted blocks, oldest first.
+#[derive(Debug, Default)]
+pub struct OurBlocks(VecDeque<OurBlock>);
+
+impl OurBlocks {
+    /// Continues with blocks of an earlier run of the pool, oldest first. They were accepted before `now`.
+    pub fn restore(records: Vec<BlockRecord>, now: Instant) -> Self {
+        let block = |record: BlockRecord| {
+            let place = if record.orphaned { Place::Orphaned } else { Place::Accepted(now) };
+            OurBlock { record, found: None, place, resubmissions: 0 }
+        };
+        OurBlocks(records.into_iter().map(block).collect())
+    }
+
+    /// A node has accepted a block for the first time.
+    pub fn accepted(&mut self, found: FoundBlock, now: Instant) {
+        let record = found.record(None);
+        self.0.retain(|block| block.record.hash != record.hash);
+        let place = Place::Accepted(now);
+        self.0.push_back(OurBlock { record, found: Some(found), place, resubmissions: 0 });
+        if self.0.len() > WATCHED {
+            self.0.pop_front();
+        }
+        let mut room = KEPT_BYTES;
+        for block in self.0.iter_mut().rev() {
+            let size = block.found.as_ref().map_or(0, |found| found.block.total_size());
+            match room.checked_sub(size) {
+                Some(rest) => room = rest,
+                None => block.found = None,
+            }
+        }
+    }
+
+    /// Whether this block is being submitted again.
+    pub fn is_resubmitted(&self, hash: BlockHash) -> bool {
+        self.0.iter().any(|block| block.record.hash == hash && block.place == Place::Resubmitted)
+    }
+
+    /// The blocks that a node lacks if `tip` was its tip when it was asked at `asked`: those that extend the tip although a node
+    /// had accepted them before. Blocks that are to be submitted again count as such from now on.
+    pub fn lacking(&mut self, tip: BlockHash, asked: Instant) -> LackingBlocks {
+        let (mut tip, mut lacking) = (tip, LackingBlocks::default());
+        let lost = |block: &OurBlock| matches!(block.place, Place::Accepted(at) if at < asked);
+        while let Some(block) = self.0.iter_mut().find(|block| block.extends(tip) && lost(block)) {
+            tip = block.record.hash;
+            // Without its parent, a block is of no use.
+            if block.resubmissions >= RESUBMISSIONS || !lacking.lost.is_empty() {
+                lacking.lost.push(block.record.clone());
+                let hash = tip;
+                self.0.retain(|block| block.record.hash != hash);
+                continue;
+            }
+            block.resubmissions += 1;
+            block.place = Place::Resubmitted;
+            lacking.resubmit.extend(block.found.clone());
+        }
+        lacking
+    }
+
+    /// Whether a node has accepted one of our blocks on this tip, or should get it again.
+    pub fn extend(&self, tip: BlockHash) -> bool {
+        self.0.iter().any(|block| block.extends(tip) && block.place != Place::Orphaned)
+    }
+
+    /// A node has accepted a block again.
+    pub fn reaccepted(&mut self, hash: BlockHash, now: Instant) {
+        if let Some(block) = self.0.iter_mut().find(|block| block.record.hash == hash) {
+            block.place = Place::Accepted(now);
+        }
+    }
+
+    /// No node takes a block again. Returns its record.
+    pub fn remove(&mut self, hash: BlockHash) -> Option<BlockRecord> {
+        let index = self.0.iter().position(|block| block.record.hash == hash)?;
+        self.0.remove(index).map(|block| block.record)
+    }
+
+    /// The blocks whose place in the chain should be looked up while blocks of this height are made; the oldest first.
+    pub fn watched(&self, height: u32) -> Vec<BlockHash> {
+        let watched = |block: &&OurBlock| {
+            block.place != Place::Resubmitted
+                && u64::from(block.record.height) + WATCHED as u64 >= u64::from(height)
+        };
+        self.0.iter().filter(watched).map(|block| block.record.hash).collect()
+    }
+
+    /// A node has said whether a block is in its chain. Returns the block's record if this is news.
+    pub fn on_place(&mut self, hash: BlockHash, in_chain: bool, now: Instant) -> Option<BlockRecord> {
+        let block = self.0.iter_mut().find(|block| block.record.hash == hash)?;
+        if block.place == Place::Resubmitted || block.record.orphaned != in_chain {
+            return None;
+        }
+        block.record.orphaned = !in_chain;
+        block.place = if in_chain { Place::Accepted(now) } else { Place::Orphaned };
+        Some(block.record.clone())
+    }
+}

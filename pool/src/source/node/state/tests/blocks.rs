@@ -1,0 +1,184 @@
+//! Tests of single courses: what a verdict, a lost block, a limit and a reorganisation lead to.
+
+use super::*;
+
+fn judge(state: &mut NodeWorkState, found: &FoundBlock, verdict: BlockVerdict, at: u32) -> Vec<Effect> {
+    state.on_event(Event::BlockJudged { found: found.clone(), verdict }, now(at))
+}
+
+/// Finds a block on the present tip, if that is allowed.
+fn find(state: &mut NodeWorkState, number: u32, at: u32) -> Option<FoundBlock> {
+    let work = state.work(now(at));
+    if !work.claim.take() {
+        return None;
+    }
+    let found = block(work.template.prev_hash, work.template.height, number);
+    assert_eq!(state.on_event(Event::Found(found.clone()), now(at)), [Effect::Submit(found.clone())]);
+    Some(found)
+}
+
+fn renewed(state: &mut NodeWorkState, update: TemplateUpdate, at: u32) -> Vec<Effect> {
+    state.on_event(Event::Template(update), now(at))
+}
+
+#[test]
+fn a_tip_gets_one_block_and_another_one_with_the_template_after_a_rejection() {
+    let mut state = state(Network::Regtest);
+    let first = find(&mut state, 1, 0).unwrap();
+    renewed(&mut state, template(tip(1), 2017, 1), 1);
+    assert!(find(&mut state, 2, 1).is_none(), "one is in flight");
+    let rejected = BlockVerdict::Rejected("bad-txns".into());
+    let effects = judge(&mut state, &first, rejected.clone(), 1);
+    let trouble = Effect::SetRejection { height: 2017, reason: "bad-txns".into() };
+    assert_eq!(effects, [Effect::Count { found: first, verdict: rejected }, trouble]);
+    assert!(find(&mut state, 2, 1).is_none(), "this template may be faulty");
+    renewed(&mut state, template(tip(1), 2017, 2), 2);
+    let second = find(&mut state, 2, 2).unwrap();
+    renewed(&mut state, template(tip(1), 2017, 3), 3);
+    assert!(find(&mut state, 3, 3).is_none(), "one more try");
+
+    // An accepted block ends the trouble.
+    let effects = judge(&mut state, &second, BlockVerdict::Accepted, 3);
+    assert_eq!(effects.last(), Some(&Effect::ClearRejection));
+    renewed(&mut state, update(2), 4);
+    assert!(find(&mut state, 4, 4).is_some());
+}
+
+#[test]
+fn a_rejection_lasts_an_hour_if_nothing_follows() {
+    let mut state = state(Network::Bitcoin);
+    state.work(now(0));
+    let found = find(&mut state, 1, 0).unwrap();
+    judge(&mut state, &found, BlockVerdict::Rejected("time-too-new".into()), 10);
+    assert_eq!(state.next_deadline(), Some(now(3610).at));
+    assert_eq!(state.on_event(Event::Tick, now(3609)), []);
+    assert_eq!(state.on_event(Event::Tick, now(3610)), [Effect::ClearRejection]);
+}
+
+#[test]
+fn a_block_that_the_node_lost_is_submitted_again_and_the_tip_reopened_if_that_does_not_help() {
+    let mut state = state(Network::Bitcoin);
+    let first = find(&mut state, 1, 0).unwrap();
+    judge(&mut state, &first, BlockVerdict::Accepted, 10);
+    // The node's tip is our block, and a second one follows.
+    renewed(&mut state, template(first.block.block_hash(), 2018, 11), 11);
+    let second = find(&mut state, 2, 11).unwrap();
+    judge(&mut state, &second, BlockVerdict::Accepted, 12);
+
+    // A template that was asked for before the verdict says nothing.
+    renewed(&mut state, template(first.block.block_hash(), 2018, 12), 12);
+    assert!(find(&mut state, 3, 12).is_none());
+    // The node comes back without both blocks.
+    let effects = renewed(&mut state, template(tip(1), 2017, 20), 20);
+    assert_eq!(effects, [Effect::Publish, Effect::Resubmit(vec![first.clone(), second.clone()])]);
+    assert!(find(&mut state, 3, 20).is_none(), "a third block would only compete with ours");
+    renewed(&mut state, template(tip(1), 2017, 21), 21);
+    assert_eq!(judge(&mut state, &first, BlockVerdict::Accepted, 22), []);
+    assert_eq!(judge(&mut state, &second, BlockVerdict::Duplicate, 22), []);
+    renewed(&mut state, template(second.block.block_hash(), 2019, 23), 23);
+    let third = find(&mut state, 3, 23).unwrap();
+    judge(&mut state, &third, BlockVerdict::Accepted, 24);
+
+    // The node refuses the third one the second time: it does not count, and another block is allowed at once.
+    let on_second = || template(second.block.block_hash(), 2019, 30);
+    assert_eq!(renewed(&mut state, on_second(), 30).last(), Some(&Effect::Resubmit(vec![third.clone()])));
+    let reason = "time-too-old".to_owned();
+    let effects = judge(&mut state, &third, BlockVerdict::Rejected(reason.clone()), 31);
+    assert_eq!(effects, [Effect::CountLost { record: third.record(None), reason }, Effect::Renew]);
+    assert!(find(&mut state, 4, 31).is_some());
+}
+
+#[test]
+fn a_block_that_is_lost_again_and_again_is_given_up() {
+    let mut state = state(Network::Bitcoin);
+    let found = find(&mut state, 1, 0).unwrap();
+    judge(&mut state, &found, BlockVerdict::Accepted, 1);
+    for at in [10, 20] {
+        let effects = renewed(&mut state, template(tip(1), 2017, at), at);
+        assert_eq!(effects, [Effect::Publish, Effect::Resubmit(vec![found.clone()])]);
+        judge(&mut state, &found, BlockVerdict::Duplicate, at + 1);
+    }
+    let effects = renewed(&mut state, template(tip(1), 2017, 30), 30);
+    assert!(matches!(&effects[..], [Effect::CountLost { .. }, Effect::Publish]), "{effects:?}");
+    assert!(find(&mut state, 2, 30).is_some());
+}
+
+#[test]
+fn blocks_that_the_chain_leaves_are_orphaned_and_may_come_back() {
+    let mut state = state(Network::Bitcoin);
+    let found = find(&mut state, 1, 0).unwrap();
+    let hash = found.block.block_hash();
+    judge(&mut state, &found, BlockVerdict::Accepted, 1);
+    renewed(&mut state, template(hash, 2018, 2), 2);
+    assert_eq!(state.on_event(Event::Tick, now(2)), [Effect::Watch(vec![hash])]);
+    assert_eq!(state.on_event(Event::Place { hash, in_chain: true }, now(2)), []);
+    // The next look comes some seconds later.
+    renewed(&mut state, template(tip(9), 2019, 3), 3);
+    assert_eq!(state.next_deadline(), Some(now(7).at));
+    assert_eq!(state.on_event(Event::Tick, now(7)), [Effect::Watch(vec![hash])]);
+    let record = |orphaned| BlockRecord { orphaned, ..found.record(None) };
+    let place = |in_chain| Event::Place { hash, in_chain };
+    assert_eq!(state.on_event(place(false), now(8)), [Effect::CountPlace(record(true))]);
+    assert_eq!(state.on_event(place(false), now(9)), []);
+    assert_eq!(state.on_event(place(true), now(10)), [Effect::CountPlace(record(false))]);
+    // A hundred blocks later, nobody asks any more.
+    renewed(&mut state, template(tip(8), 2118, 20), 20);
+    assert_eq!(state.next_deadline(), None);
+}
+
+#[test]
+fn a_block_that_the_operator_invalidates_is_orphaned() {
+    let mut state = state(Network::Regtest);
+    let found = find(&mut state, 1, 0).unwrap();
+    judge(&mut state, &found, BlockVerdict::Accepted, 1);
+    renewed(&mut state, template(found.block.block_hash(), 2018, 2), 2);
+    renewed(&mut state, template(tip(1), 2017, 3), 3);
+    let verdict = BlockVerdict::Rejected("duplicate-invalid".into());
+    let record = BlockRecord { orphaned: true, ..found.record(None) };
+    assert_eq!(judge(&mut state, &found, verdict, 4), [Effect::CountPlace(record), Effect::Renew]);
+    assert!(find(&mut state, 2, 4).is_some());
+}
+
+#[test]
+fn blocks_of_earlier_runs_are_looked_up_at_the_start() {
+    let record = BlockRecord { orphaned: true, ..block(tip(1), 2000, 1).record(None) };
+    let settings = state(Network::Bitcoin).settings;
+    let mut state = NodeWorkState::new(settings, update(1), vec![record.clone()], now(0).at);
+    assert_eq!(state.on_event(Event::Tick, now(0)), [Effect::Watch(vec![record.hash])]);
+    let back = Effect::CountPlace(BlockRecord { orphaned: false, ..record.clone() });
+    assert_eq!(state.on_event(Event::Place { hash: record.hash, in_chain: true }, now(1)), [back]);
+}
+
+#[test]
+fn an_interval_lets_the_first_solution_after_it_make_the_block() {
+    let interval = Some(Duration::from_secs(10));
+    let mut state = state_with(Network::Regtest, BlockLimits { interval, count: None });
+    let first = find(&mut state, 1, 0).unwrap();
+    judge(&mut state, &first, BlockVerdict::Accepted, 1);
+    renewed(&mut state, template(first.block.block_hash(), 2018, 2), 2);
+    let work = state.work(now(2));
+    assert!(work.claim.is_taken());
+    assert_eq!(state.next_deadline(), Some(now(2).at), "our blocks are looked up");
+    assert_eq!(state.on_event(Event::Tick, now(9)).len(), 1);
+    assert_eq!(state.next_deadline(), Some(now(10).at));
+    // Miners get the job again, and the job that they have makes a block, too.
+    assert_eq!(state.on_event(Event::Tick, now(10)), [Effect::Renew]);
+    assert!(!work.claim.is_taken());
+    assert!(find(&mut state, 2, 10).is_some());
+}
+
+#[test]
+fn no_more_blocks_are_made_than_wanted() {
+    let mut state = state_with(Network::Regtest, BlockLimits { interval: None, count: Some(2) });
+    let first = find(&mut state, 1, 0).unwrap();
+    renewed(&mut state, update(2), 1);
+    let second = find(&mut state, 2, 1).unwrap();
+    renewed(&mut state, update(3), 2);
+    assert!(find(&mut state, 3, 2).is_none(), "two are in flight");
+    judge(&mut state, &first, BlockVerdict::Inconclusive, 3);
+    let third = find(&mut state, 3, 3).unwrap();
+    judge(&mut state, &second, BlockVerdict::Accepted, 4);
+    judge(&mut state, &third, BlockVerdict::Accepted, 4);
+    renewed(&mut state, update(4), 5);
+    assert!(find(&mut state, 4, 5).is_none());
+}
