@@ -9,6 +9,7 @@ mod bad_input;
 mod bare_machine;
 mod binding;
 mod bitcoin_node;
+mod blocks;
 mod broken_setups;
 mod busy_node;
 mod changed_options;

@@ -28,11 +28,12 @@ impl Pool {
         Pool { process, stratum, http: http.parse().expect("an address") }
     }
 
-    /// A number from the pool's summary. `what` is `blocks`, or a verdict on shares such as `accepted`.
+    /// A number from the pool's summary. `what` is `blocks`, `candidates`, or a verdict on shares such as `accepted`.
     pub fn count(&self, what: &str) -> u64 {
         let summary = get_json(self.http, "/api/v1/summary").expect("it answers");
         let totals = &summary["totals"];
-        let count = if what == "blocks" { &totals[what] } else { &totals["shares"][what] };
+        let count =
+            if ["blocks", "candidates"].contains(&what) { &totals[what] } else { &totals["shares"][what] };
         count.as_u64().unwrap_or_else(|| panic!("{what} in {summary}"))
     }
 }
@@ -66,7 +67,9 @@ fn shares_are_accepted_and_counted_in_the_summary() {
     let pool = Pool::start();
     let arguments = ["mine", "-o", &pool.stratum, "-u", "me.rig1", "-p", "x", "-t", "1", "--json"];
     let summary = mines_and_ends(&pool, &arguments);
-    assert!((summary.blocks..=summary.blocks + 1).contains(&pool.count("blocks")), "{summary:?}");
+    let candidates = summary.candidates..=summary.candidates + 1;
+    assert!(candidates.contains(&pool.count("candidates")), "{summary:?}");
+    assert_eq!((summary.blocks, summary.orphaned), (0, 0), "a miner at a pool is not told of blocks");
 }
 
 #[test]

@@ -14,9 +14,17 @@ pub struct Summary {
     pub hashes: u128,
     pub hashrate: f64,
     pub shares: Shares,
+    /// Zero for a miner at a pool, which is not told of blocks.
+    #[serde(deserialize_with = "number_or_null")]
     pub blocks: u64,
+    pub candidates: u64,
+    pub orphaned: u64,
     pub workers: u64,
     pub tasks: BTreeMap<String, u64>,
+}
+
+fn number_or_null<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(0))
 }
 
 #[derive(Debug, Deserialize)]
