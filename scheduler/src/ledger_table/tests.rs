@@ -180,7 +180,7 @@ fn all_formats_have_all_rows_and_names_are_escaped() {
     assert_eq!(cells, ["miner-worker-3", "h", "TASK_FAILED", "5", "3", "0", "0", "0", "0", "2", "0"]);
     let csv = render::csv(&accounts);
     let columns = csv.lines().next().unwrap().split(',').count();
-    assert_eq!((csv.lines().count(), columns), (7, 23));
+    assert_eq!((csv.lines().count(), columns), (7, 27));
     assert!(csv.lines().last().unwrap().ends_with(",true"), "{csv}");
     let dead = csv.lines().find(|line| line.starts_with("worker,miner-worker-3,")).unwrap();
     assert!(dead.split(',').count() == columns && dead.ends_with(",2,0,"), "{dead}");
