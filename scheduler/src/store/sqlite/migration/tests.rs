@@ -237,7 +237,7 @@ fn migrate_until(folder: &TempDir, before: i64, stop: usize) -> bool {
 #[test]
 fn an_interrupted_migration_changes_nothing_and_the_next_one_starts_anew() {
     let all = NEW_COLUMNS.len() + CONVERSIONS.len();
-    for (before_format, statements) in [(1, all), (2, 5 + 4)] {
+    for (before_format, statements) in [(1, all), (2, 7 + 4)] {
         let reference = folder_of(before_format);
         let (before, expected) = (snapshot(&reference), open(&reference));
         let mut stop = 0;
