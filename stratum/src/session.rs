@@ -6,6 +6,7 @@
 //! pool has not answered the other requests. `mining.extranonce.subscribe`, and a second suggestion where the pool has not
 //! followed the first one, wait until the pool has authorized us and sent a job.
 
+mod error;
 mod handshake;
 mod optional;
 
@@ -14,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hasher::Target;
-use thiserror::Error;
 
 use crate::job::{Job, SessionParams};
 use crate::message::{
@@ -23,6 +23,7 @@ use crate::message::{
 use crate::share::{Reason, Share};
 use crate::url::PoolUrl;
 
+pub use self::error::ProtocolError;
 pub use self::optional::OptionalRequest;
 
 /// The settings of a session. `Debug` omits the password.
@@ -120,51 +121,6 @@ pub enum Event {
     ShowMessage(String),
     /// A message that does not concern this session: an unknown method, or an answer that matches no open request.
     Ignored(Message),
-}
-
-/// A message that breaks the protocol or refuses the session.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ProtocolError {
-    /// The message is invalid and was skipped.
-    #[error(transparent)]
-    Message(#[from] MessageError),
-    /// The pool refused the subscription.
-    #[error("the pool refused the subscription: {reason}")]
-    SubscribeRefused {
-        /// The pool's reason.
-        reason: Reason,
-    },
-    /// The pool's answer to the subscription is invalid.
-    #[error("the pool's answer to the subscription is invalid")]
-    Subscribe(#[source] MessageError),
-    /// The pool refused this user or password.
-    #[error("the pool refused to authorize {user:?}: {reason}")]
-    Unauthorized {
-        /// The refused user.
-        user: String,
-        /// The pool's reason.
-        reason: Reason,
-    },
-    /// The pool announced new extranonces that cannot be used. Shares with the old ones would all be rejected.
-    #[error("the pool announced extranonces that cannot be used")]
-    Extranonce(#[source] MessageError),
-    /// The pool asked us to connect to another domain. The request was ignored.
-    #[error("the pool {pool} asked to reconnect to the foreign host {host:?}: ignored")]
-    ForeignReconnect {
-        /// The pool that asked.
-        pool: PoolUrl,
-        /// The host to which the pool tried to redirect us.
-        host: String,
-    },
-}
-
-impl ProtocolError {
-    /// Whether the error ends the session. After other errors the session continues.
-    pub fn is_fatal(&self) -> bool {
-        use ProtocolError::{Extranonce, Subscribe, SubscribeRefused, Unauthorized};
-        matches!(self, SubscribeRefused { .. } | Subscribe(_) | Unauthorized { .. } | Extranonce(_))
-    }
 }
 
 /// The purpose of a request that the pool has not answered.
