@@ -174,16 +174,14 @@ fn a_new_tip_gets_an_empty_job_first_and_both_jobs_can_be_solved() {
     let next_tip = || {
         let _: Value = core.ask("generateblock", json!([ANYONE, []]));
     };
-    let mut id = 10;
     // First the empty job is solved, although the full one has come; then, on another tip, the full one.
-    for (solved, transactions) in [(0, 1), (1, 2)] {
+    for (id, solved, transactions) in [(10, 0, 1), (11, 1, 2)] {
         let jobs = miner.empty_and_full(next_tip);
         let [empty, full] = &jobs;
         assert!(empty.clean && empty.branch.is_empty());
         assert!(!full.clean && full.branch.len() == 1 && full.head == empty.head);
         let height = core.height();
         miner.submit(id, &jobs[solved]);
-        id += 1;
         until("the block is taken", DEADLINE, || (core.height() == height + 1).then_some(()));
         let block = &core.blocks_above(height)[0];
         assert_eq!(block["nTx"], transactions, "{block}");
