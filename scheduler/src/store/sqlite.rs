@@ -3,7 +3,7 @@
 //! A scheduler locks the folder, so that no other scheduler can use it at the same time. A missing folder is created when there
 //! is something to write.
 
-mod failed_launches;
+pub(super) mod failed_launches;
 pub(super) mod migration;
 pub(super) mod read;
 pub(super) mod records;

@@ -2,14 +2,74 @@
 //! each run of consecutive task numbers with the same state and reason has one row. So even thousands of failures take little
 //! space.
 
-use database::integer;
+use database::{integer, unsigned};
 use mesos::v1::TaskState;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::read::{FAILED_LAUNCHES, FailedRun, failed_run};
+use super::schema::has_table;
 use super::tables::Tables;
 use crate::journal::TaskRecord;
+use crate::store::FailedLaunches;
 use crate::task_id::task_number;
+
+/// The SQL query for one framework's failed launches. Each row becomes a [`FailedRun`].
+const FAILED_LAUNCHES: &str =
+    "SELECT first, last, state, reason, closed FROM failed_launches WHERE framework = ?1";
+
+/// Consecutive task numbers of launches that failed in the same way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FailedRun {
+    pub first: u64,
+    pub last: u64,
+    pub state: String,
+    pub reason: String,
+    pub closed: bool,
+}
+
+impl FailedRun {
+    pub fn ended_like(&self, other: &FailedRun) -> bool {
+        (&self.state, &self.reason, self.closed) == (&other.state, &other.reason, other.closed)
+    }
+}
+
+/// `row` is a result row of the query [`FAILED_LAUNCHES`].
+fn failed_run(row: &Row<'_>) -> rusqlite::Result<FailedRun> {
+    Ok(FailedRun {
+        first: unsigned(row.get(0)?),
+        last: unsigned(row.get(1)?),
+        state: row.get(2)?,
+        reason: row.get(3)?,
+        closed: row.get(4)?,
+    })
+}
+
+/// All rows of the table `failed_launches` for a framework, in the order of the task numbers.
+pub(super) fn failed_runs(connection: &Connection, framework: &str) -> rusqlite::Result<Vec<FailedRun>> {
+    connection
+        .prepare(&format!("{FAILED_LAUNCHES} ORDER BY first"))?
+        .query_map([framework], failed_run)?
+        .collect()
+}
+
+/// The number of a framework's launches that failed in each way, the highest number first.
+pub(in crate::store) fn failed_launches(
+    connection: &Connection,
+    framework: &str,
+) -> rusqlite::Result<Vec<FailedLaunches>> {
+    // Folders of earlier formats do not have this table, and `mesos-miner ledger` reads such folders without converting them.
+    if !has_table(connection, "failed_launches")? {
+        return Ok(Vec::new());
+    }
+    let sql =
+        "SELECT state, reason, sum(last - first + 1) AS launches FROM failed_launches WHERE framework = ?1
+         GROUP BY state, reason ORDER BY launches DESC, state, reason";
+    let sum = |row: &Row<'_>| {
+        let reason: String = row.get(1)?;
+        let reason = Some(reason).filter(|reason| !reason.is_empty());
+        Ok(FailedLaunches { launches: unsigned(row.get(2)?), state: row.get(0)?, reason })
+    };
+    connection.prepare(sql)?.query_map([framework], sum)?.collect()
+}
 
 /// If a retiring task failed before it mined anything, deletes the task's own row and adds the task to a run of consecutive
 /// failed launches. Returns whether this was done. The cost does not depend on the number of tasks and accounts.

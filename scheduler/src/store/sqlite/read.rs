@@ -8,13 +8,14 @@ use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
 use serde::de::DeserializeOwned;
 use task::{ServerAddress, Totals};
 
+use super::failed_launches::failed_runs;
 use super::schema::{RETIRED_ELSEWHERE, has_table};
 use crate::attributes::Attributes;
 use crate::journal::{
     self, Assignment, AvoidedAgent, Entry, FrameworkRecord, Ledger, LedgerLine, Origin, RecoveredState,
     Removal, RetiredTasks, SpecificationKey, TaskRecord,
 };
-use crate::store::{FailedLaunches, totals_json::RetiredJson, totals_json::SumJson};
+use crate::store::{totals_json::RetiredJson, totals_json::SumJson};
 use crate::task_id::TaskKind;
 
 /// Reads the framework that has not ended, with all its tasks and accounts, including those of retired tasks.
@@ -255,65 +256,6 @@ fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize, name: &str) -> rusqli
     let text: String = row.get(column)?;
     serde_json::from_str(&text)
         .map_err(|error| invalid(column, &format!("column {name} of table earlier: {error}")))
-}
-
-/// The SQL query for one framework's failed launches. Each row becomes a [`FailedRun`].
-pub(super) const FAILED_LAUNCHES: &str =
-    "SELECT first, last, state, reason, closed FROM failed_launches WHERE framework = ?1";
-
-/// Consecutive task numbers of launches that failed in the same way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct FailedRun {
-    pub first: u64,
-    pub last: u64,
-    pub state: String,
-    pub reason: String,
-    pub closed: bool,
-}
-
-impl FailedRun {
-    pub fn ended_like(&self, other: &FailedRun) -> bool {
-        (&self.state, &self.reason, self.closed) == (&other.state, &other.reason, other.closed)
-    }
-}
-
-/// `row` is a result row of the query [`FAILED_LAUNCHES`].
-pub(super) fn failed_run(row: &Row<'_>) -> rusqlite::Result<FailedRun> {
-    Ok(FailedRun {
-        first: unsigned(row.get(0)?),
-        last: unsigned(row.get(1)?),
-        state: row.get(2)?,
-        reason: row.get(3)?,
-        closed: row.get(4)?,
-    })
-}
-
-/// All rows of the table `failed_launches` for a framework, in the order of the task numbers.
-fn failed_runs(connection: &Connection, framework: &str) -> rusqlite::Result<Vec<FailedRun>> {
-    connection
-        .prepare(&format!("{FAILED_LAUNCHES} ORDER BY first"))?
-        .query_map([framework], failed_run)?
-        .collect()
-}
-
-/// The number of a framework's launches that failed in each way, the highest number first.
-pub(in crate::store) fn failed_launches(
-    connection: &Connection,
-    framework: &str,
-) -> rusqlite::Result<Vec<FailedLaunches>> {
-    // Folders of earlier formats do not have this table, and `mesos-miner ledger` reads such folders without converting them.
-    if !has_table(connection, "failed_launches")? {
-        return Ok(Vec::new());
-    }
-    let sql =
-        "SELECT state, reason, sum(last - first + 1) AS launches FROM failed_launches WHERE framework = ?1
-         GROUP BY state, reason ORDER BY launches DESC, state, reason";
-    let sum = |row: &Row<'_>| {
-        let reason: String = row.get(1)?;
-        let reason = Some(reason).filter(|reason| !reason.is_empty());
-        Ok(FailedLaunches { launches: unsigned(row.get(2)?), state: row.get(0)?, reason })
-    };
-    connection.prepare(sql)?.query_map([framework], sum)?.collect()
 }
 
 fn avoided(connection: &Connection) -> rusqlite::Result<Vec<AvoidedAgent>> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::stored_shares::{self, StoredShare};
-use super::{migration, read};
+use super::{failed_launches, migration, read};
 use crate::store::{LedgerSnapshot, STATE_FOLDER, StoreError};
 
 /// Reads the ledger of the last framework, or of all frameworks. This function neither locks nor writes anything, and reads
@@ -58,7 +58,7 @@ fn read_all(connection: &Connection, all: bool) -> rusqlite::Result<LedgerSnapsh
     for id in query.query_map([limit], |row| row.get::<_, String>(0))? {
         let id = id?;
         snapshot.tasks.extend(read::tasks(connection, &id)?.into_iter().map(|(task, _)| task));
-        snapshot.failed_launches.extend(read::failed_launches(connection, &id)?);
+        snapshot.failed_launches.extend(failed_launches::failed_launches(connection, &id)?);
         read::ledger(connection, &id, &mut snapshot.ledger)?;
         snapshot.rows_since_ms = read::other_leaders(connection, &id)?.map(|others| others.rows_since_ms);
         snapshot.frameworks.push(id);

@@ -320,7 +320,7 @@ fn failed_launches_are_runs_of_numbers() {
         3,
         "before and after the one that mined, and the one that was refused"
     );
-    let sums = crate::store::sqlite::read::failed_launches(&three.connection, "f0").unwrap();
+    let sums = crate::store::sqlite::failed_launches::failed_launches(&three.connection, "f0").unwrap();
     let sums: Vec<_> =
         sums.iter().map(|sum| (sum.launches, sum.state.as_str(), sum.reason.as_deref())).collect();
     assert_eq!(sums, [(1999, "TASK_FAILED", Some("REASON")), (1, "TASK_ERROR", Some("REASON"))]);

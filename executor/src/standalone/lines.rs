@@ -1,0 +1,71 @@
+//! The lines about shares and blocks, and how many of them are printed.
+
+use std::time::Duration;
+
+use command_line::Hashrate;
+use logging::LineLimit;
+use task::{Totals, Verdict};
+
+/// However many shares or blocks are found, one of them gets a line again after this time.
+const LONGEST_SILENCE: Duration = Duration::from_secs(10);
+
+/// Lines about events that may come by the thousand, such as shares on regtest.
+pub struct LimitedLines {
+    limit: LineLimit,
+    omitted: u64,
+}
+
+impl LimitedLines {
+    /// A limit that has let no line through yet.
+    pub fn new() -> Self {
+        let now = std::time::Instant::now();
+        LimitedLines { limit: LineLimit::with_longest(LONGEST_SILENCE, now), omitted: 0 }
+    }
+
+    /// Whether an event gets a line. If so, returns what the line says about the events before it without one.
+    pub fn admit(&mut self) -> Option<String> {
+        if !self.limit.admit(std::time::Instant::now()) {
+            self.omitted += 1;
+            return None;
+        }
+        match std::mem::take(&mut self.omitted) {
+            0 => Some(String::new()),
+            omitted => Some(format!(" (and {omitted} more since the last such line)")),
+        }
+    }
+}
+
+/// The line for one share: its own word, how many shares had this verdict, and the hashrate. The words in parentheses are those of
+/// cpuminer, for scripts that look for them.
+pub fn share_line(verdict: Verdict, candidate: bool, totals: Totals, rate: Hashrate) -> String {
+    let Totals { accepted, rejected, stale, unanswered, .. } = totals;
+    let (word, count, cheer) = match verdict {
+        Verdict::Accepted if candidate => ("accepted", accepted, " (yay!!! a candidate for a block)"),
+        Verdict::Accepted => ("accepted", accepted, " (yay!!!)"),
+        Verdict::Rejected(_) => ("rejected", rejected, " (booooo)"),
+        Verdict::Stale => ("stale", stale, ""),
+        Verdict::Unanswered => ("unanswered", unanswered, ""),
+    };
+    let all = accepted + rejected + stale + unanswered;
+    let percent = count as f64 / all.max(1) as f64 * 100.0;
+    format!("{word}: {count}/{all} ({percent:.2}%), {rate}{cheer}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_verdict_has_its_own_word() {
+        let totals = Totals { accepted: 6, rejected: 1, stale: 2, unanswered: 1, ..Totals::default() };
+        let line = |verdict, candidate| share_line(verdict, candidate, totals, Hashrate(2.5e6));
+        assert_eq!(line(Verdict::Accepted, false), "accepted: 6/10 (60.00%), 2.50 MH/s (yay!!!)");
+        assert_eq!(
+            line(Verdict::Accepted, true),
+            "accepted: 6/10 (60.00%), 2.50 MH/s (yay!!! a candidate for a block)"
+        );
+        assert_eq!(line(Verdict::Rejected(23), false), "rejected: 1/10 (10.00%), 2.50 MH/s (booooo)");
+        assert_eq!(line(Verdict::Stale, false), "stale: 2/10 (20.00%), 2.50 MH/s");
+        assert_eq!(line(Verdict::Unanswered, false), "unanswered: 1/10 (10.00%), 2.50 MH/s");
+    }
+}
