@@ -15,6 +15,7 @@ mod busy_node;
 mod changed_options;
 mod common_failure;
 mod core_chains;
+mod core_totals;
 mod election;
 mod embedded;
 mod ends;
