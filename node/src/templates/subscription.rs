@@ -36,9 +36,13 @@ impl Subscription {
         task.spawn(async move {
             let mut backoff = Backoff::new(RETRY.0, RETRY.1);
             loop {
-                let error = listen(&publisher, &sender).await;
-                tracing::debug!(%publisher, ?error, "no subscription to the node's new tips");
-                let _ = sender.send(Event::Unsubscribed).await;
+                let (error, worked) = listen(&publisher, &sender).await;
+                tracing::debug!(%publisher, %error, "no subscription to the node's new tips");
+                // A try that fails changes nothing about the way in which the node is watched meanwhile.
+                if worked {
+                    backoff.reset();
+                    let _ = sender.send(Event::Unsubscribed).await;
+                }
                 sleep(backoff.delay()).await;
             }
         });
@@ -54,17 +58,26 @@ impl Subscription {
     }
 }
 
-/// Subscribes, and passes on what is published until the connection breaks.
-async fn listen(publisher: &HostPort, events: &mpsc::Sender<Event>) -> io::Result<()> {
+/// Subscribes, and passes on what is published until the connection breaks. Returns why, and whether the subscription worked
+/// before.
+async fn listen(publisher: &HostPort, events: &mpsc::Sender<Event>) -> (io::Error, bool) {
     let subscribe = async {
         let stream = net::dial::tcp(&publisher.host, publisher.port).await?;
         Subscriber::subscribe(stream, TOPIC).await
     };
-    let mut subscriber = timeout(CONNECT, subscribe).await??;
+    let mut subscriber = match timeout(CONNECT, subscribe).await {
+        Ok(Ok(subscriber)) => subscriber,
+        Ok(Err(error)) => return (error, false),
+        Err(late) => return (late.into(), false),
+    };
     tracing::info!(%publisher, "the node publishes its new tips here");
     let _ = events.send(Event::Subscribed).await;
     loop {
-        if let Some(tip) = published_tip(&subscriber.message().await?) {
+        let frames = match subscriber.message().await {
+            Ok(frames) => frames,
+            Err(error) => return (error, true),
+        };
+        if let Some(tip) = published_tip(&frames) {
             let _ = events.send(Event::Published { tip }).await;
         }
     }

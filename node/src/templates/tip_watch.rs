@@ -89,7 +89,7 @@ pub enum Event {
     LongPollFailed,
     /// The node's publisher of new tips has taken our subscription.
     Subscribed,
-    /// The subscription has ended.
+    /// A subscription that has worked has ended.
     Unsubscribed,
     /// The node's publisher has told of a new tip.
     Published { tip: BlockHash },
@@ -206,7 +206,10 @@ impl TipWatch {
                 self.way = Way::Subscription { owed: None };
                 effects.push(Effect::Poll { after: Duration::ZERO });
             }
-            Event::Unsubscribed => self.poll_for_a_while(now, &mut effects),
+            Event::Unsubscribed if matches!(self.way, Way::Subscription { .. }) => {
+                self.poll_for_a_while(now, &mut effects);
+            }
+            Event::Unsubscribed => {}
             Event::Published { tip } => {
                 if let Way::Subscription { owed } = &mut self.way {
                     *owed = None;

@@ -217,13 +217,17 @@ fn an_empty_template_is_no_reason_to_leave_a_full_one() {
     assert_eq!(node_and_clean(last.decide(&[up_at(2, 8), full])), Some((0, false)));
 }
 
-/// A publisher that speaks ZMTP 3.1, as libzmq does: it takes one subscriber, then publishes the hashes that it is given.
-async fn publisher() -> (std::net::SocketAddr, tokio::sync::mpsc::Sender<BlockHash>) {
+/// A publisher that speaks ZMTP 3.1, as libzmq does: it refuses so many subscribers, takes one, and publishes the
+/// hashes that it is given.
+async fn publisher(refused: usize) -> (std::net::SocketAddr, tokio::sync::mpsc::Sender<BlockHash>) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, mut tips) = tokio::sync::mpsc::channel::<BlockHash>(8);
     tokio::spawn(async move {
+        for _ in 0..refused {
+            drop(listener.accept().await.unwrap());
+        }
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut greeting = [0; 64];
         greeting[..16].copy_from_slice(b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\x01NULL");
@@ -244,7 +248,7 @@ async fn publisher() -> (std::net::SocketAddr, tokio::sync::mpsc::Sender<BlockHa
 
 #[tokio::test]
 async fn a_node_that_publishes_its_tips_is_not_waited_for() {
-    let (address, tips) = publisher().await;
+    let (address, tips) = publisher(0).await;
     let publishers = json!([
         {"type": "pubrawtx", "address": "tcp://127.0.0.1:1", "hwm": 1000},
         {"type": "pubhashblock", "address": format!("tcp://{address}"), "hwm": 1000},
@@ -265,4 +269,17 @@ async fn a_node_that_publishes_its_tips_is_not_waited_for() {
     drop(tips);
     core.change(|chain| chain.tip = 6);
     work_on(&mut templates, 6).await;
+}
+
+#[tokio::test]
+async fn tries_to_subscribe_that_fail_change_nothing() {
+    let (address, tips) = publisher(1).await;
+    let address = address.to_string().parse().unwrap();
+    let mut subscription = subscription::Subscription::begin(address);
+    // Nothing is said about the first try.
+    assert_eq!(soon(subscription.next()).await, tip_watch::Event::Subscribed);
+    tips.send(hash(2)).await.unwrap();
+    assert_eq!(soon(subscription.next()).await, tip_watch::Event::Published { tip: hash(2) });
+    drop(tips);
+    assert_eq!(soon(subscription.next()).await, tip_watch::Event::Unsubscribed);
 }

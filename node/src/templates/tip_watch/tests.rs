@@ -196,6 +196,13 @@ fn a_subscription_takes_no_thread_and_is_left_if_it_misses_a_tip() {
 }
 
 #[test]
+fn only_a_subscription_that_has_worked_can_end() {
+    let mut bench = Bench::waiting(CORE);
+    assert_eq!(bench.on(Event::Unsubscribed), []);
+    assert!(!bench.is_polling());
+}
+
+#[test]
 fn an_answer_from_before_a_change_does_not_bring_the_old_tip_back() {
     let mut bench = Bench::waiting(CORE);
     let asked = bench.now;
