@@ -1,10 +1,11 @@
 //! The stream of new templates from the best of several nodes.
 //!
-//! The best node is the first one in the operator's order that works and is not behind another node. A node that has lost
+//! The best node is one that works and is not behind another node; see [`choice`]. A node that has lost
 //! its peers falls behind, and is then as useless as a node that is down. A separate task watches each node all the time, so
 //! that every node's newest template is available when the best node changes.
 
 mod calls;
+mod choice;
 mod slot;
 mod slowness;
 mod subscription;
@@ -24,7 +25,9 @@ use problem::{Problem, ProblemKind};
 use text::InWords;
 use tokio::sync::watch as latest;
 use tokio::task::JoinSet;
+use tokio::time::sleep_until;
 
+use self::choice::{NodeChoice, Offer};
 use crate::clock::NodeClock;
 use crate::network::{self, NetworkError};
 use crate::rpc::RpcClient;
@@ -47,6 +50,9 @@ pub struct TemplateTiming {
     pub retry: (Duration, Duration),
     /// The longest pause if the node cannot be reached or is still starting. Default: 2 s.
     pub absent: Duration,
+    /// How long a node must keep up with the others before it takes over from a working node after it in the operator's order.
+    /// Default: 10 s.
+    pub settle: Duration,
 }
 
 impl Default for TemplateTiming {
@@ -55,6 +61,7 @@ impl Default for TemplateTiming {
             refresh: Duration::from_secs(30),
             retry: (Duration::from_millis(250), Duration::from_secs(15)),
             absent: Duration::from_secs(2),
+            settle: Duration::from_secs(10),
         }
     }
 }
@@ -181,7 +188,12 @@ impl Nodes {
             };
             tasks.spawn(watch::watch(client.clone(), network, timing, publish));
         }
-        TemplateStream { clients: self.clients.clone(), states, last: LastEvent::default(), _tasks: tasks }
+        TemplateStream {
+            clients: self.clients.clone(),
+            states,
+            last: LastEvent::new(timing.settle),
+            _tasks: tasks,
+        }
     }
 
     /// Submits a block to all nodes; see [`submit::submit`].
@@ -255,6 +267,8 @@ pub struct TemplateUpdate {
     pub clean: bool,
     /// The node's index in [`Nodes::clients`].
     pub node: usize,
+    /// The index of the main node, which is the one to tell users of: another node may only have been a moment faster.
+    pub main_node: usize,
     /// When the node was asked for the template. Whatever the node had accepted before this moment is below the template.
     pub asked: Instant,
 }
@@ -291,23 +305,30 @@ impl TemplateStream {
             let event = {
                 let nodes = self.states.borrow_and_update();
                 let states: Vec<_> = nodes.iter().map(|node| &node.state).collect();
-                self.last.decide(&states).or_else(|| self.last.decide_slow(&self.clients, &nodes))
+                let event = self.last.decide(&states, Instant::now());
+                event.or_else(|| self.last.decide_slow(&self.clients, &nodes))
             };
             if let Some(event) = event {
                 return event;
             }
-            if self.states.changed().await.is_err() {
-                // The tasks that watch the nodes have ended, because the runtime is shutting down. So no event will follow.
-                std::future::pending::<()>().await;
+            let next = self.last.choice.next();
+            tokio::select! {
+                changed = self.states.changed() => if changed.is_err() {
+                    // The tasks that watch the nodes have ended, because the runtime is shutting down. So no event will follow.
+                    std::future::pending::<()>().await;
+                },
+                () = sleep_until(next.unwrap_or_else(Instant::now).into()), if next.is_some() => {}
             }
         }
     }
 }
 
 /// The last event of a stream. The nodes' states are compared to it to find the next event.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct LastEvent {
+    choice: NodeChoice,
     template: Option<Arc<FetchedTemplate>>,
+    main_node: usize,
     /// The kind of the problem because of which no node works; `None` if one works, or if not all have answered.
     all_down: Option<ProblemKind>,
     /// The nodes that are slow.
@@ -315,25 +336,39 @@ struct LastEvent {
 }
 
 impl LastEvent {
+    /// No event yet; see [`TemplateTiming::settle`].
+    fn new(settle: Duration) -> Self {
+        let choice = NodeChoice::new(settle);
+        LastEvent { choice, template: None, main_node: 0, all_down: None, slow: Vec::new() }
+    }
+
     /// The event that follows from these states; `None` if nothing has changed since the last event.
-    fn decide<S: Borrow<NodeState>>(&mut self, states: &[S]) -> Option<TemplateEvent> {
-        let up = states.iter().enumerate().filter_map(|(node, state)| match state.borrow() {
-            NodeState::Up(fetched) => Some((node, fetched)),
+    fn decide<S: Borrow<NodeState>>(&mut self, states: &[S], now: Instant) -> Option<TemplateEvent> {
+        let up = |state: &S| match state.borrow() {
+            NodeState::Up(fetched) => Some(fetched.clone()),
             _ => None,
-        });
-        // Of several templates with the same height, `max_by_key` returns the last one, which is the first node's because
-        // of `rev`. An empty template is no reason to leave another node's full one.
-        let best = up.rev().max_by_key(|(_, fetched)| (fetched.template.height, fetched.full));
-        let Some((node, fetched)) = best else { return self.decide_down(states) };
+        };
+        let templates: Vec<_> = states.iter().map(up).collect();
+        let offer =
+            |fetched: &Arc<FetchedTemplate>| Offer { height: fetched.template.height, full: fetched.full };
+        let offers: Vec<_> = templates.iter().map(|fetched| fetched.as_ref().map(offer)).collect();
+        let chosen = self.choice.choose(&offers, now);
+        let Some((chosen, fetched)) = chosen.and_then(|it| Some((it, templates.get(it.node)?.as_ref()?)))
+        else {
+            return self.decide_down(states);
+        };
         self.all_down = None;
-        if self.template.as_ref().is_some_and(|last| Arc::ptr_eq(last, fetched)) {
+        let (node, main_node) = (chosen.node, chosen.main);
+        let same_main = std::mem::replace(&mut self.main_node, main_node) == main_node;
+        if same_main && self.template.as_ref().is_some_and(|last| Arc::ptr_eq(last, fetched)) {
             return None;
         }
         let last = self.template.replace(fetched.clone());
         let clean = last.is_none_or(|last| last.template.prev_hash != fetched.template.prev_hash);
         let FetchedTemplate { template, parent_time, clock, asked, full: _ } = &**fetched;
         let (template, parent_time, clock, asked) = (template.clone(), *parent_time, *clock, *asked);
-        Some(TemplateEvent::New(TemplateUpdate { template, parent_time, clock, clean, node, asked }))
+        let update = TemplateUpdate { template, parent_time, clock, clean, node, main_node, asked };
+        Some(TemplateEvent::New(update))
     }
 
     /// The warning that some nodes are slow, or that none is any more; `None` if these are the same nodes as before.

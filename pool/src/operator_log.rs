@@ -33,6 +33,7 @@ struct Limits {
     miners: LineLimit,
     blocks: LineLimit,
     refused_blocks: LineLimit,
+    sources: LineLimit,
     omitted: Omitted,
     /// When the operator was last told that every extranonce1 is in use.
     told_no_extranonce1: Option<Instant>,
@@ -45,14 +46,15 @@ struct Omitted {
     left: u64,
     blocks: u64,
     refused_blocks: u64,
+    sources: u64,
 }
 
 impl OperatorLog {
     /// A log that writes nothing if `quiet`.
     pub fn new(quiet: bool, now: Instant) -> Self {
-        let [miners, blocks, refused_blocks] = [0; 3].map(|_| LineLimit::new(now));
-        let limits =
-            Limits { miners, blocks, refused_blocks, omitted: Omitted::default(), told_no_extranonce1: None };
+        let [miners, blocks, refused_blocks, sources] = [0; 4].map(|_| LineLimit::new(now));
+        let omitted = Omitted::default();
+        let limits = Limits { miners, blocks, refused_blocks, sources, omitted, told_no_extranonce1: None };
         OperatorLog { quiet, limits: Mutex::new(limits) }
     }
 
@@ -111,6 +113,17 @@ impl OperatorLog {
         }
     }
 
+    /// Work comes from another place than before. A quiet log says so, too.
+    pub fn work_from(&self, source: &str) {
+        let mut limits = self.lock();
+        let admitted = limits.sources.admit(Instant::now());
+        limits.omitted.sources += u64::from(!admitted);
+        drop(limits);
+        if admitted {
+            tracing::info!("work comes from {source}");
+        }
+    }
+
     /// Sums up events, and writes the pool's figures once a minute, until `stop`.
     pub async fn run(&self, pool: &PoolHandle, stop: CancellationToken) {
         let start = tokio::time::Instant::now();
@@ -148,9 +161,12 @@ impl OperatorLog {
 
     /// Writes how many events got no line. Without a time, it does not wait for the end of the period.
     fn sum_up(&self, now: Option<Instant>) {
-        let Omitted { joined, left, blocks, refused_blocks } = self.lock().take_omitted(now);
+        let Omitted { joined, left, blocks, refused_blocks, sources } = self.lock().take_omitted(now);
         if refused_blocks > 0 {
             tracing::warn!(blocks = refused_blocks, "and more blocks refused or orphaned");
+        }
+        if sources > 0 {
+            tracing::info!(changes = sources, "and more changes of the place where work comes from");
         }
         if self.quiet {
             return;
@@ -179,6 +195,9 @@ impl Limits {
         }
         if is_over(&self.refused_blocks) {
             taken.refused_blocks = std::mem::take(&mut self.omitted.refused_blocks);
+        }
+        if is_over(&self.sources) {
+            taken.sources = std::mem::take(&mut self.omitted.sources);
         }
         if is_over(&self.blocks) {
             taken.blocks = std::mem::take(&mut self.omitted.blocks);
@@ -277,6 +296,13 @@ mod tests {
         let ends = log.lock().blocks.ends();
         assert_eq!(log.lock().take_omitted(Some(ends - Duration::from_millis(1))), Omitted::default());
         assert!(log.lock().take_omitted(Some(ends)).blocks > 0);
+    }
+
+    #[test]
+    fn sources_that_change_all_the_time_get_a_few_lines() {
+        let log = OperatorLog::new(false, Instant::now());
+        (0..100).for_each(|change| log.work_from(&format!("node {}", change % 2)));
+        assert!(log.lock().take_omitted(None).sources >= 90);
     }
 
     #[test]

@@ -199,7 +199,7 @@ impl PoolState {
             changed
         });
         if changed {
-            tracing::info!("work comes from {source}");
+            self.operator_log.work_from(source);
         }
     }
 

@@ -50,43 +50,55 @@ fn node_and_clean(event: Option<TemplateEvent>) -> Option<(usize, bool)> {
     }
 }
 
+const SETTLE: Duration = Duration::from_secs(10);
+
 #[test]
-fn the_first_node_that_works_is_used() {
-    let mut last = LastEvent::default();
+fn the_node_that_is_used_stays_until_another_one_is_better_for_a_while() {
+    let mut last = LastEvent::new(SETTLE);
+    let start = Instant::now();
     let (first, second) = (up(1), up(1));
-    assert_eq!(node_and_clean(last.decide(&[NodeState::Starting, NodeState::Starting])), None);
-    assert_eq!(node_and_clean(last.decide(&[NodeState::Starting, second.clone()])), Some((1, true)));
+    let mut decide = |states: [&NodeState; 2], second: u64| {
+        node_and_clean(last.decide(&states, start + Duration::from_secs(second)))
+    };
+    assert_eq!(decide([&NodeState::Starting, &NodeState::Starting], 0), None);
+    assert_eq!(decide([&NodeState::Starting, &second], 0), Some((1, true)));
     // Another node's template on the same tip does not make older work worthless.
-    assert_eq!(node_and_clean(last.decide(&[first.clone(), second.clone()])), Some((0, false)));
-    assert_eq!(node_and_clean(last.decide(&[first.clone(), up(2)])), None);
-    assert_eq!(node_and_clean(last.decide(&[down(), second.clone()])), Some((1, false)));
-    assert_eq!(node_and_clean(last.decide(&[up(3), second])), Some((0, true)));
+    assert_eq!(decide([&first, &second], 0), None);
+    assert_eq!(decide([&first, &second], 10), Some((0, false)));
+    assert_eq!(decide([&first, &up(2)], 10), None);
+    assert_eq!(decide([&down(), &second], 10), Some((1, false)));
+    assert_eq!(decide([&up(3), &second], 11), None);
+    assert_eq!(decide([&up(3), &second], 21), Some((0, true)));
 }
 
 #[test]
-fn a_node_that_is_behind_is_left_until_it_has_caught_up() {
-    let mut last = LastEvent::default();
+fn a_node_that_is_behind_is_left_at_once() {
+    let mut last = LastEvent::new(SETTLE);
+    let start = Instant::now();
+    let mut decide = |states: [&NodeState; 2], second: u64| {
+        node_and_clean(last.decide(&states, start + Duration::from_secs(second)))
+    };
     let (old, new, other) = (up_at(1, 7), up_at(2, 8), up_at(3, 8));
-    assert_eq!(node_and_clean(last.decide(&[old.clone(), down()])), Some((0, true)));
+    assert_eq!(decide([&old, &down()], 0), Some((0, true)));
     // The second node gets a new block first. The first node gets it later, usually within a second.
-    assert_eq!(node_and_clean(last.decide(&[old.clone(), new.clone()])), Some((1, true)));
-    assert_eq!(node_and_clean(last.decide(&[old.clone(), new.clone()])), None);
-    assert_eq!(node_and_clean(last.decide(&[up_at(2, 8), new.clone()])), Some((0, false)));
-    // At the same height, the operator's order decides.
-    assert_eq!(node_and_clean(last.decide(&[other, new.clone()])), Some((0, true)));
-    assert_eq!(node_and_clean(last.decide(&[old, down()])), Some((0, true)));
+    assert_eq!(decide([&old, &new], 0), Some((1, true)));
+    assert_eq!(decide([&old, &new], 0), None);
+    assert_eq!(decide([&up_at(2, 8), &new], 1), None);
+    // At the same height, the operator's order decides in the long run.
+    assert_eq!(decide([&other, &new], 11), Some((0, true)));
+    assert_eq!(decide([&old, &down()], 11), Some((0, true)));
 }
 
 #[test]
 fn a_total_loss_is_announced_once() {
-    let mut last = LastEvent::default();
-    assert_eq!(node_and_clean(last.decide(&[down(), NodeState::Starting])), None);
-    assert_eq!(node_and_clean(last.decide(&[down(), down()])), Some((2, false)));
-    assert_eq!(node_and_clean(last.decide(&[down(), down()])), None);
-    assert_eq!(node_and_clean(last.decide(&[down(), up(1)])), Some((1, true)));
-    assert!(matches!(last.decide(&[down(), down()]), Some(TemplateEvent::AllDown(_))));
+    let mut last = LastEvent::new(SETTLE);
+    assert_eq!(node_and_clean(last.decide(&[down(), NodeState::Starting], Instant::now())), None);
+    assert_eq!(node_and_clean(last.decide(&[down(), down()], Instant::now())), Some((2, false)));
+    assert_eq!(node_and_clean(last.decide(&[down(), down()], Instant::now())), None);
+    assert_eq!(node_and_clean(last.decide(&[down(), up(1)], Instant::now())), Some((1, true)));
+    assert!(matches!(last.decide(&[down(), down()], Instant::now()), Some(TemplateEvent::AllDown(_))));
     // After all nodes were down, the first template on the same tip does not make older work worthless.
-    assert_eq!(node_and_clean(last.decide(&[up(1), down()])), Some((0, false)));
+    assert_eq!(node_and_clean(last.decide(&[up(1), down()], Instant::now())), Some((0, false)));
 }
 
 const FAST: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(20));
@@ -95,7 +107,7 @@ const NEVER: Duration = Duration::from_secs(3600);
 
 /// Timing without refreshes, so that only what tells of new tips gets templates.
 fn timing() -> TemplateTiming {
-    TemplateTiming { refresh: NEVER, retry: FAST, ..TemplateTiming::default() }
+    TemplateTiming { refresh: NEVER, retry: FAST, settle: FAST.0, ..TemplateTiming::default() }
 }
 
 fn watch_all(cores: &[&Core], network: Network, timing: TemplateTiming) -> TemplateStream {

@@ -44,6 +44,8 @@ pub struct NodeSource {
     network: Network,
     /// The index of the node that has given the present template.
     node: usize,
+    /// The index of the node that users are told of.
+    main_node: usize,
     state: NodeWorkState,
     /// The task that gives new credentials to the clients of the nodes.
     _following: JoinSet<()>,
@@ -90,7 +92,7 @@ impl NodeSource {
             }
         };
         shared.work_health.clear();
-        let node = first.node;
+        let (node, main_node) = (first.node, first.main_node);
         let settings = WorkSettings {
             network,
             payout,
@@ -99,7 +101,7 @@ impl NodeSource {
             limits: shared.config.blocks,
         };
         let state = NodeWorkState::new(settings, first, shared.last_blocks.clone(), Instant::now());
-        Ok(Self { nodes, templates, network, node, state, _following: following })
+        Ok(Self { nodes, templates, network, node, main_node, state, _following: following })
     }
 
     /// Publishes the first job.
@@ -138,7 +140,7 @@ impl NodeSource {
                 event = self.templates.next() => match event {
                     TemplateEvent::New(update) => {
                         down = None;
-                        self.node = update.node;
+                        (self.node, self.main_node) = (update.node, update.main_node);
                         self.name(&shared);
                         vec![Event::Template(update)]
                     }
@@ -201,9 +203,9 @@ impl NodeSource {
         }
     }
 
-    /// Says from which node work comes.
+    /// Says from which node work comes. A node that only was a moment faster is not named.
     fn name(&self, shared: &PoolState) {
-        if let Some(client) = self.nodes.clients().get(self.node) {
+        if let Some(client) = self.nodes.clients().get(self.main_node) {
             shared.set_work_from(&format!("node {} ({})", client.url(), network_name(self.network)));
         }
     }

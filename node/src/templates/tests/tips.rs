@@ -201,7 +201,7 @@ async fn slow_nodes_are_named_until_they_are_quick_again() {
 
 #[test]
 fn an_empty_template_is_no_reason_to_leave_a_full_one() {
-    let mut last = LastEvent::default();
+    let (mut last, start) = (LastEvent::new(SETTLE), Instant::now());
     let empty = |tip| match up_at(tip, 8) {
         NodeState::Up(fetched) => {
             let FetchedTemplate { template, parent_time, clock, asked, .. } = &*fetched;
@@ -211,10 +211,10 @@ fn an_empty_template_is_no_reason_to_leave_a_full_one() {
         _ => unreachable!(),
     };
     let (old, full) = (up_at(1, 7), up_at(2, 8));
-    assert_eq!(node_and_clean(last.decide(&[old.clone(), empty(2)])), Some((1, true)));
-    assert_eq!(node_and_clean(last.decide(&[old.clone(), full.clone()])), Some((1, false)));
-    assert_eq!(node_and_clean(last.decide(&[empty(2), full.clone()])), None);
-    assert_eq!(node_and_clean(last.decide(&[up_at(2, 8), full])), Some((0, false)));
+    assert_eq!(node_and_clean(last.decide(&[old.clone(), empty(2)], start)), Some((1, true)));
+    assert_eq!(node_and_clean(last.decide(&[old.clone(), full.clone()], start)), Some((1, false)));
+    assert_eq!(node_and_clean(last.decide(&[empty(2), full.clone()], start)), None);
+    assert_eq!(node_and_clean(last.decide(&[up_at(2, 8), full], start + SETTLE)), Some((0, false)));
 }
 
 /// A publisher that speaks ZMTP 3.1, as libzmq does: it refuses so many subscribers, takes one, and publishes the

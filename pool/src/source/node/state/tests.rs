@@ -34,6 +34,7 @@ fn template(prev_hash: BlockHash, height: u32, asked: u32) -> TemplateUpdate {
         clock: NodeClock::new(UNIX, now(0).boot),
         clean: true,
         node: 0,
+        main_node: 0,
         asked: now(asked).at,
     }
 }
