@@ -226,10 +226,10 @@ impl Client {
                 let index = self.failover.next_probe();
                 self.start_probe(index);
             }
-            Wakeup::Probe(probe::ProbeEvent::HungUp { index, suspects }) => {
-                let history = self.history.get_mut(index);
-                if history.is_some_and(|history| history.dialect.on_hang_up(&suspects)) {
-                    self.start_probe(index);
+            Wakeup::Probe(probe::ProbeEvent::HungUp(mut pool)) => {
+                let history = self.history.get_mut(pool.index);
+                if history.is_some_and(|history| pool.connection.hung_up(&mut history.dialect)) {
+                    self.start_probe(pool.index);
                 }
             }
             Wakeup::Probe(probe::ProbeEvent::Recovered(pool)) => self.switch_to(*pool),
@@ -295,10 +295,13 @@ impl Client {
     fn on_usable(&mut self, url: &PoolUrl) {
         self.refusals = None;
         let history = self.history.get_mut(self.failover.index());
-        let refused = history.map(|history| history.dialect.on_success()).unwrap_or_default();
+        let (Some(history), Some(connection)) = (history, &mut self.main) else { return };
+        let refused = history.dialect.on_success(Instant::now());
+        connection.teach(&mut history.dialect);
         if !refused.is_empty() {
             let requests = dialect::names(&refused);
-            warn!(pool = %url, requests, "the pool hangs up on these requests: they are left out from now on");
+            let minutes = dialect::LEFT_OUT_FOR.as_secs() / 60;
+            warn!(pool = %url, requests, "the pool hangs up on these requests: they are left out for {minutes} min");
         }
     }
 

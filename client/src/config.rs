@@ -6,6 +6,7 @@ use std::time::Duration;
 use net::Dialer;
 use stratum::{OptionalRequest, PoolUrl, ResumeToken, SessionOptions};
 use task::PoolRules;
+use tokio::time::Instant;
 
 use crate::dialect::PoolDialect;
 use crate::fitness::{self, Fitness};
@@ -124,11 +125,10 @@ pub(crate) struct PoolHistory {
 
 impl PoolHistory {
     /// The optional requests that the next connection to `url` leaves out.
-    pub fn omit(&self, config: &Config, url: &PoolUrl) -> BTreeSet<OptionalRequest> {
+    pub fn omit(&self, config: &Config, url: &PoolUrl, now: Instant) -> BTreeSet<OptionalRequest> {
         use OptionalRequest::{Configure, SubscribeExtranonce};
-        let learned = self.dialect.omit();
         let mut omit = config.omit.clone();
-        if learned.contains(&Configure) {
+        if self.dialect.hangs_up_on(now).contains(&Configure) {
             // A pool that does not know extensions most likely knows this one neither.
             omit.insert(SubscribeExtranonce);
         }
@@ -138,7 +138,7 @@ impl PoolHistory {
         if config.version_mask == 0 && config.minimum_difficulty.is_none() {
             omit.insert(Configure);
         }
-        &omit | &learned
+        &omit | &self.dialect.omit(now)
     }
 }
 
@@ -159,17 +159,20 @@ mod tests {
         let all =
             PoolRules { no_extranonce: true, no_suggest: true, no_version_rolling: true, job_timeout: None };
         let (usual, silent) = (config(PoolRules::default()), config(all));
-        let mut history = PoolHistory::default();
-        assert_eq!(history.omit(&usual, &plain), [].into());
-        assert_eq!(history.omit(&silent, &plain), [Configure, SuggestDifficulty, SubscribeExtranonce].into());
-        assert_eq!(history.omit(&silent, &xnsub), [Configure, SuggestDifficulty].into());
+        let (mut history, now) = (PoolHistory::default(), Instant::now());
+        assert_eq!(history.omit(&usual, &plain, now), [].into());
+        assert_eq!(
+            history.omit(&silent, &plain, now),
+            [Configure, SuggestDifficulty, SubscribeExtranonce].into()
+        );
+        assert_eq!(history.omit(&silent, &xnsub, now), [Configure, SuggestDifficulty].into());
         let minimum = Config { minimum_difficulty: Some(2.0), ..silent };
-        assert_eq!(history.omit(&minimum, &plain), [SuggestDifficulty, SubscribeExtranonce].into());
+        assert_eq!(history.omit(&minimum, &plain, now), [SuggestDifficulty, SubscribeExtranonce].into());
         history.dialect.on_hang_up(&[Configure].into());
-        assert_eq!(history.omit(&usual, &plain), [Configure, SubscribeExtranonce].into());
-        assert_eq!(history.omit(&usual, &xnsub), [Configure].into());
+        assert_eq!(history.omit(&usual, &plain, now), [Configure, SubscribeExtranonce].into());
+        assert_eq!(history.omit(&usual, &xnsub, now), [Configure].into());
         history.dialect.on_hang_up(&[SubscribeExtranonce].into());
-        assert_eq!(history.omit(&usual, &xnsub), [Configure, SubscribeExtranonce].into());
+        assert_eq!(history.omit(&usual, &xnsub, now), [Configure, SubscribeExtranonce].into());
     }
 
     fn url(text: &str) -> PoolUrl {

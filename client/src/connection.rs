@@ -17,6 +17,7 @@ use tracing::{debug, trace, warn};
 
 use crate::awaited::Awaited;
 use crate::config::{Config, Pool, PoolHistory};
+use crate::dialect::PoolDialect;
 use crate::error::ClientError;
 use crate::event::Answer;
 use crate::shares::{InFlightShare, InFlightShares, OpenJobs};
@@ -46,8 +47,10 @@ pub(crate) struct PoolConnection {
     /// When the last message from the pool was received. Before the first message, this is the time when the connection was
     /// opened.
     last_message: Instant,
-    /// Whether the client has sent a ping since the pool's last message. If the pool stays silent after it, the connection fails.
+    /// Whether the time for a ping has come since the pool's last message. If the pool stays silent after it, the connection fails.
     pinged: bool,
+    /// When the client last sent a ping.
+    last_ping: Option<Instant>,
     /// Whether the pool has sent any message on this connection.
     got_message: bool,
     /// When data began to wait because the pool does not read; `None` if no data waits. After [`SEND_TIMEOUT`] the connection
@@ -77,7 +80,7 @@ impl PoolConnection {
             version_mask: config.version_mask,
             suggest_difficulty: config.suggest_difficulty,
             minimum_difficulty: config.minimum_difficulty,
-            omit: history.omit(config, &url),
+            omit: history.omit(config, &url, Instant::now()),
             resume: history.resume.clone(),
             ..SessionOptions::new(url.clone(), pool.user.clone(), pool.password.clone())
         };
@@ -98,6 +101,7 @@ impl PoolConnection {
             opened: Instant::now(),
             last_message: Instant::now(),
             pinged: false,
+            last_ping: None,
             got_message: false,
             write_blocked: None,
             first_job: None,
@@ -182,7 +186,9 @@ impl PoolConnection {
             return Err(ClientError::Silent { pool: self.url.clone(), after: self.silence_timeout });
         }
         self.pinged = true;
-        let ping = self.session.ping();
+        // A pool that hangs up on pings gets none: only the time of its silence counts.
+        let Some(ping) = self.session.ping() else { return Ok(()) };
+        self.last_ping = Some(Instant::now());
         self.send(&ping)
     }
 
@@ -314,11 +320,33 @@ impl PoolConnection {
 
     /// The optional requests that may be the reason if the pool hangs up now; none if it may have another reason.
     pub fn suspects(&self) -> BTreeSet<OptionalRequest> {
-        let survived = match (self.first_job, self.first_job_requests) {
-            (None, _) => false,
-            (Some(_), sent) => sent.is_none_or(|at| at.elapsed() >= SURVIVED_AFTER),
-        };
-        if survived { BTreeSet::new() } else { self.session.suspects() }
+        let mut suspects = self.session.suspects();
+        let just_pinged = self.last_ping.is_some_and(|at| at.elapsed() < SURVIVED_AFTER);
+        let settled = self.is_settled();
+        suspects.retain(|request| if *request == OptionalRequest::Ping { just_pinged } else { !settled });
+        suspects
+    }
+
+    /// Whether the pool has worked for us long enough after the last request of the greeting.
+    fn is_settled(&self) -> bool {
+        let since = self.first_job.map(|first| self.first_job_requests.map_or(first, |sent| sent.max(first)));
+        since.is_some_and(|since| since.elapsed() >= SURVIVED_AFTER)
+    }
+
+    /// Adds to what is known about the pool that it has hung up. Returns whether the next connection is to try another greeting.
+    pub fn hung_up(&mut self, dialect: &mut PoolDialect) -> bool {
+        self.teach(dialect);
+        dialect.on_hang_up(&self.suspects())
+    }
+
+    /// Adds to what is known about the pool what this connection has shown.
+    pub fn teach(&mut self, dialect: &mut PoolDialect) {
+        let mut survived = self.session.succeeded().clone();
+        if self.is_settled() {
+            dialect.on_stable();
+            survived.extend(self.session.sent().iter().filter(|request| **request != OptionalRequest::Ping));
+        }
+        dialect.on_answers(&survived, &self.session.take_unknown(), Instant::now());
     }
 
     /// Whether the pool has authorized us and sent a job.

@@ -9,6 +9,7 @@
 mod error;
 mod handshake;
 mod optional;
+mod survival;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::url::PoolUrl;
 
 pub use self::error::ProtocolError;
 pub use self::optional::OptionalRequest;
+use self::survival::Survival;
 
 /// The settings of a session. `Debug` omits the password.
 #[derive(Clone, PartialEq, derive_more::Debug)]
@@ -126,13 +128,10 @@ pub enum Event {
 /// The purpose of a request that the pool has not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pending {
-    Configure,
     Subscribe(handshake::Attempt),
     Authorize,
     Submit,
-    SuggestDifficulty,
-    /// A request whose answer does not matter.
-    AnswerIgnored,
+    Optional(OptionalRequest),
 }
 
 /// The state of one connection.
@@ -141,8 +140,10 @@ pub struct Session {
     options: SessionOptions,
     next_id: u64,
     pending: BTreeMap<u64, Pending>,
-    /// The optional requests that the pool may not have survived: it has answered neither them nor a later request.
-    suspects: BTreeMap<u64, OptionalRequest>,
+    /// Which optional requests the pool has survived.
+    survival: Survival,
+    /// The difficulties that were suggested after the first job.
+    suggested: Vec<f64>,
     /// The extranonce1, and the number of bytes of extranonce2, that the pool assigned; `None` before it has answered
     /// `mining.subscribe`.
     extranonces: Option<(Vec<u8>, usize)>,
@@ -173,7 +174,8 @@ impl Session {
             options,
             next_id: 1,
             pending: BTreeMap::new(),
-            suspects: BTreeMap::new(),
+            survival: Survival::default(),
+            suggested: Vec::new(),
             extranonces: None,
             resume: None,
             difficulty: 1.0,
@@ -212,12 +214,6 @@ impl Session {
         Ok(events)
     }
 
-    /// The optional requests that the pool was sent and that it may not have survived: it has answered neither them nor a later
-    /// request. If it hangs up now, they may be the reason.
-    pub fn suspects(&self) -> BTreeSet<OptionalRequest> {
-        self.suspects.values().copied().collect()
-    }
-
     /// Returns the request that submits a share, and the id that its [`Event::Answer`] will have. The share may be for an
     /// older job, or for a job of the earlier session that this session resumes.
     pub fn submit(&mut self, share: &Share) -> (u64, Message) {
@@ -232,9 +228,10 @@ impl Session {
         self.request(Pending::Submit, Request::Submit(submit))
     }
 
-    /// Returns a request that checks whether the connection is alive. Every pool answers it, even if only with an error.
-    pub fn ping(&mut self) -> Message {
-        self.request(Pending::AnswerIgnored, Request::Ping).1
+    /// Returns a request that checks whether the connection is alive, unless it is to be left out. Most pools answer it, even if
+    /// only with an error.
+    pub fn ping(&mut self) -> Option<Message> {
+        self.optional(OptionalRequest::Ping, Request::Ping)
     }
 
     fn request(&mut self, pending: Pending, request: Request) -> (u64, Message) {
@@ -255,7 +252,7 @@ impl Session {
         Ok(match notification {
             Notification::Notify(notify) => self.on_notify(notify),
             Notification::SetDifficulty(difficulty) => {
-                self.difficulty = difficulty;
+                self.on_difficulty(difficulty);
                 vec![Event::Difficulty(difficulty)]
             }
             Notification::SetExtranonce { extranonce1, extranonce2_len } => {
@@ -291,6 +288,7 @@ impl Session {
     }
 
     fn on_notify(&mut self, notify: Notify) -> Vec<Event> {
+        self.survival.on_sign_of_life();
         let target = Target::from_difficulty(self.difficulty);
         if self.extranonces.is_none() {
             self.early_job = Some((notify, target));
@@ -343,18 +341,18 @@ impl Session {
         let Some((id, pending)) = known else {
             return Ok(vec![Event::Ignored(response.into())]);
         };
-        self.suspects = self.suspects.split_off(&(id + 1));
+        self.survival.on_answer(id, pending, response.refusal().as_ref());
         match pending {
-            Pending::Configure => self.on_configured(&response),
+            Pending::Optional(OptionalRequest::Configure) => self.on_configured(&response),
             Pending::Subscribe(attempt) => self.on_subscribed(attempt, &response),
             Pending::Authorize => self.on_authorized(&response),
             Pending::Submit => Ok(vec![Event::Answer { id, result: response.submit_result() }]),
-            Pending::SuggestDifficulty => {
+            Pending::Optional(OptionalRequest::SuggestDifficulty) => {
                 self.suggestion_unknown |=
                     response.refusal().is_some_and(|reason| !optional::is_too_early(&reason));
                 Ok(Vec::new())
             }
-            Pending::AnswerIgnored => Ok(Vec::new()),
+            Pending::Optional(_) => Ok(Vec::new()),
         }
     }
 }

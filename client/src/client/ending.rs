@@ -14,10 +14,14 @@ use crate::shares::{InFlightShare, ResumableSession};
 
 impl Client {
     pub(super) fn on_lost(&mut self, error: ClientError) {
-        let suspects = self.main.as_ref().map(|connection| connection.suspects()).unwrap_or_default();
-        let hung_up = error.is_hang_up().then(|| self.history.get_mut(self.failover.index())).flatten();
-        if hung_up.is_some_and(|history| history.dialect.on_hang_up(&suspects)) {
-            return self.try_without(error, &suspects);
+        if let (Some(connection), Some(history)) =
+            (&mut self.main, self.history.get_mut(self.failover.index()))
+        {
+            if error.is_hang_up() && connection.hung_up(&mut history.dialect) {
+                let suspects = &connection.suspects() & &history.dialect.hangs_up_on(Instant::now());
+                return self.try_without(error, &suspects);
+            }
+            connection.teach(&mut history.dialect);
         }
         // A pool that refused the client counts as one that sent no jobs, even if it did send some. So the client next tries
         // another pool, if it has one.

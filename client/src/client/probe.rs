@@ -1,10 +1,8 @@
 //! Probes better pools in the background. A pool counts as recovered when it has authorized us and sent a job.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use logging::error_chain;
-use stratum::OptionalRequest;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 
@@ -36,8 +34,8 @@ pub(super) enum ProbeEvent {
     Due,
     /// This pool has authorized us and sent a job.
     Recovered(Box<ProbedPool>),
-    /// The pool has hung up; these requests may be the reason.
-    HungUp { index: usize, suspects: BTreeSet<OptionalRequest> },
+    /// The pool has hung up.
+    HungUp(Box<ProbedPool>),
 }
 
 impl Probe {
@@ -79,10 +77,11 @@ impl Probe {
                 }
                 Ok(Err(error)) if error.is_hang_up() => {
                     debug!(error = error_chain(&error), "a better pool has hung up");
-                    let (index, suspects) = (pool.index, pool.connection.suspects());
-                    self.pool = None;
                     self.next = Instant::now() + self.interval;
-                    return ProbeEvent::HungUp { index, suspects };
+                    match self.pool.take() {
+                        Some(pool) => return ProbeEvent::HungUp(Box::new(pool)),
+                        None => continue,
+                    }
                 }
                 Ok(Err(error)) => Some(error_chain(&error)),
                 Err(_) => Some("it did not authorize us and send a job in time".to_owned()),

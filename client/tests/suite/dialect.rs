@@ -9,7 +9,8 @@ use tokio::net::TcpListener;
 use crate::harness::{Harness, config, pool};
 use crate::scripted::{Pool, listen, listen_on, port};
 
-/// The methods that a pool gets on one connection until it hangs up on `fatal`, or until it gets a share. It answers as NOMP does.
+/// The methods that a pool gets on one connection until it hangs up on `fatal`, or until it gets a share. It refuses the
+/// other optional requests.
 async fn serve(listener: &TcpListener, fatal: &str, job: &str) -> Vec<String> {
     let mut pool = Pool::accept(listener).await;
     let mut methods = Vec::new();
@@ -25,7 +26,8 @@ async fn serve(listener: &TcpListener, fatal: &str, job: &str) -> Vec<String> {
                 pool.notify(job, true).await;
             }
             "mining.submit" => return methods,
-            _ => pool.answer(&call, Value::Null, json!([20, "Not supported.", null])).await,
+            // The reason may pass, so the request may be sent again.
+            _ => pool.answer(&call, Value::Null, json!([20, "Not now.", null])).await,
         }
     }
 }

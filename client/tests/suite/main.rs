@@ -9,5 +9,6 @@ mod peers;
 mod resume;
 mod scripted;
 mod secure;
+mod survival;
 mod unfit;
 mod waiting;

@@ -56,13 +56,13 @@ impl Session {
         }
         let named = response.id.as_number().filter(|id| self.pending.contains_key(id));
         named.or_else(|| match &response.result {
-            Value::Object(_) => open(|pending| *pending == Pending::Configure),
+            Value::Object(_) => open(|pending| *pending == Pending::Optional(OptionalRequest::Configure)),
             Value::Bool(true) if response.error.is_none() => open(|pending| *pending == Pending::Authorize),
             // Before the subscription is answered, no other requests are open. Later, such an error may be about an optional
             // request.
-            _ if response.id == Id::Null && response.error.is_some() => {
-                open(|pending| matches!(pending, Pending::Configure | Pending::Subscribe(_)))
-            }
+            _ if response.id == Id::Null && response.error.is_some() => open(|pending| {
+                matches!(pending, Pending::Optional(OptionalRequest::Configure) | Pending::Subscribe(_))
+            }),
             _ => None,
         })
     }

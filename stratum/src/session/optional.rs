@@ -8,6 +8,8 @@
 //! only whole numbers. So the first suggestion comes before the authorization, and another one only where the pool has not
 //! followed the first.
 
+use std::collections::BTreeSet;
+
 use super::{Event, Pending, Session};
 use crate::message::{Message, Request};
 use crate::share::Reason;
@@ -21,6 +23,8 @@ pub enum OptionalRequest {
     SuggestDifficulty,
     /// `mining.extranonce.subscribe`, and the extension of the same meaning in `mining.configure`.
     SubscribeExtranonce,
+    /// `mining.ping`, which asks a silent pool for a sign of life.
+    Ping,
 }
 
 impl OptionalRequest {
@@ -30,7 +34,32 @@ impl OptionalRequest {
             OptionalRequest::Configure => "mining.configure",
             OptionalRequest::SuggestDifficulty => "mining.suggest_difficulty",
             OptionalRequest::SubscribeExtranonce => "mining.extranonce.subscribe",
+            OptionalRequest::Ping => "mining.ping",
         }
+    }
+}
+
+/// What a connection says about the optional requests.
+impl Session {
+    /// The optional requests that the pool was sent and that it may not have survived: it has answered neither them nor a later
+    /// request, or it has refused them last. If it hangs up now, they may be the reason.
+    pub fn suspects(&self) -> BTreeSet<OptionalRequest> {
+        self.survival.suspects()
+    }
+
+    /// The optional requests that the pool was sent.
+    pub fn sent(&self) -> &BTreeSet<OptionalRequest> {
+        self.survival.sent()
+    }
+
+    /// The optional requests that the pool has granted.
+    pub fn succeeded(&self) -> &BTreeSet<OptionalRequest> {
+        self.survival.succeeded()
+    }
+
+    /// The optional requests that the pool does not know, as its answers have said since the last call.
+    pub fn take_unknown(&mut self) -> BTreeSet<OptionalRequest> {
+        self.survival.take_unknown()
     }
 }
 
@@ -40,13 +69,8 @@ impl Session {
         if !self.options.sends(kind) {
             return None;
         }
-        let pending = match kind {
-            OptionalRequest::Configure => Pending::Configure,
-            OptionalRequest::SuggestDifficulty => Pending::SuggestDifficulty,
-            OptionalRequest::SubscribeExtranonce => Pending::AnswerIgnored,
-        };
-        let (id, message) = self.request(pending, request);
-        self.suspects.insert(id, kind);
+        let (id, message) = self.request(Pending::Optional(kind), request);
+        self.survival.on_sent(id, kind);
         Some(message)
     }
 
@@ -57,6 +81,15 @@ impl Session {
     /// The suggestion before the authorization.
     pub(super) fn first_suggestion(&mut self) -> Option<Message> {
         self.suggest(rounded(self.options.suggest_difficulty?))
+    }
+
+    /// The pool has set the difficulty. Some pools, such as ckpool, answer a suggestion with nothing else. A difficulty that was on
+    /// its way before the suggestion moves towards the suggested one by chance only.
+    pub(super) fn on_difficulty(&mut self, difficulty: f64) {
+        let before = std::mem::replace(&mut self.difficulty, difficulty);
+        if self.suggested.iter().any(|wanted| (wanted - difficulty).abs() < (wanted - before).abs()) {
+            self.survival.on_followed(OptionalRequest::SuggestDifficulty);
+        }
     }
 
     /// The requests that wait for the first job. `mining.extranonce.subscribe` is the older way to announce support for
@@ -73,6 +106,7 @@ impl Session {
         }
         if let Some(wanted) = self.options.suggest_difficulty.filter(|_| !self.suggestion_unknown) {
             let suggestions = further_suggestions(wanted, self.difficulty);
+            self.suggested.clone_from(&suggestions);
             messages.extend(suggestions.into_iter().filter_map(|difficulty| self.suggest(difficulty)));
         }
         messages.into_iter().map(Event::Send).collect()
