@@ -87,10 +87,10 @@ impl Store {
         schema::prepare(&connection, &path)?;
         let (recovered, ids) = read::recover(&connection).map_err(&database)?;
         let pending = PendingBlocks::open(folder).map_err(&io)?;
-        // An earlier process may have been killed after it wrote a verdict and before it removed the block's file.
+        // An earlier process may have been killed after it wrote a verdict and before it renamed the block's file.
         for hash in pending.hashes().map_err(&io)? {
             if read::has_block(&connection, &hash).map_err(&database)? {
-                pending.remove(&hash).map_err(&io)?;
+                pending.keep(&hash).map_err(&io)?;
             }
         }
         let (folder, retention) = (folder.clone(), *retention);
@@ -211,9 +211,9 @@ impl<T: FnMut() -> UnsavedChanges, R: FnMut(Option<String>)> WriterThread<T, R> 
             );
         }
         for block in &unsaved.blocks {
-            if let Err(error) = pending.remove_judged(block) {
+            if let Err(error) = pending.judged(block) {
                 let folder = pending.folder().display();
-                tracing::error!(hash = %block.hash, %folder, %error, "cannot remove the file of a block whose verdict is known");
+                tracing::error!(hash = %block.hash, %folder, %error, "cannot rename the file of a block whose verdict is known");
             }
         }
         Ok(())

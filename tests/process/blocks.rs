@@ -94,6 +94,55 @@ fn blocks_that_a_crashed_node_has_lost_are_submitted_again() {
     assert_eq!((more, core.blocks_paying(PAYOUT, 0)), (core.height() - 5, core.height() - 5));
 }
 
+/// A node and a pool after a crash, and the number of our blocks before.
+struct Crash {
+    core: BitcoinCore,
+    pool: NodePool,
+    ours: u64,
+    _data: tempfile::TempDir,
+}
+
+/// Node and pool crash at the same moment, and the node comes back without our blocks. `before` runs before the pool
+/// starts again.
+fn crash_together(before: impl FnOnce(&BitcoinCore, &std::path::Path)) -> Option<Crash> {
+    let mut core = BitcoinCore::start(Chain::Regtest, &[])?;
+    core.generate(5);
+    core.stop();
+    core.start_again();
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let mut pool = NodePool::start_in(data.path(), &node_options(&core), &["--blocks", "4"]);
+    let mut miner = pool.miner(&[]);
+    assert!(pool.process.wait(LONG_DEADLINE).status.success());
+    miner.signal(Signal::INT);
+    miner.wait(DEADLINE);
+    assert_eq!(core.height(), 9);
+    core.kill();
+    core.start_again();
+    assert_eq!(core.height(), 5, "the node has lost our blocks");
+    before(&core, &data.path().join("blocks"));
+    let pool = NodePool::start_in(data.path(), &node_options(&core), &[]);
+    Some(Crash { core, pool, ours: 4, _data: data })
+}
+
+#[test]
+fn blocks_that_node_and_pool_have_lost_together_are_submitted_again() {
+    let Some(Crash { core, pool, ours, _data }) = crash_together(|_, _| ()) else { return };
+    until("the node has our blocks again", LONG_DEADLINE, || (core.height() == 9).then_some(()));
+    assert_eq!((pool.blocks(), totals(&pool, "orphaned"), core.blocks_paying(PAYOUT, 0)), (ours, 0, ours));
+}
+
+#[test]
+fn lost_blocks_without_their_bytes_are_orphaned() {
+    let remove = |core: &BitcoinCore, blocks: &std::path::Path| {
+        std::fs::remove_dir_all(blocks).expect("a folder");
+        core.generate(7);
+    };
+    let Some(Crash { core, pool, ours, _data }) = crash_together(remove) else { return };
+    until("the orphans are marked", LONG_DEADLINE, || (totals(&pool, "orphaned") == ours).then_some(()));
+    let all = mine_to(&pool, &core, 15);
+    assert_eq!((core.blocks_paying(PAYOUT, 0), totals(&pool, "orphaned")), (all - ours, ours));
+}
+
 #[test]
 fn orphaned_blocks_are_marked_everywhere() {
     let Some(core) = BitcoinCore::start(Chain::Regtest, &[]) else { return };

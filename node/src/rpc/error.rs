@@ -124,6 +124,12 @@ impl RpcError {
     /// `RPC_METHOD_NOT_FOUND`: the node does not have this method.
     pub const METHOD_NOT_FOUND: i64 = -32601;
 
+    /// Whether the node does not know the block that the call asks about. Bitcoin Core answers `RPC_INVALID_ADDRESS_OR_KEY`, and
+    /// bcoin `RPC_MISC_ERROR`; both with the text "Block not found".
+    pub fn is_unknown_block(&self) -> bool {
+        matches!(self, RpcError::Refused { code: -5 | -1, message, .. } if message.contains("not found"))
+    }
+
     /// Whether the node is too busy to take the call.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self, RpcError::NotJsonRpc { status: 429 | 503, .. })

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::clock_skew::ClockSkew;
 pub use self::state::WATCHED;
-use self::state::{Effect, Event, NodeWorkState, WorkSettings};
+use self::state::{ChainAnswer, Effect, Event, NodeWorkState, WorkSettings};
 use self::submission::{places, resubmit, submit};
 use super::{BlockSourceError, SourceChanges, changed};
 use crate::clock::Now;
@@ -100,7 +100,8 @@ impl NodeSource {
             min_difficulty_time,
             limits: shared.config.blocks,
         };
-        let state = NodeWorkState::new(settings, first, shared.last_blocks.clone(), Instant::now());
+        let (blocks, kept) = (shared.last_blocks.clone(), submission::read_accepted(shared).await);
+        let state = NodeWorkState::new(settings, first, blocks, kept, Instant::now());
         Ok(Self { nodes, templates, network, node, main_node, state, _following: following })
     }
 
@@ -127,6 +128,9 @@ impl NodeSource {
         for found in submission::read_pending(&shared).await {
             tasks.submissions.spawn(submit(self.nodes.clone(), found, None));
         }
+        for effect in self.state.begin(Now::read()) {
+            self.carry_out(effect, &mut tasks, &shared, None);
+        }
         loop {
             let has_room = tasks.submissions.len() < MAX_SUBMISSIONS;
             let deadline = self.state.next_deadline();
@@ -135,7 +139,7 @@ impl NodeSource {
                 Some(found) = found.recv(), if has_room => vec![Event::Found(found)],
                 Some(Ok(judged)) = tasks.submissions.join_next() => judged_events(judged),
                 Some(Ok(places)) = tasks.watches.join_next() => {
-                    places.into_iter().map(|(hash, in_chain)| Event::Place { hash, in_chain }).collect()
+                    places.into_iter().map(|(hash, answer)| Event::Place { hash, answer }).collect()
                 }
                 event = self.templates.next() => match event {
                     TemplateEvent::New(update) => {
@@ -281,7 +285,7 @@ struct Tasks {
     /// Submissions of blocks, with the nodes' verdicts.
     submissions: JoinSet<Vec<(FoundBlock, BlockVerdict)>>,
     /// Questions whether blocks are in a node's chain.
-    watches: JoinSet<Vec<(BlockHash, bool)>>,
+    watches: JoinSet<Vec<(BlockHash, ChainAnswer)>>,
 }
 
 fn judged_events(judged: Vec<(FoundBlock, BlockVerdict)>) -> Vec<Event> {

@@ -1,8 +1,9 @@
-//! Found blocks that no node has judged yet: one file each.
+//! Found blocks that no node has judged yet, or that a node may still lose: one file each.
 //!
 //! `blocks/HASH.json` in the data folder contains the block as raw hex, some data about it, and whether a node has refused
-//! it. The file is written before a node's verdict is counted, and removed once the verdict is in the database. A refused
-//! block keeps its file, as `HASH.refused.json`.
+//! it. The file is written before a node's verdict is counted, and renamed once the verdict is in the database: that of an
+//! accepted block to `HASH.accepted`, that of a refused one to `HASH.refused.json`. The last few files of both kinds are kept. If node
+//! and pool crash together, the node may come back without our last blocks, and then gets them again.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -17,8 +18,12 @@ use crate::share::FoundBlock;
 
 const PENDING: &str = "json";
 const REFUSED: &str = "refused.json";
+const ACCEPTED: &str = "accepted";
 /// Maximum number of refused blocks whose files are kept.
 const MAX_REFUSED: usize = 100;
+/// Maximum number of accepted blocks whose files are kept, and their maximum size together. A node that crashes loses hardly more.
+const MAX_ACCEPTED: usize = 6;
+const MAX_ACCEPTED_BYTES: u64 = 32 << 20;
 /// Maximum size of a block's file in bytes: a block of 4 MB in hex, and some lines about the block.
 const MAX_FILE: u64 = 10 << 20;
 
@@ -50,16 +55,16 @@ impl PendingBlocks {
             "previous": found.block.header.prev_blockhash.to_string(),
             "worker": &*found.worker,
             "found": found.at,
-            "state": "no node has answered yet",
+            "state": "submitted",
             "block": encode::serialize_hex(&*found.block),
         });
         self.write_file(&self.file(hash, PENDING), &content)
     }
 
-    /// Removes the file of a block whose verdict is in the database; renames it if the block was refused.
-    pub fn remove_judged(&self, record: &BlockRecord) -> io::Result<()> {
+    /// Renames the file of a block whose verdict is in the database, and removes the oldest files.
+    pub fn judged(&self, record: &BlockRecord) -> io::Result<()> {
         let path = self.file(record.hash, PENDING);
-        let Some(reason) = &record.refused else { return remove_file(&path) };
+        let Some(reason) = &record.refused else { return self.keep(&record.hash.to_string()) };
         let mut content = match read_json(&path) {
             // There is no file for a block of the built-in chain.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -68,13 +73,22 @@ impl PendingBlocks {
         content["state"] = json!(format!("refused: {reason}"));
         self.write_file(&self.file(record.hash, REFUSED), &content)?;
         remove_file(&path)?;
-        self.remove_oldest_refused()
+        self.remove_oldest(|name| name.ends_with(REFUSED), MAX_REFUSED, u64::MAX)
     }
 
     /// Reads the pending blocks. A file that cannot be read is logged and stays unchanged.
     pub fn read_all(&self) -> io::Result<Vec<FoundBlock>> {
+        self.read(is_pending)
+    }
+
+    /// Reads the last blocks that a node has accepted. A file that cannot be read is logged and stays unchanged.
+    pub fn read_accepted(&self) -> io::Result<Vec<FoundBlock>> {
+        self.read(is_accepted)
+    }
+
+    fn read(&self, wanted: fn(&str) -> bool) -> io::Result<Vec<FoundBlock>> {
         let mut blocks = Vec::new();
-        for path in self.files(is_pending)? {
+        for path in self.files(wanted)? {
             let found = read_json(&path).and_then(|content| {
                 parse_block(&content)
                     .ok_or_else(|| io::Error::other("it does not have the format that this program writes"))
@@ -96,19 +110,32 @@ impl PendingBlocks {
         Ok(self.files(is_pending)?.into_iter().filter_map(hash).collect())
     }
 
-    /// Removes the file of a pending block.
-    pub(super) fn remove(&self, hash: &str) -> io::Result<()> {
-        remove_file(&self.folder.join(format!("{hash}.{PENDING}")))
+    /// Renames the file of a pending block that a node has accepted.
+    pub(super) fn keep(&self, hash: &str) -> io::Result<()> {
+        let path = |kind| self.folder.join(format!("{hash}.{kind}"));
+        match fs::rename(path(PENDING), path(ACCEPTED)) {
+            // There is no file for a block of the built-in chain, nor for one that was judged before.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => self.remove_oldest(is_accepted, MAX_ACCEPTED, MAX_ACCEPTED_BYTES),
+        }
     }
 
-    fn remove_oldest_refused(&self) -> io::Result<()> {
+    /// Keeps this many of the newest files, and no more bytes.
+    fn remove_oldest(&self, wanted: fn(&str) -> bool, count: usize, mut bytes: u64) -> io::Result<()> {
         let mut files = Vec::new();
-        for path in self.files(|name| name.ends_with(REFUSED))? {
-            files.push((fs::metadata(&path)?.modified()?, path));
+        for path in self.files(wanted)? {
+            let metadata = fs::metadata(&path)?;
+            files.push((metadata.modified()?, metadata.len(), path));
         }
         files.sort();
-        let excess = files.len().saturating_sub(MAX_REFUSED);
-        files.into_iter().take(excess).try_for_each(|(_, path)| remove_file(&path))
+        for (index, (_, size, path)) in files.into_iter().rev().enumerate() {
+            bytes = bytes.saturating_sub(size);
+            if index >= count || bytes == 0 {
+                remove_file(&path)?;
+            }
+        }
+        Ok(())
     }
 
     fn files(&self, wanted: fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
@@ -140,6 +167,10 @@ impl PendingBlocks {
 
 fn is_pending(name: &str) -> bool {
     name.ends_with(".json") && !name.ends_with(REFUSED)
+}
+
+fn is_accepted(name: &str) -> bool {
+    name.strip_suffix(ACCEPTED).is_some_and(|hash| hash.ends_with('.'))
 }
 
 fn remove_file(path: &Path) -> io::Result<()> {

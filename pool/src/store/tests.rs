@@ -132,7 +132,7 @@ fn the_files_of_the_latest_hundred_refused_blocks_are_kept() {
         File::create(path).unwrap().set_modified(now - Duration::from_secs(1_000 - number)).unwrap();
     }
     pending.write(&found()).unwrap();
-    pending.remove_judged(&found().record(Some("high-hash".into()))).unwrap();
+    pending.judged(&found().record(Some("high-hash".into()))).unwrap();
     let left =
         fs::read_dir(pending.folder()).unwrap().map(|file| file.unwrap().file_name()).collect::<Vec<_>>();
     let has = |name: &str| left.iter().any(|file| file.to_str() == Some(name));
@@ -218,6 +218,7 @@ fn a_found_block_is_kept_until_its_verdict_is_in_the_database() {
     write_all(store, vec![UnsavedChanges { blocks: vec![record], ..UnsavedChanges::default() }]);
     assert_eq!(pending.read_all().unwrap(), []);
     assert_eq!(read_accounts(folder.path()).unwrap().blocks[0].refused, None);
+    assert_eq!(pending.read_accepted().unwrap(), [found()], "a node may lose it yet");
 
     let folder = tempfile::tempdir().unwrap();
     let (store, _) = open(folder.path());
@@ -244,4 +245,27 @@ fn a_block_that_was_judged_before_the_kill_is_not_counted_again() {
     pending.write(&found()).unwrap();
     let (_store, _) = open(folder.path());
     assert_eq!(pending.read_all().unwrap(), []);
+    assert_eq!(pending.read_accepted().unwrap(), [found()]);
+}
+
+#[test]
+fn the_files_of_the_last_accepted_blocks_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let pending = open(folder.path()).0.pending_blocks();
+    let numbered = |nonce| {
+        let mut found = found();
+        found.block.header.nonce = nonce;
+        found
+    };
+    for number in 0..20 {
+        pending.write(&numbered(number)).unwrap();
+        pending.judged(&numbered(number).record(None)).unwrap();
+    }
+    let mut kept: Vec<_> =
+        pending.read_accepted().unwrap().iter().map(|found| found.block.header.nonce).collect();
+    kept.sort_unstable();
+    assert_eq!(kept, [14, 15, 16, 17, 18, 19]);
+    // It is counted again, as orphaned, and has no file.
+    pending.judged(&numbered(3).record(None)).unwrap();
+    assert_eq!(pending.read_accepted().unwrap().len(), 6);
 }

@@ -29,9 +29,15 @@ pub struct NodePool {
 impl NodePool {
     /// Starts a pool that pays to [`PAYOUT`].
     pub fn start(node: &[String], more: &[&str]) -> Self {
+        Self::start_in(Path::new("data"), node, more)
+    }
+
+    /// Starts a pool with this data folder.
+    pub fn start_in(data: &Path, node: &[String], more: &[&str]) -> Self {
+        let data = data.display().to_string();
         let mut arguments =
             vec!["pool", "--chain", "node", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
-        arguments.extend(["--address", PAYOUT, "--data-dir", "data"]);
+        arguments.extend(["--address", PAYOUT, "--data-dir", &data]);
         arguments.extend(node.iter().map(String::as_str));
         arguments.extend(more);
         let mut process = mesos_miner(arguments);

@@ -19,7 +19,7 @@ use bitcoin::{BlockHash, Network, ScriptBuf};
 use node::{BlockVerdict, HeaderTimes, MinDifficultyTime, NodeClock, TemplateUpdate};
 
 use self::block_gate::BlockGate;
-pub use self::our_blocks::WATCHED;
+pub use self::our_blocks::{ChainAnswer, WATCHED};
 use self::our_blocks::{LackingBlocks, OurBlocks};
 use crate::accounts::BlockRecord;
 use crate::clock::Now;
@@ -34,6 +34,8 @@ const KEEP_WORK: Duration = Duration::from_secs(10 * 60);
 const REJECTION_LASTS: Duration = Duration::from_secs(60 * 60);
 /// The shortest time between two looks at the places of our blocks in the chain. On regtest the tip changes all the time.
 const WATCH_EVERY: Duration = Duration::from_secs(5);
+/// When the places are looked up again if the node does not know a block of ours that may be above its tip.
+const WATCH_UNKNOWN: Duration = Duration::from_secs(60);
 
 /// How long miners keep their last job when no node works and a node refuses access. The node works, so its tip may have moved. In
 /// this time a new cookie or password may arrive, so that miners lose nothing.
@@ -62,8 +64,8 @@ pub enum Event {
     Place {
         /// The block.
         hash: BlockHash,
-        /// Whether it is in the node's chain.
-        in_chain: bool,
+        /// What the node says.
+        answer: ChainAnswer,
     },
     /// [`NodeWorkState::next_deadline`] has passed.
     Tick,
@@ -147,6 +149,8 @@ pub struct NodeWorkState {
     watch_at: Option<Instant>,
     /// When they were looked up last.
     watched: Option<Instant>,
+    /// The height of the block to be made when they were looked up last.
+    watched_height: u32,
 }
 
 /// Whether a node works, and what that means for the miners' job.
@@ -161,23 +165,42 @@ enum Outage {
 }
 
 impl NodeWorkState {
-    /// Begins with a first template, and with the last blocks that nodes have accepted from earlier runs, oldest first.
+    /// Begins with a first template, and with the last blocks that nodes have accepted from earlier runs, oldest first; `kept` are
+    /// those whose bytes are at hand.
     pub fn new(
         settings: WorkSettings,
         update: TemplateUpdate,
         blocks: Vec<BlockRecord>,
+        kept: Vec<FoundBlock>,
         now: Instant,
     ) -> Self {
+        // The nodes had accepted the blocks before they were asked for the template.
+        let before = update.asked.checked_sub(Duration::from_millis(1)).unwrap_or(update.asked);
+        let watch_at = (!blocks.is_empty()).then_some(now);
+        let blocks = OurBlocks::restore(blocks, kept, before);
+        let mut gate = BlockGate::new(settings.limits);
+        let tip = update.template.prev_hash;
+        gate.on_template(tip, false, blocks.extend(tip), now);
         Self {
-            gate: BlockGate::new(settings.limits),
+            gate,
             settings,
+            watched_height: update.template.height,
             update,
-            watch_at: (!blocks.is_empty()).then_some(now),
-            blocks: OurBlocks::restore(blocks, now),
+            watch_at,
+            blocks,
             renew_at: None,
             outage: Outage::None,
             rejection_until: None,
             watched: None,
+        }
+    }
+
+    /// The first effects: a node that has lost blocks of an earlier run gets them again.
+    pub fn begin(&mut self, now: Now) -> Vec<Effect> {
+        if self.blocks.extend(self.update.template.prev_hash) {
+            self.on_template(self.update.clone(), now)
+        } else {
+            Vec::new()
         }
     }
 
@@ -235,8 +258,11 @@ impl NodeWorkState {
                     self.on_first_verdict(found, verdict, now)
                 }
             }
-            Event::Place { hash, in_chain } => {
-                let news = self.blocks.on_place(hash, in_chain, now.at);
+            Event::Place { hash, answer } => {
+                let news = self.blocks.on_place(hash, answer, self.watched_height, now.at);
+                if self.blocks.has_unknown() {
+                    self.watch_at = self.watch_at.or(Some(now.at + WATCH_UNKNOWN));
+                }
                 news.map(Effect::CountPlace).into_iter().collect()
             }
             Event::Tick => self.on_tick(now),
@@ -268,8 +294,8 @@ impl NodeWorkState {
         self.update = update;
         self.outage = Outage::None;
         if tip_changed && !self.blocks.watched(self.update.template.height).is_empty() {
-            let earliest = self.watched.map_or(now.at, |watched| watched + WATCH_EVERY);
-            self.watch_at = self.watch_at.or(Some(earliest.max(now.at)));
+            let earliest = self.watched.map_or(now.at, |watched| watched + WATCH_EVERY).max(now.at);
+            self.watch_at = Some(self.watch_at.map_or(earliest, |at| at.min(earliest)));
         }
         lost.iter().for_each(|_| self.gate.on_lost());
         self.gate.on_template(tip, tip_changed, self.blocks.extend(tip), now.at);
@@ -345,6 +371,7 @@ impl NodeWorkState {
         }
         if self.watch_at.take_if(is_due).is_some() {
             self.watched = Some(now.at);
+            self.watched_height = self.update.template.height;
             effects.push(Effect::Watch(self.blocks.watched(self.update.template.height)));
         }
         if self.renew_at.take_if(is_due).is_some() {

@@ -6,6 +6,7 @@ use bitcoin::BlockHash;
 use node::{BlockVerdict, Nodes, RpcClient, RpcError};
 use serde_json::{Value, json};
 
+use super::state::ChainAnswer;
 use crate::accounts::BlockRecord;
 use crate::pool_state::PoolState;
 use crate::share::FoundBlock;
@@ -36,17 +37,21 @@ pub async fn resubmit(nodes: Nodes, blocks: Vec<FoundBlock>) -> Vec<(FoundBlock,
     judged
 }
 
-/// Asks a node which of these blocks are in its chain. A block that the node does not know is left out.
-pub async fn places(node: Arc<RpcClient>, blocks: Vec<BlockHash>) -> Vec<(BlockHash, bool)> {
+/// Asks a node which of these blocks are in its chain.
+pub async fn places(node: Arc<RpcClient>, blocks: Vec<BlockHash>) -> Vec<(BlockHash, ChainAnswer)> {
     let mut places = Vec::new();
     for hash in blocks {
         let answer: Result<Value, _> = node.call("getblockheader", json!([hash.to_string(), true])).await;
         match answer {
             // A block on a branch has -1 confirmations.
             Ok(header) => {
-                places
-                    .extend(header["confirmations"].as_i64().map(|confirmations| (hash, confirmations >= 0)));
+                let answer = |confirmations| match confirmations {
+                    0.. => ChainAnswer::InChain,
+                    _ => ChainAnswer::OnBranch,
+                };
+                places.extend(header["confirmations"].as_i64().map(|number| (hash, answer(number))));
             }
+            Err(error) if error.is_unknown_block() => places.push((hash, ChainAnswer::Unknown)),
             Err(RpcError::Refused { .. }) => {}
             // The node is away. The next look comes with the next tip.
             Err(_) => break,
@@ -80,6 +85,17 @@ pub async fn read_pending(shared: &PoolState) -> Vec<FoundBlock> {
         tracing::warn!(%hash, height = found.height, "no node has judged this block yet: submitting it again");
     }
     blocks
+}
+
+/// Reads the last blocks that nodes had accepted when an earlier run of the pool ended.
+pub async fn read_accepted(shared: &PoolState) -> Vec<FoundBlock> {
+    let Some(pending) = shared.pending_blocks.clone() else { return Vec::new() };
+    let folder = pending.folder().to_owned();
+    let read = tokio::task::spawn_blocking(move || pending.read_accepted()).await;
+    read.unwrap_or_else(|error| Err(error.into())).unwrap_or_else(|error| {
+        tracing::error!(folder = %folder.display(), %error, "found blocks cannot be read");
+        Vec::new()
+    })
 }
 
 /// Logs that the pool ends before a node has judged these blocks.

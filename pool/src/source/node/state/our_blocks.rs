@@ -1,7 +1,7 @@
 //! Our last blocks that nodes have accepted: which of them a node has lost, and which have left its chain.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bitcoin::BlockHash;
 
@@ -15,6 +15,20 @@ pub const WATCHED: usize = 100;
 const KEPT_BYTES: usize = 64 << 20;
 /// How often a block that a node has accepted is submitted again before it is given up.
 const RESUBMISSIONS: u32 = 2;
+/// How long a node may not know a block above its tip, until the block is not in the chain. The node may still be loading the blocks
+/// below it.
+const UNKNOWN_LASTS: Duration = Duration::from_secs(5 * 60);
+
+/// What a node says about a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChainAnswer {
+    /// The block is in the node's chain.
+    InChain,
+    /// The block is on a branch.
+    OnBranch,
+    /// The node does not know the block: it was on a branch, or the node has lost it.
+    Unknown,
+}
 
 /// What the nodes' chain last said about a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +45,12 @@ enum Place {
 #[derive(Debug)]
 struct OurBlock {
     record: BlockRecord,
-    /// The block; `None` if an earlier run of the pool found it, or if it is too old to be kept.
+    /// The block; `None` if it is too old to be kept.
     found: Option<FoundBlock>,
     place: Place,
     resubmissions: u32,
+    /// Since when a node does not know the block; `None` if it knows it, or was not asked.
+    unknown_since: Option<Instant>,
 }
 
 impl OurBlock {
@@ -57,11 +73,14 @@ pub struct LackingBlocks {
 pub struct OurBlocks(VecDeque<OurBlock>);
 
 impl OurBlocks {
-    /// Continues with blocks of an earlier run of the pool, oldest first. They were accepted before `now`.
-    pub fn restore(records: Vec<BlockRecord>, now: Instant) -> Self {
+    /// Continues with blocks of an earlier run of the pool, oldest first; `kept` are those whose bytes are at hand. They were
+    /// accepted before `now`.
+    pub fn restore(records: Vec<BlockRecord>, mut kept: Vec<FoundBlock>, now: Instant) -> Self {
         let block = |record: BlockRecord| {
             let place = if record.orphaned { Place::Orphaned } else { Place::Accepted(now) };
-            OurBlock { record, found: None, place, resubmissions: 0 }
+            let index = kept.iter().position(|found| found.block.block_hash() == record.hash);
+            let found = index.map(|index| kept.swap_remove(index));
+            OurBlock { record, found, place, resubmissions: 0, unknown_since: None }
         };
         OurBlocks(records.into_iter().map(block).collect())
     }
@@ -71,7 +90,13 @@ impl OurBlocks {
         let record = found.record(None);
         self.0.retain(|block| block.record.hash != record.hash);
         let place = Place::Accepted(now);
-        self.0.push_back(OurBlock { record, found: Some(found), place, resubmissions: 0 });
+        self.0.push_back(OurBlock {
+            record,
+            found: Some(found),
+            place,
+            resubmissions: 0,
+            unknown_since: None,
+        });
         if self.0.len() > WATCHED {
             self.0.pop_front();
         }
@@ -138,14 +163,32 @@ impl OurBlocks {
         self.0.iter().filter(watched).map(|block| block.record.hash).collect()
     }
 
-    /// A node has said whether a block is in its chain. Returns the block's record if this is news.
-    pub fn on_place(&mut self, hash: BlockHash, in_chain: bool, now: Instant) -> Option<BlockRecord> {
+    /// A node whose tip is below `height` has said whether a block is in its chain. Returns the block's record if this is news.
+    pub fn on_place(
+        &mut self,
+        hash: BlockHash,
+        answer: ChainAnswer,
+        height: u32,
+        now: Instant,
+    ) -> Option<BlockRecord> {
         let block = self.0.iter_mut().find(|block| block.record.hash == hash)?;
+        let is_unknown = answer == ChainAnswer::Unknown;
+        block.unknown_since = block.unknown_since.or(Some(now)).filter(|_| is_unknown);
+        let is_too_low = block.record.height >= height;
+        if is_too_low && block.unknown_since.is_some_and(|since| now < since + UNKNOWN_LASTS) {
+            return None;
+        }
+        let in_chain = answer == ChainAnswer::InChain;
         if block.place == Place::Resubmitted || block.record.orphaned != in_chain {
             return None;
         }
         block.record.orphaned = !in_chain;
         block.place = if in_chain { Place::Accepted(now) } else { Place::Orphaned };
         Some(block.record.clone())
+    }
+
+    /// Whether a node does not know a block that still counts as in the chain.
+    pub fn has_unknown(&self) -> bool {
+        self.0.iter().any(|block| block.unknown_since.is_some() && !block.record.orphaned)
     }
 }

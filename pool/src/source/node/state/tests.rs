@@ -64,7 +64,7 @@ fn state_with(network: Network, limits: BlockLimits) -> NodeWorkState {
         min_difficulty_time: MinDifficultyTime::Honest,
         limits,
     };
-    NodeWorkState::new(settings, update(1), Vec::new(), now(0).at)
+    NodeWorkState::new(settings, update(1), Vec::new(), Vec::new(), now(0).at)
 }
 
 fn state(network: Network) -> NodeWorkState {

@@ -111,13 +111,16 @@ fn blocks_that_the_chain_leaves_are_orphaned_and_may_come_back() {
     judge(&mut state, &found, BlockVerdict::Accepted, 1);
     renewed(&mut state, template(hash, 2018, 2), 2);
     assert_eq!(state.on_event(Event::Tick, now(2)), [Effect::Watch(vec![hash])]);
-    assert_eq!(state.on_event(Event::Place { hash, in_chain: true }, now(2)), []);
+    assert_eq!(state.on_event(Event::Place { hash, answer: ChainAnswer::InChain }, now(2)), []);
     // The next look comes some seconds later.
     renewed(&mut state, template(tip(9), 2019, 3), 3);
     assert_eq!(state.next_deadline(), Some(now(7).at));
     assert_eq!(state.on_event(Event::Tick, now(7)), [Effect::Watch(vec![hash])]);
     let record = |orphaned| BlockRecord { orphaned, ..found.record(None) };
-    let place = |in_chain| Event::Place { hash, in_chain };
+    let place = |in_chain| {
+        let answer = if in_chain { ChainAnswer::InChain } else { ChainAnswer::OnBranch };
+        Event::Place { hash, answer }
+    };
     assert_eq!(state.on_event(place(false), now(8)), [Effect::CountPlace(record(true))]);
     assert_eq!(state.on_event(place(false), now(9)), []);
     assert_eq!(state.on_event(place(true), now(10)), [Effect::CountPlace(record(false))]);
@@ -143,10 +146,13 @@ fn a_block_that_the_operator_invalidates_is_orphaned() {
 fn blocks_of_earlier_runs_are_looked_up_at_the_start() {
     let record = BlockRecord { orphaned: true, ..block(tip(1), 2000, 1).record(None) };
     let settings = state(Network::Bitcoin).settings;
-    let mut state = NodeWorkState::new(settings, update(1), vec![record.clone()], now(0).at);
+    let mut state = NodeWorkState::new(settings, update(1), vec![record.clone()], Vec::new(), now(0).at);
     assert_eq!(state.on_event(Event::Tick, now(0)), [Effect::Watch(vec![record.hash])]);
     let back = Effect::CountPlace(BlockRecord { orphaned: false, ..record.clone() });
-    assert_eq!(state.on_event(Event::Place { hash: record.hash, in_chain: true }, now(1)), [back]);
+    assert_eq!(
+        state.on_event(Event::Place { hash: record.hash, answer: ChainAnswer::InChain }, now(1)),
+        [back]
+    );
 }
 
 #[test]
@@ -181,4 +187,58 @@ fn no_more_blocks_are_made_than_wanted() {
     judge(&mut state, &third, BlockVerdict::Accepted, 4);
     renewed(&mut state, update(4), 5);
     assert!(find(&mut state, 4, 5).is_none());
+}
+
+#[test]
+fn blocks_that_node_and_pool_have_lost_together_are_submitted_again_at_the_start() {
+    let lost = block(tip(1), 2017, 1);
+    let other = block(lost.block.block_hash(), 2018, 2);
+    let records = vec![lost.record(None), other.record(None)];
+    let settings = state(Network::Regtest).settings;
+    let kept = vec![other.clone(), lost.clone()];
+    let mut state = NodeWorkState::new(settings, update(1), records, kept, now(0).at);
+    assert!(find(&mut state, 3, 0).is_none(), "it would only compete with ours");
+    let effects = state.begin(now(0));
+    assert_eq!(effects.last(), Some(&Effect::Resubmit(vec![lost.clone(), other.clone()])));
+    // The node takes one, and not the other.
+    assert_eq!(judge(&mut state, &lost, BlockVerdict::Accepted, 1), []);
+    let verdict = BlockVerdict::Rejected("bad-txns".into());
+    let reason = "bad-txns".to_owned();
+    assert_eq!(
+        judge(&mut state, &other, verdict, 1),
+        [Effect::CountLost { record: other.record(None), reason }]
+    );
+}
+
+#[test]
+fn a_block_that_the_node_does_not_know_is_orphaned_once_the_chain_has_its_height() {
+    let record = block(tip(7), 2020, 1).record(None);
+    let orphaned = || vec![Effect::CountPlace(BlockRecord { orphaned: true, ..record.clone() })];
+    let unknown = Event::Place { hash: record.hash, answer: ChainAnswer::Unknown };
+    let start = || {
+        let settings = state(Network::Regtest).settings;
+        let mut state = NodeWorkState::new(settings, update(1), vec![record.clone()], Vec::new(), now(0).at);
+        assert_eq!(state.begin(now(0)), []);
+        assert_eq!(state.on_event(Event::Tick, now(0)), [Effect::Watch(vec![record.hash])]);
+        assert_eq!(state.on_event(unknown.clone(), now(1)), [], "the node may be behind");
+        state
+    };
+    let mut state = start();
+    renewed(&mut state, template(tip(2), 2020, 10), 10);
+    state.on_event(Event::Tick, now(10));
+    assert_eq!(state.on_event(unknown.clone(), now(10)), [], "the tip is still below the block");
+    renewed(&mut state, template(tip(3), 2021, 20), 20);
+    state.on_event(Event::Tick, now(20));
+    assert_eq!(state.on_event(unknown.clone(), now(20)), orphaned());
+    // It comes back from a peer.
+    let back = Event::Place { hash: record.hash, answer: ChainAnswer::InChain };
+    let record = BlockRecord { orphaned: false, ..record.clone() };
+    assert_eq!(state.on_event(back, now(21)), [Effect::CountPlace(record)]);
+
+    // The node's chain does not grow. After some minutes, nobody expects it to.
+    let mut state = start();
+    assert_eq!(state.next_deadline(), Some(now(61).at));
+    assert_eq!(state.on_event(Event::Tick, now(61)).len(), 1);
+    assert_eq!(state.on_event(unknown.clone(), now(62)), []);
+    assert_eq!(state.on_event(unknown.clone(), now(301)), orphaned());
 }
