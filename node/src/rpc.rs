@@ -64,6 +64,8 @@ pub struct RpcClient {
     judged: Notify,
     /// Told when the node works again.
     back: Notify,
+    /// Told when a new template is wanted at once. One permit is kept.
+    refresh: Notify,
 }
 
 impl fmt::Debug for RpcClient {
@@ -101,6 +103,7 @@ impl RpcClient {
             next_id: AtomicU64::new(1),
             judged: Notify::new(),
             back: Notify::new(),
+            refresh: Notify::new(),
             new_credentials: Notify::new(),
         })
     }
@@ -129,6 +132,16 @@ impl RpcClient {
     /// Says that the node works again.
     pub(crate) fn say_back(&self) {
         self.back.notify_waiters();
+    }
+
+    /// Waits until a new template of the node is wanted at once. For one waiter.
+    pub(crate) async fn refresh_wanted(&self) {
+        self.refresh.notified().await;
+    }
+
+    /// Says that a new template of the node is wanted at once.
+    pub(crate) fn want_refresh(&self) {
+        self.refresh.notify_one();
     }
 
     /// Uses these credentials from now on, also for the next try of a call that the node refuses just now.

@@ -1,7 +1,7 @@
 //! Submits blocks to the nodes (`submitblock`, BIP-0022).
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bitcoin::consensus::encode;
 use bitcoin::{Block, BlockHash};
@@ -10,8 +10,9 @@ use tokio::sync::mpsc;
 
 use crate::rpc::{RpcClient, RpcError};
 use crate::text::one_line;
-use logging::error_chain;
+use logging::{Repeats, error_chain};
 use net::Backoff;
+use problem::Problem;
 
 /// The first and the longest pause before a block is submitted again to a node that has not given a verdict.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
@@ -57,8 +58,9 @@ impl BlockVerdict {
 enum SubmitProgress {
     /// The first submission to this node is in progress.
     Waiting,
-    /// Submitting to this node failed; the block will be submitted again.
-    Failed,
+    /// Submitting to this node failed; the block will be submitted again. Contains the reason if that will fail, too, until
+    /// somebody acts.
+    Failed(Option<Problem>),
     /// The node has given its verdict on the block.
     Answered(BlockVerdict),
 }
@@ -67,7 +69,13 @@ enum SubmitProgress {
 /// accepted the block or all nodes that can be reached have answered. Without any answer, this future never completes.
 ///
 /// The first try with each node is completed even if another node accepts the block meanwhile.
-pub async fn submit(clients: &[Arc<RpcClient>], block: &Block) -> BlockVerdict {
+///
+/// `report` gets the reason why no node takes the block, if waiting will not help: for example, the user may not call the method.
+pub async fn submit(
+    clients: &[Arc<RpcClient>],
+    block: &Block,
+    mut report: impl FnMut(Problem),
+) -> BlockVerdict {
     let hash = block.block_hash();
     let hex: Arc<str> = encode::serialize_hex(block).into();
     let (sender, mut receiver) = mpsc::channel(clients.len().max(1));
@@ -76,12 +84,18 @@ pub async fn submit(clients: &[Arc<RpcClient>], block: &Block) -> BlockVerdict {
     }
     drop(sender);
     let mut progress = vec![SubmitProgress::Waiting; clients.len()];
+    let mut reported = None;
     while let Some((node, news)) = receiver.recv().await {
         if let Some(entry) = progress.get_mut(node) {
             *entry = news;
         }
         if let Some(verdict) = settled(&progress) {
             return verdict;
+        }
+        let problem = lasting(&progress);
+        if problem.is_some() && problem != reported {
+            problem.iter().cloned().for_each(&mut report);
+            reported = problem;
         }
     }
     // All senders are dropped without a verdict only if the list of nodes is empty.
@@ -96,7 +110,7 @@ async fn submit_to(
     node: usize,
     sender: mpsc::Sender<(usize, SubmitProgress)>,
 ) {
-    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+    let (mut backoff, mut repeats) = (Backoff::new(PAUSES.0, PAUSES.1), Repeats::default());
     loop {
         let result: Result<Option<String>, RpcError> = client.call("submitblock", json!([*block])).await;
         let progress = judge(&result);
@@ -105,7 +119,10 @@ async fn submit_to(
                 tracing::debug!(%hash, node = %client.url(), ?verdict, "a node has answered our block");
             }
             (_, Err(error)) => {
-                tracing::warn!(%hash, error = error_chain(error), "block not submitted yet; trying again");
+                let error = error_chain(error);
+                if let Some(repeated) = repeats.print(&error, Instant::now()) {
+                    tracing::warn!(%hash, error, repeated, "block not submitted yet; trying again");
+                }
             }
             _ => {}
         }
@@ -132,8 +149,18 @@ fn judge(result: &Result<Option<String>, RpcError>) -> SubmitProgress {
         Err(RpcError::Refused { code, message, .. }) if BLOCK_ERRORS.contains(code) => {
             SubmitProgress::Answered(BlockVerdict::Rejected(message.clone()))
         }
-        Err(_) => SubmitProgress::Failed,
+        Err(error) => SubmitProgress::Failed((!error.is_transient()).then(|| error.problem())),
     }
+}
+
+/// Why no node takes the block until somebody acts; `None` if a node may still take it. Every node must have been tried.
+fn lasting(nodes: &[SubmitProgress]) -> Option<Problem> {
+    let mut problems = Vec::new();
+    for node in nodes {
+        let SubmitProgress::Failed(problem) = node else { return None };
+        problems.extend(problem.clone());
+    }
+    problems.into_iter().min_by_key(|problem| problem.kind)
 }
 
 /// The verdict of a node that has accepted the block. If no node has accepted it, and every node was tried once, the best other
@@ -188,28 +215,42 @@ mod tests {
         // The node is still starting, reports an exception or an internal error, or does not allow this user to call the
         // method.
         for code in [RpcError::WARMUP, -1, -32603, -32601] {
-            assert_eq!(refused(code), SubmitProgress::Failed, "{code}");
+            assert!(matches!(refused(code), SubmitProgress::Failed(_)), "{code}");
         }
         let timeout =
             RpcError::Timeout { node: "n".into(), method: "submitblock", after: Duration::from_secs(1) };
-        assert_eq!(judge(&Err(timeout)), SubmitProgress::Failed);
+        assert_eq!(judge(&Err(timeout)), SubmitProgress::Failed(None));
         assert_eq!(judge(&Ok(None)), SubmitProgress::Answered(BlockVerdict::Accepted));
     }
 
     #[test]
     fn one_acceptance_settles_and_a_rejection_waits_for_the_others() {
         use SubmitProgress::{Answered, Failed, Waiting};
+        let failed = || Failed(None);
         let rejected = || Answered(BlockVerdict::Rejected("high-hash".into()));
         let reject = Some(BlockVerdict::Rejected("high-hash".into()));
         assert_eq!(settled(&[Waiting, Answered(BlockVerdict::Accepted)]), Some(BlockVerdict::Accepted));
         assert_eq!(settled(&[rejected(), Answered(BlockVerdict::Duplicate)]), Some(BlockVerdict::Duplicate));
         assert_eq!(settled(&[rejected(), Waiting]), None);
-        assert_eq!(settled(&[rejected(), Failed]), reject);
+        assert_eq!(settled(&[rejected(), failed()]), reject);
         assert_eq!(
             settled(&[rejected(), Answered(BlockVerdict::Inconclusive)]),
             Some(BlockVerdict::Inconclusive)
         );
-        assert_eq!(settled(&[Failed, Failed]), None);
-        assert_eq!(settled(&[Failed, Waiting]), None);
+        assert_eq!(settled(&[failed(), failed()]), None);
+        assert_eq!(settled(&[failed(), Waiting]), None);
+    }
+
+    #[test]
+    fn a_refusal_is_lasting_if_every_node_was_tried_and_none_has_answered() {
+        use SubmitProgress::{Answered, Failed, Waiting};
+        let (node, user) = ("n".to_owned(), "u".to_owned());
+        let refused = judge(&Err(RpcError::NotWhitelisted { node, method: "submitblock", user }));
+        let kind = |nodes: &[SubmitProgress]| lasting(nodes).map(|problem| problem.kind);
+        assert_eq!(kind(std::slice::from_ref(&refused)), Some(problem::ProblemKind::NodeWhitelist));
+        assert_eq!(kind(&[Failed(None), refused.clone()]), Some(problem::ProblemKind::NodeWhitelist));
+        assert_eq!(kind(&[Failed(None)]), None);
+        assert_eq!(kind(&[Waiting, refused.clone()]), None);
+        assert_eq!(kind(&[Answered(BlockVerdict::Inconclusive), refused]), None);
     }
 }

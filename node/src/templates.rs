@@ -6,6 +6,7 @@
 
 mod calls;
 mod choice;
+mod last_event;
 mod slot;
 mod slowness;
 mod subscription;
@@ -15,7 +16,6 @@ mod tip_watch;
 mod watch;
 mod zmtp;
 
-use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ use tokio::sync::watch as latest;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
-use self::choice::{NodeChoice, Offer};
+use self::last_event::LastEvent;
 use crate::clock::NodeClock;
 use crate::network::{self, NetworkError};
 use crate::rpc::RpcClient;
@@ -198,7 +198,17 @@ impl Nodes {
 
     /// Submits a block to all nodes; see [`submit::submit`].
     pub async fn submit(&self, block: &Block) -> BlockVerdict {
-        submit::submit(&self.clients, block).await
+        self.submit_reporting(block, |_| ()).await
+    }
+
+    /// Like [`submit`](Self::submit). `report` gets the reason why no node takes the block, if waiting will not help.
+    pub async fn submit_reporting(&self, block: &Block, report: impl FnMut(Problem)) -> BlockVerdict {
+        submit::submit(&self.clients, block, report).await
+    }
+
+    /// Asks each node that works for a new template now, without waiting for the next refresh.
+    pub fn ask_for_templates(&self) {
+        self.clients.iter().for_each(|client| client.want_refresh());
     }
 }
 
@@ -311,7 +321,7 @@ impl TemplateStream {
             if let Some(event) = event {
                 return event;
             }
-            let next = self.last.choice.next();
+            let next = self.last.next_change();
             tokio::select! {
                 changed = self.states.changed() => if changed.is_err() {
                     // The tasks that watch the nodes have ended, because the runtime is shutting down. So no event will follow.
@@ -320,88 +330,5 @@ impl TemplateStream {
                 () = sleep_until(next.unwrap_or_else(Instant::now).into()), if next.is_some() => {}
             }
         }
-    }
-}
-
-/// The last event of a stream. The nodes' states are compared to it to find the next event.
-#[derive(Debug)]
-struct LastEvent {
-    choice: NodeChoice,
-    template: Option<Arc<FetchedTemplate>>,
-    main_node: usize,
-    /// The kind of the problem because of which no node works; `None` if one works, or if not all have answered.
-    all_down: Option<ProblemKind>,
-    /// The nodes that are slow.
-    slow: Vec<usize>,
-}
-
-impl LastEvent {
-    /// No event yet; see [`TemplateTiming::settle`].
-    fn new(settle: Duration) -> Self {
-        let choice = NodeChoice::new(settle);
-        LastEvent { choice, template: None, main_node: 0, all_down: None, slow: Vec::new() }
-    }
-
-    /// The event that follows from these states; `None` if nothing has changed since the last event.
-    fn decide<S: Borrow<NodeState>>(&mut self, states: &[S], now: Instant) -> Option<TemplateEvent> {
-        let up = |state: &S| match state.borrow() {
-            NodeState::Up(fetched) => Some(fetched.clone()),
-            _ => None,
-        };
-        let templates: Vec<_> = states.iter().map(up).collect();
-        let offer =
-            |fetched: &Arc<FetchedTemplate>| Offer { height: fetched.template.height, full: fetched.full };
-        let offers: Vec<_> = templates.iter().map(|fetched| fetched.as_ref().map(offer)).collect();
-        let chosen = self.choice.choose(&offers, now);
-        let Some((chosen, fetched)) = chosen.and_then(|it| Some((it, templates.get(it.node)?.as_ref()?)))
-        else {
-            return self.decide_down(states);
-        };
-        self.all_down = None;
-        let (node, main_node) = (chosen.node, chosen.main);
-        let same_main = std::mem::replace(&mut self.main_node, main_node) == main_node;
-        if same_main && self.template.as_ref().is_some_and(|last| Arc::ptr_eq(last, fetched)) {
-            return None;
-        }
-        let last = self.template.replace(fetched.clone());
-        let clean = last.is_none_or(|last| last.template.prev_hash != fetched.template.prev_hash);
-        let FetchedTemplate { template, parent_time, clock, asked, full: _ } = &**fetched;
-        let (template, parent_time, clock, asked) = (template.clone(), *parent_time, *clock, *asked);
-        let update = TemplateUpdate { template, parent_time, clock, clean, node, main_node, asked };
-        Some(TemplateEvent::New(update))
-    }
-
-    /// The warning that some nodes are slow, or that none is any more; `None` if these are the same nodes as before.
-    fn decide_slow(&mut self, clients: &[Arc<RpcClient>], nodes: &[NodeView]) -> Option<TemplateEvent> {
-        let slow: Vec<_> =
-            nodes.iter().enumerate().filter_map(|(node, view)| Some((node, view.slow?))).collect();
-        if slow.iter().map(|(node, _)| node).eq(&self.slow) {
-            return None;
-        }
-        self.slow = slow.iter().map(|(node, _)| *node).collect();
-        let text = |(node, took): &(usize, Duration)| {
-            let url = clients.get(*node)?.url();
-            Some(format!("node {url} answers slowly: it took {} for a plain call", InWords(*took)))
-        };
-        let texts: Vec<_> = slow.iter().filter_map(text).collect();
-        let problem = (!texts.is_empty()).then(|| Problem::new(ProblemKind::NodeSlow, texts.join("; ")));
-        Some(TemplateEvent::Slow(problem))
-    }
-
-    fn decide_down<S: Borrow<NodeState>>(&mut self, states: &[S]) -> Option<TemplateEvent> {
-        let faults: Option<Vec<_>> = states
-            .iter()
-            .map(|state| match state.borrow() {
-                NodeState::Down(fault) => Some(fault.clone()),
-                _ => None,
-            })
-            .collect();
-        let faults = faults?;
-        let problem = faults.iter().map(|fault| fault.problem().kind).min();
-        if problem.is_none() || problem == self.all_down {
-            return None;
-        }
-        self.all_down = problem;
-        Some(TemplateEvent::AllDown(faults))
     }
 }

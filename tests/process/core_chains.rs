@@ -119,6 +119,27 @@ fn the_second_node_is_used_while_the_first_is_gone() {
 }
 
 #[test]
+fn a_node_that_lets_nobody_submit_makes_the_pool_unhealthy_with_one_line() {
+    let whitelist = "-rpcwhitelist=u:getbestblockhash,getblockchaininfo,getblockhash,getblockheader,getblocktemplate,\
+                     getmininginfo,getnetworkinfo,getrpcinfo,getzmqnotifications,waitfornewblock";
+    let limits = [LOGIN, whitelist, "-rpcwhitelistdefault=0"];
+    let Some(core) = BitcoinCore::start(Chain::Regtest, &limits) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut pool = NodePool::start(&options(&[&core], &folder), &[]);
+    assert_eq!(pool.health(), "ok\n");
+    let miner = pool.miner(&[]);
+    until("the pool says what to do", LONG_DEADLINE, || {
+        let health = pool.health();
+        (health.contains("to call submitblock: add it to the node's rpcwhitelist")).then_some(())
+    });
+    end(miner);
+    pool.process.signal(Signal::INT);
+    let ended = pool.process.wait(LONG_DEADLINE);
+    let lines = ended.stderr.iter().filter(|line| line.contains("block not submitted yet")).count();
+    assert_eq!(lines, 1, "{:#?}", ended.stderr);
+}
+
+#[test]
 fn blocks_keep_the_limits_of_the_node() {
     let long_tag = "x".repeat(79);
     let limits: [(&[&str], u64); 4] = [

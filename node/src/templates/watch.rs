@@ -145,6 +145,10 @@ impl<P: Fn(NodeNews)> NodeWatch<'_, P> {
                 event = next(&mut self.subscription) => Some(event),
                 () = self.calls.client.block_judged() => Some(Event::BlockSubmitted),
                 () = sleep_until(self.poll_at.into()), if !self.poll.is_busy() => { self.begin_poll(); None }
+                () = self.calls.client.refresh_wanted(), if !self.fetch.is_busy() => {
+                    self.begin_fetch(Reason::Refresh);
+                    None
+                }
                 () = sleep_until(self.refresh_at.into()), if !self.fetch.is_busy() => {
                     self.begin_fetch(Reason::Refresh);
                     None

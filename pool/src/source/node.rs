@@ -126,7 +126,7 @@ impl NodeSource {
         // Why no node works; `None` while one works.
         let mut down = None;
         for found in submission::read_pending(&shared).await {
-            tasks.submissions.spawn(submit(self.nodes.clone(), found, None));
+            tasks.submissions.spawn(submit(self.nodes.clone(), found, None, tasks.not_taken.0.clone()));
         }
         for effect in self.state.begin(Now::read()) {
             self.carry_out(effect, &mut tasks, &shared, None);
@@ -138,6 +138,7 @@ impl NodeSource {
                 biased;
                 Some(found) = found.recv(), if has_room => vec![Event::Found(found)],
                 Some(Ok(judged)) = tasks.submissions.join_next() => judged_events(judged),
+                Some(event) = tasks.not_taken.1.recv() => vec![event],
                 Some(Ok(places)) = tasks.watches.join_next() => {
                     places.into_iter().map(|(hash, answer)| Event::Place { hash, answer }).collect()
                 }
@@ -218,7 +219,8 @@ impl NodeSource {
         count(&effect, shared);
         match effect {
             Effect::Submit(found) => {
-                tasks.submissions.spawn(submit(self.nodes.clone(), found, shared.pending_blocks.clone()));
+                let (pending, not_taken) = (shared.pending_blocks.clone(), tasks.not_taken.0.clone());
+                tasks.submissions.spawn(submit(self.nodes.clone(), found, pending, not_taken));
             }
             Effect::Resubmit(blocks) => {
                 tasks.submissions.spawn(resubmit(self.nodes.clone(), blocks));
@@ -233,7 +235,9 @@ impl NodeSource {
             | Effect::CountLost { .. }
             | Effect::CountPlace(_)
             | Effect::SetRejection { .. }
+            | Effect::SetNotTaken { .. }
             | Effect::ClearRejection => {}
+            Effect::AskForTemplates => self.nodes.ask_for_templates(),
             Effect::Renew => shared.jobs.publish(self.state.work(Now::read())),
             Effect::Publish => {
                 shared.jobs.publish(self.state.work(Now::read()));
@@ -280,12 +284,21 @@ async fn follow(changes: SourceChanges, nodes: Nodes, cookies: CookieFiles) {
 }
 
 /// What the source waits for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Tasks {
     /// Submissions of blocks, with the nodes' verdicts.
     submissions: JoinSet<Vec<(FoundBlock, BlockVerdict)>>,
     /// Questions whether blocks are in a node's chain.
     watches: JoinSet<Vec<(BlockHash, ChainAnswer)>>,
+    /// Takes [`Event::NotTaken`] from the submissions.
+    not_taken: (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>),
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        let not_taken = mpsc::unbounded_channel();
+        Tasks { submissions: JoinSet::new(), watches: JoinSet::new(), not_taken }
+    }
 }
 
 fn judged_events(judged: Vec<(FoundBlock, BlockVerdict)>) -> Vec<Event> {
@@ -303,6 +316,10 @@ fn count(effect: &Effect, shared: &PoolState) {
         Effect::SetRejection { height, reason } => {
             let text = format!("the node has rejected our block at height {height}: {reason}");
             shared.block_health.set(Problem::new(ProblemKind::BlockRejected, text));
+        }
+        Effect::SetNotTaken { height, problem: Problem { kind, text } } => {
+            let text = format!("no node takes our block at height {height}: {text}");
+            shared.block_health.set(Problem::new(*kind, text));
         }
         Effect::ClearRejection => drop(shared.block_health.clear()),
         _ => {}

@@ -8,6 +8,7 @@
 //! ```
 
 mod block_gate;
+mod event;
 mod our_blocks;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use bitcoin::{BlockHash, Network, ScriptBuf};
 use node::{BlockVerdict, HeaderTimes, MinDifficultyTime, NodeClock, TemplateUpdate};
 
 use self::block_gate::BlockGate;
+pub use self::event::{Effect, Event};
 pub use self::our_blocks::{ChainAnswer, WATCHED};
 use self::our_blocks::{LackingBlocks, OurBlocks};
 use crate::accounts::BlockRecord;
@@ -40,83 +42,6 @@ const WATCH_UNKNOWN: Duration = Duration::from_secs(60);
 /// How long miners keep their last job when no node works and a node refuses access. The node works, so its tip may have moved. In
 /// this time a new cookie or password may arrive, so that miners lose nothing.
 const KEEP_WORK_REFUSED: Duration = Duration::from_secs(5);
-
-/// An event that may change what miners work on.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// A node has a new template.
-    Template(TemplateUpdate),
-    /// No node works, or why none works has changed.
-    AllNodesDown {
-        /// Whether a node works but refuses access, because it does not know the user or the password.
-        refused: bool,
-    },
-    /// A miner has found a block, and has taken the claim of its tip.
-    Found(FoundBlock),
-    /// The nodes have judged a block of [`Effect::Submit`].
-    BlockJudged {
-        /// The block.
-        found: FoundBlock,
-        /// The nodes' verdict.
-        verdict: BlockVerdict,
-    },
-    /// A node has said whether a block of [`Effect::Watch`] is in its chain.
-    Place {
-        /// The block.
-        hash: BlockHash,
-        /// What the node says.
-        answer: ChainAnswer,
-    },
-    /// [`NodeWorkState::next_deadline`] has passed.
-    Tick,
-}
-
-/// An action that the source must carry out.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// Publish [`NodeWorkState::work`]: a node has given a new template.
-    Publish,
-    /// Publish [`NodeWorkState::work`] again, with the header times and bits that apply now. The nodes may be down.
-    Renew,
-    /// Warn that no node works, and that miners keep their job for this time at most.
-    Warn {
-        /// How long miners keep their job, from now.
-        keep: Duration,
-    },
-    /// Withdraw the work, which is too old.
-    Withdraw,
-    /// Submit a found block.
-    Submit(FoundBlock),
-    /// Submit blocks again that a node has lost, one after another.
-    Resubmit(Vec<FoundBlock>),
-    /// Count a found block with the nodes' first verdict.
-    Count {
-        /// The block.
-        found: FoundBlock,
-        /// The verdict.
-        verdict: BlockVerdict,
-    },
-    /// A node has lost an accepted block for good: count it as refused, for this reason.
-    CountLost {
-        /// The block as it was counted.
-        record: BlockRecord,
-        /// Why no node has it.
-        reason: String,
-    },
-    /// Count an accepted block as orphaned, or as back in the chain; see [`BlockRecord::orphaned`].
-    CountPlace(BlockRecord),
-    /// Make the pool unhealthy, because a node has rejected a block.
-    SetRejection {
-        /// The block's height.
-        height: u32,
-        /// The node's word.
-        reason: String,
-    },
-    /// The rejection makes the pool unhealthy no longer.
-    ClearRejection,
-    /// Ask a node whether these blocks are in its chain, and report [`Event::Place`].
-    Watch(Vec<BlockHash>),
-}
 
 /// The settings of the work, which never change.
 #[derive(Clone, Debug)]
@@ -145,6 +70,12 @@ pub struct NodeWorkState {
     outage: Outage,
     /// When the last rejection makes the pool unhealthy no longer; `None` if none does.
     rejection_until: Option<Instant>,
+    /// How many blocks in a row were rejected.
+    rejected: u32,
+    /// When nodes are asked for a new template because of a rejection; `None` if they are not.
+    ask_at: Option<Instant>,
+    /// The blocks that no node takes.
+    not_taken: Vec<BlockHash>,
     /// When the places of our blocks in the chain are looked up next; `None` if the tip has not changed since.
     watch_at: Option<Instant>,
     /// When they were looked up last.
@@ -191,6 +122,9 @@ impl NodeWorkState {
             renew_at: None,
             outage: Outage::None,
             rejection_until: None,
+            rejected: 0,
+            ask_at: None,
+            not_taken: Vec::new(),
             watched: None,
         }
     }
@@ -238,8 +172,9 @@ impl NodeWorkState {
             Outage::Since { withdraw_at } => Some(withdraw_at),
             Outage::None | Outage::Withdrawn => None,
         };
-        let times = [self.renew_at, withdraw_at, self.rejection_until, self.watch_at, self.gate.opens_at()];
-        times.into_iter().flatten().min()
+        let rejection = [self.rejection_until, self.ask_at];
+        let times = [self.renew_at, withdraw_at, self.watch_at, self.gate.opens_at()];
+        times.into_iter().chain(rejection).flatten().min()
     }
 
     /// Handles an event, and returns the actions for the source.
@@ -257,6 +192,12 @@ impl NodeWorkState {
                 } else {
                     self.on_first_verdict(found, verdict, now)
                 }
+            }
+            Event::NotTaken { hash, height, problem } => {
+                if !self.not_taken.contains(&hash) {
+                    self.not_taken.push(hash);
+                }
+                vec![Effect::SetNotTaken { height, problem }]
             }
             Event::Place { hash, answer } => {
                 let news = self.blocks.on_place(hash, answer, self.watched_height, now.at);
@@ -314,16 +255,25 @@ impl NodeWorkState {
         let parent = found.block.header.prev_blockhash;
         self.gate.on_verdict(parent, verdict.is_accepted(), self.is_on_tip(&found));
         let mut effects = vec![Effect::Count { found: found.clone(), verdict: verdict.clone() }];
+        let is_taken_at_last = self.not_taken.contains(&found.block.block_hash());
+        self.not_taken.retain(|hash| *hash != found.block.block_hash());
         match verdict {
             BlockVerdict::Accepted | BlockVerdict::Duplicate => {
                 self.blocks.accepted(found, now.at);
-                effects.extend(self.rejection_until.take().map(|_| Effect::ClearRejection));
+                self.rejected = 0;
+                let was_rejected = self.rejection_until.take().is_some();
+                effects.extend((was_rejected || is_taken_at_last).then_some(Effect::ClearRejection));
             }
             BlockVerdict::Rejected(reason) => {
                 self.rejection_until = Some(now.at + REJECTION_LASTS);
                 effects.push(Effect::SetRejection { height: found.height, reason });
+                self.ask_at = Some(now.at + ask_after(self.rejected));
+                self.rejected = self.rejected.saturating_add(1);
             }
-            BlockVerdict::Inconclusive => {}
+            BlockVerdict::Inconclusive => {
+                let is_healthy = is_taken_at_last && self.rejection_until.is_none();
+                effects.extend(is_healthy.then_some(Effect::ClearRejection));
+            }
         }
         self.release(now, &mut effects);
         effects
@@ -369,6 +319,9 @@ impl NodeWorkState {
         if self.rejection_until.take_if(is_due).is_some() {
             effects.push(Effect::ClearRejection);
         }
+        if self.ask_at.take_if(is_due).is_some() {
+            effects.push(Effect::AskForTemplates);
+        }
         if self.watch_at.take_if(is_due).is_some() {
             self.watched = Some(now.at);
             self.watched_height = self.update.template.height;
@@ -393,5 +346,14 @@ impl NodeWorkState {
         if self.outage != Outage::Withdrawn && !effects.contains(&Effect::Renew) {
             effects.push(Effect::Renew);
         }
+    }
+}
+
+/// The time from a rejection until nodes are asked for another template, after `before` rejections in a row. A template that is good
+/// again reopens the tip; one that is not must not make blocks all the time.
+fn ask_after(before: u32) -> Duration {
+    match before {
+        0 => Duration::ZERO,
+        _ => Duration::from_secs(1 << (before - 1).min(4)),
     }
 }

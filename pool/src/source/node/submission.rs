@@ -5,21 +5,27 @@ use std::sync::Arc;
 use bitcoin::BlockHash;
 use node::{BlockVerdict, Nodes, RpcClient, RpcError};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
-use super::state::ChainAnswer;
+use super::state::{ChainAnswer, Event};
 use crate::accounts::BlockRecord;
 use crate::pool_state::PoolState;
 use crate::share::FoundBlock;
 use crate::store::PendingBlocks;
 
 /// Submits a block to all nodes until one has judged it. Meanwhile the block is written to `pending`, if there is a data
-/// folder. The verdict is returned only after the write has ended.
+/// folder. The verdict is returned only after the write has ended. `not_taken` gets an event if no node takes the block, and waiting
+/// will not help.
 pub async fn submit(
     nodes: Nodes,
     found: FoundBlock,
     pending: Option<PendingBlocks>,
+    not_taken: mpsc::UnboundedSender<Event>,
 ) -> Vec<(FoundBlock, BlockVerdict)> {
-    let (verdict, ()) = tokio::join!(nodes.submit(&found.block), write(&found, pending));
+    let (hash, height) = (found.block.block_hash(), found.height);
+    // Sending fails if the pool ends, and needs no health any more.
+    let report = |problem| drop(not_taken.send(Event::NotTaken { hash, height, problem }));
+    let (verdict, ()) = tokio::join!(nodes.submit_reporting(&found.block, report), write(&found, pending));
     vec![(found, verdict)]
 }
 

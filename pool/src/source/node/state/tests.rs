@@ -7,6 +7,7 @@ use bitcoin::block::{Header, Version};
 use bitcoin::hashes::Hash;
 use bitcoin::{Amount, Block, CompactTarget, TxMerkleNode};
 use node::Template;
+use problem::Problem;
 
 use super::*;
 

@@ -50,6 +50,8 @@ fn a_rejection_lasts_an_hour_if_nothing_follows() {
     state.work(now(0));
     let found = find(&mut state, 1, 0).unwrap();
     judge(&mut state, &found, BlockVerdict::Rejected("time-too-new".into()), 10);
+    assert_eq!(state.next_deadline(), Some(now(10).at));
+    assert_eq!(state.on_event(Event::Tick, now(10)), [Effect::AskForTemplates]);
     assert_eq!(state.next_deadline(), Some(now(3610).at));
     assert_eq!(state.on_event(Event::Tick, now(3609)), []);
     assert_eq!(state.on_event(Event::Tick, now(3610)), [Effect::ClearRejection]);
@@ -241,4 +243,36 @@ fn a_block_that_the_node_does_not_know_is_orphaned_once_the_chain_has_its_height
     assert_eq!(state.on_event(Event::Tick, now(61)).len(), 1);
     assert_eq!(state.on_event(unknown.clone(), now(62)), []);
     assert_eq!(state.on_event(unknown.clone(), now(301)), orphaned());
+}
+
+#[test]
+fn each_rejection_asks_for_one_template_after_a_growing_pause() {
+    let mut state = state(Network::Bitcoin);
+    let mut at = 10;
+    for (number, pause) in [(1, 0), (2, 1), (3, 2), (4, 4), (5, 8), (6, 16), (7, 16)] {
+        let found = find(&mut state, number, at).unwrap();
+        judge(&mut state, &found, BlockVerdict::Rejected("bad-txns".into()), at);
+        assert_eq!(state.next_deadline(), Some(now(at + pause).at));
+        assert_eq!(state.on_event(Event::Tick, now(at + pause)), [Effect::AskForTemplates]);
+        at += pause + 1;
+        renewed(&mut state, template(tip(1), 2017, at), at);
+    }
+    let found = find(&mut state, 8, at).unwrap();
+    judge(&mut state, &found, BlockVerdict::Accepted, at);
+    renewed(&mut state, template(tip(2), 2018, at), at);
+    let found = find(&mut state, 9, at).unwrap();
+    judge(&mut state, &found, BlockVerdict::Rejected("bad-txns".into()), at);
+    assert_eq!(state.on_event(Event::Tick, now(at)).first(), Some(&Effect::AskForTemplates));
+}
+
+#[test]
+fn a_block_that_no_node_takes_makes_the_pool_unhealthy_until_it_is_taken() {
+    let mut state = state(Network::Bitcoin);
+    let found = find(&mut state, 1, 0).unwrap();
+    let problem = Problem::new(problem::ProblemKind::NodeWhitelist, "no");
+    let (hash, height) = (found.block.block_hash(), 2017);
+    let event = Event::NotTaken { hash, height, problem: problem.clone() };
+    assert_eq!(state.on_event(event, now(1)), [Effect::SetNotTaken { height, problem }]);
+    let effects = judge(&mut state, &found, BlockVerdict::Accepted, 2);
+    assert_eq!(effects.last(), Some(&Effect::ClearRejection));
 }
