@@ -51,7 +51,7 @@ impl ExtranonceLayout {
     /// | 3 | 0 | 1 | 2 | 256 |
     /// | 4 | 0 | 2 | 2 | 65,536 |
     /// | 5 | 0 | 2 | 3 | 65,536 |
-    /// | 6 | 1 | 2 | 3 | 65,536 |
+    /// | 6 | 0 | 2 | 4 | 65,536 |
     /// | 7 to 11 | 1 | 2 | 4 to 8 | 65,536 |
     /// | 12 | 2 | 2 | 8 | 65,536 |
     /// | 13 | 2 | 3 | 8 | 2^24 |
@@ -66,8 +66,8 @@ impl ExtranonceLayout {
         let (issue, extranonce1, extranonce2) = match size {
             0 | 1 => return Err(ExtranonceTooSmall { size }),
             2 | 3 => (0, 1, size - 1),
-            4 | 5 => (0, 2, size - 2),
-            6..=11 => (1, 2, size - 3),
+            4..=6 => (0, 2, size - 2),
+            7..=11 => (1, 2, size - 3),
             12..=14 => (2, size - 10, Self::LARGEST_EXTRANONCE2),
             _ => (2, 4, Self::LARGEST_EXTRANONCE2),
         };
@@ -154,7 +154,7 @@ mod tests {
             (3, (0, 1, 2)),
             (4, (0, 2, 2)),
             (5, (0, 2, 3)),
-            (6, (1, 2, 3)),
+            (6, (0, 2, 4)),
             (7, (1, 2, 4)),
             (8, (1, 2, 5)),
             (9, (1, 2, 6)),
@@ -172,7 +172,7 @@ mod tests {
             assert_eq!(ExtranonceLayout::prefixes(layout.extranonce1), 256u64.pow(parts.1 as u32));
         }
         assert_eq!(ExtranonceLayout::split(16).unwrap().hidden(0x1234), [0, 0, 0x12, 0x34]);
-        assert_eq!(ExtranonceLayout::split(6).unwrap().hidden(0x0034), [0x34]);
+        assert_eq!(ExtranonceLayout::split(7).unwrap().hidden(0x0034), [0x34]);
         assert_eq!(ExtranonceLayout::OWN_BLOCKS.hidden(0x1234), [0x12, 0x34]);
     }
 
@@ -232,7 +232,7 @@ mod tests {
             for layout in layouts.map(Result::unwrap) {
                 prop_assert_eq!(layout.size(), size);
                 prop_assert!((1..=4).contains(&layout.extranonce1) && (1..=8).contains(&layout.extranonce2));
-                prop_assert!(layout.issue <= 2 && (size < 8 || layout.extranonce2 >= 4));
+                prop_assert!(layout.issue <= 2 && (size < 6 || layout.extranonce2 >= 4));
                 prop_assert!(layout.extranonce2 >= layouts[0].unwrap().extranonce2.min(4));
                 prop_assert_eq!(layout.hidden(0x1234).len() + layout.extranonce1 + layout.extranonce2, size);
             }
