@@ -223,6 +223,15 @@ catalogue! {
                  first is tried again later.",
         unhealthy: true,
     }
+    UpstreamSharesStale {
+        code: "upstream-shares-stale",
+        symptom: "the upstream pool calls all shares stale",
+        cause: "The upstream pool has called at least 50 shares stale over at least a minute, and has accepted none meanwhile, so the work \
+                is of no use. Either its jobs reach the server late, or it has lost them. The text has the pool's reason.",
+        remedy: "Look whether a slow line or another pool server is between, and ask the upstream pool's operator. If it lasts, give another \
+                 --upstream as the first: stale shares alone are no reason for the server to leave a pool.",
+        unhealthy: true,
+    }
     UpstreamUnreachable {
         code: "upstream-unreachable",
         symptom: "a server waits for its upstream pool",

@@ -36,7 +36,13 @@ fn forward() -> (ForwardRequest, oneshot::Receiver<Outcome>) {
     let judged = JudgedShare { worker: "w".into(), row, work: 7, candidate: false };
     let job = Arc::new(stratum::Job::new(notify, terms, true));
     let (reply, answer) = oneshot::channel();
-    (ForwardRequest { share: UpstreamShare { job, share, judged }, reply: Some(reply) }, answer)
+    (
+        ForwardRequest {
+            share: UpstreamShare { job, start: 0, epoch: 0, share, judged },
+            reply: Some(reply),
+        },
+        answer,
+    )
 }
 
 #[test]

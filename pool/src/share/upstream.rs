@@ -14,6 +14,10 @@ use crate::job::UpstreamJob;
 pub struct UpstreamShare {
     /// The upstream pool's job. The share can be submitted only to the session that sent this job.
     pub job: Arc<Job>,
+    /// The header time with which miners started the job, see [`UpstreamJob::start`].
+    pub start: u32,
+    /// See [`UpstreamJob::epoch`].
+    pub epoch: u64,
     /// The share in the form that the upstream pool expects.
     pub share: Share,
     /// The share with its verdict, for the worker's account. It is counted there only after the upstream pool's answer.
@@ -30,7 +34,13 @@ impl UpstreamShare {
             nonce: valid.nonce,
             version: valid.version,
         };
-        UpstreamShare { job: upstream.job.clone(), share, judged }
+        UpstreamShare {
+            job: upstream.job.clone(),
+            start: upstream.start,
+            epoch: upstream.epoch,
+            share,
+            judged,
+        }
     }
 }
 

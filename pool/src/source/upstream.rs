@@ -2,7 +2,10 @@
 //!
 //! All miners share one connection. The [`client`] maintains this connection, and reports the outcome of each share.
 
+mod event_log;
 mod forwarded_shares;
+mod rolled_time;
+mod stale_shares;
 mod state;
 mod usefulness;
 
@@ -11,17 +14,18 @@ use std::time::Duration;
 
 use client::{Answer, Client, Config, Outcome, Pool};
 use command_line::dial_options;
-use logging::{Repeats, error_chain};
+use logging::error_chain;
 use net::Dialer;
 use problem::{Problem, ProblemKind};
 use stratum::PoolUrl;
 use task::{BlockSourceSpec, UpstreamSpec};
-use text::InWords;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use self::event_log::EventLog;
 use self::forwarded_shares::ForwardedShares;
+use self::rolled_time::{ShareTime, Verdict};
 use self::state::{Effect, Event, UpstreamWorkState, is_about_time};
 use self::usefulness::Usefulness;
 use super::{BlockSourceError, SourceChanges, changed, upstream_problem};
@@ -81,7 +85,7 @@ impl UpstreamSource {
         config.dialer = Dialer::new(&dial_options(&access), secure)?;
         let mut client = Client::new(config);
         let mut state = UpstreamWorkState::default();
-        let mut repeats = Repeats::default();
+        let mut events = EventLog::default();
         'first_job: loop {
             let event = tokio::select! {
                 event = client.next() => event?,
@@ -90,7 +94,7 @@ impl UpstreamSource {
                     continue;
                 }
             };
-            log(&event, &mut repeats);
+            events.log(&event);
             if let Some(problem) = waits_for(&event) {
                 shared.work_health.set(problem);
             }
@@ -113,8 +117,8 @@ impl UpstreamSource {
     /// Publishes jobs and submits shares until `stop`; then waits a little for the last answers.
     pub(super) async fn run(mut self, shared: Arc<PoolState>, stop: CancellationToken) {
         let mut in_flight = ForwardedShares::default();
-        let mut repeats = Repeats::default();
-        let mut usefulness = Usefulness::default();
+        let mut events = EventLog::default();
+        let mut usefulness = Usefulness::of(self.state.pool());
         // Why the client was last not connected to an upstream pool.
         let mut problem = None;
         while !stop.is_cancelled() {
@@ -124,10 +128,10 @@ impl UpstreamSource {
             let event = tokio::select! {
                 event = self.client.next() => match event {
                     Ok(event) => {
-                        if usefulness.on_event(&event) {
+                        if usefulness.on_event(&event, Instant::now().into_std()) {
                             show_usefulness(&shared, &usefulness);
                         }
-                        log(&event, &mut repeats);
+                        events.log(&event);
                         problem = waits_for(&event).or(problem);
                         match event {
                             client::Event::Answer(answer) => settle(&shared, &mut in_flight, answer),
@@ -141,7 +145,7 @@ impl UpstreamSource {
                     }
                 },
                 Some(request) = self.shares.recv() => {
-                    submit(&mut self.client, &shared, &mut in_flight, request);
+                    self.submit(&shared, &mut in_flight, request);
                     None
                 }
                 () = sleep_until(deadline.map_or_else(Instant::now, Into::into)), if deadline.is_some() => {
@@ -187,10 +191,26 @@ impl UpstreamSource {
         }
     }
 
+    /// Submits a share, unless it is known that the pool rejects it. A candidate may be a block, so it is submitted all the same.
+    fn submit(
+        &mut self,
+        shared: &PoolState,
+        in_flight: &mut ForwardedShares<client::Ticket>,
+        request: ForwardRequest,
+    ) {
+        let share = &request.share;
+        let is_in_vain = !share.judged.candidate && self.state.is_in_vain(ShareTime::of(share), share.epoch);
+        let goes = in_flight.len() < MAX_IN_FLIGHT && !is_in_vain;
+        match goes.then(|| self.client.submit(&share.job, share.share.clone())).flatten() {
+            Some(ticket) => in_flight.submitted(ticket, request),
+            None => shared.settle(in_flight.not_submitted(request), Duration::ZERO),
+        }
+    }
+
     /// Submits the remaining shares, and waits a little for answers.
     async fn finish(mut self, shared: &PoolState, mut in_flight: ForwardedShares<client::Ticket>) {
         while let Ok(request) = self.shares.try_recv() {
-            submit(&mut self.client, shared, &mut in_flight, request);
+            self.submit(shared, &mut in_flight, request);
         }
         let deadline = Instant::now() + ANSWER_WITHIN;
         while !in_flight.is_empty()
@@ -207,20 +227,6 @@ impl UpstreamSource {
     }
 }
 
-fn submit(
-    client: &mut Client,
-    shared: &PoolState,
-    in_flight: &mut ForwardedShares<client::Ticket>,
-    request: ForwardRequest,
-) {
-    let has_room = in_flight.len() < MAX_IN_FLIGHT;
-    let share = &request.share;
-    match has_room.then(|| client.submit(&share.job, share.share.clone())).flatten() {
-        Some(ticket) => in_flight.submitted(ticket, request),
-        None => shared.settle(in_flight.not_submitted(request), Duration::ZERO),
-    }
-}
-
 /// Counts a share with its outcome. Returns what the outcome tells about the upstream pool, if anything.
 fn settle(
     shared: &PoolState,
@@ -228,15 +234,21 @@ fn settle(
     answer: Answer,
 ) -> Option<Event> {
     let done = in_flight.answered(answer.ticket, answer.outcome)?;
-    let told = match &done {
-        (request, Outcome::Rejected(_)) if request.reply.is_none() => Some(Event::EasyBlockRejected),
-        (request, Outcome::Rejected(reason)) if is_about_time(reason) => {
-            Some(Event::TimeRejected(request.share.share.ntime))
-        }
-        _ => None,
-    };
+    let told = told_by(&done);
     shared.settle(done, answer.round_trip);
     told
+}
+
+/// What the outcome of a share tells about the upstream pool, if anything.
+fn told_by((request, outcome): &(ForwardRequest, Outcome)) -> Option<Event> {
+    let verdict = match outcome {
+        Outcome::Rejected(_) if request.reply.is_none() => return Some(Event::EasyBlockRejected),
+        Outcome::Accepted => Verdict::Accepted,
+        Outcome::Rejected(reason) if is_about_time(reason) => Verdict::RejectedForTime,
+        Outcome::Rejected(reason) if !reason.is_duplicate() => Verdict::Rejected,
+        Outcome::Rejected(_) | Outcome::Stale(_) | Outcome::Unanswered => return None,
+    };
+    Some(Event::Verdict(ShareTime::of(&request.share), request.share.epoch, verdict))
 }
 
 /// Why an upstream pool gives no work, if the event says so.
@@ -268,29 +280,6 @@ fn show_usefulness(shared: &PoolState, usefulness: &Usefulness) {
             if shared.upstream_health.clear() {
                 tracing::info!("the upstream pool is of use again");
             }
-        }
-    }
-}
-
-/// Logs an event. A loss that is repeated is logged once a minute, until there is a job again.
-fn log(event: &client::Event, repeats: &mut Repeats) {
-    use client::Event::{Authorized, Job, Lost, Message, Unfit, Waiting};
-    match event {
-        Authorized { pool } => tracing::info!(%pool, "mining for"),
-        Lost { error, retry_in } => {
-            let error = error_chain(error);
-            if repeats.print(&error, Instant::now().into_std()).is_some() {
-                tracing::warn!(error, retry_in = %InWords(*retry_in), "not connected to an upstream pool");
-            }
-        }
-        Waiting { pool, awaited } => tracing::warn!(%pool, %awaited, "the upstream pool is silent"),
-        Unfit { error } => tracing::warn!(error = error_chain(error), "the upstream pool is of no use"),
-        Message(text) => tracing::info!(text, "message from the upstream pool"),
-        event => {
-            if matches!(event, Job(_)) {
-                repeats.clear();
-            }
-            tracing::debug!(?event, "upstream");
         }
     }
 }

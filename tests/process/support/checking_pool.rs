@@ -20,6 +20,8 @@ pub struct Rules {
     pub nbits: u32,
     /// The reason for which each share is rejected; `None`: right shares are accepted.
     pub refusal: Option<&'static str>,
+    /// The reason for which each share is rejected whose time is over 5 s later than the job's own.
+    pub late_refusal: Option<&'static str>,
     /// The method on which the pool hangs up, if there is any.
     pub hangs_up_on: Option<&'static str>,
 }
@@ -32,6 +34,7 @@ impl Default for Rules {
             difficulty: 1e-5,
             nbits: 0x1d00_ffff,
             refusal: None,
+            late_refusal: None,
             hangs_up_on: None,
         }
     }
@@ -57,6 +60,8 @@ struct Job {
 pub struct Seen {
     pub connections: usize,
     pub right: Vec<RightShare>,
+    /// The number of shares that were rejected by [`Rules::late_refusal`] only.
+    pub late: usize,
     /// Why shares were wrong.
     pub wrong: Vec<String>,
     headers: HashSet<Vec<u8>>,
@@ -174,6 +179,12 @@ impl Seen {
         let bits = |index: usize| u32::from_str_radix(text(index), 16).expect("a number");
         let Some(job) = self.jobs.get(text(1)).cloned() else { return Err("Job not found".to_owned()) };
         let right = self.check(&job, &hex::decode(text(2)).expect("hexadecimal"), bits(3), bits(4));
+        if let (Ok(share), Some(reason)) = (&right, present.late_refusal)
+            && share.ntime > job.ntime + 5
+        {
+            self.late += 1;
+            return Err(reason.to_owned());
+        }
         match right {
             Ok(share) => self.right.push(share),
             Err(reason) => {

@@ -105,10 +105,13 @@ fn numbers_are_in_the_health_while_no_upstream_pool_leaves_enough() {
     until("further tries", DEADLINE, || (pools[0].seen().connections >= 6).then_some(()));
     assert!(proxy.process.is_running());
     assert_eq!(proxy.summary()["reasons"][0]["code"], "upstream-extranonce-too-small");
+    let says = |words: &str| proxy.process.stderr().iter().any(|line| line.contains(words));
+    assert!(!says("mining for"), "there is no work");
     pools[1].change_rules(|rules| rules.extranonce2_len = 4);
     proxy.stratum = proxy.process.wait_for_output(LONG_DEADLINE, after("listening on "));
     let worker = worker(&proxy, "one");
     gets_shares(&pools[1], 1);
+    assert!(proxy.process.stderr().iter().any(|line| line.contains("mining for")));
     end(worker);
 
     let only = CheckingPool::start(small());
@@ -156,6 +159,22 @@ fn a_job_that_lasts_is_given_out_again_and_its_shares_are_right() {
         upstream.seen().right.iter().any(|share| share.ntime >= time).then_some(())
     });
     assert_eq!(proxy.forwarded("rejected"), 0);
+    end(worker);
+}
+
+#[test]
+fn a_pool_that_takes_only_the_job_s_own_time_gets_it_back_whatever_it_says() {
+    let rules = Rules { difficulty: 3e-4, late_refusal: Some("Invalid share"), ..Rules::default() };
+    let upstream = CheckingPool::start(rules);
+    let proxy = proxy_of(&[&upstream]);
+    let worker = worker(&proxy, "one");
+    until("shares of the repeated job", LONG_DEADLINE, || {
+        upstream.right();
+        (upstream.seen().late >= 3).then_some(())
+    });
+    gets_shares(&upstream, 5);
+    assert!(upstream.seen().late < 20 && proxy.forwarded("rejected") < 20, "a pool would be left");
+    assert_eq!(health(&proxy), "ok\n");
     end(worker);
 }
 

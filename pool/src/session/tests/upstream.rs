@@ -99,7 +99,7 @@ fn shares_for_the_upstream_pool_wait_for_its_verdict() {
     assert!(lines(&effects)[0].contains("[20,\"ntime"), "{effects:?}");
     let JobContent::Upstream(upstream) = &harness.job.content else { panic!() };
     let pending = &forwarded.request;
-    let UpstreamShare { job, share, judged } = forwarded_share(&forwarded).unwrap();
+    let UpstreamShare { job, share, judged, .. } = forwarded_share(&forwarded).unwrap();
     assert!(Arc::ptr_eq(&job, &upstream.job));
     assert_eq!((&share.job, judged.candidate), (&upstream.job.id, false));
     assert_eq!(share.extranonce2, [0, 0xaa, 0xaa, 1, 2, 3, 4, 5]);

@@ -112,7 +112,7 @@ mod tests {
         let share = Share { job: "a".into(), extranonce2: vec![0; 4], ntime: 0, nonce, version: 1 };
         let judged = JudgedShare { worker: "w".into(), row, work: 1, candidate: nonce < 5 };
         ForwardRequest {
-            share: UpstreamShare { job: Arc::new(job), share, judged },
+            share: UpstreamShare { job: Arc::new(job), start: 0, epoch: 0, share, judged },
             reply: Some(oneshot::channel().0),
         }
     }

@@ -1,5 +1,6 @@
 //! Decides when miners get jobs from the upstream pool, and when jobs are withdrawn. No I/O, no clock.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,7 @@ use client::ClientError;
 use node::NodeClock;
 use stratum::{Job, Reason};
 
+use super::rolled_time::{MAX_ROLL, RolledTime, ShareTime, Verdict};
 use crate::clock::Now;
 use crate::job::{BlockClaim, ExtranonceLayout, ExtranonceTooSmall, UpstreamJob};
 
@@ -15,18 +17,18 @@ use crate::job::{BlockClaim, ExtranonceLayout, ExtranonceTooSmall, UpstreamJob};
 const KEEP_WORK: Duration = Duration::from_secs(60);
 /// Miners get the job again after this time without a new one. Common mining devices leave a pool that is silent for 60 s.
 const REPEAT_EVERY: Duration = Duration::from_secs(30);
-/// How far the header time of a job may run ahead of the job's own, in seconds. Common pools accept 7,000 s.
-const MAX_ROLL: u32 = 6_600;
 /// How often a job is given out again with the same header time. Each time takes a number of the few that a job has.
 const MAX_UNCHANGED: u32 = 100;
+/// What pools reject is remembered for this many pools. A pool may send the client to any number of others.
+const MAX_POOLS: usize = 64;
 
 /// An event at the upstream pool.
 #[derive(Debug)]
 pub enum Event {
     /// An event of the client.
     Client(client::Event),
-    /// The upstream pool has rejected a share with this header time, because of that time.
-    TimeRejected(u32),
+    /// The upstream pool has a verdict on a share with these header times, for a job of this [`UpstreamJob::epoch`].
+    Verdict(ShareTime, u64, Verdict),
     /// The upstream pool has rejected a share that makes a block, but is below its difficulty.
     EasyBlockRejected,
     /// [`UpstreamWorkState::next_deadline`] has passed.
@@ -36,7 +38,7 @@ pub enum Event {
 /// Whether a pool rejects a share because of its header time.
 pub fn is_about_time(reason: &Reason) -> bool {
     let text = reason.message.to_lowercase();
-    text.contains("ntime") || text.contains("timestamp") || text.contains("time-too")
+    ["ntime", "timestamp", "time-too", "time too", "too new"].iter().any(|words| text.contains(words))
 }
 
 /// An action that the source must carry out.
@@ -96,8 +98,12 @@ pub struct UpstreamWorkState {
     next_is_clean: bool,
     claim: BlockClaim,
     easy_block: BlockClaim,
-    /// What the last pool has shown it rejects.
-    rejects: Rejects,
+    /// The address of the pool that gave the last jobs.
+    last_pool: String,
+    /// The first epoch of that pool's jobs.
+    last_pool_since: u64,
+    /// What pools have shown they reject, by their addresses.
+    rejects: HashMap<String, Rejects>,
     /// Set when no upstream pool gives jobs any more: the time at which miners lose their job, unless a new job comes first.
     idle_at: Option<Instant>,
     /// When miners get the job again; `None` while no pool gives jobs.
@@ -107,10 +113,8 @@ pub struct UpstreamWorkState {
 /// What a pool rejects, although other pools accept it.
 #[derive(Debug, Default)]
 struct Rejects {
-    /// The pool's address.
-    pool: String,
-    /// Header times that follow the clock.
-    time: bool,
+    /// Header times later than the job's own.
+    time: RolledTime,
     /// Shares that make a block, but are below the pool's difficulty.
     easy_blocks: bool,
 }
@@ -144,9 +148,11 @@ impl UpstreamWorkState {
     pub fn on_event(&mut self, event: Event, now: Now) -> Vec<Effect> {
         match event {
             Event::Client(event) => self.on_client(event, now).into_iter().collect(),
-            Event::TimeRejected(time) => self.on_time_rejected(time, now).into_iter().collect(),
+            Event::Verdict(time, epoch, verdict) => {
+                self.on_verdict(time, epoch, verdict, now).into_iter().collect()
+            }
             Event::EasyBlockRejected => {
-                self.rejects.easy_blocks = true;
+                self.rejects().easy_blocks = true;
                 Vec::new()
             }
             Event::Tick => self.on_tick(now).into_iter().collect(),
@@ -161,8 +167,12 @@ impl UpstreamWorkState {
                 let pool = pool.to_string();
                 // The pool has changed, so the former pool's jobs are void now.
                 self.next_is_clean |= self.pool.as_ref().is_some_and(|before| *before != pool);
-                if self.rejects.pool != pool {
-                    self.rejects = Rejects { pool: pool.clone(), ..Rejects::default() };
+                if self.last_pool != pool {
+                    self.last_pool_since = self.epoch + u64::from(self.next_is_clean);
+                    self.last_pool.clone_from(&pool);
+                    if self.rejects.len() >= MAX_POOLS {
+                        self.rejects.clear();
+                    }
                 }
                 self.pool = Some(pool);
             }
@@ -190,20 +200,36 @@ impl UpstreamWorkState {
         }
         self.repeat_at.take_if(|at| now.at >= *at)?;
         self.repeat_at = Some(now.at + REPEAT_EVERY);
-        let follows_clock = !self.rejects.time;
+        let follows_clock = !self.rejects().time.is_refused();
         self.work.as_mut()?.renew(follows_clock, now).then_some(Effect::Publish)
     }
 
-    /// The pool may accept no other time than the job's own. A share whose time is ahead of the pool's clock does not tell.
-    fn on_time_rejected(&mut self, time: u32, now: Now) -> Option<Effect> {
-        let work = self.work.as_mut()?;
-        let tells = (work.job.ntime.saturating_add(1)..=work.start.saturating_add(60)).contains(&time);
-        if self.rejects.time || work.start == work.job.ntime || !tells {
+    /// What the pool that gave the last jobs has shown it rejects.
+    fn rejects(&mut self) -> &mut Rejects {
+        self.rejects.entry(self.last_pool.clone()).or_default()
+    }
+
+    /// Whether it is known that the pool rejects a share with these header times, for a job of this [`UpstreamJob::epoch`].
+    pub fn is_in_vain(&mut self, time: ShareTime, epoch: u64) -> bool {
+        epoch >= self.last_pool_since && time.rolled > 0 && self.rejects().time.is_refused()
+    }
+
+    /// The pool may accept no other time than the job's own.
+    fn on_verdict(&mut self, time: ShareTime, epoch: u64, verdict: Verdict, now: Now) -> Option<Effect> {
+        // A pool that was left may still have answers.
+        if epoch < self.last_pool_since || !self.rejects().time.on_verdict(time, verdict) {
             return None;
         }
-        self.rejects.time = true;
+        tracing::warn!(
+            pool = self.last_pool,
+            "the upstream pool rejects shares with a later header time: its jobs are repeated without one"
+        );
+        let work = self.work.as_mut()?;
+        if work.start == work.job.ntime {
+            return None;
+        }
         work.start = work.job.ntime;
-        self.repeat_at = Some(now.at + REPEAT_EVERY);
+        self.repeat_at = self.repeat_at.map(|_| now.at + REPEAT_EVERY);
         Some(Effect::Publish)
     }
 
@@ -219,12 +245,14 @@ impl UpstreamWorkState {
         let layout = self.split(job.extranonce2_len).ok()?;
         self.idle_at = None;
         self.repeat_at = Some(now.at + REPEAT_EVERY);
+        let Rejects { time, easy_blocks } = self.rejects();
+        let (follows_clock, rejects_easy_blocks) = (!time.is_refused(), *easy_blocks);
         let before = self.work.as_ref();
         // Some pools send `clean` even if only the difficulty has changed; then no earlier job becomes stale.
         let same_work = before.filter(|before| before.job.same_work(&job));
         if before.is_none_or(|before| before.job.prev_hash != job.prev_hash) {
             self.claim = BlockClaim::default();
-            if !self.rejects.easy_blocks {
+            if !rejects_easy_blocks {
                 self.easy_block = BlockClaim::default();
             }
         }
@@ -235,7 +263,7 @@ impl UpstreamWorkState {
         let clock = same_work.map_or(first, |before| before.clock);
         let mut work = Work { start: job.ntime, job, layout, clock, unchanged: 0 };
         // Miners begin the same work with a later time, so that they do not search the same headers again.
-        work.start = work.time(!self.rejects.time, now);
+        work.start = work.time(follows_clock, now);
         self.work = Some(work);
         Some(Effect::Publish)
     }

@@ -1,33 +1,42 @@
 //! Whether the upstream pool that gives work is of any use. The client leaves a pool that is not, if there is another one; with only
-//! one, this is for the health check. No I/O, no clock.
+//! one, this is for the health check. No I/O except logging, no clock.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use client::Outcome;
 use problem::{Problem, ProblemKind};
 use stratum::Job;
 
+use super::stale_shares::StaleShares;
 use crate::source::upstream_problem;
 
 /// What is wrong with the upstream pool that gives work.
 #[derive(Debug, Default)]
 pub struct Usefulness {
+    /// Why the client would leave the pool.
     problem: Option<Problem>,
+    stale: StaleShares,
+    /// What is wrong because of the stale shares.
+    all_stale: Option<Problem>,
     /// The address of the pool that gives jobs.
     pool: Option<String>,
     job: Option<Arc<Job>>,
 }
 
 impl Usefulness {
+    /// For the pool of this address, which gives jobs, if there is one.
+    pub fn of(pool: Option<&str>) -> Self {
+        Usefulness { pool: pool.map(str::to_owned), ..Usefulness::default() }
+    }
+
     /// Takes in an event of the client. Returns whether [`Usefulness::problem`] may have changed.
-    pub fn on_event(&mut self, event: &client::Event) -> bool {
+    pub fn on_event(&mut self, event: &client::Event, now: Instant) -> bool {
         use client::Event::{Answer, Authorized, Job, Unfit};
-        let before = self.problem.is_some();
+        let before = self.problem().is_some();
         match event {
             Unfit { error } => self.problem = upstream_problem(error),
-            Answer(answer) if answer.outcome == Outcome::Accepted => {
-                self.problem.take_if(|problem| problem.kind == ProblemKind::UpstreamRejectsShares);
-            }
+            Answer(answer) => self.on_outcome(&answer.outcome, now),
             Job(job) => {
                 // The same job with another difficulty is no news.
                 if self.job.as_ref().is_none_or(|last| !last.same_work(job)) {
@@ -39,17 +48,29 @@ impl Usefulness {
             Authorized { pool } => {
                 let pool = pool.to_string();
                 if self.pool.replace(pool.clone()).is_some_and(|last| last != pool) {
-                    self.problem = None;
+                    (self.problem, self.stale, self.all_stale) = (None, StaleShares::default(), None);
                 }
             }
             _ => {}
         }
-        before || self.problem.is_some()
+        before || self.problem().is_some()
+    }
+
+    fn on_outcome(&mut self, outcome: &Outcome, now: Instant) {
+        if *outcome == Outcome::Accepted {
+            self.problem.take_if(|problem| problem.kind == ProblemKind::UpstreamRejectsShares);
+        }
+        self.stale.on_outcome(outcome, now);
+        let problem = self.stale.problem(self.pool.as_deref().unwrap_or_default());
+        if let (Some(problem), None) = (&problem, &self.all_stale) {
+            tracing::warn!(error = problem.text, "the upstream pool is of no use");
+        }
+        self.all_stale = problem;
     }
 
     /// What is wrong, if anything is.
     pub fn problem(&self) -> Option<&Problem> {
-        self.problem.as_ref()
+        self.problem.as_ref().or(self.all_stale.as_ref())
     }
 }
 
@@ -96,31 +117,53 @@ mod tests {
 
     #[test]
     fn a_pool_that_rejects_everything_is_of_no_use_until_another_one_gives_work() {
-        let mut usefulness = Usefulness::default();
-        usefulness.on_event(&authorized("a:1"));
-        assert!(!usefulness.on_event(&job("a")) && usefulness.problem().is_none());
-        assert!(usefulness.on_event(&rejects_all()));
+        let (mut usefulness, now) = (Usefulness::default(), Instant::now());
+        usefulness.on_event(&authorized("a:1"), now);
+        assert!(!usefulness.on_event(&job("a"), now) && usefulness.problem().is_none());
+        assert!(usefulness.on_event(&rejects_all(), now));
         let problem = usefulness.problem().unwrap();
         assert!(problem.text.contains("20 shares") && problem.text.contains("above target"), "{problem}");
         // New jobs and new connections change nothing.
-        usefulness.on_event(&job("b"));
-        usefulness.on_event(&Event::Lost { error: ClientError::NoPool, retry_in: Duration::ZERO });
-        usefulness.on_event(&authorized("a:1"));
+        usefulness.on_event(&job("b"), now);
+        usefulness.on_event(&Event::Lost { error: ClientError::NoPool, retry_in: Duration::ZERO }, now);
+        usefulness.on_event(&authorized("a:1"), now);
         assert_eq!(kind(&usefulness), Some(ProblemKind::UpstreamRejectsShares));
-        assert!(usefulness.on_event(&authorized("b:1")));
+        assert!(usefulness.on_event(&authorized("b:1"), now));
         assert_eq!(kind(&usefulness), None);
     }
 
     #[test]
     fn a_pool_with_an_old_job_is_of_use_again_with_a_new_one() {
-        let mut usefulness = Usefulness::default();
-        usefulness.on_event(&job("a"));
+        let (mut usefulness, now) = (Usefulness::default(), Instant::now());
+        usefulness.on_event(&job("a"), now);
         let after = Duration::from_secs(7_200);
         let error = ClientError::JobTooOld { pool: "a:1".parse().unwrap(), after };
-        usefulness.on_event(&Event::Unfit { error });
-        usefulness.on_event(&job("a"));
+        usefulness.on_event(&Event::Unfit { error }, now);
+        usefulness.on_event(&job("a"), now);
         assert_eq!(kind(&usefulness), Some(ProblemKind::PoolJobOutdated));
-        assert!(usefulness.on_event(&job("b")));
+        assert!(usefulness.on_event(&job("b"), now));
+        assert_eq!(kind(&usefulness), None);
+    }
+
+    #[test]
+    fn a_pool_that_calls_all_shares_stale_is_of_no_use_until_it_accepts_one_or_another_gives_work() {
+        let start = Instant::now();
+        let mut usefulness = Usefulness::default();
+        usefulness.on_event(&authorized("a:1"), start);
+        let stale = Outcome::Stale(Some(Reason::new(21, "Job not found")));
+        let run = |usefulness: &mut Usefulness| {
+            (0..60).for_each(|step| usefulness.on_outcome(&stale, start + Duration::from_secs(step * 2)));
+        };
+        run(&mut usefulness);
+        assert_eq!(kind(&usefulness), Some(ProblemKind::UpstreamSharesStale));
+        // New jobs and new connections change nothing.
+        usefulness.on_event(&job("b"), start);
+        usefulness.on_event(&authorized("a:1"), start);
+        assert_eq!(kind(&usefulness), Some(ProblemKind::UpstreamSharesStale));
+        usefulness.on_outcome(&Outcome::Accepted, start);
+        assert_eq!(kind(&usefulness), None);
+        run(&mut usefulness);
+        assert!(usefulness.on_event(&authorized("b:1"), start));
         assert_eq!(kind(&usefulness), None);
     }
 }

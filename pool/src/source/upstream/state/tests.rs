@@ -53,6 +53,17 @@ impl Bench {
         self.state.on_event(Event::Tick, self.now)
     }
 
+    /// The pool has a verdict on a share of the present job, with which miners started this many seconds later.
+    fn verdict(&mut self, rolled: u32, verdict: Verdict) -> Vec<Effect> {
+        let event = Event::Verdict(ShareTime { rolled, ahead: 1 }, self.state.epoch, verdict);
+        self.state.on_event(event, self.now)
+    }
+
+    fn is_in_vain(&mut self, rolled: u32) -> bool {
+        let epoch = self.state.epoch;
+        self.state.is_in_vain(ShareTime { rolled, ahead: 1 }, epoch)
+    }
+
     fn start(&self) -> u32 {
         self.state.job().unwrap().start - NTIME
     }
@@ -192,14 +203,13 @@ fn a_pool_that_accepts_only_the_job_s_own_time_gets_no_other() {
     bench.event(authorized("a:1"));
     bench.job(job("a", true, 8));
     bench.pass(60);
-    let rejected = |bench: &mut Bench, time| {
-        let event = Event::TimeRejected(NTIME + time);
-        bench.state.on_event(event, bench.now)
-    };
-    assert_eq!(rejected(&mut bench, 0), [], "that is the job's own time");
-    assert_eq!(rejected(&mut bench, 3_000), [], "the miner has chosen this time");
-    assert_eq!((rejected(&mut bench, 61), bench.start()), (vec![Effect::Publish], 0));
-    assert_eq!(rejected(&mut bench, 61), []);
+    assert_eq!(bench.verdict(0, Verdict::RejectedForTime), [], "that is the job's own time");
+    assert_eq!(bench.verdict(60, Verdict::Accepted), []);
+    assert!(!bench.is_in_vain(60));
+    let taken_back = bench.verdict(60, Verdict::RejectedForTime);
+    assert_eq!((taken_back, bench.start()), (vec![Effect::Publish], 0));
+    assert_eq!(bench.verdict(60, Verdict::RejectedForTime), []);
+    assert!(bench.is_in_vain(60) && !bench.is_in_vain(0));
     // The job is repeated as it is.
     assert_eq!((bench.pass(30), bench.start()), (vec![Effect::Publish], 0));
     bench.job(job("b", true, 4));
@@ -212,6 +222,40 @@ fn a_pool_that_accepts_only_the_job_s_own_time_gets_no_other() {
     bench.event(lost());
     bench.event(authorized("b:1"));
     bench.job(job("c", true, 4));
+    assert_eq!((bench.pass(30), bench.start()), (vec![Effect::Publish], 30));
+    bench.event(lost());
+    bench.event(authorized("a:1"));
+    bench.job(job("b", true, 4));
+    assert_eq!(bench.pass(30), [], "the first pool is remembered");
+}
+
+#[test]
+fn a_pool_that_rejects_repeated_jobs_with_other_words_gets_the_job_s_own_time_again() {
+    let mut bench = Bench::new();
+    bench.event(authorized("a:1"));
+    bench.job(job("a", true, 8));
+    bench.verdict(0, Verdict::Accepted);
+    bench.pass(30);
+    assert_eq!([0; 2].map(|_| bench.verdict(30, Verdict::Rejected)), [[], []]);
+    assert_eq!((bench.verdict(30, Verdict::Rejected), bench.start()), (vec![Effect::Publish], 0));
+    bench.job(job("b", true, 8));
+    assert_eq!((bench.pass(30), bench.start()), (vec![Effect::Publish], 0));
+}
+
+#[test]
+fn the_last_answers_of_a_pool_that_was_left_tell_nothing_about_the_next() {
+    let mut bench = Bench::new();
+    bench.event(authorized("a:1"));
+    let epoch = bench.job(job("a", true, 8));
+    bench.pass(30);
+    bench.event(authorized("b:1"));
+    bench.job(job("b", true, 8));
+    let time = ShareTime { rolled: 30, ahead: 0 };
+    for _ in 0..5 {
+        let event = Event::Verdict(time, epoch, Verdict::RejectedForTime);
+        assert_eq!(bench.state.on_event(event, bench.now), []);
+    }
+    assert!(!bench.is_in_vain(30));
     assert_eq!((bench.pass(30), bench.start()), (vec![Effect::Publish], 30));
 }
 
@@ -233,7 +277,7 @@ fn a_pool_that_rejects_an_easy_block_gets_no_other() {
 
 #[test]
 fn reasons_about_the_time_are_told_from_others() {
-    for text in ["Ntime out of range", "Invalid ntime", "time-too-new", "bad timestamp"] {
+    for text in ["Ntime out of range", "Invalid ntime", "time-too-new", "Time too new", "bad timestamp"] {
         assert!(is_about_time(&Reason::new(20, text)), "{text}");
     }
     for text in ["Above target", "Job not found", "timeout"] {
