@@ -16,6 +16,10 @@ use problem::Problem;
 
 /// The first and the longest pause before a block is submitted again to a node that has not given a verdict.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
+/// The same if the node is too busy to take the block: its queue has room again within milliseconds.
+const BUSY_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+/// A node that is too busy for so many tries in a row is worth a line.
+const BUSY_TRIES: u32 = 8;
 
 /// Error codes of Bitcoin Core and bcoin that blame the block, not the node: the block cannot be decoded, has no coinbase
 /// (`RPC_INVALID_PARAMETER`), or breaks a rule (`RPC_VERIFY_ERROR`, `RPC_VERIFY_REJECTED`).
@@ -111,12 +115,18 @@ async fn submit_to(
     sender: mpsc::Sender<(usize, SubmitProgress)>,
 ) {
     let (mut backoff, mut repeats) = (Backoff::new(PAUSES.0, PAUSES.1), Repeats::default());
+    let (mut busy_backoff, mut busy_tries) = (Backoff::new(BUSY_PAUSES.0, BUSY_PAUSES.1), 0);
     loop {
         let result: Result<Option<String>, RpcError> = client.call("submitblock", json!([*block])).await;
         let progress = judge(&result);
+        let is_busy = result.as_ref().is_err_and(RpcError::is_busy);
+        busy_tries = if is_busy { busy_tries + 1 } else { 0 };
         match (&progress, &result) {
             (SubmitProgress::Answered(verdict), _) => {
                 tracing::debug!(%hash, node = %client.url(), ?verdict, "a node has answered our block");
+            }
+            (_, Err(error)) if is_busy && busy_tries < BUSY_TRIES => {
+                tracing::debug!(%hash, error = error_chain(error), "the node is too busy for our block; trying again");
             }
             (_, Err(error)) => {
                 let error = error_chain(error);
@@ -133,8 +143,9 @@ async fn submit_to(
         if sender.send((node, progress)).await.is_err() || answered {
             return;
         }
+        let pause = if is_busy { busy_backoff.delay() } else { backoff.delay() };
         tokio::select! {
-            () = tokio::time::sleep(backoff.delay()) => {}
+            () = tokio::time::sleep(pause) => {}
             () = client.is_back() => {}
             () = sender.closed() => return,
         }

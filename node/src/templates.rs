@@ -4,9 +4,11 @@
 //! its peers falls behind, and is then as useless as a node that is down. A separate task watches each node all the time, so
 //! that every node's newest template is available when the best node changes.
 
+mod answers;
 mod calls;
 mod choice;
 mod last_event;
+mod load;
 mod slot;
 mod slowness;
 mod subscription;
@@ -28,9 +30,10 @@ use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
 use self::last_event::LastEvent;
+use self::slowness::Delay;
 use crate::clock::NodeClock;
 use crate::network::{self, NetworkError};
-use crate::rpc::RpcClient;
+use crate::rpc::{RpcClient, RpcError};
 use crate::submit::{self, BlockVerdict};
 use crate::template::{Template, TemplateError};
 use logging::{Repeats, error_chain};
@@ -48,7 +51,7 @@ pub struct TemplateTiming {
     pub refresh: Duration,
     /// The first and the longest pause before a node that has failed is asked again. Default: 0.25 s and 15 s.
     pub retry: (Duration, Duration),
-    /// The longest pause if the node cannot be reached or is still starting. Default: 2 s.
+    /// The longest pause if the node cannot be reached, is still starting, or is too busy. Default: 2 s.
     pub absent: Duration,
     /// How long a node must keep up with the others before it takes over from a working node after it in the operator's order.
     /// Default: 10 s.
@@ -97,6 +100,21 @@ impl TemplateFetchError {
 impl From<crate::rpc::RpcError> for TemplateFetchError {
     fn from(error: crate::rpc::RpcError) -> Self {
         TemplateFetchError::Network(error.into())
+    }
+}
+
+impl TemplateFetchError {
+    /// The node's error, if the node has given one.
+    fn rpc(&self) -> Option<&RpcError> {
+        match self {
+            TemplateFetchError::Network(NetworkError::Rpc(error)) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Whether the node is too busy to take the call.
+    fn is_busy(&self) -> bool {
+        self.rpc().is_some_and(RpcError::is_busy)
     }
 }
 
@@ -160,8 +178,9 @@ impl Nodes {
                 return Err(faults.swap_remove(0));
             }
             report(&faults);
-            let is_absent =
-                faults.iter().any(|fault| matches!(fault, NetworkError::Rpc(error) if error.is_absent()));
+            let is_absent = faults.iter().any(
+                |fault| matches!(fault, NetworkError::Rpc(error) if error.is_absent() || error.is_busy()),
+            );
             let longest = if is_absent { timing.absent } else { timing.retry.1 };
             for error in faults.iter().map(|fault| error_chain(fault)) {
                 if repeats.print(&error, Instant::now()).is_some() {
@@ -217,16 +236,16 @@ impl Nodes {
 pub(crate) enum NodeNews {
     /// Whether the node works.
     State(NodeState),
-    /// How long the node's plain calls take, if they have become slow; `None` if they are not, or not any more.
-    Slow(Option<Duration>),
+    /// How the node's plain calls are late, if they have become slow; `None` if they are not, or not any more.
+    Slow(Option<Delay>),
 }
 
 /// What is known about a node.
 #[derive(Clone, Debug, Default)]
 struct NodeView {
     state: NodeState,
-    /// How long the node's plain calls take, if they are slow.
-    slow: Option<Duration>,
+    /// How the node's plain calls are late, if they are slow.
+    slow: Option<Delay>,
 }
 
 impl NodeView {

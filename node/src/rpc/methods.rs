@@ -23,7 +23,7 @@ const fn optional(name: &'static str, purpose: &'static str) -> Method {
 
 /// All methods that are called.
 pub const METHODS: &[Method] = &[
-    needed("getbestblockhash", "whether the chain has a new tip"),
+    optional("getbestblockhash", "whether the chain has a new tip; without it, `getblockchaininfo` tells"),
     needed("getblockchaininfo", "the network of the node"),
     needed("getblockhash", "the first block of the chain, by which the network is checked"),
     needed("getblockheader", "the time and height of a new tip"),

@@ -9,6 +9,7 @@ use net::HostPort;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
 use super::tip_watch::{Abilities, WaitForm};
@@ -23,6 +24,10 @@ use crate::template::{self, HeaderAnswer, MiningInfoAnswer, TipFacts, Unchecked}
 const LONG_POLL: Duration = Duration::from_secs(24 * 60 * 60);
 /// The facts about a tip are worth nothing if they take longer than a template.
 const FACTS: Duration = Duration::from_secs(1);
+/// Time limit of the questions about the node itself. A node is not watched before they are answered.
+const ABOUT: Duration = Duration::from_secs(2);
+/// A plain call waits this long at most for another one to end.
+const TURN: Duration = Duration::from_secs(1);
 /// A `getblocktemplate` that has been active for longer, in microseconds, is a long poll.
 const LONG: u64 = 1_000_000;
 /// The first version of Bitcoin Core whose `waitfornewblock` takes the known tip.
@@ -35,6 +40,10 @@ pub struct Calls {
     network: Network,
     /// Whether the user may not call `getmininginfo`.
     no_mining_info: Arc<AtomicBool>,
+    /// Whether the user may not call `getbestblockhash`.
+    no_best_hash: Arc<AtomicBool>,
+    /// Held during a plain call, so that one watch never has two of them in the node's work queue.
+    turn: Arc<Mutex<()>>,
 }
 
 /// A block's hash as the node writes it.
@@ -49,7 +58,19 @@ impl<'de> Deserialize<'de> for Hash {
 impl Calls {
     /// The calls to a node that is to be on this network.
     pub fn new(client: Arc<RpcClient>, network: Network) -> Self {
-        Calls { client, network, no_mining_info: Arc::default() }
+        Calls {
+            client,
+            network,
+            no_mining_info: Arc::default(),
+            no_best_hash: Arc::default(),
+            turn: Arc::default(),
+        }
+    }
+
+    /// Waits until no other plain call of this watch is in progress. A call that lasts long is not waited for. The next call has
+    /// its turn when the value is dropped.
+    pub async fn turn(&self) -> Option<OwnedMutexGuard<()>> {
+        timeout(TURN, self.turn.clone().lock_owned()).await.ok()
     }
 
     /// The network that the node is to be on.
@@ -76,7 +97,7 @@ impl Calls {
             #[serde(default)]
             subversion: String,
         }
-        let info: Result<Info, _> = self.client.call("getnetworkinfo", json!([])).await;
+        let info: Result<Info, _> = self.client.call_within(ABOUT, "getnetworkinfo", json!([])).await;
         match info {
             // Bitcoin Core and what is derived from it, such as Bitcoin Knots.
             Ok(info) if info.subversion.contains("Satoshi") => {
@@ -99,7 +120,8 @@ impl Calls {
             topic: String,
             address: String,
         }
-        let publishers: Vec<Publisher> = self.client.call("getzmqnotifications", json!([])).await.ok()?;
+        let publishers: Vec<Publisher> =
+            self.client.call_within(ABOUT, "getzmqnotifications", json!([])).await.ok()?;
         let host = &self.client.url().address.host;
         publishers
             .into_iter()
@@ -107,10 +129,22 @@ impl Calls {
             .find_map(|publisher| subscription::reachable(&publisher.address, host))
     }
 
-    /// The node's tip.
+    /// The node's tip. A user who may not call `getbestblockhash` may call `getblockchaininfo`, or there would be no template.
     pub async fn tip(&self) -> Result<BlockHash, RpcError> {
-        let Hash(tip) = self.client.call("getbestblockhash", json!([])).await?;
-        Ok(tip)
+        #[derive(Deserialize)]
+        struct Info {
+            bestblockhash: Hash,
+        }
+        if !self.no_best_hash.load(Ordering::Relaxed) {
+            match self.client.call("getbestblockhash", json!([])).await {
+                Err(error) if RpcError::lacks_method(&error) => {
+                    self.no_best_hash.store(true, Ordering::Relaxed);
+                }
+                answer => return answer.map(|Hash(tip)| tip),
+            }
+        }
+        let info: Info = self.client.call("getblockchaininfo", json!([])).await?;
+        Ok(info.bestblockhash.0)
     }
 
     /// Waits until the node's tip is another one than `tip`, but not longer than `limit`; returns the node's tip.
@@ -151,10 +185,14 @@ impl Calls {
 
     /// What an empty template on this tip is made of; `None` if the node does not tell it, or not soon.
     pub async fn facts(&self, tip: BlockHash) -> Option<TipFacts> {
-        let header = self.client.call::<HeaderAnswer>("getblockheader", json!([tip.to_string(), true]));
-        let (header, mining) =
-            timeout(FACTS, async { tokio::join!(header, self.mining_info()) }).await.ok()?;
-        TipFacts::read(&header.ok()?, mining.as_ref())
+        let _turn = self.turn().await;
+        let facts = async {
+            let header = self.client.call("getblockheader", json!([tip.to_string(), true])).await;
+            // A node that is too busy for the first call is not asked for more.
+            let header: HeaderAnswer = header.ok()?;
+            TipFacts::read(&header, self.mining_info().await.as_ref())
+        };
+        timeout(FACTS, facts).await.ok()?
     }
 
     /// What the node says about the next block.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use problem::{Problem, ProblemKind};
-use text::InWords;
 
 use super::choice::{NodeChoice, Offer};
 use super::{FetchedTemplate, NodeState, NodeView, TemplateEvent, TemplateUpdate};
@@ -19,8 +18,8 @@ pub(super) struct LastEvent {
     main_node: usize,
     /// The kind of the problem because of which no node works; `None` if one works, or if not all have answered.
     all_down: Option<ProblemKind>,
-    /// The nodes that are slow.
-    slow: Vec<usize>,
+    /// The nodes that are slow, and whether each is silent.
+    slow: Vec<(usize, bool)>,
 }
 
 impl LastEvent {
@@ -76,15 +75,13 @@ impl LastEvent {
     ) -> Option<TemplateEvent> {
         let slow: Vec<_> =
             nodes.iter().enumerate().filter_map(|(node, view)| Some((node, view.slow?))).collect();
-        if slow.iter().map(|(node, _)| node).eq(&self.slow) {
+        let kinds: Vec<_> = slow.iter().map(|(node, delay)| (*node, delay.is_silence())).collect();
+        if kinds == self.slow {
             return None;
         }
-        self.slow = slow.iter().map(|(node, _)| *node).collect();
-        let text = |(node, took): &(usize, Duration)| {
-            let url = clients.get(*node)?.url();
-            Some(format!("node {url} answers slowly: it took {} for a plain call", InWords(*took)))
-        };
-        let texts: Vec<_> = slow.iter().filter_map(text).collect();
+        self.slow = kinds;
+        let texts: Vec<_> =
+            slow.iter().filter_map(|(node, delay)| Some(delay.text(clients.get(*node)?.url()))).collect();
         let problem = (!texts.is_empty()).then(|| Problem::new(ProblemKind::NodeSlow, texts.join("; ")));
         Some(TemplateEvent::Slow(problem))
     }

@@ -1,6 +1,7 @@
 //! Tests the choice of the best node, and watches fake nodes that behave like Bitcoin Core.
 
 mod fake_chain;
+mod faults;
 mod tips;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

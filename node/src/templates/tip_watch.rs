@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use bitcoin::BlockHash;
 use net::Backoff;
 
-use super::slowness::Slowness;
+use super::slowness::{Delay, Slowness};
 
 #[cfg(test)]
 mod tests;
@@ -74,6 +74,8 @@ pub enum Event {
     Polled { tip: BlockHash, asked: Instant },
     /// `getbestblockhash` was not answered because the node is too busy; it was called at `asked`.
     PollRefused { asked: Instant },
+    /// `getbestblockhash` has had no answer so far, and no call at all was answered for the time `silent`.
+    Overdue { so_far: Duration, silent: Duration },
     /// `waitfornewblock` has returned.
     Waited { tip: BlockHash },
     /// `waitfornewblock` was refused; from now on it is to be called in this form, or not at all.
@@ -112,8 +114,8 @@ pub enum Effect {
     Unsubscribe,
     /// The node has this new tip: get a template.
     NewTip(BlockHash),
-    /// The node's plain calls have become slow, and take this time; or are quick again.
-    Slow(Option<Duration>),
+    /// The node's plain calls have become slow; or are quick again.
+    Slow(Option<Delay>),
 }
 
 /// The way in which new tips are learned of.
@@ -182,6 +184,9 @@ impl TipWatch {
             Event::Template { tip } => self.take_tip(tip, now),
             Event::Polled { tip, asked } => self.on_poll(Some(tip), asked, now, &mut effects),
             Event::PollRefused { asked } => self.on_poll(None, asked, now, &mut effects),
+            Event::Overdue { so_far, silent } => {
+                effects.extend(self.slowness.overdue(so_far, silent).map(Effect::Slow));
+            }
             Event::Waited { tip } => {
                 self.waiting = false;
                 self.learn(tip, now, &mut effects);

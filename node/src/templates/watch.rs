@@ -7,17 +7,30 @@ use std::time::{Duration, Instant};
 use bitcoin::{BlockHash, Network};
 use tokio::time::{sleep, sleep_until};
 
+use super::answers::{Answer, counted, polled, waited};
 use super::calls::Calls;
+use super::load::TipFlood;
 use super::slot::Slot;
+use super::slowness::OVERDUE;
 use super::subscription::Subscription;
 use super::tip_watch::{Effect, Event, TipWatch, WaitForm};
 use super::{FetchedTemplate, NodeNews, NodeState, TemplateFetchError, TemplateTiming};
 use crate::clock::BootTime;
-use crate::network::NetworkError;
 use crate::rpc::{RpcClient, RpcError};
 use crate::template::{TipFacts, empty_template};
 use logging::{Repeats, error_chain};
 use net::Backoff;
+
+/// After a node has worked for this time, the pauses after a failure begin with the shortest again, and its failure is told at
+/// once. A node that fails again and again soon after its first template is asked less and less often.
+const SETTLED: Duration = Duration::from_secs(60);
+/// The first and the longest pause before a node is asked again that was too busy. They are random, so that its clients do not
+/// all come back at once.
+const BUSY_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+/// A node that is too busy for its first template is told as one that does not work after this time.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a call without an answer is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Watches a node; never returns.
 pub(super) async fn watch(
@@ -28,8 +41,8 @@ pub(super) async fn watch(
 ) {
     let mut backoff = Backoff::new(timing.retry.0, timing.retry.1);
     let mut repeats = Repeats::default();
-    let calls = Calls::new(client.clone(), network);
     loop {
+        let calls = Calls::new(client.clone(), network);
         let (Err(error), worked) = run(&calls, timing, &publish).await;
         if worked {
             backoff.reset();
@@ -51,17 +64,28 @@ pub(super) async fn watch(
     }
 }
 
-/// Watches a node until it fails. Returns the error, and whether the node gave a template before it failed.
+/// The first template of a node. A node that is too busy is asked again for a while.
+async fn start(calls: &Calls) -> Result<Arc<FetchedTemplate>, TemplateFetchError> {
+    let (begun, mut pauses) = (Instant::now(), Backoff::new(BUSY_PAUSES.0, BUSY_PAUSES.1));
+    loop {
+        let first = async {
+            calls.check_network().await?;
+            calls.template(None).await
+        };
+        match first.await {
+            Err(error) if error.is_busy() && begun.elapsed() < PATIENCE => sleep(pauses.delay()).await,
+            result => return result,
+        }
+    }
+}
+
+/// Watches a node until it fails. Returns the error, and whether the node had worked for a while before it failed.
 async fn run(
     calls: &Calls,
     timing: TemplateTiming,
     publish: &(impl Fn(NodeNews) + Send + Sync),
 ) -> (Result<Infallible, TemplateFetchError>, bool) {
-    let start = async {
-        calls.check_network().await?;
-        calls.template(None).await
-    };
-    let first = match start.await {
+    let first = match start(calls).await {
         Ok(first) => first,
         Err(error) => return (Err(error), false),
     };
@@ -80,6 +104,11 @@ async fn run(
         new_tip_at: Instant::now(),
         poll_at: Instant::now(),
         poll_again: false,
+        poll_begun: Instant::now(),
+        overdue_at: Instant::now(),
+        answered: Instant::now(),
+        flood: TipFlood::default(),
+        busy: Backoff::new(BUSY_PAUSES.0, BUSY_PAUSES.1),
         poll: Slot::empty(),
         wait: Slot::empty(),
         count: Slot::empty(),
@@ -90,13 +119,9 @@ async fn run(
         refresh_at: Instant::now() + timing.refresh,
     };
     watch.carry_out(effects);
-    (watch.run().await, true)
-}
-
-/// A call's answer, with the time at which it was called.
-struct Answer<T, E = RpcError> {
-    asked: Instant,
-    result: Result<T, E>,
+    let begun = Instant::now();
+    let result = watch.run().await;
+    (result, begun.elapsed() >= SETTLED)
 }
 
 /// Why a template is fetched.
@@ -121,6 +146,15 @@ struct NodeWatch<'a, P> {
     poll_at: Instant,
     /// Whether to poll again as soon as the poll in progress has ended.
     poll_again: bool,
+    /// When the poll in progress, or the last one, was begun.
+    poll_begun: Instant,
+    /// When to look next at whether the poll in progress has taken too long.
+    overdue_at: Instant,
+    /// When the node last answered anything.
+    answered: Instant,
+    flood: TipFlood,
+    /// The pauses before a template is asked for again that the node was too busy for.
+    busy: Backoff,
     poll: Slot<Answer<BlockHash>>,
     wait: Slot<(WaitForm, Result<BlockHash, RpcError>)>,
     count: Slot<Answer<usize>>,
@@ -135,6 +169,7 @@ impl<P: Fn(NodeNews)> NodeWatch<'_, P> {
     /// Runs until the node fails.
     async fn run(&mut self) -> Result<Infallible, TemplateFetchError> {
         loop {
+            let mut has_answered = true;
             let event = tokio::select! {
                 answer = self.poll.end() => Some(polled(answer)?),
                 (form, result) = self.wait.end() => Some(waited(form, result)?),
@@ -144,16 +179,28 @@ impl<P: Fn(NodeNews)> NodeWatch<'_, P> {
                 (reason, answer) = self.fetch.end() => self.on_template(reason, answer)?,
                 event = next(&mut self.subscription) => Some(event),
                 () = self.calls.client.block_judged() => Some(Event::BlockSubmitted),
-                () = sleep_until(self.poll_at.into()), if !self.poll.is_busy() => { self.begin_poll(); None }
+                () = sleep_until(self.poll_at.into()), if !self.poll.is_busy() => {
+                    has_answered = false;
+                    self.begin_poll();
+                    None
+                }
+                () = sleep_until(self.overdue_at.into()), if self.poll.is_busy() => {
+                    has_answered = false;
+                    Some(self.overdue())
+                }
                 () = self.calls.client.refresh_wanted(), if !self.fetch.is_busy() => {
-                    self.begin_fetch(Reason::Refresh);
+                    self.begin_fetch(Reason::Refresh, Duration::ZERO);
                     None
                 }
                 () = sleep_until(self.refresh_at.into()), if !self.fetch.is_busy() => {
-                    self.begin_fetch(Reason::Refresh);
+                    has_answered = false;
+                    self.begin_fetch(Reason::Refresh, Duration::ZERO);
                     None
                 }
             };
+            if has_answered {
+                self.answered = Instant::now();
+            }
             if let Some(event) = event {
                 let effects = self.tips.on_event(event, Instant::now());
                 self.carry_out(effects);
@@ -178,6 +225,7 @@ impl<P: Fn(NodeNews)> NodeWatch<'_, P> {
                 }
                 Effect::Count { after } => self.count.begin(async move {
                     sleep(after).await;
+                    let _turn = calls.turn().await;
                     let asked = Instant::now();
                     Answer { asked, result: calls.active_waits().await }
                 }),
@@ -189,7 +237,12 @@ impl<P: Fn(NodeNews)> NodeWatch<'_, P> {
                 Effect::NewTip(tip) => {
                     self.new_tip_at = Instant::now();
                     let asked = self.new_tip_at;
-                    self.facts.begin(async move { (asked, calls.facts(tip).await) });
+                    // A call in progress is not given up, because the node would answer it in any case.
+                    if self.flood.on_tip(asked) && !self.facts.is_busy() {
+                        self.facts.begin(async move { (asked, calls.facts(tip).await) });
+                    } else {
+                        self.fetch_new_tip();
+                    }
                 }
                 Effect::Slow(took) => (self.publish)(NodeNews::Slow(took)),
             }
@@ -198,15 +251,34 @@ impl<P: Fn(NodeNews)> NodeWatch<'_, P> {
 
     fn begin_poll(&mut self) {
         let calls = self.calls.clone();
+        self.poll_begun = Instant::now();
+        self.overdue_at = self.poll_begun + OVERDUE;
         self.poll.begin(async move {
+            let _turn = calls.turn().await;
             let asked = Instant::now();
             Answer { asked, result: calls.tip().await }
         });
     }
 
-    fn begin_fetch(&mut self, reason: Reason) {
+    /// The poll in progress has taken too long.
+    fn overdue(&mut self) -> Event {
+        let now = Instant::now();
+        self.overdue_at = now + LOOK_AGAIN;
+        Event::Overdue { so_far: now - self.poll_begun, silent: now - self.answered }
+    }
+
+    /// Asks for the template of a new tip. A template that is being fetched may be that of the tip before; its end decides.
+    fn fetch_new_tip(&mut self) {
+        if !self.fetch.is_busy() {
+            self.begin_fetch(Reason::NewTip, Duration::ZERO);
+        }
+    }
+
+    fn begin_fetch(&mut self, reason: Reason, after: Duration) {
         let (calls, previous) = (self.calls.clone(), self.current.clone());
         self.fetch.begin(async move {
+            sleep(after).await;
+            let _turn = calls.turn().await;
             let asked = Instant::now();
             (reason, Answer { asked, result: calls.template(Some(previous)).await })
         });
@@ -235,10 +307,7 @@ impl<P: Fn(NodeNews)> NodeWatch<'_, P> {
         if let Some(empty) = empty {
             self.publish(empty);
         }
-        // A template that is being fetched may be that of the tip before; its end decides.
-        if !self.fetch.is_busy() {
-            self.begin_fetch(Reason::NewTip);
-        }
+        self.fetch_new_tip();
     }
 
     fn on_template(
@@ -246,11 +315,20 @@ impl<P: Fn(NodeNews)> NodeWatch<'_, P> {
         reason: Reason,
         Answer { asked, result }: Answer<Arc<FetchedTemplate>, TemplateFetchError>,
     ) -> Result<Option<Event>, TemplateFetchError> {
-        let fetched = result?;
+        let fetched = match result {
+            // Work goes on with the template at hand.
+            Err(error) if error.is_busy() => {
+                let pause = self.busy.delay();
+                self.begin_fetch(reason, pause);
+                return Ok(None);
+            }
+            result => result?,
+        };
+        self.busy.reset();
         let tip = fetched.template.prev_hash;
         if tip != self.tips.tip() && asked < self.new_tip_at {
             if !self.facts.is_busy() {
-                self.begin_fetch(Reason::NewTip);
+                self.begin_fetch(Reason::NewTip, Duration::ZERO);
             }
             return Ok(None);
         }
@@ -303,45 +381,11 @@ async fn next(subscription: &mut Option<Subscription>) -> Event {
     }
 }
 
-fn polled(Answer { asked, result }: Answer<BlockHash>) -> Result<Event, RpcError> {
-    match result {
-        Ok(tip) => Ok(Event::Polled { tip, asked }),
-        Err(error) if error.is_busy() => Ok(Event::PollRefused { asked }),
-        Err(error) => Err(error),
-    }
-}
-
-fn waited(form: WaitForm, result: Result<BlockHash, RpcError>) -> Result<Event, RpcError> {
-    match result {
-        Ok(tip) => Ok(Event::Waited { tip }),
-        Err(error) if error.is_busy() => Ok(Event::WaitFailed),
-        Err(error) if error.lacks_method() => Ok(Event::WaitRefused { form: None }),
-        // Before version 30, Bitcoin Core answers a second argument with its help and code -1.
-        Err(RpcError::Refused { .. }) => {
-            let form = (form == WaitForm::KnownTip).then_some(WaitForm::TimeLimit);
-            Ok(Event::WaitRefused { form })
-        }
-        Err(error) => Err(error),
-    }
-}
-
-fn counted(Answer { asked, result }: Answer<usize>) -> Result<Event, RpcError> {
-    match result {
-        Ok(waits) => Ok(Event::Counted { waits: Some(waits), asked }),
-        Err(error) if error.is_busy() => Ok(Event::Counted { waits: Some(usize::MAX), asked }),
-        Err(RpcError::Refused { .. } | RpcError::Result { .. }) => Ok(Event::Counted { waits: None, asked }),
-        Err(error) if error.lacks_method() => Ok(Event::Counted { waits: None, asked }),
-        Err(error) => Err(error),
-    }
-}
-
 impl TemplateTiming {
     /// The pause before a node that has failed with `error` is asked again.
     pub(super) fn pause_after(&self, error: &TemplateFetchError, pause: Duration) -> Duration {
-        match error {
-            TemplateFetchError::Network(NetworkError::Rpc(error)) if error.is_absent() => {
-                pause.min(self.absent)
-            }
+        match error.rpc() {
+            Some(error) if error.is_absent() || error.is_busy() => pause.min(self.absent),
             _ => pause,
         }
     }

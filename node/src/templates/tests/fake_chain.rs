@@ -1,5 +1,7 @@
 //! Fake nodes of several kinds and versions, whose chain a test changes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bitcoin::hashes::Hash;
@@ -35,12 +37,18 @@ pub struct Chain {
     pub challenge: Option<&'static str>,
     /// Whether the answer to `getblockchaininfo` contains the signet challenge. The answer to `getblocktemplate` always does.
     pub has_challenge_in_info: bool,
+    /// Whether the answer to `getblockchaininfo` contains the tip.
+    pub has_best_hash_in_info: bool,
     /// Whether headers have all that an empty template is made of.
     pub has_facts: bool,
     /// How long each plain call takes.
     pub delay: Duration,
     /// How many calls of other clients wait.
     pub other_waits: usize,
+    /// The methods for which the node is too busy.
+    pub busy: &'static [&'static str],
+    /// Whether the node hangs: it takes calls and does not answer.
+    pub hangs: bool,
     /// The methods that the user may not call.
     pub forbidden: &'static [&'static str],
     /// The publishers of ZeroMQ messages.
@@ -58,12 +66,32 @@ impl Default for Chain {
             up: true,
             challenge: None,
             has_challenge_in_info: false,
+            has_best_hash_in_info: true,
             has_facts: false,
             delay: Duration::ZERO,
             other_waits: 0,
+            busy: &[],
+            hangs: false,
             forbidden: &[],
             publishers: json!([]),
         }
+    }
+}
+
+/// A plain call in progress.
+struct Present(Arc<Load>);
+
+impl Present {
+    fn new(load: Arc<Load>) -> Self {
+        let present = load.present.fetch_add(1, Ordering::SeqCst) + 1;
+        load.most.fetch_max(present, Ordering::SeqCst);
+        Present(load)
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.present.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -71,6 +99,14 @@ impl Default for Chain {
 pub struct Core {
     pub node: FakeNode,
     state: latest::Sender<Chain>,
+    load: Arc<Load>,
+}
+
+/// How many plain calls a fake node has.
+#[derive(Default)]
+struct Load {
+    present: AtomicUsize,
+    most: AtomicUsize,
 }
 
 impl Core {
@@ -80,12 +116,33 @@ impl Core {
 
     pub async fn with(chain: Chain) -> Self {
         let (state, receiver) = latest::channel(chain);
-        let node = FakeNode::start(move |call| answer(call, receiver.clone())).await;
-        Core { node, state }
+        let load = Arc::<Load>::default();
+        let counted = load.clone();
+        let answer = move |call: Call| {
+            let (receiver, load) = (receiver.clone(), counted.clone());
+            async move {
+                if call.method == "waitfornewblock" {
+                    return answer(call, receiver).await;
+                }
+                let _present = Present::new(load);
+                answer(call, receiver).await
+            }
+        };
+        let node = FakeNode::start(answer).await;
+        Core { node, state, load }
     }
 
     pub fn change(&self, change: impl FnOnce(&mut Chain)) {
         self.state.send_modify(change);
+    }
+
+    pub fn tip(&self) -> u8 {
+        self.state.borrow().tip
+    }
+
+    /// How many plain calls were at the node at the same time.
+    pub fn most_at_once(&self) -> usize {
+        self.load.most.load(Ordering::SeqCst)
     }
 
     pub fn count(&self, wanted: impl Fn(&Call) -> bool) -> usize {
@@ -116,6 +173,12 @@ async fn answer(call: Call, mut state: latest::Receiver<Chain>) -> Reply {
     if chain.forbidden.contains(&call.method.as_str()) {
         return Reply::text(403, "");
     }
+    if chain.busy.contains(&call.method.as_str()) {
+        return Reply::text(503, "Work queue depth exceeded");
+    }
+    if chain.hangs {
+        state.wait_for(|chain| !chain.hangs).await.unwrap();
+    }
     if call.method == "waitfornewblock" && chain.up {
         return wait(chain, &call.params, state).await;
     }
@@ -133,7 +196,8 @@ async fn answer(call: Call, mut state: latest::Receiver<Chain>) -> Reply {
         "getblockchaininfo" if chain.has_challenge_in_info => {
             json!({"chain": chain.name, "signet_challenge": chain.challenge})
         }
-        "getblockchaininfo" => json!({"chain": chain.name}),
+        "getblockchaininfo" if !chain.has_best_hash_in_info => json!({"chain": chain.name}),
+        "getblockchaininfo" => json!({"chain": chain.name, "bestblockhash": hash(chain.tip).to_string()}),
         "getblockhash" => json!(bitcoin::constants::genesis_block(network).block_hash().to_string()),
         "getbestblockhash" => json!(hash(chain.tip).to_string()),
         "getblockheader" => header(&chain, &call.params),

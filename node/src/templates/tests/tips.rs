@@ -4,7 +4,7 @@ use super::fake_chain::hash;
 use super::*;
 
 /// Waits until a condition holds.
-async fn until(what: &str, condition: impl Fn() -> bool) {
+pub async fn until(what: &str, condition: impl Fn() -> bool) {
     let deadline = std::time::Instant::now() + Duration::from_secs(60);
     while !condition() {
         assert!(std::time::Instant::now() < deadline, "{what}");
@@ -13,7 +13,7 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 }
 
 /// The update that tells of a tip.
-async fn work_on(templates: &mut TemplateStream, tip: u8) -> TemplateUpdate {
+pub async fn work_on(templates: &mut TemplateStream, tip: u8) -> TemplateUpdate {
     loop {
         let update = update(templates).await;
         if update.template.prev_hash == hash(tip) {
