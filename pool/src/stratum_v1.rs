@@ -82,7 +82,7 @@ pub fn answer_unreadable(error: &ReadError) -> Option<String> {
             (id.clone(), format!("the line cannot be read: {text}"))
         }
         ReadError::Message(error) => (error.id().cloned().unwrap_or_default(), error.to_string()),
-        ReadError::TooLong { .. } => (Id::Null, error.to_string()),
+        ReadError::TooLong { id, .. } => (id.clone(), error.to_string()),
         _ => return None,
     };
     let response = Response::error(id, Reason::new(Reason::OTHER, &text));

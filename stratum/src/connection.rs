@@ -11,7 +11,7 @@ use std::io;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
-use crate::message::{Message, MessageError, is_blank, salvage};
+use crate::message::{Id, Message, MessageError, is_blank, salvage};
 use line_buffer::LineBuffer;
 
 /// Maximum length of a line from a pool, in bytes. p2pool sends long lines, because its coinbases pay hundreds of miners.
@@ -40,6 +40,8 @@ pub enum ReadError {
     /// A line is longer than allowed.
     #[error("a line of more than {limit} bytes")]
     TooLong {
+        /// The id of the request, if it stands within the limit.
+        id: Id,
         /// The limit in bytes.
         limit: usize,
     },

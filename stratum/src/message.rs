@@ -22,7 +22,7 @@ pub use answer::{ConfigureAnswer, SubscribeAnswer};
 pub use notification::{Notification, Reconnect};
 pub use notify::Notify;
 pub use request::{Authorize, Configure, Request, Submit, Subscribe};
-pub(crate) use salvage::{is_blank, salvage};
+pub(crate) use salvage::{find_id, is_blank, salvage};
 
 use crate::share::Reason;
 use crate::text::printable;

@@ -76,6 +76,18 @@ async fn long_lines_are_refused_with_and_without_end() {
 }
 
 #[tokio::test]
+async fn the_id_of_a_long_line_is_read_where_it_stands_in_front() {
+    let filler = "x".repeat(LIMIT);
+    for (begin, wanted) in [("\"id\":17,\"method\":", Id::Number(17)), ("\"method\":", Id::Null)] {
+        let line = format!("{{{begin}\"{filler}\",\"id\":18}}\n");
+        let (near, mut far) = duplex(2 * LIMIT);
+        far.write_all(line.as_bytes()).await.unwrap();
+        let Err(ReadError::TooLong { id, .. }) = Reader::new(near, LIMIT).read().await else { panic!() };
+        assert_eq!(id, wanted);
+    }
+}
+
+#[tokio::test]
 async fn bytes_that_are_not_utf8_affect_only_their_own_line() {
     let mut bytes = b"\xff\xfe\x00\n{\"id\":1,\"method\":\"mining.ping\",\"params\":[\"\xff\"]}\n".to_vec();
     bytes.extend(format!("{}\n", ping(2).to_line()).bytes());

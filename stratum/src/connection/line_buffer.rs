@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::ReadError;
+use crate::message::{Id, find_id};
 
 /// Number of bytes reserved in the buffer for one read. Most lines from a miner are shorter.
 const READ_SIZE: usize = 1 << 10;
@@ -33,7 +34,7 @@ impl LineBuffer {
         let end = end.map(|offset| self.scanned + offset);
         self.scanned = end.map_or(self.buffer.len(), |end| end + 1);
         if end.unwrap_or(self.buffer.len()) - self.start > self.limit {
-            return Err(ReadError::TooLong { limit: self.limit });
+            return Err(ReadError::TooLong { id: self.id_of_long_line(), limit: self.limit });
         }
         let Some(end) = end else {
             return Ok(None);
@@ -41,6 +42,13 @@ impl LineBuffer {
         let line = self.buffer.get(self.start..end).unwrap_or_default();
         self.start = end + 1;
         Ok(Some(String::from_utf8_lossy(line)))
+    }
+
+    /// The id in the part of a line that is within the limit, up to a comma, so that it is whole.
+    fn id_of_long_line(&self) -> Id {
+        let line = self.buffer.get(self.start..).unwrap_or_default();
+        let line = String::from_utf8_lossy(line.get(..self.limit).unwrap_or(line));
+        line.rsplit_once(',').map_or(Id::Null, |(whole, _)| find_id(whole))
     }
 
     /// The buffer to append received bytes to, with spare capacity.

@@ -139,7 +139,7 @@ fn objects(line: &str) -> Vec<&str> {
 
 /// The id of an object whose JSON may be broken; [`Id::Null`] if it cannot be read. If there are several ids, the last one is
 /// returned, as most readers of JSON do.
-fn find_id(object: &str) -> Id {
+pub(crate) fn find_id(object: &str) -> Id {
     let mut id = Id::Null;
     let mut scanner = Scanner::default();
     let mut text_start = 0;
