@@ -21,8 +21,9 @@ const REFUSED: &str = "refused.json";
 const ACCEPTED: &str = "accepted";
 /// Maximum number of refused blocks whose files are kept.
 const MAX_REFUSED: usize = 100;
-/// Maximum number of accepted blocks whose files are kept, and their maximum size together. A node that crashes loses hardly more.
-const MAX_ACCEPTED: usize = 6;
+/// Maximum number of accepted blocks whose files are kept, and their maximum size together. Bitcoin Core writes its state to disk
+/// about once an hour: on the main network a few blocks, on regtest all of the last hundred.
+const MAX_ACCEPTED: usize = 100;
 const MAX_ACCEPTED_BYTES: u64 = 32 << 20;
 /// Maximum size of a block's file in bytes: a block of 4 MB in hex, and some lines about the block.
 const MAX_FILE: u64 = 10 << 20;

@@ -54,6 +54,11 @@ struct OurBlock {
 }
 
 impl OurBlock {
+    /// Whether a node does not know the block, which still counts as in the chain.
+    fn is_missing(&self) -> bool {
+        self.unknown_since.is_some() && !self.record.orphaned
+    }
+
     fn extends(&self, tip: BlockHash) -> bool {
         self.found.as_ref().is_some_and(|found| found.block.header.prev_blockhash == tip)
     }
@@ -97,8 +102,11 @@ impl OurBlocks {
             resubmissions: 0,
             unknown_since: None,
         });
-        if self.0.len() > WATCHED {
-            self.0.pop_front();
+        // A block that is missing stays until it is known what has become of it, so that it does not count for ever.
+        if self.0.len() > WATCHED
+            && let Some(index) = self.0.iter().position(|block| !block.is_missing())
+        {
+            self.0.remove(index);
         }
         let mut room = KEPT_BYTES;
         for block in self.0.iter_mut().rev() {
@@ -158,7 +166,8 @@ impl OurBlocks {
     pub fn watched(&self, height: u32) -> Vec<BlockHash> {
         let watched = |block: &&OurBlock| {
             block.place != Place::Resubmitted
-                && u64::from(block.record.height) + WATCHED as u64 >= u64::from(height)
+                && (block.is_missing()
+                    || u64::from(block.record.height) + WATCHED as u64 >= u64::from(height))
         };
         self.0.iter().filter(watched).map(|block| block.record.hash).collect()
     }
@@ -189,6 +198,6 @@ impl OurBlocks {
 
     /// Whether a node does not know a block that still counts as in the chain.
     pub fn has_unknown(&self) -> bool {
-        self.0.iter().any(|block| block.unknown_since.is_some() && !block.record.orphaned)
+        self.0.iter().any(OurBlock::is_missing)
     }
 }
