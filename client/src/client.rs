@@ -6,7 +6,6 @@ mod unfit;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use net::Dialer;
 use stratum::{Job, PoolUrl, Share};
@@ -64,8 +63,8 @@ enum Wakeup {
     ResumeTimeout,
     /// The main connection may have to tell what it waits for.
     Waiting,
-    /// The main connection has sent no new job for this long.
-    JobTooOld(Duration),
+    /// The job of the main connection is too old.
+    JobTooOld,
 }
 
 impl Client {
@@ -211,8 +210,8 @@ impl Client {
                 Wakeup::ResumeTimeout
             }
             () = sleep_until(waiting_at.unwrap_or_else(Instant::now)), if waiting_at.is_some() => Wakeup::Waiting,
-            () = sleep_until(too_old.map_or_else(Instant::now, |(at, _)| at)), if too_old.is_some() => {
-                Wakeup::JobTooOld(too_old.map(|(_, age)| age).unwrap_or_default())
+            () = sleep_until(too_old.unwrap_or_else(Instant::now)), if too_old.is_some() => {
+                Wakeup::JobTooOld
             }
         }
     }
@@ -246,7 +245,7 @@ impl Client {
             }
             Wakeup::DrainTimeout => self.give_up_draining(),
             Wakeup::ResumeTimeout => self.give_up_resumable(),
-            Wakeup::JobTooOld(age) => self.on_job_too_old(age),
+            Wakeup::JobTooOld => self.on_job_too_old(),
             Wakeup::Waiting => {
                 if let Some(connection) = &mut self.main
                     && let Some(awaited) = connection.tell_waiting()

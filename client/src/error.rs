@@ -48,6 +48,14 @@ pub enum ClientError {
         /// The reason of the last one.
         reason: Reason,
     },
+    /// The pool sends jobs, but all of them have built on one block for so long that it most likely does not know the last one.
+    #[error("{pool} has sent jobs on the same block for {}", InWords(*.after))]
+    BlockTooOld {
+        /// The pool.
+        pool: PoolUrl,
+        /// How old the block is.
+        after: Duration,
+    },
     /// The pool answers, but it has sent no new job for so long that it most likely does not know the last block.
     #[error("{pool} has sent no new job for {}", InWords(*.after))]
     JobTooOld {
@@ -128,7 +136,7 @@ impl ClientError {
         let kind = match self {
             ClientError::Redirected { .. } | ClientError::HungUpOn { .. } => return None,
             ClientError::RejectsAll { .. } => ProblemKind::PoolRejectsShares,
-            ClientError::JobTooOld { .. } => ProblemKind::PoolJobOutdated,
+            ClientError::JobTooOld { .. } | ClientError::BlockTooOld { .. } => ProblemKind::PoolJobOutdated,
             ClientError::Refused { source: ProtocolError::Unauthorized { .. }, .. } => {
                 ProblemKind::PoolRefusesUser
             }

@@ -22,7 +22,10 @@ const SHORTEST_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// The limit while a pool's pauses are unknown. Pools send a job at least with each block. On a chain with a block in ten minutes,
 /// one pause in 160,000 is longer, so it happens once in three years.
 const UNKNOWN_LIMIT: Duration = Duration::from_secs(2 * 3600);
-/// On chains below this difficulty blocks may be hours apart, and no job is too old. Bitcoin's is above 10¹⁴; those of its
+/// A pool whose jobs stay on one block for this long does not know the later ones. On a chain with a block in ten minutes, one pause
+/// in 60 million is longer, so it happens once in a thousand years.
+const BLOCK_LIMIT: Duration = Duration::from_secs(3 * 3600);
+/// On chains below this difficulty blocks may be hours apart, and no job or block is too old. Bitcoin's is above 10¹⁴; those of its
 /// testnets and of small chains are far below.
 const BUSY_CHAIN: f64 = 1e9;
 /// How long an unfit pool is set aside at first. The time doubles whenever the pool is unfit again.
@@ -36,6 +39,9 @@ pub(crate) struct Fitness {
     /// The reason of the last rejected share.
     reason: Option<Reason>,
     job: Option<(Arc<Job>, Instant)>,
+    /// The hash of the block on which the pool's jobs build, and the time when it first sent one. Kept after the connection, so that a
+    /// pool that is still on it is left at once.
+    block: Option<([u8; 32], Instant)>,
     /// The times between jobs, the newest last.
     pauses: VecDeque<Duration>,
     /// The pool is not returned to before this time.
@@ -73,8 +79,22 @@ impl Fitness {
         Some((self.rejected, self.reason.clone()?)).filter(|(rejected, _)| *rejected >= REJECTED_IN_A_ROW)
     }
 
+    /// The pool has sent a job on this block. Returns whether its jobs have been on it for too long already.
+    fn on_block(&mut self, job: &Job, now: Instant) -> bool {
+        match self.block {
+            Some((hash, since)) if hash == job.prev_hash => {
+                job.network_difficulty() >= BUSY_CHAIN && now >= since + BLOCK_LIMIT
+            }
+            _ => {
+                self.block = Some((job.prev_hash, now));
+                false
+            }
+        }
+    }
+
     /// The pool has sent a job. The same job with another difficulty or version mask is not a new one.
     pub fn on_job(&mut self, job: &Arc<Job>, now: Instant) {
+        let old_block = self.on_block(job, now);
         if let Some((last, at)) = &self.job {
             if last.same_work(job) {
                 return;
@@ -83,7 +103,7 @@ impl Fitness {
             if self.pauses.len() > PAUSES {
                 self.pauses.pop_front();
             }
-            self.told &= self.rejects_all().is_some();
+            self.told &= self.rejects_all().is_some() || old_block;
         }
         self.job = Some((job.clone(), now));
     }
@@ -98,6 +118,13 @@ impl Fitness {
         };
         let limit = limit.or_else(usual)?;
         Some((*at + limit, limit))
+    }
+
+    /// When the block of the pool's jobs is too old, and its age then; `None` if it never is. A longer `limit` of the user goes before.
+    pub fn block_too_old_at(&self, limit: Option<Duration>) -> Option<(Instant, Duration)> {
+        let ((job, _), (_, since)) = (self.job.as_ref()?, self.block?);
+        let limit = limit.unwrap_or_default().max(BLOCK_LIMIT);
+        (job.network_difficulty() >= BUSY_CHAIN).then_some((since + limit, limit))
     }
 
     /// Whether the owner has yet to be told that the pool is unfit. It then counts as told.
@@ -206,6 +233,31 @@ mod tests {
         );
         assert_eq!(limit_after(&[], REGTEST), None);
         assert_eq!(limit_after(&[MINUTE / 60; 30], REGTEST), None, "after a burst of blocks");
+    }
+
+    #[test]
+    fn a_pool_that_stays_on_one_block_is_late_on_a_busy_chain_although_it_sends_jobs() {
+        let start = Instant::now();
+        for (nbits, limited) in [(MAIN, true), (REGTEST, false)] {
+            let mut fitness = Fitness::default();
+            for minute in 0..400 {
+                let now = start + minute * MINUTE;
+                fitness.on_job(&job(minute, nbits), now);
+                let expected = limited.then_some((start + BLOCK_LIMIT, BLOCK_LIMIT));
+                assert_eq!(fitness.block_too_old_at(Some(MINUTE)), expected);
+                let due = expected.is_some_and(|(at, _)| at <= now);
+                assert_eq!(due && fitness.tell(), minute == 180 && limited, "told once: {minute}");
+            }
+            let longer = Some(2 * BLOCK_LIMIT);
+            assert_eq!(fitness.block_too_old_at(longer).map(|(_, limit)| limit), longer.filter(|_| limited));
+            // Another connection changes nothing, but a new block does.
+            fitness.on_connect();
+            let (next, now) = (job(400, nbits), start + 400 * MINUTE);
+            fitness.on_job(&next, now);
+            assert_eq!(fitness.block_too_old_at(None).is_some_and(|(at, _)| at <= now), limited);
+            fitness.on_job(&Arc::new(Job { prev_hash: [1; 32], ..Job::clone(&next) }), now);
+            assert!(fitness.block_too_old_at(None).is_none_or(|(at, _)| at > now));
+        }
     }
 
     #[test]

@@ -47,7 +47,8 @@ pub struct ConnectionArgs {
     #[arg(long, env = "MINER_NO_VERSION_ROLLING", value_parser = BoolishValueParser::new())]
     pub no_version_rolling: bool,
     /// Leave a pool that sends no new job for this time, if another pool is given [default: ten times the longest pause between
-    /// the pool's last jobs, at least 5m, and 2h until those are known; on testnets and small chains never]
+    /// the pool's last jobs, at least 5m, and 2h until those are known; on testnets and small chains never]. A pool on Bitcoin's main
+    /// network whose jobs stay on one block is left after 3h, or after this time if it is longer
     #[arg(long, value_name = "TIME", env = "MINER_JOB_TIMEOUT", value_parser = duration)]
     pub job_timeout: Option<Duration>,
 }

@@ -9,18 +9,26 @@ use crate::error::ClientError;
 use crate::event::{Event, Outcome};
 
 impl Client {
-    /// When the job of the main connection is too old, and its age then; `None` if nothing follows from its age.
-    pub(super) fn job_too_old_at(&self) -> Option<(Instant, Duration)> {
+    /// When the job of the main connection, or the block on which it builds, is too old; `None` if nothing follows from its age.
+    pub(super) fn job_too_old_at(&self) -> Option<Instant> {
         let history = self.main.as_ref().and_then(|_| self.history.get(self.failover.index()))?;
         let told_in_vain = history.fitness.is_told() && self.another_pool().is_none();
-        history.fitness.too_old_at(self.config.job_timeout).filter(|_| !told_in_vain)
+        let limit = self.config.job_timeout;
+        let limits = [history.fitness.too_old_at(limit), history.fitness.block_too_old_at(limit)];
+        limits.into_iter().flatten().map(|(at, _)| at).min().filter(|_| !told_in_vain)
     }
 
-    /// The main connection has sent no new job for this long.
-    pub(super) fn on_job_too_old(&mut self, after: Duration) {
-        if let Some(connection) = &self.main {
-            let pool = connection.url().clone();
+    /// The job of the main connection, or the block on which it builds, is too old.
+    pub(super) fn on_job_too_old(&mut self) {
+        let (Some(connection), Some(history)) = (&self.main, self.history.get(self.failover.index())) else {
+            return;
+        };
+        let (pool, limit, now) = (connection.url().clone(), self.config.job_timeout, Instant::now());
+        let is_due = |(at, after): (Instant, Duration)| (at <= now).then_some(after);
+        if let Some(after) = history.fitness.too_old_at(limit).and_then(is_due) {
             self.on_unfit(ClientError::JobTooOld { pool, after });
+        } else if let Some(after) = history.fitness.block_too_old_at(limit).and_then(is_due) {
+            self.on_unfit(ClientError::BlockTooOld { pool, after });
         }
     }
 
