@@ -1,6 +1,6 @@
 //! The stream of new templates from the best of several nodes.
 //!
-//! The best node is one that works and is not behind another node; see [`choice`]. A node that has lost
+//! The best node is one that works and is not behind another node; see the module `choice`. A node that has lost
 //! its peers falls behind, and is then as useless as a node that is down. A separate task watches each node all the time, so
 //! that every node's newest template is available when the best node changes.
 
