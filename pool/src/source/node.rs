@@ -348,7 +348,7 @@ fn warn_of_slow_nodes(shared: &PoolState, problem: Option<Problem>) {
             shared.warnings.set(problem);
         }
         None if shared.warnings.clear(ProblemKind::NodeSlow) => {
-            tracing::info!("the nodes answer quickly again")
+            tracing::info!("no node that works answers slowly any longer")
         }
         None => {}
     }
