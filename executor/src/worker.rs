@@ -62,8 +62,7 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
             difficulty: 0.0,
             pool: spec.pool.clone(),
             intervals: Some(intervals),
-            problem: None,
-            totals: None,
+            ..WorkerLive::default()
         },
         waiting,
         unfit: None,

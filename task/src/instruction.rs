@@ -29,6 +29,11 @@ pub enum Instruction {
         /// The nodes whose credentials have changed. A node is found by its URL; an unknown one is ignored.
         nodes: Vec<NodeAccess>,
     },
+    /// To a worker: search no more (`true`), or search again (`false`). A paused worker keeps its connection to the pool and its
+    /// totals. Sent only to workers whose [`WorkerLive::paused`](crate::WorkerLive::paused) is present, because older executors do
+    /// not support this instruction; and to workers that are still starting, which send no live messages yet. A worker that
+    /// starts is not paused.
+    Pause(bool),
 }
 
 /// How often a task sends [`Live`](crate::Live) messages and [`Report`](crate::Report)s. Each interval is a whole number of

@@ -20,7 +20,7 @@ mod spec;
 mod wire;
 
 pub use instruction::{Instruction, Intervals};
-pub use live::{Live, Message, PoolLive, WorkerLive};
+pub use live::{DelayQuantiles, Live, Message, PoolLive, WorkerDelays, WorkerLive};
 pub use report::{Account, Report, ServerAddress, ShareRow, Totals, Verdict};
 pub use source::{BlockSourceSpec, NodeAccess, NodeSpec, UpstreamSpec};
 pub use spec::{PoolAccess, PoolRules, ProgramSpec, ProxyAccess, ServerSpec, TaskSpec, WorkerSpec};

@@ -44,6 +44,32 @@ pub struct WorkerLive {
     /// Totals since the start of the task. They include what the last [`Report`](crate::Report) does not have yet, and are not
     /// accounted. `None` from older executors.
     pub totals: Option<Totals>,
+    /// Whether the worker is paused by [`Instruction::Pause`](crate::Instruction::Pause); `None` from older executors, which do
+    /// not support that instruction.
+    pub paused: Option<bool>,
+    /// The CPU's name for itself, such as `AMD EPYC 9B14`; empty if it has none, and from older executors. At most 100 characters.
+    pub cpu_model: String,
+    /// The worker's delays during the last minute; `None` from older executors.
+    pub delays: Option<WorkerDelays>,
+}
+
+/// What a worker has measured during the last minute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkerDelays {
+    /// The time from the moment at which the line with a job was read until a thread searched the first nonce of the job. `None`
+    /// if there was no new job.
+    pub notify_to_first_hash: Option<DelayQuantiles>,
+    /// The time from the submission of a share to the pool's answer. `None` if no share was answered.
+    pub share_round_trip: Option<DelayQuantiles>,
+}
+
+/// The middle and the end of a distribution of delays. Longer delays than fit are given as `u32::MAX`, which is 71 minutes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DelayQuantiles {
+    /// Half of the delays are not longer. Microseconds.
+    pub median: u32,
+    /// 99 of 100 delays are not longer. Microseconds.
+    pub p99: u32,
 }
 
 /// The current state of the pool server.

@@ -15,10 +15,11 @@ use prost::Message;
 ///   that mine on a node.
 /// - 3: executors obey [`Instruction::SetIntervals`](crate::Instruction::SetIntervals).
 /// - 4: servers obey [`Instruction::SetNodeCredentials`](crate::Instruction::SetNodeCredentials).
+/// - 5: workers obey [`Instruction::Pause`](crate::Instruction::Pause).
 ///
 /// A message that a version does not change keeps its earlier version number, so that older programs can read it. All messages
 /// therefore have version 2, except for the instructions that later versions added.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 /// The version number in all messages except the instructions that later versions added.
 const COMMON_VERSION: u32 = 2;
 /// The oldest version that this crate reads.

@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use problem::{Problem, ProblemKind};
 use task::{
-    Account, BlockSourceSpec, Instruction, Intervals, Live, Message, NodeAccess, PoolLive, ProgramSpec,
-    Report, ServerAddress, ServerSpec, ShareRow, TaskSpec, Totals, VERSION, Verdict, WorkerLive, WorkerSpec,
-    version,
+    Account, BlockSourceSpec, DelayQuantiles, Instruction, Intervals, Live, Message, NodeAccess, PoolLive,
+    ProgramSpec, Report, ServerAddress, ServerSpec, ShareRow, TaskSpec, Totals, VERSION, Verdict,
+    WorkerDelays, WorkerLive, WorkerSpec, version,
 };
 
 const VERSION_1: &str = include_str!("data/version-1.txt");
 const VERSION_2: &str = include_str!("data/version-2.txt");
 const VERSION_3: &str = include_str!("data/version-3.txt");
 const VERSION_4: &str = include_str!("data/version-4.txt");
+const VERSION_5: &str = include_str!("data/version-5.txt");
 const PROBLEMS: &str = include_str!("data/version-3-problems.txt");
 const ALTERNATIVES: &str = include_str!("data/version-3-alternatives.txt");
 
@@ -183,12 +184,44 @@ fn version_4_is_written_and_read() {
     let instruction = Instruction::SetNodeCredentials { revision: 77, nodes };
     assert!(!format!("{instruction:?}").contains("one"), "{instruction:?}");
     let written = [("live-pool", live.encode()), ("set-node-credentials", instruction.encode())];
-    assert_eq!((VERSION, text(&written).as_str()), (4, VERSION_4));
+    assert_eq!(text(&written), VERSION_4);
     let bytes = golden(VERSION_4);
     assert_eq!(Message::decode(&bytes["live-pool"]).unwrap(), Message::Live(live));
     assert_eq!(Instruction::decode(&bytes["set-node-credentials"]).unwrap(), instruction);
     // Earlier schedulers skip the new field of live messages. Earlier executors refuse the instruction.
     assert_eq!(["live-pool", "set-node-credentials"].map(|name| version(&bytes[name])), [Some(2), Some(4)]);
+}
+
+#[test]
+fn version_5_is_written_and_read() {
+    let worker = |paused, cpu_model: &str, delays| {
+        let cpu_model = cpu_model.to_owned();
+        Live::Worker(WorkerLive { paused: Some(paused), cpu_model, delays: Some(delays), ..live_worker() })
+    };
+    let delays = WorkerDelays {
+        notify_to_first_hash: Some(DelayQuantiles { median: 180, p99: 2_000 }),
+        share_round_trip: Some(DelayQuantiles { median: 900, p99: 70_000 }),
+    };
+    let full = worker(true, "AMD EPYC 9B14", delays);
+    let empty = worker(false, "", WorkerDelays::default());
+    let [pause, resume] = [true, false].map(Instruction::Pause);
+    let written = [
+        ("live-worker", full.encode()),
+        ("live-worker-without-delays", empty.encode()),
+        ("pause", pause.encode()),
+        ("resume", resume.encode()),
+    ];
+    assert_eq!((VERSION, text(&written).as_str()), (5, VERSION_5));
+    let bytes = golden(VERSION_5);
+    assert_eq!(Message::decode(&bytes["live-worker"]).unwrap(), Message::Live(full));
+    assert_eq!(Message::decode(&bytes["live-worker-without-delays"]).unwrap(), Message::Live(empty));
+    assert_eq!(Instruction::decode(&bytes["pause"]).unwrap(), pause);
+    assert_eq!(Instruction::decode(&bytes["resume"]).unwrap(), resume);
+    // Earlier schedulers skip the new fields of live messages. Earlier executors refuse the instruction.
+    assert_eq!(
+        ["live-worker", "pause", "resume"].map(|name| version(&bytes[name])),
+        [Some(2), Some(5), Some(5)]
+    );
 }
 
 /// The field `alternatives` was added without a new version number, because readers that do not know the field skip it.

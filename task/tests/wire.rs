@@ -164,6 +164,13 @@ fn live_messages_survive_the_wire() {
 }
 
 #[test]
+fn a_long_name_of_a_cpu_is_cut() {
+    let live = |cpu_model: String| Live::Worker(WorkerLive { cpu_model, ..WorkerLive::default() });
+    let decoded = Message::decode(&live("é".repeat(5_000)).encode()).unwrap();
+    assert_eq!(decoded, Message::Live(live("é".repeat(100))));
+}
+
+#[test]
 fn intervals_stay_in_range() {
     let intervals = Intervals::new(Duration::ZERO, Duration::MAX);
     assert_eq!(intervals.live(), Duration::from_millis(1));
@@ -181,7 +188,9 @@ fn a_message_holds_one_instruction() {
     }
     let mut both = mine_at.encode();
     both.extend(intervals.encode());
-    for bytes in [both.as_slice(), &[0x08, 3]] {
+    let mut paused = mine_at.encode();
+    paused.extend(Instruction::Pause(false).encode());
+    for bytes in [both.as_slice(), &paused, &[0x08, 3]] {
         let error = Instruction::decode(bytes).unwrap_err();
         assert!(matches!(error, DecodeError::Field { field: "content", .. }), "{error}");
     }

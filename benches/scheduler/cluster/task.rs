@@ -103,6 +103,8 @@ impl Task {
                 difficulty: 0.01,
                 pool: worker.pool.clone(),
                 intervals,
+                paused: Some(false),
+                cpu_model: "AMD EPYC 9B14 96-Core Processor".to_owned(),
                 ..WorkerLive::default()
             }),
             ProgramSpec::Server(_) => Live::Pool(PoolLive {

@@ -10,6 +10,8 @@ use crate::{Instruction, Intervals, NodeAccess};
 const SET_INTERVALS_VERSION: u32 = 3;
 /// The same of [`Instruction::SetNodeCredentials`].
 const SET_NODE_CREDENTIALS_VERSION: u32 = 4;
+/// The same of [`Instruction::Pause`].
+const PAUSE_VERSION: u32 = 5;
 
 #[derive(Clone, PartialEq, Message)]
 struct InstructionMessage {
@@ -21,6 +23,8 @@ struct InstructionMessage {
     set_intervals: Option<IntervalsMessage>,
     #[prost(message, optional, tag = "4")]
     set_node_credentials: Option<NodeCredentialsMessage>,
+    #[prost(bool, optional, tag = "5")]
+    pause: Option<bool>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -66,6 +70,9 @@ impl Instruction {
                 set_node_credentials: Some(NodeCredentialsMessage { revision, nodes }),
                 ..empty
             },
+            Instruction::Pause(pause) => {
+                InstructionMessage { version: PAUSE_VERSION, pause: Some(pause), ..empty }
+            }
         };
         message.encode_to_vec()
     }
@@ -77,17 +84,19 @@ impl Instruction {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let what = "instruction";
         let message = decode(what, bytes, |m: &InstructionMessage| m.version)?;
-        match (message.mine_at, message.set_intervals, message.set_node_credentials) {
-            (Some(MineAtMessage { pool, alternatives }), None, None) => {
+        let InstructionMessage { mine_at, set_intervals, set_node_credentials, pause, .. } = message;
+        match (mine_at, set_intervals, set_node_credentials, pause) {
+            (Some(MineAtMessage { pool, alternatives }), None, None, None) => {
                 Ok(Instruction::MineAt { pool, alternatives })
             }
-            (None, Some(intervals), None) => {
+            (None, Some(intervals), None, None) => {
                 let intervals = intervals.read().ok_or(DecodeError::Field { what, field: "interval" })?;
                 Ok(Instruction::SetIntervals(intervals))
             }
-            (None, None, Some(NodeCredentialsMessage { revision, nodes })) => {
+            (None, None, Some(NodeCredentialsMessage { revision, nodes }), None) => {
                 Ok(Instruction::SetNodeCredentials { revision, nodes })
             }
+            (None, None, None, Some(pause)) => Ok(Instruction::Pause(pause)),
             _ => Err(DecodeError::Field { what, field: "content" }),
         }
     }

@@ -4,10 +4,12 @@ use prost::Message as _;
 use super::instruction::IntervalsMessage;
 use super::report::TotalsMessage;
 use super::{COMMON_VERSION, DecodeError, decode};
-use crate::{Live, Message, PoolLive, WorkerLive};
+use crate::{DelayQuantiles, Live, Message, PoolLive, WorkerDelays, WorkerLive};
 
 /// Maximum length of the text of a problem, in characters. A longer one is cut: the peers whose words it has are not bounded.
 const LONGEST_TEXT: usize = 1_000;
+/// The same of the name of a CPU. The longest ones that are known have 50.
+const LONGEST_CPU_MODEL: usize = 100;
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct LiveMessage {
@@ -50,6 +52,28 @@ struct WorkerLiveMessage {
     problem: Option<ProblemMessage>,
     #[prost(message, optional, tag = "21")]
     totals: Option<TotalsMessage>,
+    #[prost(bool, optional, tag = "22")]
+    paused: Option<bool>,
+    #[prost(string, tag = "23")]
+    cpu_model: String,
+    #[prost(message, optional, tag = "24")]
+    delays: Option<DelaysMessage>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct DelaysMessage {
+    #[prost(message, optional, tag = "1")]
+    notify_to_first_hash: Option<QuantilesMessage>,
+    #[prost(message, optional, tag = "2")]
+    share_round_trip: Option<QuantilesMessage>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct QuantilesMessage {
+    #[prost(uint32, tag = "1")]
+    median_us: u32,
+    #[prost(uint32, tag = "2")]
+    p99_us: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -121,20 +145,73 @@ impl From<ProblemMessage> for Problem {
 
 impl From<WorkerLive> for WorkerLiveMessage {
     fn from(live: WorkerLive) -> Self {
-        let WorkerLive { hashrate, threads, backend, difficulty, pool, intervals, problem, totals } = live;
-        let (intervals, problem) = (intervals.map(Into::into), problem.map(Into::into));
-        let totals = totals.map(Into::into);
-        Self { hashrate, threads, backend, difficulty, pool, intervals, problem, totals }
+        Self {
+            hashrate: live.hashrate,
+            threads: live.threads,
+            backend: live.backend,
+            difficulty: live.difficulty,
+            pool: live.pool,
+            intervals: live.intervals.map(Into::into),
+            problem: live.problem.map(Into::into),
+            totals: live.totals.map(Into::into),
+            paused: live.paused,
+            cpu_model: cut(live.cpu_model),
+            delays: live.delays.map(Into::into),
+        }
     }
 }
 
 impl From<WorkerLiveMessage> for WorkerLive {
     fn from(message: WorkerLiveMessage) -> Self {
-        let WorkerLiveMessage { hashrate, threads, backend, difficulty, pool, intervals, problem, totals } =
-            message;
-        let intervals = intervals.and_then(IntervalsMessage::read);
-        let (problem, totals) = (problem.map(Into::into), totals.map(Into::into));
-        Self { hashrate, threads, backend, difficulty, pool, intervals, problem, totals }
+        Self {
+            hashrate: message.hashrate,
+            threads: message.threads,
+            backend: message.backend,
+            difficulty: message.difficulty,
+            pool: message.pool,
+            intervals: message.intervals.and_then(IntervalsMessage::read),
+            problem: message.problem.map(Into::into),
+            totals: message.totals.map(Into::into),
+            paused: message.paused,
+            cpu_model: cut(message.cpu_model),
+            delays: message.delays.map(Into::into),
+        }
+    }
+}
+
+/// The name of a CPU, as much of it as is kept.
+fn cut(mut cpu_model: String) -> String {
+    if let Some((end, _)) = cpu_model.char_indices().nth(LONGEST_CPU_MODEL) {
+        cpu_model.truncate(end);
+    }
+    cpu_model
+}
+
+impl From<WorkerDelays> for DelaysMessage {
+    fn from(WorkerDelays { notify_to_first_hash, share_round_trip }: WorkerDelays) -> Self {
+        let [notify_to_first_hash, share_round_trip] =
+            [notify_to_first_hash, share_round_trip].map(|delay| delay.map(Into::into));
+        Self { notify_to_first_hash, share_round_trip }
+    }
+}
+
+impl From<DelaysMessage> for WorkerDelays {
+    fn from(DelaysMessage { notify_to_first_hash, share_round_trip }: DelaysMessage) -> Self {
+        let [notify_to_first_hash, share_round_trip] =
+            [notify_to_first_hash, share_round_trip].map(|delay| delay.map(Into::into));
+        Self { notify_to_first_hash, share_round_trip }
+    }
+}
+
+impl From<DelayQuantiles> for QuantilesMessage {
+    fn from(DelayQuantiles { median, p99 }: DelayQuantiles) -> Self {
+        Self { median_us: median, p99_us: p99 }
+    }
+}
+
+impl From<QuantilesMessage> for DelayQuantiles {
+    fn from(QuantilesMessage { median_us, p99_us }: QuantilesMessage) -> Self {
+        Self { median: median_us, p99: p99_us }
     }
 }
 

@@ -90,9 +90,9 @@ fn a_task_without_a_readable_specification_fails_with_a_reason() {
 fn a_specification_of_a_later_version_fails_with_a_reason() {
     let mut machine = Machine::subscribed(true);
     let mut info = task("t");
-    info.data.as_mut().expect("it has data")[1] = 5;
+    info.data.as_mut().expect("it has data")[1] = 6;
     let text =
-        "cannot read the task's data: task specification of version 5; this program reads versions 1 to 4";
+        "cannot read the task's data: task specification of version 6; this program reads versions 1 to 5";
     assert_eq!(refusal(&mut machine, info), text);
 }
 

@@ -39,6 +39,7 @@ fn instructions_are_passed_on_only_to_a_running_task() {
     for instruction in [
         Instruction::MineAt { pool: "pool:3333".into(), alternatives: vec![] },
         Instruction::SetIntervals(intervals),
+        Instruction::Pause(true),
     ] {
         let message = || AgentEvent::Message(instruction.encode());
         let mut machine = Machine::subscribed(true);
