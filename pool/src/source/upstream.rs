@@ -241,14 +241,15 @@ fn settle(
 
 /// What the outcome of a share tells about the upstream pool, if anything.
 fn told_by((request, outcome): &(ForwardRequest, Outcome)) -> Option<Event> {
+    let epoch = request.share.epoch;
     let verdict = match outcome {
-        Outcome::Rejected(_) if request.reply.is_none() => return Some(Event::EasyBlockRejected),
+        Outcome::Rejected(_) if request.reply.is_none() => return Some(Event::EasyBlockRejected(epoch)),
         Outcome::Accepted => Verdict::Accepted,
         Outcome::Rejected(reason) if is_about_time(reason) => Verdict::RejectedForTime,
         Outcome::Rejected(reason) if !reason.is_duplicate() => Verdict::Rejected,
         Outcome::Rejected(_) | Outcome::Stale(_) | Outcome::Unanswered => return None,
     };
-    Some(Event::Verdict(ShareTime::of(&request.share), request.share.epoch, verdict))
+    Some(Event::Verdict(ShareTime::of(&request.share), epoch, verdict))
 }
 
 /// Why an upstream pool gives no work, if the event says so.

@@ -29,8 +29,9 @@ pub enum Event {
     Client(client::Event),
     /// The upstream pool has a verdict on a share with these header times, for a job of this [`UpstreamJob::epoch`].
     Verdict(ShareTime, u64, Verdict),
-    /// The upstream pool has rejected a share that makes a block, but is below its difficulty.
-    EasyBlockRejected,
+    /// The upstream pool has rejected a share that makes a block, but is below its difficulty, for a job of this
+    /// [`UpstreamJob::epoch`].
+    EasyBlockRejected(u64),
     /// [`UpstreamWorkState::next_deadline`] has passed.
     Tick,
 }
@@ -151,8 +152,10 @@ impl UpstreamWorkState {
             Event::Verdict(time, epoch, verdict) => {
                 self.on_verdict(time, epoch, verdict, now).into_iter().collect()
             }
-            Event::EasyBlockRejected => {
-                self.rejects().easy_blocks = true;
+            Event::EasyBlockRejected(epoch) => {
+                if self.is_of_last_pool(epoch) {
+                    self.rejects().easy_blocks = true;
+                }
                 Vec::new()
             }
             Event::Tick => self.on_tick(now).into_iter().collect(),
@@ -209,15 +212,20 @@ impl UpstreamWorkState {
         self.rejects.entry(self.last_pool.clone()).or_default()
     }
 
+    /// Whether a job of this [`UpstreamJob::epoch`] is from the pool that gave the last jobs. A pool that was left may still have
+    /// answers.
+    fn is_of_last_pool(&self, epoch: u64) -> bool {
+        epoch >= self.last_pool_since
+    }
+
     /// Whether it is known that the pool rejects a share with these header times, for a job of this [`UpstreamJob::epoch`].
     pub fn is_in_vain(&mut self, time: ShareTime, epoch: u64) -> bool {
-        epoch >= self.last_pool_since && time.rolled > 0 && self.rejects().time.is_refused()
+        self.is_of_last_pool(epoch) && time.rolled > 0 && self.rejects().time.is_refused()
     }
 
     /// The pool may accept no other time than the job's own.
     fn on_verdict(&mut self, time: ShareTime, epoch: u64, verdict: Verdict, now: Now) -> Option<Effect> {
-        // A pool that was left may still have answers.
-        if epoch < self.last_pool_since || !self.rejects().time.on_verdict(time, verdict) {
+        if !self.is_of_last_pool(epoch) || !self.rejects().time.on_verdict(time, verdict) {
             return None;
         }
         tracing::warn!(
