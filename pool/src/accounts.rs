@@ -188,13 +188,12 @@ impl Accounts {
         }
     }
 
-    /// Changes the totals of the worker of a block. The totals of this run lack what earlier runs counted, so a change of an
-    /// earlier run's block goes to the totals of that run.
+    /// Changes the totals of the worker of a block: those of the run that has counted it.
     fn change_block(&mut self, record: &BlockRecord, now: Instant, change: impl Fn(&mut Totals)) {
         let worker = self.account_of(record.worker.clone());
         let entry = self.entries.entry(worker.clone()).or_insert_with(|| Entry::new(now));
         entry.changed = true;
-        change(if entry.totals.blocks > 0 { &mut entry.totals } else { &mut entry.before });
+        change(if record.restored { &mut entry.before } else { &mut entry.totals });
         if let Some(unsaved) = &mut self.unsaved {
             entry.add_to(worker, unsaved);
         }

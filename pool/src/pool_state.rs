@@ -159,8 +159,10 @@ impl PoolState {
 
     /// Counts a block as refused that was counted as accepted; `reason` says why no node has it.
     pub fn uncount_block(&self, record: BlockRecord, reason: String) {
+        if !record.restored {
+            self.counters.send_modify(|counters| counters.blocks = counters.blocks.saturating_sub(1));
+        }
         self.accounts().uncount_block(record, reason, Instant::now());
-        self.counters.send_modify(|counters| counters.blocks = counters.blocks.saturating_sub(1));
     }
 
     /// Counts an accepted block as orphaned, or as back in the chain, as its record says.
@@ -169,7 +171,9 @@ impl PoolState {
             true => orphaned + 1,
             false => orphaned.saturating_sub(1),
         };
-        self.counters.send_modify(|counters| counters.orphaned = change(counters.orphaned));
+        if !record.restored {
+            self.counters.send_modify(|counters| counters.orphaned = change(counters.orphaned));
+        }
         self.accounts().count_place(record, Instant::now());
     }
 

@@ -11,9 +11,9 @@ use tokio::sync::watch;
 pub struct PoolCounters {
     /// Number of judged shares, whatever the verdict.
     pub shares: u64,
-    /// Number of found blocks that a node, or the built-in chain, has accepted.
+    /// Number of found blocks that a node, or the built-in chain, has accepted in this run of the pool.
     pub blocks: u64,
-    /// How many blocks have left the node's chain, less those that have come back.
+    /// How many of them have left the node's chain, less those that have come back.
     pub orphaned: u64,
     /// Height and hash of the last accepted block.
     pub last_block: Option<(u32, BlockHash)>,

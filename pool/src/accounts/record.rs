@@ -58,6 +58,9 @@ pub struct BlockRecord {
     pub refused: Option<String>,
     /// Whether the block has left the chain of the node that had accepted it.
     pub orphaned: bool,
+    /// Whether the record is from the disk: an earlier run of the pool has counted the block. What becomes of it changes the sums over
+    /// all runs, and no count of this run.
+    pub restored: bool,
 }
 
 /// The accounts that the data folder has from earlier runs of the pool.

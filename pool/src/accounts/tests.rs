@@ -26,6 +26,7 @@ fn block(worker: &str, refused: Option<&str>) -> BlockRecord {
         found: 1,
         refused: refused.map(str::to_owned),
         orphaned: false,
+        restored: false,
     }
 }
 
@@ -165,6 +166,26 @@ fn candidates_and_blocks_are_counted_apart_and_lost_and_orphaned_blocks_are_mark
         written.iter().map(last).collect::<Vec<_>>(),
         [(false, None), (true, None), (false, None), lost]
     );
+}
+
+#[test]
+fn what_becomes_of_an_earlier_run_s_block_changes_that_run_s_totals() {
+    let mut accounts = Accounts::default();
+    let before = Totals { blocks: 2, ..Totals::default() };
+    let workers = vec![("a".into(), before)];
+    let now = Instant::now();
+    accounts.restore(RecoveredAccounts { workers, ..RecoveredAccounts::default() }, now);
+    accounts.count_block(block("a", None), now);
+    let earlier = |orphaned| BlockRecord { orphaned, restored: true, ..block("a", None) };
+    accounts.count_place(earlier(true), now);
+    let counts = |Totals { blocks, orphaned, .. }: Totals| (blocks, orphaned);
+    assert_eq!(counts(accounts.summary(now)[0].totals), (3, 1));
+    assert_eq!(counts(accounts.take_all()[0].totals), (1, 0));
+    accounts.count_place(earlier(false), now);
+    accounts.uncount_block(earlier(false), "lost".into(), now);
+    assert_eq!(counts(accounts.summary(now)[0].totals), (2, 0));
+    assert_eq!(counts(accounts.take_unsaved().workers[0].1), (2, 0));
+    assert_eq!(counts(accounts.take_all()[0].totals), (1, 0));
 }
 
 #[test]

@@ -91,6 +91,7 @@ fn block(refused: Option<&str>) -> BlockRecord {
         found: 1,
         refused: refused.map(str::to_owned),
         orphaned: false,
+        restored: false,
     }
 }
 
@@ -102,6 +103,24 @@ fn a_block_counts_for_its_worker_or_as_refused() {
     shared.count_block(block(Some("high-hash")));
     assert_eq!((shared.accounts().rejected_blocks(), shared.counters().borrow().blocks), (1, 1));
     assert_eq!(shared.accounts().take_all()[0].totals.blocks, 1);
+}
+
+#[test]
+fn what_becomes_of_an_earlier_run_s_block_changes_no_count_of_this_run() {
+    let shared = shared();
+    let earlier = |orphaned| BlockRecord { orphaned, restored: true, ..block(None) };
+    let counts = |shared: &PoolState| {
+        let PoolCounters { blocks, orphaned, .. } = *shared.counters().borrow();
+        (blocks, orphaned)
+    };
+    shared.count_block(block(None));
+    shared.count_place(earlier(true));
+    assert_eq!(counts(&shared), (1, 0));
+    shared.uncount_block(earlier(false), "lost".into());
+    assert_eq!(counts(&shared), (1, 0));
+    shared.count_place(BlockRecord { orphaned: true, ..block(None) });
+    shared.count_place(earlier(false));
+    assert_eq!(counts(&shared), (1, 1));
 }
 
 #[test]

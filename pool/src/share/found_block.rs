@@ -54,6 +54,7 @@ impl FoundBlock {
             found: self.at,
             refused,
             orphaned: false,
+            restored: false,
         }
     }
 

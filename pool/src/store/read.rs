@@ -84,5 +84,6 @@ pub(super) fn block(row: &Row<'_>) -> rusqlite::Result<BlockRecord> {
         found: row.get(5)?,
         refused: row.get(6)?,
         orphaned: row.get(7)?,
+        restored: true,
     })
 }

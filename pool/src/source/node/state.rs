@@ -238,11 +238,10 @@ impl NodeWorkState {
             let earliest = self.watched.map_or(now.at, |watched| watched + WATCH_EVERY).max(now.at);
             self.watch_at = Some(self.watch_at.map_or(earliest, |at| at.min(earliest)));
         }
-        lost.iter().for_each(|_| self.gate.on_lost());
-        self.gate.on_template(tip, tip_changed, self.blocks.extend(tip), now.at);
         let reason = "a node has accepted and lost it several times";
-        let count = |record| Effect::CountLost { record, reason: reason.to_owned() };
-        let mut effects: Vec<_> = lost.into_iter().map(count).collect();
+        let mut effects: Vec<_> =
+            lost.into_iter().map(|record| self.count_lost(record, reason.to_owned())).collect();
+        self.gate.on_template(tip, tip_changed, self.blocks.extend(tip), now.at);
         effects.push(Effect::Publish);
         if !resubmit.is_empty() {
             effects.push(Effect::Resubmit(resubmit));
@@ -296,8 +295,7 @@ impl NodeWorkState {
         let mut effects = if is_known {
             vec![Effect::CountPlace(BlockRecord { orphaned: true, ..record })]
         } else {
-            self.gate.on_lost();
-            vec![Effect::CountLost { record, reason }]
+            vec![self.count_lost(record, reason)]
         };
         if self.is_on_tip(found) {
             self.gate.open(now.at);
@@ -305,6 +303,14 @@ impl NodeWorkState {
         }
         self.release(now, &mut effects);
         effects
+    }
+
+    /// No node has an accepted block any more. If this run has counted it, another one may be made.
+    fn count_lost(&mut self, record: BlockRecord, reason: String) -> Effect {
+        if !record.restored {
+            self.gate.on_lost();
+        }
+        Effect::CountLost { record, reason }
     }
 
     fn on_tick(&mut self, now: Now) -> Vec<Effect> {

@@ -104,7 +104,7 @@ impl BlockGate {
         }
     }
 
-    /// The nodes have lost a block that they had accepted.
+    /// The nodes have lost a block that they had accepted in this run.
     pub fn on_lost(&mut self) {
         self.accepted = self.accepted.saturating_sub(1);
     }

@@ -213,6 +213,25 @@ fn blocks_that_node_and_pool_have_lost_together_are_submitted_again_at_the_start
 }
 
 #[test]
+fn an_earlier_run_s_block_that_is_lost_makes_room_for_no_other() {
+    let settings = state_with(Network::Regtest, BlockLimits { interval: None, count: Some(1) }).settings;
+    let lost = block(tip(1), 2017, 1);
+    let record = BlockRecord { restored: true, ..lost.record(None) };
+    let (records, kept) = (vec![record.clone()], vec![lost.clone()]);
+    let mut state = NodeWorkState::new(settings, update(1), records, kept, now(0).at);
+    assert_eq!(state.begin(now(0)).last(), Some(&Effect::Resubmit(vec![lost.clone()])));
+    // Somebody else's block is faster.
+    renewed(&mut state, template(tip(2), 2018, 1), 1);
+    let ours = find(&mut state, 2, 1).unwrap();
+    judge(&mut state, &ours, BlockVerdict::Accepted, 2);
+    let reason = "bad-prevblk".to_owned();
+    let effects = judge(&mut state, &lost, BlockVerdict::Rejected(reason.clone()), 3);
+    assert_eq!(effects, [Effect::CountLost { record, reason }]);
+    renewed(&mut state, template(ours.block.block_hash(), 2019, 4), 4);
+    assert!(find(&mut state, 3, 4).is_none(), "one block was wanted, and is made");
+}
+
+#[test]
 fn a_block_that_the_node_does_not_know_is_orphaned_once_the_chain_has_its_height() {
     let record = block(tip(7), 2020, 1).record(None);
     let orphaned = || vec![Effect::CountPlace(BlockRecord { orphaned: true, ..record.clone() })];
