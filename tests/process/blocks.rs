@@ -132,6 +132,25 @@ fn blocks_that_node_and_pool_have_lost_together_are_submitted_again() {
 }
 
 #[test]
+fn blocks_whose_verdict_was_not_on_disk_follow_their_lost_parents() {
+    let forget_verdicts = |_: &BitcoinCore, blocks: &std::path::Path| {
+        let database = blocks.with_file_name("pool.sqlite");
+        let database = rusqlite::Connection::open(database).expect("the pool's database");
+        for height in [8, 9] {
+            let forget = "DELETE FROM block WHERE height = ?1 RETURNING hash";
+            let hash: String = database.query_row(forget, [height], |row| row.get(0)).expect("our block");
+            let file = |kind| blocks.join(format!("{hash}.{kind}"));
+            std::fs::rename(file("accepted"), file("json")).expect("its file");
+        }
+        database.execute_batch("UPDATE worker SET blocks = blocks - 2").expect("our worker");
+    };
+    let Some(Crash { core, pool, ours, _data }) = crash_together(forget_verdicts) else { return };
+    until("the node has our blocks again", LONG_DEADLINE, || (core.height() == 9).then_some(()));
+    until("all are counted", LONG_DEADLINE, || (pool.blocks() == ours).then_some(()));
+    assert_eq!((number(&pool.summary()["rejected_blocks"]), totals(&pool, "orphaned")), (0, 0));
+}
+
+#[test]
 fn lost_blocks_without_their_bytes_are_orphaned() {
     let remove = |core: &BitcoinCore, blocks: &std::path::Path| {
         std::fs::remove_dir_all(blocks).expect("a folder");

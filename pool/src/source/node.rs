@@ -125,10 +125,8 @@ impl NodeSource {
         let mut tasks = Tasks::default();
         // Why no node works; `None` while one works.
         let mut down = None;
-        for found in submission::read_pending(&shared).await {
-            tasks.submissions.spawn(submit(self.nodes.clone(), found, None, tasks.not_taken.0.clone()));
-        }
-        for effect in self.state.begin(Now::read()) {
+        let unjudged = submission::read_pending(&shared).await;
+        for effect in self.state.begin(unjudged, Now::read()) {
             self.carry_out(effect, &mut tasks, &shared, None);
         }
         loop {
@@ -179,7 +177,7 @@ impl NodeSource {
             }
         };
         if timeout(JUDGE_WITHIN, last).await.is_err() {
-            submission::log_unjudged(&shared, tasks.submissions.len());
+            submission::log_unjudged(&shared, self.state.without_verdict());
         }
     }
 
@@ -222,8 +220,9 @@ impl NodeSource {
                 let (pending, not_taken) = (shared.pending_blocks.clone(), tasks.not_taken.0.clone());
                 tasks.submissions.spawn(submit(self.nodes.clone(), found, pending, not_taken));
             }
-            Effect::Resubmit(blocks) => {
-                tasks.submissions.spawn(resubmit(self.nodes.clone(), blocks));
+            Effect::Resubmit { lost, unjudged } => {
+                let not_taken = tasks.not_taken.0.clone();
+                tasks.submissions.spawn(resubmit(self.nodes.clone(), lost, unjudged, not_taken));
             }
             Effect::Watch(blocks) => {
                 if let Some(node) = self.nodes.clients().get(self.node) {

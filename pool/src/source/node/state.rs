@@ -129,13 +129,17 @@ impl NodeWorkState {
         }
     }
 
-    /// The first effects: a node that has lost blocks of an earlier run gets them again.
-    pub fn begin(&mut self, now: Now) -> Vec<Effect> {
-        if self.blocks.extend(self.update.template.prev_hash) {
-            self.on_template(self.update.clone(), now)
-        } else {
-            Vec::new()
+    /// The first effects: a node that has lost blocks of an earlier run gets them again, and then the blocks of that run which no node
+    /// has judged yet.
+    pub fn begin(&mut self, mut unjudged: Vec<FoundBlock>, now: Now) -> Vec<Effect> {
+        if unjudged.is_empty() && !self.blocks.extend(self.update.template.prev_hash) {
+            return Vec::new();
         }
+        unjudged.sort_by_key(|found| found.height);
+        for found in &unjudged {
+            self.gate.on_found(found.block.header.prev_blockhash, self.is_on_tip(found), now.at);
+        }
+        self.on_template(self.update.clone(), unjudged, now)
     }
 
     /// The network of the addresses in worker names, if each block pays the address of its finder; otherwise `None`.
@@ -166,6 +170,11 @@ impl NodeWorkState {
         &self.update.clock
     }
 
+    /// The number of submitted blocks without a verdict.
+    pub fn without_verdict(&self) -> usize {
+        self.gate.in_flight() + self.blocks.resubmitted()
+    }
+
     /// When [`Event::Tick`] is due.
     pub fn next_deadline(&self) -> Option<Instant> {
         let withdraw_at = match self.outage {
@@ -180,7 +189,7 @@ impl NodeWorkState {
     /// Handles an event, and returns the actions for the source.
     pub fn on_event(&mut self, event: Event, now: Now) -> Vec<Effect> {
         match event {
-            Event::Template(update) => self.on_template(update, now),
+            Event::Template(update) => self.on_template(update, Vec::new(), now),
             Event::AllNodesDown { refused } => self.on_all_down(refused, now),
             Event::Found(found) => {
                 self.gate.on_found(found.block.header.prev_blockhash, self.is_on_tip(&found), now.at);
@@ -228,10 +237,11 @@ impl NodeWorkState {
         vec![Effect::Warn { keep }]
     }
 
-    fn on_template(&mut self, update: TemplateUpdate, now: Now) -> Vec<Effect> {
+    /// A node has given a template. `unjudged` are the blocks to submit after those that the node has lost.
+    fn on_template(&mut self, update: TemplateUpdate, unjudged: Vec<FoundBlock>, now: Now) -> Vec<Effect> {
         let tip = update.template.prev_hash;
         let tip_changed = tip != self.update.template.prev_hash;
-        let LackingBlocks { resubmit, lost } = self.blocks.lacking(tip, update.asked);
+        let LackingBlocks { resubmit, given_up } = self.blocks.lacking(tip, update.asked);
         self.update = update;
         self.outage = Outage::None;
         if tip_changed && !self.blocks.watched(self.update.template.height).is_empty() {
@@ -240,11 +250,11 @@ impl NodeWorkState {
         }
         let reason = "a node has accepted and lost it several times";
         let mut effects: Vec<_> =
-            lost.into_iter().map(|record| self.count_lost(record, reason.to_owned())).collect();
+            given_up.into_iter().map(|record| self.count_lost(record, reason.to_owned())).collect();
         self.gate.on_template(tip, tip_changed, self.blocks.extend(tip), now.at);
         effects.push(Effect::Publish);
-        if !resubmit.is_empty() {
-            effects.push(Effect::Resubmit(resubmit));
+        if !(resubmit.is_empty() && unjudged.is_empty()) {
+            effects.push(Effect::Resubmit { lost: resubmit, unjudged });
         }
         effects
     }

@@ -29,16 +29,25 @@ pub async fn submit(
     vec![(found, verdict)]
 }
 
-/// Submits blocks again that a node has accepted and lost, one after another, because each may be the parent of the next.
-pub async fn resubmit(nodes: Nodes, blocks: Vec<FoundBlock>) -> Vec<(FoundBlock, BlockVerdict)> {
+/// Submits blocks again, one after another: first those that a node has accepted and lost, then those that no node has judged yet. See
+/// [`submit`].
+pub async fn resubmit(
+    nodes: Nodes,
+    lost: Vec<FoundBlock>,
+    unjudged: Vec<FoundBlock>,
+    not_taken: mpsc::UnboundedSender<Event>,
+) -> Vec<(FoundBlock, BlockVerdict)> {
     let mut judged = Vec::new();
-    if let Some(first) = blocks.first() {
+    if let Some(first) = lost.first() {
         let (height, hash) = (first.height, first.block.block_hash());
-        tracing::warn!(blocks = blocks.len(), height, %hash, "the node has lost blocks that it had accepted: submitting them again");
+        tracing::warn!(blocks = lost.len(), height, %hash, "the node has lost blocks that it had accepted: submitting them again");
     }
-    for found in blocks {
+    for found in lost {
         let verdict = nodes.submit(&found.block).await;
         judged.push((found, verdict));
+    }
+    for found in unjudged {
+        judged.extend(submit(nodes.clone(), found, None, not_taken.clone()).await);
     }
     judged
 }

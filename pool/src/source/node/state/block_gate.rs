@@ -86,6 +86,8 @@ impl BlockGate {
         self.in_flight.push(parent);
         self.not_before = self.limits.interval.map(|interval| now + interval);
         if on_tip {
+            // The claim of a block of an earlier run is not taken yet.
+            self.claim.take();
             self.tip = Tip::Solved;
         } else if self.tip == Tip::Open && !self.admits(now) && self.claim.take() {
             self.tip = Tip::Held;
@@ -107,6 +109,11 @@ impl BlockGate {
     /// The nodes have lost a block that they had accepted in this run.
     pub fn on_lost(&mut self) {
         self.accepted = self.accepted.saturating_sub(1);
+    }
+
+    /// The number of found blocks without a verdict.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
     }
 
     /// When [`release`](Self::release) may succeed because of the time.
@@ -135,6 +142,6 @@ impl BlockGate {
     }
 
     fn is_count_reached(&self) -> bool {
-        self.limits.count.is_some_and(|count| self.accepted + self.in_flight.len() as u64 >= count)
+        self.limits.count.is_some_and(|count| self.accepted + self.in_flight() as u64 >= count)
     }
 }

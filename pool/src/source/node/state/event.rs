@@ -65,8 +65,13 @@ pub enum Effect {
     Withdraw,
     /// Submit a found block.
     Submit(FoundBlock),
-    /// Submit blocks again that a node has lost, one after another.
-    Resubmit(Vec<FoundBlock>),
+    /// Submit blocks again, one after another, because each may be the parent of the next.
+    Resubmit {
+        /// Blocks that a node has accepted and lost. They come first.
+        lost: Vec<FoundBlock>,
+        /// Blocks of an earlier run that no node has judged yet.
+        unjudged: Vec<FoundBlock>,
+    },
     /// Count a found block with the nodes' first verdict.
     Count {
         /// The block.

@@ -70,7 +70,7 @@ pub struct LackingBlocks {
     /// The blocks to submit again, each the parent of the next.
     pub resubmit: Vec<FoundBlock>,
     /// Blocks that are given up, since they were lost again and again.
-    pub lost: Vec<BlockRecord>,
+    pub given_up: Vec<BlockRecord>,
 }
 
 /// Our last accepted blocks, oldest first.
@@ -123,6 +123,11 @@ impl OurBlocks {
         self.0.iter().any(|block| block.record.hash == hash && block.place == Place::Resubmitted)
     }
 
+    /// The number of blocks that are being submitted again.
+    pub fn resubmitted(&self) -> usize {
+        self.0.iter().filter(|block| block.place == Place::Resubmitted).count()
+    }
+
     /// The blocks that a node lacks if `tip` was its tip when it was asked at `asked`: those that extend the tip although a node
     /// had accepted them before. Blocks that are to be submitted again count as such from now on.
     pub fn lacking(&mut self, tip: BlockHash, asked: Instant) -> LackingBlocks {
@@ -131,8 +136,8 @@ impl OurBlocks {
         while let Some(block) = self.0.iter_mut().find(|block| block.extends(tip) && lost(block)) {
             tip = block.record.hash;
             // Without its parent, a block is of no use.
-            if block.resubmissions >= RESUBMISSIONS || !lacking.lost.is_empty() {
-                lacking.lost.push(block.record.clone());
+            if block.resubmissions >= RESUBMISSIONS || !lacking.given_up.is_empty() {
+                lacking.given_up.push(block.record.clone());
                 let hash = tip;
                 self.0.retain(|block| block.record.hash != hash);
                 continue;

@@ -21,6 +21,10 @@ fn renewed(state: &mut NodeWorkState, update: TemplateUpdate, at: u32) -> Vec<Ef
     state.on_event(Event::Template(update), now(at))
 }
 
+fn resubmit(lost: Vec<FoundBlock>) -> Effect {
+    Effect::Resubmit { lost, unjudged: Vec::new() }
+}
+
 #[test]
 fn a_tip_gets_one_block_and_another_one_with_the_template_after_a_rejection() {
     let mut state = state(Network::Regtest);
@@ -72,7 +76,7 @@ fn a_block_that_the_node_lost_is_submitted_again_and_the_tip_reopened_if_that_do
     assert!(find(&mut state, 3, 12).is_none());
     // The node comes back without both blocks.
     let effects = renewed(&mut state, template(tip(1), 2017, 20), 20);
-    assert_eq!(effects, [Effect::Publish, Effect::Resubmit(vec![first.clone(), second.clone()])]);
+    assert_eq!(effects, [Effect::Publish, resubmit(vec![first.clone(), second.clone()])]);
     assert!(find(&mut state, 3, 20).is_none(), "a third block would only compete with ours");
     renewed(&mut state, template(tip(1), 2017, 21), 21);
     assert_eq!(judge(&mut state, &first, BlockVerdict::Accepted, 22), []);
@@ -83,7 +87,7 @@ fn a_block_that_the_node_lost_is_submitted_again_and_the_tip_reopened_if_that_do
 
     // The node refuses the third one the second time: it does not count, and another block is allowed at once.
     let on_second = || template(second.block.block_hash(), 2019, 30);
-    assert_eq!(renewed(&mut state, on_second(), 30).last(), Some(&Effect::Resubmit(vec![third.clone()])));
+    assert_eq!(renewed(&mut state, on_second(), 30).last(), Some(&resubmit(vec![third.clone()])));
     let reason = "time-too-old".to_owned();
     let effects = judge(&mut state, &third, BlockVerdict::Rejected(reason.clone()), 31);
     assert_eq!(effects, [Effect::CountLost { record: third.record(None), reason }, Effect::Renew]);
@@ -97,7 +101,7 @@ fn a_block_that_is_lost_again_and_again_is_given_up() {
     judge(&mut state, &found, BlockVerdict::Accepted, 1);
     for at in [10, 20] {
         let effects = renewed(&mut state, template(tip(1), 2017, at), at);
-        assert_eq!(effects, [Effect::Publish, Effect::Resubmit(vec![found.clone()])]);
+        assert_eq!(effects, [Effect::Publish, resubmit(vec![found.clone()])]);
         judge(&mut state, &found, BlockVerdict::Duplicate, at + 1);
     }
     let effects = renewed(&mut state, template(tip(1), 2017, 30), 30);
@@ -200,8 +204,8 @@ fn blocks_that_node_and_pool_have_lost_together_are_submitted_again_at_the_start
     let kept = vec![other.clone(), lost.clone()];
     let mut state = NodeWorkState::new(settings, update(1), records, kept, now(0).at);
     assert!(find(&mut state, 3, 0).is_none(), "it would only compete with ours");
-    let effects = state.begin(now(0));
-    assert_eq!(effects.last(), Some(&Effect::Resubmit(vec![lost.clone(), other.clone()])));
+    let effects = state.begin(Vec::new(), now(0));
+    assert_eq!(effects.last(), Some(&resubmit(vec![lost.clone(), other.clone()])));
     // The node takes one, and not the other.
     assert_eq!(judge(&mut state, &lost, BlockVerdict::Accepted, 1), []);
     let verdict = BlockVerdict::Rejected("bad-txns".into());
@@ -213,13 +217,52 @@ fn blocks_that_node_and_pool_have_lost_together_are_submitted_again_at_the_start
 }
 
 #[test]
+fn blocks_that_no_node_has_judged_follow_their_lost_parents() {
+    let lost = block(tip(1), 2017, 1);
+    let second = block(lost.block.block_hash(), 2018, 2);
+    let third = block(second.block.block_hash(), 2019, 3);
+    let settings = state_with(Network::Regtest, BlockLimits { interval: None, count: Some(3) }).settings;
+    let (records, kept) = (vec![lost.record(None)], vec![lost.clone()]);
+    let mut state = NodeWorkState::new(settings, update(1), records, kept, now(0).at);
+    let effects = state.begin(vec![third.clone(), second.clone()], now(0));
+    let unjudged = vec![second.clone(), third.clone()];
+    assert_eq!(effects.last(), Some(&Effect::Resubmit { lost: vec![lost.clone()], unjudged }));
+    assert_eq!(state.without_verdict(), 3);
+    assert_eq!(judge(&mut state, &lost, BlockVerdict::Accepted, 1), []);
+    // A template that was asked for before the other verdicts is on the lost block.
+    renewed(&mut state, template(lost.block.block_hash(), 2018, 1), 1);
+    assert!(find(&mut state, 4, 1).is_none(), "it would only compete with ours");
+    for found in [second, third.clone()] {
+        let count = Effect::Count { found: found.clone(), verdict: BlockVerdict::Accepted };
+        assert_eq!(judge(&mut state, &found, BlockVerdict::Accepted, 2), [count]);
+    }
+    renewed(&mut state, template(third.block.block_hash(), 2020, 3), 3);
+    let ours = find(&mut state, 5, 3).unwrap();
+    judge(&mut state, &ours, BlockVerdict::Accepted, 4);
+    renewed(&mut state, template(ours.block.block_hash(), 2021, 5), 5);
+    assert!(find(&mut state, 6, 5).is_none(), "this run has counted three");
+}
+
+#[test]
+fn a_block_that_no_node_has_judged_is_the_only_one_on_its_tip() {
+    let unjudged = block(tip(1), 2017, 1);
+    let mut state = state(Network::Regtest);
+    let work = state.work(now(0));
+    state.begin(vec![unjudged.clone()], now(0));
+    assert!(work.claim.is_taken() && find(&mut state, 2, 0).is_none());
+    judge(&mut state, &unjudged, BlockVerdict::Rejected("bad-txns".into()), 1);
+    renewed(&mut state, template(tip(1), 2017, 2), 2);
+    assert!(find(&mut state, 2, 2).is_some());
+}
+
+#[test]
 fn an_earlier_run_s_block_that_is_lost_makes_room_for_no_other() {
     let settings = state_with(Network::Regtest, BlockLimits { interval: None, count: Some(1) }).settings;
     let lost = block(tip(1), 2017, 1);
     let record = BlockRecord { restored: true, ..lost.record(None) };
     let (records, kept) = (vec![record.clone()], vec![lost.clone()]);
     let mut state = NodeWorkState::new(settings, update(1), records, kept, now(0).at);
-    assert_eq!(state.begin(now(0)).last(), Some(&Effect::Resubmit(vec![lost.clone()])));
+    assert_eq!(state.begin(Vec::new(), now(0)).last(), Some(&resubmit(vec![lost.clone()])));
     // Somebody else's block is faster.
     renewed(&mut state, template(tip(2), 2018, 1), 1);
     let ours = find(&mut state, 2, 1).unwrap();
@@ -239,7 +282,7 @@ fn a_block_that_the_node_does_not_know_is_orphaned_once_the_chain_has_its_height
     let start = || {
         let settings = state(Network::Regtest).settings;
         let mut state = NodeWorkState::new(settings, update(1), vec![record.clone()], Vec::new(), now(0).at);
-        assert_eq!(state.begin(now(0)), []);
+        assert_eq!(state.begin(Vec::new(), now(0)), []);
         assert_eq!(state.on_event(Event::Tick, now(0)), [Effect::Watch(vec![record.hash])]);
         assert_eq!(state.on_event(unknown.clone(), now(1)), [], "the node may be behind");
         state

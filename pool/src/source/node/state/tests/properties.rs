@@ -63,9 +63,9 @@ impl World {
         for effect in self.state.on_event(event, now(self.clock)) {
             match effect {
                 Effect::Submit(found) => self.submitted.push(found),
-                Effect::Resubmit(blocks) => {
-                    self.second.extend(blocks.iter().map(|found| found.block.block_hash()));
-                    self.submitted.extend(blocks);
+                Effect::Resubmit { lost, .. } => {
+                    self.second.extend(lost.iter().map(|found| found.block.block_hash()));
+                    self.submitted.extend(lost);
                 }
                 Effect::Count { found, verdict } if verdict.is_accepted() => {
                     self.accepted += 1;
