@@ -71,9 +71,6 @@ pub struct UpstreamJob {
     pub start: u32,
     /// Rises by one whenever a new job of the upstream pool makes all earlier jobs stale.
     pub epoch: u64,
-    /// All jobs for the same block have the same claim. The first share that seems to make the block takes the claim. Later
-    /// shares do not count as blocks. Only the upstream pool knows whether a share really made the block.
-    pub claim: BlockClaim,
     /// The right to forward a share that makes a block but is below the upstream pool's difficulty. Many pools take such a share, as
     /// it is a block; others reject it. So there is one on each tip at most.
     pub easy_block: BlockClaim,
@@ -187,11 +184,11 @@ impl Job {
         (clean && id.issue == 0 && self.common_builder.is_some()).then_some(&self.first_encoding)
     }
 
-    /// The claim on the block that this job mines. Only one share can take the claim.
-    pub fn claim(&self) -> &BlockClaim {
+    /// The claim on the block that this job mines, which only one share can take. `None` if an upstream pool makes the block.
+    pub fn claim(&self) -> Option<&BlockClaim> {
         match &self.content {
-            JobContent::Template(job) => &job.claim,
-            JobContent::Upstream(job) => &job.claim,
+            JobContent::Template(job) => Some(&job.claim),
+            JobContent::Upstream(_) => None,
         }
     }
 
@@ -268,11 +265,12 @@ mod tests {
             crate::source::builtin_work(&chain, hashrate, Now::with_unix(NOW), BlockClaim::default())
         };
         let first = Job::new(1, work(0.0));
-        let harder = Job::new(2, TemplateJob { claim: first.claim().clone(), ..work(1e6) });
+        let claim = |job: &Job| job.claim().unwrap().clone();
+        let harder = Job::new(2, TemplateJob { claim: claim(&first), ..work(1e6) });
         assert!(!first.is_outdated_by(&harder) && !first.gives_way_to(&harder));
         assert!(harder.difficulty > first.difficulty);
-        assert!(harder.claim().take());
-        assert!(!harder.claim().take() && !first.claim().take() && first.claim().is_taken());
+        assert!(claim(&harder).take());
+        assert!(!claim(&harder).take() && !claim(&first).take() && claim(&first).is_taken());
 
         // A job with a time limit gives way to a job without one, but not to another job that also has a time limit.
         let ending = |serial| {
@@ -286,7 +284,7 @@ mod tests {
         Arc::make_mut(&mut other.template).prev_hash =
             bitcoin::constants::genesis_block(bitcoin::Network::Bitcoin).block_hash();
         let other = Job::new(3, other);
-        assert!(harder.is_outdated_by(&other) && harder.gives_way_to(&other) && other.claim().take());
+        assert!(harder.is_outdated_by(&other) && harder.gives_way_to(&other) && claim(&other).take());
     }
 
     #[test]

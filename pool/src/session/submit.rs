@@ -11,15 +11,6 @@ use crate::share::{
     FoundBlock, JudgedShare, RejectedShare, ShareContext, SubmittedShare, UpstreamShare, ValidShare, check,
 };
 
-/// What an accepted share of our own blocks is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ShareKind {
-    /// The share misses the network's target.
-    Ordinary,
-    /// The share meets the network's target. It solves its tip, whether or not it makes the block.
-    Candidate,
-}
-
 /// The account of miners that give no user name, as `minerd` without `-u` does.
 const NAMELESS: &str = "(nameless)";
 
@@ -40,11 +31,11 @@ impl Session {
             result => effects.push(Effect::CountForBan { accepted: result.is_ok() }),
         }
         match result {
-            Ok(ShareKind::Candidate) => {
+            Ok(true) => {
                 effects.push(Effect::AnswerWithNextJob);
                 None
             }
-            Ok(ShareKind::Ordinary) => Some(Answer::Accepted),
+            Ok(false) => Some(Answer::Accepted),
             Err(reason) => Some(Answer::Rejected(reason)),
         }
     }
@@ -61,14 +52,15 @@ impl Session {
         }
     }
 
-    /// Judges a share and adds all its effects except the answer. Returns `None` if an upstream pool judges it.
+    /// Judges a share and adds all its effects except the answer. Returns whether an accepted share solves its tip, whether or not it
+    /// makes the block; `None` if an upstream pool judges the share.
     fn judge(
         &mut self,
         account: Arc<str>,
         share: &SubmittedShare,
         now: Now,
         effects: &mut Vec<Effect>,
-    ) -> Option<Result<ShareKind, Reason>> {
+    ) -> Option<Result<bool, Reason>> {
         let checked = self.check(share, now);
         let judged = JudgedShare::new(account, share, &checked);
         let valid = match checked {
@@ -98,7 +90,7 @@ impl Session {
         });
         effects.push(Effect::CountShare(judged));
         effects.extend(block.map(Effect::FoundBlock));
-        Some(Ok(if valid.meets_job_target { ShareKind::Candidate } else { ShareKind::Ordinary }))
+        Some(Ok(valid.meets_job_target))
     }
 
     /// Checks a share against its job and the earlier shares.

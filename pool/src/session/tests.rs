@@ -129,7 +129,7 @@ impl Harness {
     }
 
     fn new_job(&mut self, hashrate: f64) -> Reaction {
-        let claim = self.job.claim().clone();
+        let claim = self.template_job().claim;
         let job = builtin_work(&self.chain, hashrate, self.now, claim);
         self.publish(job)
     }

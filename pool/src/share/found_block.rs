@@ -33,13 +33,15 @@ impl FoundBlock {
         at: u32,
     ) -> Result<Option<Self>, node::draft::AssembleError> {
         let job = &share.issued.job;
-        let HeaderBuilder::Template(draft) = &share.issued.builder else { return Ok(None) };
-        if !share.meets_job_target || job.claim().is_taken() {
+        let (HeaderBuilder::Template(draft), Some(claim)) = (&share.issued.builder, job.claim()) else {
+            return Ok(None);
+        };
+        if !share.meets_job_target || claim.is_taken() {
             return Ok(None);
         }
         let block = Box::new(draft.assemble(share.solution())?);
         let found = FoundBlock { worker: worker.clone(), height: job.height, at, block };
-        Ok(job.claim().take().then_some(found))
+        Ok(claim.take().then_some(found))
     }
 
     /// The record for the accounts, once the chain has judged the block. `refused` is the reason why the chain refused the

@@ -53,7 +53,7 @@ pub async fn run(
     mut found: mpsc::Receiver<FoundBlock>,
     stop: CancellationToken,
 ) {
-    let mut claim = shared.jobs.current().job().map(|job| job.claim().clone()).unwrap_or_default();
+    let mut claim = shared.jobs.current().job().and_then(|job| job.claim().cloned()).unwrap_or_default();
     let mut hashrates = shared.connections.subscribe_hashrate();
     // A miner may have connected before this subscription, so the loop looks at the hashrate immediately.
     hashrates.mark_changed();

@@ -57,7 +57,6 @@ fn upstream_job(difficulty: f64, extranonce2_len: usize, epoch: u64) -> Upstream
         job: Arc::new(job),
         layout,
         epoch,
-        claim: BlockClaim::default(),
         easy_block: BlockClaim::default(),
     }
 }
@@ -262,8 +261,7 @@ fn a_share_below_the_upstream_s_difficulty_is_forwarded_only_if_it_is_the_first_
         nbits: hasher::CompactTarget(0x207f_ffff),
         ..stratum::Job::clone(&easy.job)
     });
-    let second =
-        UpstreamJob { claim: BlockClaim::default(), easy_block: BlockClaim::default(), ..easy.clone() };
+    let second = UpstreamJob { easy_block: BlockClaim::default(), ..easy.clone() };
     for job in [easy, second] {
         harness.publish(job);
         let id = harness.last_id();

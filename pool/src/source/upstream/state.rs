@@ -97,7 +97,6 @@ pub struct UpstreamWorkState {
     epoch: u64,
     /// Whether the next job makes all earlier jobs stale even if the upstream pool does not mark it as `clean`.
     next_is_clean: bool,
-    claim: BlockClaim,
     easy_block: BlockClaim,
     /// The address of the pool that gave the last jobs.
     last_pool: String,
@@ -135,7 +134,6 @@ impl UpstreamWorkState {
             clock: work.clock,
             start: work.start,
             epoch: self.epoch,
-            claim: self.claim.clone(),
             easy_block: self.easy_block.clone(),
         })
     }
@@ -258,11 +256,9 @@ impl UpstreamWorkState {
         let before = self.work.as_ref();
         // Some pools send `clean` even if only the difficulty has changed; then no earlier job becomes stale.
         let same_work = before.filter(|before| before.job.same_work(&job));
-        if before.is_none_or(|before| before.job.prev_hash != job.prev_hash) {
-            self.claim = BlockClaim::default();
-            if !rejects_easy_blocks {
-                self.easy_block = BlockClaim::default();
-            }
+        let is_on_new_tip = before.is_none_or(|before| before.job.prev_hash != job.prev_hash);
+        if is_on_new_tip && !rejects_easy_blocks {
+            self.easy_block = BlockClaim::default();
         }
         if std::mem::take(&mut self.next_is_clean) || (job.clean && same_work.is_none()) {
             self.epoch += 1;

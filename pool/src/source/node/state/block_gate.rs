@@ -38,18 +38,14 @@ pub struct BlockGate {
 impl BlockGate {
     /// The gate of the first tip.
     pub fn new(limits: BlockLimits) -> Self {
-        let mut gate = BlockGate {
+        BlockGate {
             limits,
             tip: Tip::Open,
             claim: BlockClaim::default(),
             accepted: 0,
             in_flight: Vec::new(),
             not_before: None,
-        };
-        if gate.is_count_reached() {
-            gate.hold();
         }
-        gate
     }
 
     /// The claim for the jobs on the present tip.
@@ -63,7 +59,8 @@ impl BlockGate {
         self.claim = BlockClaim::default();
         self.tip = Tip::Open;
         if !self.admits(now) {
-            self.hold();
+            self.claim.take();
+            self.tip = Tip::Held;
         }
     }
 
@@ -130,11 +127,6 @@ impl BlockGate {
             self.claim.release();
         }
         released
-    }
-
-    fn hold(&mut self) {
-        self.claim.take();
-        self.tip = Tip::Held;
     }
 
     fn admits(&self, now: Instant) -> bool {

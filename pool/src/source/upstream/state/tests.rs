@@ -86,17 +86,6 @@ fn only_clean_jobs_void_the_others() {
 }
 
 #[test]
-fn one_block_per_tip_is_claimed() {
-    let mut bench = Bench::new();
-    bench.job(job("a", true, 4));
-    assert!(bench.state.job().unwrap().claim.take());
-    bench.job(job("b", true, 4));
-    assert!(!bench.state.job().unwrap().claim.take());
-    bench.job(Job { prev_hash: [2; 32], ..job("c", true, 4) });
-    assert!(bench.state.job().unwrap().claim.take());
-}
-
-#[test]
 fn new_extranonces_and_another_pool_void_all_jobs() {
     let mut bench = Bench::new();
     bench.event(authorized("a:1"));
