@@ -15,10 +15,8 @@ use crate::job::{BlockClaim, ExtranonceLayout, ExtranonceTooSmall, UpstreamJob};
 /// How long miners keep their last job when no upstream pool works. If the session with the upstream pool is resumed in this
 /// time, the upstream pool gets the shares that the miners found meanwhile.
 const KEEP_WORK: Duration = Duration::from_secs(60);
-/// Miners get the job again after this time without a new one. Common mining devices leave a pool that is silent for 60 s.
+/// Miners get the job again with a later header time after this time without a new one. Sessions see to it that no miner hears nothing.
 const REPEAT_EVERY: Duration = Duration::from_secs(30);
-/// How often a job is given out again with the same header time. Each time takes a number of the few that a job has.
-const MAX_UNCHANGED: u32 = 100;
 /// What pools reject is remembered for this many pools. A pool may send the client to any number of others.
 const MAX_POOLS: usize = 64;
 
@@ -62,8 +60,6 @@ struct Work {
     clock: NodeClock,
     /// The header time with which miners start.
     start: u32,
-    /// How often miners got the job again with the same header time.
-    unchanged: u32,
 }
 
 impl Work {
@@ -73,16 +69,12 @@ impl Work {
         if follows_clock { self.clock.at(now.boot).min(latest) } else { self.job.ntime }
     }
 
-    /// Prepares the work to be given out again, without headers that miners have searched already. Returns false if that is
-    /// impossible: the header time cannot change, and the job has no numbers left that would make its headers differ.
+    /// Prepares the work to be given out again. Returns false if the header time cannot change: miners would search the same headers
+    /// once more.
     fn renew(&mut self, follows_clock: bool, now: Now) -> bool {
-        let start = self.time(follows_clock, now);
-        if start > self.start {
-            self.start = start;
-            return true;
-        }
-        self.unchanged += 1;
-        self.layout.issue > 0 && self.unchanged <= MAX_UNCHANGED
+        let before = self.start;
+        self.start = self.time(follows_clock, now).max(before);
+        self.start > before
     }
 }
 
@@ -265,7 +257,7 @@ impl UpstreamWorkState {
         }
         let first = NodeClock::new(job.ntime, now.boot);
         let clock = same_work.map_or(first, |before| before.clock);
-        let mut work = Work { start: job.ntime, job, layout, clock, unchanged: 0 };
+        let mut work = Work { start: job.ntime, job, layout, clock };
         // Miners begin the same work with a later time, so that they do not search the same headers again.
         work.start = work.time(follows_clock, now);
         self.work = Some(work);

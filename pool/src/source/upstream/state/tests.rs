@@ -176,14 +176,11 @@ fn a_job_that_lasts_is_given_out_again_with_the_time_of_the_pool_s_clock() {
 
 #[test]
 fn the_time_of_a_job_runs_no_further_than_pools_accept() {
-    for (extranonce2_len, repeats) in [(4, MAX_ROLL / 30), (8, MAX_ROLL / 30 + MAX_UNCHANGED)] {
-        let mut bench = Bench::new();
-        bench.event(authorized("a:1"));
-        bench.job(job("a", true, extranonce2_len));
-        let published = (0..1_000).filter(|_| bench.pass(30) == [Effect::Publish]).count();
-        // With 4 bytes, the job has no numbers that would make its headers differ if its time does not.
-        assert_eq!((published, bench.start()), (repeats as usize, MAX_ROLL));
-    }
+    let mut bench = Bench::new();
+    bench.event(authorized("a:1"));
+    bench.job(job("a", true, 8));
+    let published = (0..1_000).filter(|_| bench.pass(30) == [Effect::Publish]).count();
+    assert_eq!((published, bench.start()), (MAX_ROLL as usize / 30, MAX_ROLL));
 }
 
 #[test]
@@ -199,10 +196,7 @@ fn a_pool_that_accepts_only_the_job_s_own_time_gets_no_other() {
     assert_eq!((taken_back, bench.start()), (vec![Effect::Publish], 0));
     assert_eq!(bench.verdict(60, Verdict::RejectedForTime), []);
     assert!(bench.is_in_vain(60) && !bench.is_in_vain(0));
-    // The job is repeated as it is.
-    assert_eq!((bench.pass(30), bench.start()), (vec![Effect::Publish], 0));
-    bench.job(job("b", true, 4));
-    assert_eq!(bench.pass(30), [], "no number makes the headers differ");
+    assert_eq!((bench.pass(30), bench.start()), (vec![], 0), "miners would search the same headers again");
     bench.event(lost());
     bench.event(authorized("a:1"));
     bench.job(job("b", true, 4));
@@ -228,7 +222,7 @@ fn a_pool_that_rejects_repeated_jobs_with_other_words_gets_the_job_s_own_time_ag
     assert_eq!([0; 2].map(|_| bench.verdict(30, Verdict::Rejected)), [[], []]);
     assert_eq!((bench.verdict(30, Verdict::Rejected), bench.start()), (vec![Effect::Publish], 0));
     bench.job(job("b", true, 8));
-    assert_eq!((bench.pass(30), bench.start()), (vec![Effect::Publish], 0));
+    assert_eq!((bench.pass(30), bench.start()), (vec![], 0));
 }
 
 #[test]
