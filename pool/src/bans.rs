@@ -25,7 +25,7 @@ use command_line::{duration, whole_number};
 use text::InWords;
 
 pub use self::conduct::Conduct;
-use self::conduct::{HEALTHY_FOR, mostly_rejected};
+use self::conduct::{HEALTHY_FOR, ShareWindow};
 
 /// The highest value that `--ban-shares` accepts.
 const MAX_SHARES: u64 = u32::MAX as u64;
@@ -80,8 +80,8 @@ struct State {
 
 #[derive(Debug)]
 struct AddressRecord {
-    accepted: u32,
-    rejected: u32,
+    /// The shares of all connections.
+    shares: ShareWindow,
     last_share: Instant,
     banned_until: Option<Instant>,
     /// The healthy connections, each with the time of its last accepted share.
@@ -90,7 +90,12 @@ struct AddressRecord {
 
 impl AddressRecord {
     fn new(now: Instant) -> Self {
-        AddressRecord { accepted: 0, rejected: 0, last_share: now, banned_until: None, healthy: Vec::new() }
+        AddressRecord {
+            shares: ShareWindow::default(),
+            last_share: now,
+            banned_until: None,
+            healthy: Vec::new(),
+        }
     }
 
     fn is_banned(&self, now: Instant) -> bool {
@@ -120,21 +125,6 @@ impl AddressRecord {
             }
         }
     }
-
-    /// Counts a share of any connection. Returns whether the address is bad.
-    fn count(&mut self, accepted: bool, rules: &BanRules, now: Instant) -> bool {
-        self.last_share = now;
-        match accepted {
-            true => self.accepted += 1,
-            false => self.rejected += 1,
-        }
-        if self.accepted + self.rejected < rules.shares {
-            return false;
-        }
-        let bad = mostly_rejected(self.rejected, rules.shares, rules.percent);
-        (self.accepted, self.rejected) = (0, 0);
-        bad
-    }
 }
 
 impl Bans {
@@ -147,7 +137,7 @@ impl Bans {
     pub fn count_share(&self, peer: IpAddr, conduct: &mut Conduct, accepted: bool, now: Instant) -> bool {
         let rules = &self.rules;
         let Some(address) = self.key(peer) else { return false };
-        let bad_connection = conduct.count(accepted, rules.shares, rules.percent, now);
+        let bad_connection = conduct.count(accepted, rules, now);
         let mut state = self.lock();
         let State { addresses, total } = &mut *state;
         if addresses.len() >= MAX_ADDRESSES && !addresses.contains_key(&address) {
@@ -161,7 +151,8 @@ impl Bans {
         if bad_connection {
             record.healthy.retain(|(connection, _)| *connection != conduct.connection);
         }
-        let bad_address = record.count(accepted, rules, now);
+        record.last_share = now;
+        let bad_address = record.shares.count(accepted, rules);
         if (bad_connection || bad_address) && !record.is_banned(now) {
             record.banned_until = Some(now + rules.time);
             *total += 1;
