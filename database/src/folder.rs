@@ -131,6 +131,15 @@ pub fn user_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
+/// Whether a table has a column. A database of an earlier version lacks the newer columns until a writer opens it.
+///
+/// # Errors
+/// With SQLite's error.
+pub fn has_column(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2)";
+    connection.query_row(sql, [table, column], |row| row.get(0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,6 +168,8 @@ mod tests {
         let reader = KIND.open_read_only(&folder).unwrap();
         writer.execute_batch("BEGIN IMMEDIATE; INSERT INTO day VALUES ('today')").unwrap();
         assert_eq!(user_version(&reader), Ok(2));
+        let has = |table, column| has_column(&reader, table, column);
+        assert_eq!((has("day", "text"), has("day", "night"), has("week", "text")), (Ok(true), Ok(false), Ok(false)));
         assert!(reader.execute_batch("DROP TABLE day").is_err());
         drop(lock);
         KIND.lock(&folder).unwrap();

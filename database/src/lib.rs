@@ -8,7 +8,7 @@ mod values;
 mod write;
 
 pub use error::StoreError;
-pub use folder::{FolderLock, make_durable, user_version};
+pub use folder::{FolderLock, has_column, make_durable, user_version};
 pub use kind::FolderKind;
 pub use values::{integer, now_ms, sum, unsigned};
 pub use write::{CLOSE_TIMEOUT, is_disk_full, write_until_closed};

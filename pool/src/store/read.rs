@@ -1,12 +1,11 @@
 //! Reads accounts and blocks from their rows.
 
 use bitcoin::Amount;
-use database::{sum, unsigned};
+use database::{has_column, sum, unsigned};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, Statement};
 use task::Totals;
 
-use super::schema::has_column;
 use super::write::WorkerIds;
 use crate::accounts::{BlockRecord, RecoveredAccounts};
 use crate::source::WATCHED;

@@ -14,7 +14,7 @@
 
 use std::path::Path;
 
-use database::{StoreError, make_durable};
+use database::{StoreError, has_column, make_durable};
 use rusqlite::Connection;
 
 use super::DATA_FOLDER;
@@ -71,12 +71,6 @@ const NEW_COLUMNS: [(&str, &str, &str); 3] = [
     ("worker", "orphaned", "INTEGER NOT NULL DEFAULT 0"),
     ("block", "orphaned", "INTEGER NOT NULL DEFAULT 0"),
 ];
-
-/// Whether a table has a column. A folder that an earlier version wrote lacks the newer columns until a pool opens the folder.
-pub(super) fn has_column(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2)";
-    connection.query_row(sql, [table, column], |row| row.get(0))
-}
 
 /// Creates missing tables and columns, and makes each commit wait for the disk.
 pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), StoreError> {

@@ -11,7 +11,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use database::{make_durable, user_version};
+use database::{has_column, make_durable, user_version};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::schema::{FORMAT, SHARES_2, TABLES, has_table, has_tables};
@@ -209,11 +209,6 @@ fn missing_columns(connection: &Connection) -> rusqlite::Result<Vec<String>> {
         }
     }
     Ok(statements)
-}
-
-fn has_column(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2)";
-    connection.query_row(sql, [table, column], |row| row.get(0))
 }
 
 #[cfg(test)]
