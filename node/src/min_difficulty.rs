@@ -21,7 +21,7 @@ const MARGIN: u32 = 60;
 /// Number of blocks between two adjustments of the difficulty (consensus).
 pub(crate) const PERIOD: u32 = 2016;
 /// How much earlier than its parent the first block of a difficulty period may be, in seconds (BIP-0094).
-pub(crate) const BIP94_SPAN: u32 = 600;
+const BIP94_SPAN: u32 = 600;
 
 /// When to use the lowest difficulty of testnets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,15 @@ pub fn applies_to(network: Network) -> bool {
     matches!(network, Network::Testnet | Network::Testnet4)
 }
 
+/// The earliest time of the block at `height` by BIP-0094, which concerns the first block of a difficulty period; 0 for other blocks.
+/// The rule is consensus on testnet4. Bitcoin Core follows it on all networks since version 29, so that no miner breaks it where it
+/// comes into force later.
+pub(crate) fn bip94_earliest(height: u32, network: Network, parent_time: u32) -> u32 {
+    // Regtest's periods are shorter since Bitcoin Core 28, so each block may be the first of one.
+    let may_be_first = height.is_multiple_of(PERIOD) || network == Network::Regtest;
+    if may_be_first { parent_time.saturating_sub(BIP94_SPAN) } else { 0 }
+}
+
 impl HeaderTimes {
     /// Times and bits for a template at `now`, the time of the node's clock ([`crate::NodeClock`]). `parent_time` is the time in
     /// the parent's header. Without `parent_time`, all headers have the template's time, because the template's bits may be
@@ -81,8 +90,8 @@ impl HeaderTimes {
             return plain;
         }
         if template.height.is_multiple_of(PERIOD) {
-            let bip94 = parent_time.filter(|_| network == Network::Testnet4);
-            let earliest = bip94.map_or(0, |parent_time| parent_time.saturating_sub(BIP94_SPAN));
+            let bound = parent_time.filter(|_| network == Network::Testnet4);
+            let earliest = bound.map_or(0, |parent_time| bip94_earliest(template.height, network, parent_time));
             return from(template.bits, template.min_time.max(earliest));
         }
         let Some(parent_time) = parent_time else {

@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use super::Template;
 use crate::merkle;
-use crate::min_difficulty::{self, BIP94_SPAN, DELAY, LOWEST, PERIOD};
+use crate::min_difficulty::{self, DELAY, LOWEST, PERIOD};
 
 /// If the node's clock is this close to the end of the 20 minutes of testnets, in seconds, the lowest difficulty that the node
 /// tells may be due to the 20-minute rule.
@@ -119,7 +119,8 @@ pub fn empty_template(tip: &TipFacts, last: &Template, network: Network, node_no
     if height < last.height || tip.hash == last.prev_hash {
         return None;
     }
-    let min_time = min_time(tip, network, height);
+    let bip94_earliest = min_difficulty::bip94_earliest(height, network, tip.time);
+    let min_time = tip.median_time.saturating_add(1).max(bip94_earliest);
     let (bits, time) = bits_and_time(tip, last, network, node_now.max(min_time))?;
     let commitment = || merkle::witness_commitment_script(std::iter::empty());
     Some(Template {
@@ -141,18 +142,6 @@ pub fn empty_template(tip: &TipFacts, last: &Template, network: Network, node_no
         signet_challenge: last.signet_challenge.clone(),
         rules: last.rules.clone(),
     })
-}
-
-/// The earliest time of the next block. Bitcoin Core follows BIP-0094 on all networks since version 29, so that no miner breaks
-/// the rule where it comes into force later.
-fn min_time(tip: &TipFacts, network: Network, height: u32) -> u32 {
-    let after_median = tip.median_time.saturating_add(1);
-    // Regtest's periods are shorter since Bitcoin Core 28, so each block may be the first of one.
-    if height.is_multiple_of(PERIOD) || network == Network::Regtest {
-        after_median.max(tip.time.saturating_sub(BIP94_SPAN))
-    } else {
-        after_median
-    }
 }
 
 /// The target of the next block if its time is `time`, and the time itself, which may have to be later for the target to be
