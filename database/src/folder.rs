@@ -169,7 +169,10 @@ mod tests {
         writer.execute_batch("BEGIN IMMEDIATE; INSERT INTO day VALUES ('today')").unwrap();
         assert_eq!(user_version(&reader), Ok(2));
         let has = |table, column| has_column(&reader, table, column);
-        assert_eq!((has("day", "text"), has("day", "night"), has("week", "text")), (Ok(true), Ok(false), Ok(false)));
+        assert_eq!(
+            (has("day", "text"), has("day", "night"), has("week", "text")),
+            (Ok(true), Ok(false), Ok(false))
+        );
         assert!(reader.execute_batch("DROP TABLE day").is_err());
         drop(lock);
         KIND.lock(&folder).unwrap();

@@ -91,7 +91,8 @@ impl HeaderTimes {
         }
         if template.height.is_multiple_of(PERIOD) {
             let bound = parent_time.filter(|_| network == Network::Testnet4);
-            let earliest = bound.map_or(0, |parent_time| bip94_earliest(template.height, network, parent_time));
+            let earliest =
+                bound.map_or(0, |parent_time| bip94_earliest(template.height, network, parent_time));
             return from(template.bits, template.min_time.max(earliest));
         }
         let Some(parent_time) = parent_time else {

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::process::{Process, mesos_miner};
-use crate::support::{DEADLINE, LONG_DEADLINE, until};
+use crate::support::{DEADLINE, LONG_DEADLINE, tcp_server, until};
 
 /// A pool that gives each connection one easy job, and answers each request as `answer` says: with a result or an error.
 struct Pool {
@@ -22,16 +22,11 @@ type Answer = fn(method: &str) -> Option<Result<Value, Value>>;
 
 impl Pool {
     fn start(answer: Answer) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("bound");
         let connections = Arc::new(AtomicUsize::new(0));
         let counter = connections.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                counter.fetch_add(1, Ordering::Relaxed);
-                // Ignore errors, because the miner may close the connection.
-                std::thread::spawn(move || drop(serve(&stream, answer)));
-            }
+        let address = tcp_server::serve(move |stream| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            serve(stream, answer)
         });
         Pool { address, connections }
     }
@@ -124,16 +119,12 @@ fn a_silent_pool_is_named_with_what_it_owes() {
 
 #[test]
 fn a_pool_that_is_away_gets_one_line() {
-    // It closes each connection at once.
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("bound");
     let tries = Arc::new(AtomicUsize::new(0));
     let counter = tries.clone();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            drop(stream);
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
+    // It closes each connection at once.
+    let address = tcp_server::serve(move |_| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     });
     let miner = mine(address);
     until("some tries", DEADLINE, || (tries.load(Ordering::Relaxed) >= 5).then_some(()));

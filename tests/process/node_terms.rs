@@ -1,14 +1,13 @@
 //! A pool on a real Bitcoin Core whose clock or whose access is not what one would wish.
 
-use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use node::rpc::methods::METHODS;
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 use testing::bitcoin_core::{ANYONE, BitcoinCore, Chain};
 
-use crate::support::http::{get_json, get_text};
+use crate::support::node_pool::{NodePool, node_options};
 use crate::support::process::{Process, mesos_miner};
 use crate::support::summary::Summary;
 use crate::support::{DEADLINE, LONG_DEADLINE, until};
@@ -18,34 +17,6 @@ const USER: &str = "-rpcauth=pool:5a17$186d27da765fc107362bda677e1d4073e77a39eda
 
 /// What logs and health checks say of the clocks.
 const CLOCK: &str = "this machine's clock is";
-
-struct Pool {
-    process: Process,
-    stratum: String,
-    http: SocketAddr,
-}
-
-impl Pool {
-    fn start(core: &BitcoinCore) -> Self {
-        let (url, cookie) = (core.url(), core.cookie_file());
-        let cookie = cookie.to_string_lossy();
-        let mut arguments = vec!["pool", "--chain", "node", "--bitcoind", &url, "--cookie-file", &cookie];
-        arguments.extend(["--address", ANYONE, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
-        let mut process = mesos_miner(arguments);
-        let after = |prefix: &'static str| move |line: &str| line.strip_prefix(prefix).map(str::to_owned);
-        let stratum = process.wait_for_output(DEADLINE, after("listening on "));
-        let http = process.wait_for_output(DEADLINE, after("HTTP on http://"));
-        Pool { process, stratum, http: http.parse().expect("an address") }
-    }
-
-    fn health(&self) -> String {
-        get_text(self.http, "/healthz").expect("it answers")
-    }
-
-    fn summary(&self) -> Value {
-        get_json(self.http, "/api/v1/summary").expect("it answers")
-    }
-}
 
 fn end(mut process: Process) -> crate::support::process::Ended {
     process.signal(Signal::INT);
@@ -65,12 +36,12 @@ fn a_clock_three_hours_ahead_of_the_node_s_costs_no_block() {
     let set_clock = |time: u64| core.ask::<Option<()>>("setmocktime", json!([time]));
     set_clock(unix_time() - (3 * 60 + 5) * 60);
     core.generate(1);
-    let pool = Pool::start(&core);
+    let mut pool = NodePool::start(&node_options(&core), &[]);
     let health = pool.health();
     assert!(health.starts_with(&format!("ok\nwarning: {CLOCK} 3 h")), "{health}");
     assert!(health.ends_with(&format!(" ahead of that of node {}\n", core.url())), "{health}");
     assert_eq!(pool.summary()["reasons"][0]["code"], "clock-skew");
-    let miner = mesos_miner(["mine", "-o", &pool.stratum, "-u", "rig", "-t", "1", "--json"]);
+    let miner = pool.miner(&[]);
     until("blocks", LONG_DEADLINE, || (core.height() >= 10).then_some(()));
     end(miner);
 
@@ -79,7 +50,7 @@ fn a_clock_three_hours_ahead_of_the_node_s_costs_no_block() {
     core.generate(1);
     until("the clocks agree", LONG_DEADLINE, || (pool.health() == "ok\n").then_some(()));
     assert_eq!(pool.summary()["rejected_blocks"], 0);
-    let ended = end(pool.process);
+    let ended = pool.end();
     let lines = |text: &str| ended.stderr.iter().filter(|line| line.contains(text)).count();
     assert_eq!((lines(CLOCK), lines("agree again"), lines("REJECTED")), (1, 1, 0), "{ended:#?}");
 }

@@ -1,9 +1,6 @@
 //! How a pool learns of new tips of a real Bitcoin Core, and what it sends then.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -16,12 +13,12 @@ use serde_json::{Value, json};
 use testing::bitcoin_core::{ANYONE, BitcoinCore, Chain};
 
 use crate::support::node_pool::{NodePool, PAYOUT, node_options};
+use crate::support::raw_miner::RawMiner;
 use crate::support::{DEADLINE, LONG_DEADLINE, until};
 
 /// A miner that does nothing but listen and submit what a test tells it to.
 struct Listener {
-    stream: TcpStream,
-    lines: Receiver<Value>,
+    miner: RawMiner,
     extranonce1: Vec<u8>,
 }
 
@@ -79,43 +76,16 @@ impl Job {
 
 impl Listener {
     fn connect(pool: &str) -> Self {
-        let mut stream = TcpStream::connect(pool).expect("the pool listens");
-        let (sender, lines) = channel();
-        let reader = BufReader::new(stream.try_clone().expect("a socket"));
-        thread::spawn(move || {
-            for line in reader.lines().map_while(Result::ok) {
-                let _ = sender.send(serde_json::from_str(&line).expect("JSON"));
-            }
-        });
-        let greeting = [(1, "mining.subscribe", json!([])), (2, "mining.authorize", json!(["rig", "x"]))];
-        for (id, method, params) in greeting {
-            writeln!(stream, "{}", json!({"id": id, "method": method, "params": params}))
-                .expect("the pool reads");
-        }
-        let mut listener = Listener { stream, lines, extranonce1: Vec::new() };
-        listener.extranonce1 = bytes(&listener.answer(1)["result"][1]);
-        listener
+        let (miner, subscribed) = RawMiner::ready(pool, "rig");
+        Listener { miner, extranonce1: bytes(&subscribed[1]) }
     }
 
-    fn line(&self, wanted: impl Fn(&Value) -> bool) -> Value {
-        loop {
-            let line = self.lines.recv_timeout(DEADLINE).expect("a line in time");
-            if wanted(&line) {
-                return line;
-            }
-        }
-    }
-
-    fn answer(&self, id: u64) -> Value {
-        self.line(|line| line["id"] == id)
-    }
-
-    fn job(&self) -> Job {
-        Job::read(&self.line(|line| line["method"] == "mining.notify")["params"])
+    fn job(&mut self) -> Job {
+        Job::read(&self.miner.job())
     }
 
     /// The first two jobs of the next tip that gets an empty one first. `next_tip` makes a tip.
-    fn empty_and_full(&self, mut next_tip: impl FnMut()) -> [Job; 2] {
+    fn empty_and_full(&mut self, mut next_tip: impl FnMut()) -> [Job; 2] {
         loop {
             next_tip();
             let mut first = self.job();
@@ -131,10 +101,8 @@ impl Listener {
 
     fn submit(&mut self, id: u64, job: &Job) {
         let (extranonce2, nonce) = job.solve(&self.extranonce1);
-        let params = json!(["rig", job.id, extranonce2, job.ntime, nonce]);
-        let line = json!({"id": id, "method": "mining.submit", "params": params});
-        writeln!(self.stream, "{line}").expect("the pool reads");
-        let answer = self.answer(id);
+        self.miner.call(id, "mining.submit", &json!(["rig", job.id, extranonce2, job.ntime, nonce]));
+        let answer = self.miner.answer(id);
         assert_eq!(answer["result"], true, "{answer}");
     }
 }

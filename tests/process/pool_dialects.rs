@@ -2,14 +2,14 @@
 //! suggested difficulties, pools that are of no use; and addresses and output as other miners have them.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::process::{Ended, Process, mesos_miner, start};
-use crate::support::{DEADLINE, LONG_DEADLINE, until};
+use crate::support::{DEADLINE, LONG_DEADLINE, tcp_server, until};
 
 /// What a pool does with a request.
 enum Reaction {
@@ -30,25 +30,17 @@ struct Pool {
 
 impl Pool {
     fn start(react: React, difficulty: f64) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("bound");
         let connections = Arc::new(Mutex::new(Vec::new()));
         let record = connections.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let number = {
-                    let mut record = record.lock().expect("no panic");
-                    record.push(Vec::new());
-                    record.len() - 1
-                };
-                let record = record.clone();
-                // Ignore errors, because the miner may close the connection.
-                std::thread::spawn(move || {
-                    drop(serve(&stream, react, difficulty, |request| {
-                        record.lock().expect("no panic")[number].push(request.clone());
-                    }));
-                });
-            }
+        let address = tcp_server::serve(move |stream| {
+            let number = {
+                let mut record = record.lock().expect("no panic");
+                record.push(Vec::new());
+                record.len() - 1
+            };
+            serve(stream, react, difficulty, |request| {
+                record.lock().expect("no panic")[number].push(request.clone());
+            })
         });
         Pool { address, connections }
     }

@@ -1,14 +1,14 @@
 //! What a pool server says without being asked, on its terminal and over HTTP. Miners are `mesos-miner mine`, or connections that
 //! the test plays.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::http::{get_json, get_text};
 use crate::support::process::{Process, mesos_miner};
+use crate::support::raw_miner::RawMiner;
 use crate::support::{DEADLINE, LONG_DEADLINE, until};
 
 const PAID: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
@@ -119,28 +119,13 @@ fn a_quiet_pool_writes_no_such_lines() {
     assert!(!lines.iter().any(|line| loud.iter().any(|word| line.contains(word))), "{lines:#?}");
 }
 
-/// Connects and authorizes as a miner does.
-fn connect(pool: &str, user: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(pool).expect("the pool listens");
-    let lines = [
-        r#"{"id":1,"method":"mining.subscribe","params":[]}"#.to_owned(),
-        format!(r#"{{"id":2,"method":"mining.authorize","params":["{user}","x"]}}"#),
-    ];
-    for line in lines {
-        writeln!(stream, "{line}").expect("the pool reads");
-    }
-    let mut answers = BufReader::new(stream.try_clone().expect("a socket")).lines();
-    let authorized = answers.find(|line| line.as_ref().is_ok_and(|line| line.contains(r#""id":2"#)));
-    assert!(authorized.expect("an answer").is_ok_and(|line| line.contains("true")));
-    stream
-}
-
 #[test]
 fn many_miners_get_a_few_lines_and_their_sum() {
     const MINERS: u64 = 200;
     let (mut pool, http) = start(&[]);
     let address = stratum(&mut pool);
-    let miners: Vec<_> = (0..MINERS).map(|number| connect(&address, &format!("m{number}"))).collect();
+    let miners: Vec<_> =
+        (0..MINERS).map(|number| RawMiner::ready(&address, &format!("m{number}")).0).collect();
     assert_eq!(summary(http)["connections"], MINERS);
     let told = |lines: &[String], name: &str, word: &str| {
         let single = lines.iter().filter(|line| line.contains(name)).count() as u64;

@@ -2,7 +2,7 @@
 //! JSON. What does not mend itself is not tried for ever.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -11,6 +11,7 @@ use testing::ports::ReservedPorts;
 
 use crate::support::mesos_box::MesosBox;
 use crate::support::process::{Ended, Process, mesos_miner};
+use crate::support::tcp_server::serve;
 use crate::support::{LONG_DEADLINE, http, peer, until};
 
 /// The reason is there long before a slow launch is remarked on, which takes a minute. It takes five seconds on an idle machine, but
@@ -69,20 +70,6 @@ impl Framework {
         assert!(ended.status.success(), "{ended:#?}");
         ended
     }
-}
-
-/// Starts a server that handles each connection in a thread.
-fn serve(handle: impl Fn(&TcpStream) -> std::io::Result<()> + Clone + Send + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("bound");
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let handle = handle.clone();
-            // Errors are ignored, because a client may close its connection at any time.
-            std::thread::spawn(move || drop(handle(&stream)));
-        }
-    });
-    address
 }
 
 /// A pool that refuses every user.

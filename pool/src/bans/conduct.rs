@@ -65,7 +65,8 @@ impl Conduct {
 
     /// Whether the connection had an accepted share lately, and is not on its way to become bad.
     pub(super) fn is_healthy(&self, now: Instant) -> bool {
-        self.shares.accepted >= self.shares.rejected && self.last_accepted.is_some_and(|at| now < at + HEALTHY_FOR)
+        self.shares.accepted >= self.shares.rejected
+            && self.last_accepted.is_some_and(|at| now < at + HEALTHY_FOR)
     }
 
     /// Whether a connection of a banned address has used up its patience.

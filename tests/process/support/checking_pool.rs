@@ -2,11 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use hasher::{CompactTarget, Header, Target, sha256d};
 use serde_json::{Value, json};
+
+use super::tcp_server;
 
 /// How the pool treats a client.
 #[derive(Clone)]
@@ -83,18 +85,10 @@ const BRANCH: [u8; 32] = [3; 32];
 
 impl CheckingPool {
     pub fn start(rules: Rules) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("bound");
         let (rules, seen) = (Arc::new(Mutex::new(rules)), Arc::<Mutex<Seen>>::default());
-        let pool = CheckingPool { address, rules: rules.clone(), seen: seen.clone() };
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (rules, seen) = (rules.clone(), seen.clone());
-                // Errors are ignored, because the client may close the connection.
-                std::thread::spawn(move || drop(serve(&stream, &rules, &seen)));
-            }
-        });
-        pool
+        let state = (rules.clone(), seen.clone());
+        let address = tcp_server::serve(move |stream| serve(stream, &state.0, &state.1));
+        CheckingPool { address, rules, seen }
     }
 
     pub fn seen(&self) -> MutexGuard<'_, Seen> {

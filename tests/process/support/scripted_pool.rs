@@ -1,10 +1,12 @@
 //! A pool that sends literal lines. It uses none of this project's Stratum code.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use serde_json::{Value, json};
+
+use super::tcp_server;
 
 /// A pool that sends the same script to every client, and sends the parameters of each `mining.submit` to the test.
 pub struct ScriptedPool {
@@ -21,16 +23,8 @@ pub struct Script {
 
 impl ScriptedPool {
     pub fn start(script: Script) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("bound");
         let (sender, submits) = channel();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (script, sender) = (script.clone(), sender.clone());
-                // Ignore errors, because the client may close the connection.
-                std::thread::spawn(move || drop(serve(&stream, &script, &sender)));
-            }
-        });
+        let address = tcp_server::serve(move |stream| serve(stream, &script, &sender));
         ScriptedPool { address, submits }
     }
 }

@@ -13,10 +13,12 @@ pub mod peer;
 pub mod process;
 pub mod process_tree;
 pub mod proxy;
+pub mod raw_miner;
 pub mod recorded_pool;
 pub mod scripted_pool;
 pub mod small_disk;
 pub mod summary;
+pub mod tcp_server;
 pub mod zookeeper;
 
 use std::time::{Duration, Instant};

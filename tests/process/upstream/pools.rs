@@ -1,15 +1,12 @@
 //! Upstream pools that leave little extranonce2, ask for much difficulty, send few jobs, or reject everything.
 
 use std::collections::HashSet;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
-
-use serde_json::{Value, json};
 
 use super::{Pool, after, end, number, worker};
 use crate::support::checking_pool::{CheckingPool, NTIME, Rules};
 use crate::support::http::get_text;
 use crate::support::process::mesos_miner;
+use crate::support::raw_miner::RawMiner;
 use crate::support::{DEADLINE, LONG_DEADLINE, until};
 
 fn proxy_of(upstreams: &[&CheckingPool]) -> Pool {
@@ -31,43 +28,11 @@ fn health(pool: &Pool) -> String {
     get_text(pool.http, "/healthz").expect("an answer")
 }
 
-/// A miner that only listens.
-struct Listener {
-    lines: std::io::Lines<BufReader<TcpStream>>,
-    extranonce2_len: u64,
-}
-
-impl Listener {
-    fn connect(pool: &Pool) -> Self {
-        let mut stream = TcpStream::connect(&pool.stratum).expect("a pool");
-        stream.set_read_timeout(Some(DEADLINE)).expect("a socket");
-        let subscribe = json!({"id": 1, "method": "mining.subscribe", "params": []});
-        let authorize = json!({"id": 2, "method": "mining.authorize", "params": ["raw", "x"]});
-        writeln!(stream, "{subscribe}\n{authorize}").expect("a pool that reads");
-        let mut listener = Listener { lines: BufReader::new(stream).lines(), extranonce2_len: 0 };
-        let subscribed = listener.next(|message| (message["id"] == 1).then(|| message["result"].clone()));
-        listener.extranonce2_len = number(&subscribed[2]);
-        listener
-    }
-
-    /// The first message that is wanted. The others are lost.
-    fn next<T>(&mut self, wanted: impl Fn(&Value) -> Option<T>) -> T {
-        loop {
-            let line = self.lines.next().expect("an open connection").expect("a line in time");
-            if let Some(found) = wanted(&serde_json::from_str(&line).expect("JSON")) {
-                return found;
-            }
-        }
-    }
-
-    /// The header time of the next job, and whether it voids the earlier ones.
-    fn next_job(&mut self) -> (u32, bool) {
-        self.next(|message| {
-            let params = (message["method"] == "mining.notify").then(|| &message["params"])?;
-            let time = u32::from_str_radix(params[7].as_str()?, 16).ok()?;
-            Some((time, params[8].as_bool()?))
-        })
-    }
+/// The header time of the next job, and whether it voids the earlier ones.
+fn next_job(miner: &mut RawMiner) -> (u32, bool) {
+    let job = miner.job();
+    let time = job[7].as_str().and_then(|text| u32::from_str_radix(text, 16).ok()).expect("a time");
+    (time, job[8].as_bool().expect("a flag"))
 }
 
 #[test]
@@ -128,7 +93,7 @@ fn three_proxies_in_a_row_search_no_header_twice() {
     let first = proxy_of(&[&upstream]);
     let second = Pool::proxy(&first.stratum);
     let third = Pool::proxy(&second.stratum);
-    let sizes = [&first, &second, &third].map(|pool| Listener::connect(pool).extranonce2_len);
+    let sizes = [&first, &second, &third].map(|pool| number(&RawMiner::ready(&pool.stratum, "raw").1[2]));
     assert_eq!(sizes, [5, 3, 2]);
     let workers = ["one", "two", "three"].map(|name| worker(&third, name));
     let also = [worker(&first, "four"), worker(&second, "five")];
@@ -147,12 +112,12 @@ fn three_proxies_in_a_row_search_no_header_twice() {
 fn a_job_that_lasts_is_given_out_again_and_its_shares_are_right() {
     let upstream = CheckingPool::start(Rules::default());
     let proxy = proxy_of(&[&upstream]);
-    let mut listener = Listener::connect(&proxy);
-    assert_eq!(listener.next_job(), (NTIME, true));
+    let (mut miner, _) = RawMiner::ready(&proxy.stratum, "raw");
+    assert_eq!(next_job(&mut miner), (NTIME, true));
     let worker = worker(&proxy, "one");
     // Before that, the job comes with other difficulties.
     let (time, clean) =
-        std::iter::repeat_with(|| listener.next_job()).find(|(time, _)| *time > NTIME).expect("a job");
+        std::iter::repeat_with(|| next_job(&mut miner)).find(|(time, _)| *time > NTIME).expect("a job");
     assert!((NTIME + 29..NTIME + 120).contains(&time) && !clean, "{} s", time - NTIME);
     until("a share with the later time", LONG_DEADLINE, || {
         upstream.right();
