@@ -77,9 +77,7 @@ impl Mining {
     }
 
     fn end(mut self) {
-        self.scheduler.signal(Signal::INT);
-        let ended = self.scheduler.wait(LONG_DEADLINE);
-        assert!(ended.status.success(), "{ended:#?}");
+        let ended = self.scheduler.interrupt(LONG_DEADLINE);
         assert!(Summary::of(&ended).hashes > 0, "{ended:#?}");
     }
 }
@@ -131,9 +129,7 @@ fn the_address_of_a_server_of_an_earlier_version_is_learned_from_offers() {
     let mesos = MesosBox::with_options(&command, 1, &[&agent]);
     let mut earlier = Mining::without_teardown(mesos, &[&options[..], &["--max-workers=1"]].concat());
     earlier.until_mining("miner-server-1");
-    earlier.scheduler.signal(Signal::INT);
-    let ended = earlier.scheduler.wait(LONG_DEADLINE);
-    assert!(ended.status.success(), "{ended:#?}");
+    earlier.scheduler.interrupt(LONG_DEADLINE);
     let database = rusqlite::Connection::open(folder.path().join("scheduler.sqlite")).expect("our database");
     let forgotten = database.execute("UPDATE task SET agent_url = NULL", []).expect("our table");
     assert_eq!(forgotten, 2);

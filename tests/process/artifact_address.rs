@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use rustix::process::Signal;
 use testing::ports::ReservedPorts;
 
 use crate::support::mesos_box::MesosBox;
@@ -64,8 +63,7 @@ fn agents_fetch_through_a_forwarder_what_the_scheduler_serves_elsewhere() {
         tasks.iter().any(runs).then_some(())
     });
     assert!(connections.load(Ordering::Relaxed) > 0, "the executor came through the forwarder");
-    scheduler.signal(Signal::INT);
-    assert!(scheduler.wait(LONG_DEADLINE).status.success());
+    scheduler.interrupt(LONG_DEADLINE);
 }
 
 /// An address of another machine (RFC 5737) can be told to agents, but not be bound.

@@ -49,9 +49,7 @@ fn assert_mines(mut miner: Process, pool: &Pool) {
         assert!(miner.is_running(), "{:#?}", miner.stderr());
         (pool.count("accepted") >= before + 3).then_some(())
     });
-    miner.signal(Signal::INT);
-    let ended = miner.wait(DEADLINE);
-    assert!(ended.status.success(), "{ended:#?}");
+    let ended = miner.interrupt(DEADLINE);
     let summary = Summary::of(&ended);
     assert!(summary.shares.accepted > 0 && summary.shares.rejected == 0, "{summary:?}");
 }
@@ -117,9 +115,7 @@ fn assert_mines_on(mesos: &MesosBox, scheduler: &mut Process) {
         let state = mesos.state();
         (running(&state, "miner-server-") == 1 && running(&state, "miner-worker-") == 2).then_some(())
     });
-    scheduler.signal(Signal::INT);
-    let ended = scheduler.wait(LONG_DEADLINE);
-    assert!(ended.status.success(), "{ended:#?}");
+    let ended = scheduler.interrupt(LONG_DEADLINE);
     let summary = Summary::of(&ended);
     assert!(summary.workers == 2 && summary.hashes > 0, "{summary:?}");
 }

@@ -150,9 +150,7 @@ impl Pool {
 
     /// Ends the pool with SIGINT. Returns the number of blocks in its final summary.
     fn end(mut self) -> u64 {
-        self.process.signal(Signal::INT);
-        let ended = self.process.wait(DEADLINE);
-        assert!(ended.status.success(), "{ended:#?}");
+        let ended = self.process.interrupt(DEADLINE);
         let last = ended.stdout.last().expect("it sums up");
         let blocks = last.rsplit_once("blocks: ").expect("it counts blocks").1;
         let (blocks, _candidates) = blocks.split_once("; candidates: ").expect("it counts candidates");
@@ -161,9 +159,7 @@ impl Pool {
 }
 
 fn end(mut miner: Process) -> Summary {
-    miner.signal(Signal::INT);
-    let ended = miner.wait(DEADLINE);
-    assert!(ended.status.success(), "{ended:#?}");
+    let ended = miner.interrupt(DEADLINE);
     Summary::of(&ended)
 }
 

@@ -22,8 +22,7 @@ fn mine_on(core: &BitcoinCore, more: &[&str]) -> Process {
 fn mine_to(pool: &NodePool, core: &BitcoinCore, height: u64) -> u64 {
     let mut miner = pool.miner(&[]);
     until(&format!("height {height}"), LONG_DEADLINE, || (core.height() >= height).then_some(()));
-    miner.signal(Signal::INT);
-    assert!(miner.wait(DEADLINE).status.success(), "{:#?}", miner.stderr());
+    miner.interrupt(DEADLINE);
     pool.at_rest(core)
 }
 

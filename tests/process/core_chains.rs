@@ -37,8 +37,7 @@ fn options(nodes: &[&BitcoinCore], folder: &tempfile::TempDir) -> Vec<String> {
 }
 
 fn end(mut miner: Process) {
-    miner.signal(Signal::INT);
-    assert!(miner.wait(DEADLINE).status.success(), "{:#?}", miner.stderr());
+    miner.interrupt(DEADLINE);
 }
 
 fn wait_for_height(core: &BitcoinCore, height: u64) {

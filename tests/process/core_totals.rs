@@ -3,7 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
 use serde_json::Value;
 use testing::bitcoin_core::{BitcoinCore, Chain};
 
@@ -21,9 +20,7 @@ fn mine_blocks(core: &BitcoinCore, miner: &mut Process) -> (Summary, Ended) {
         assert!(miner.is_running(), "{:#?}", miner.stderr());
         (core.height() >= BLOCKS).then_some(())
     });
-    miner.signal(Signal::INT);
-    let ended = miner.wait(DEADLINE);
-    assert!(ended.status.success(), "{ended:#?}");
+    let ended = miner.interrupt(DEADLINE);
     (Summary::of(&ended), ended)
 }
 

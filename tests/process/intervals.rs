@@ -3,8 +3,6 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use rustix::process::Signal;
-
 use crate::page::page_of;
 use crate::support::mesos_box::MesosBox;
 use crate::support::process::{Process, mesos_miner};
@@ -53,13 +51,10 @@ fn running_workers_get_new_intervals_from_more_workers_and_from_another_schedule
     first.wait_for_error(LONG_DEADLINE, |line| {
         line.contains("2 workers: each sends a live message every 2 s and a report every 2 s").then_some(())
     });
-    first.signal(Signal::INT);
-    assert!(first.wait(LONG_DEADLINE).status.success());
+    first.interrupt(LONG_DEADLINE);
 
     let mut second = scheduler(&master, state.path(), &["--teardown-on-exit"]);
     let page = page_of(&mut second);
     until_told("all are allowed more", page, &[[1.0, 1.0], [1.0, 1.0]]);
-    second.signal(Signal::INT);
-    let ended = second.wait(LONG_DEADLINE);
-    assert!(ended.status.success(), "{ended:#?}");
+    second.interrupt(LONG_DEADLINE);
 }

@@ -81,9 +81,7 @@ fn an_interrupt_ends_it_at_any_moment() {
     // The cluster and the scheduler are still starting when the process begins to handle signals.
     let mut local = mesos_miner(["local", "--json"]);
     until("it handles signals", DEADLINE, || handles_interrupt(local.id()).then_some(()));
-    local.signal(Signal::INT);
-    let ended = local.wait(LONG_DEADLINE);
-    assert!(ended.status.success(), "{ended:#?}");
+    local.interrupt(LONG_DEADLINE);
     local.assert_nothing_left(&local.family(), DEADLINE);
 }
 

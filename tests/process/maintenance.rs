@@ -2,7 +2,6 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::http;
@@ -77,9 +76,7 @@ impl MiningHarness {
 
     fn end(mut self) {
         assert!(!self.said("failures in a row"), "{:#?}", self.scheduler.stderr());
-        self.scheduler.signal(Signal::INT);
-        let ended = self.scheduler.wait(LONG_DEADLINE);
-        assert!(ended.status.success(), "{ended:#?}");
+        let ended = self.scheduler.interrupt(LONG_DEADLINE);
         let summary = Summary::of(&ended);
         assert!(summary.tasks.keys().all(|state| state == "TASK_KILLED"), "{ended:#?}");
     }

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use rustix::process::Signal;
-
 use crate::bitcoin_node::bcoin::Bcoin;
 use crate::bitcoin_node::{Node, payout};
 use crate::support::http;
@@ -78,9 +76,7 @@ fn the_server_task_mines_on_a_node_and_hides_its_password() {
         assert!(!String::from_utf8_lossy(&environment).contains(Bcoin::PASSWORD), "{process:?}");
     }
 
-    scheduler.signal(Signal::INT);
-    let ended = scheduler.wait(LONG_DEADLINE);
-    assert!(ended.status.success(), "{ended:#?}");
+    let ended = scheduler.interrupt(LONG_DEADLINE);
     let summary = Summary::of(&ended);
     assert_eq!(summary.blocks, node.height(), "{ended:#?}");
     assert_eq!(summary.shares.rejected, 0, "{summary:?}");

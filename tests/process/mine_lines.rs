@@ -71,10 +71,7 @@ fn mine(pool: SocketAddr) -> Process {
 }
 
 fn end(mut miner: Process) -> Vec<String> {
-    miner.signal(Signal::INT);
-    let ended = miner.wait(DEADLINE);
-    assert!(ended.status.success(), "{ended:#?}");
-    ended.stderr
+    miner.interrupt(DEADLINE).stderr
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use rustix::process::Signal;
 use serde_json::Value;
 use testing::bitcoin_core::{ANYONE, BitcoinCore, Chain};
 
@@ -106,9 +105,8 @@ fn the_server_on_a_real_mesos_gets_a_new_cookie_and_says_when_it_has_none() {
     for process in scheduler.family() {
         assert!(!process.command.contains(&password), "{process:?}");
     }
-    scheduler.signal(Signal::INT);
-    let ended = scheduler.wait(LONG_DEADLINE);
-    assert!(ended.status.success() && !ended.errors().contains(&password), "{ended:#?}");
+    let ended = scheduler.interrupt(LONG_DEADLINE);
+    assert!(!ended.errors().contains(&password), "{ended:#?}");
     assert!(ended.errors().contains("the cookie file of a node has a new content"), "{ended:#?}");
     for folder in [&mesos.work_folder(), scheduler.folder()] {
         assert_eq!(files_with(folder, &password), Vec::<String>::new());
@@ -131,9 +129,7 @@ fn mining_on_a_real_mesos_survives_restarts_of_the_node() {
         let (height, _) = restart(&mut core);
         until_it_mines(&core, height, &mut scheduler);
     }
-    scheduler.signal(Signal::INT);
-    let ended = scheduler.wait(LONG_DEADLINE);
-    assert!(ended.status.success(), "{ended:#?}");
+    let ended = scheduler.interrupt(LONG_DEADLINE);
     assert!(!ended.errors().contains("miner-server-2"), "the server was not replaced: {ended:#?}");
 }
 
@@ -154,6 +150,5 @@ fn each_node_of_a_pool_has_a_cookie_file_of_its_own() {
     first.kill();
     let (height, _) = restart(&mut second);
     until_it_mines(&second, height, &mut miner);
-    miner.signal(Signal::INT);
-    assert!(miner.wait(DEADLINE).status.success(), "{:#?}", miner.stderr());
+    miner.interrupt(DEADLINE);
 }

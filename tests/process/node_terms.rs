@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use node::rpc::methods::METHODS;
-use rustix::process::Signal;
 use serde_json::json;
 use testing::bitcoin_core::{ANYONE, BitcoinCore, Chain};
 
@@ -19,10 +18,7 @@ const USER: &str = "-rpcauth=pool:5a17$186d27da765fc107362bda677e1d4073e77a39eda
 const CLOCK: &str = "this machine's clock is";
 
 fn end(mut process: Process) -> crate::support::process::Ended {
-    process.signal(Signal::INT);
-    let ended = process.wait(DEADLINE);
-    assert!(ended.status.success(), "{ended:#?}");
-    ended
+    process.interrupt(DEADLINE)
 }
 
 fn unix_time() -> u64 {

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use rustix::process::Signal;
 use serde_json::Value;
 use testing::ports::closed_address;
 
@@ -28,9 +27,7 @@ pub fn page_of(scheduler: &mut Process) -> SocketAddr {
 }
 
 fn ends(mut scheduler: Process) {
-    scheduler.signal(Signal::INT);
-    let ended = scheduler.wait(LONG_DEADLINE);
-    assert!(ended.status.success(), "{ended:#?}");
+    scheduler.interrupt(LONG_DEADLINE);
 }
 
 #[test]

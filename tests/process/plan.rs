@@ -97,8 +97,7 @@ fn what_would_be_launched_is_printed_and_not_launched() {
     // The running framework uses 2 of the 4 CPUs, so 2 are free.
     let beside = json(&plan(&mesos, &["--json"]), 0);
     assert_eq!(beside["cpus"], 2.0, "only what is free: {beside:#}");
-    scheduler.signal(Signal::INT);
-    assert!(scheduler.wait(LONG_DEADLINE).status.success());
+    scheduler.interrupt(LONG_DEADLINE);
 }
 
 #[test]
@@ -139,9 +138,7 @@ fn full_agents_are_too_small() {
     });
     let text = output(&plan(&mesos, &[]), NOTHING);
     assert!(text.contains("no server on ") && text.contains("0 CPU"), "{text}");
-    scheduler.signal(Signal::INT);
-    let ended = scheduler.wait(LONG_DEADLINE);
-    assert!(ended.status.success(), "{ended:#?}");
+    let ended = scheduler.interrupt(LONG_DEADLINE);
     assert!(!ended.errors().contains("TASK_FAILED"), "{ended:#?}");
 }
 

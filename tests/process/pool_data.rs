@@ -44,8 +44,7 @@ impl Pool {
         let before = self.accepted();
         let mut miner = mesos_miner(["mine", "-o", &self.stratum, "-u", "rig", "-t", "1"]);
         until("shares", LONG_DEADLINE, || (self.accepted() >= before + more).then_some(()));
-        miner.signal(Signal::INT);
-        assert!(miner.wait(DEADLINE).status.success());
+        miner.interrupt(DEADLINE);
         self.totals()
     }
 

@@ -5,7 +5,6 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::process::{Ended, Process, mesos_miner, start};
@@ -120,10 +119,7 @@ fn mine_at(pool: &Pool, options: &[&str]) -> Process {
 }
 
 fn end(mut process: Process) -> Ended {
-    process.signal(Signal::INT);
-    let ended = process.wait(DEADLINE);
-    assert!(ended.status.success(), "{ended:#?}");
-    ended
+    process.interrupt(DEADLINE)
 }
 
 #[test]

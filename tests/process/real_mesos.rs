@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::mesos_box::MesosBox;
@@ -72,9 +71,7 @@ fn mines_on_two_agents_and_leaves_nothing_behind() {
         (server["statuses"].as_array()?.last()?["healthy"] == true).then_some(())
     });
 
-    scheduler.signal(Signal::INT);
-    let ended = scheduler.wait(LONG_DEADLINE);
-    assert!(ended.status.success(), "{ended:#?}");
+    let ended = scheduler.interrupt(LONG_DEADLINE);
     let summary = Summary::of(&ended);
     assert_eq!(summary.workers, 2, "{summary:?}");
     assert_eq!(summary.tasks, BTreeMap::from([("TASK_KILLED".to_owned(), 3)]), "KILL is honoured");
@@ -145,7 +142,6 @@ fn agents_on_other_machines_fetch_the_packed_executor_once() {
         assert_eq!(mode & 0o111, 0o111, "{file:?} can be executed");
         assert!(std::fs::read(&file).expect("a file") == program, "{file:?} is this very program");
     }
-    scheduler.signal(Signal::INT);
-    assert!(scheduler.wait(LONG_DEADLINE).status.success());
+    scheduler.interrupt(LONG_DEADLINE);
     assert_clean(&mesos);
 }

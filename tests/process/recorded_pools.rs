@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::peer::require;
@@ -76,9 +75,7 @@ fn mine(name: &str, recording: Recording) {
         assert!(miner.is_running(), "{name}: {:#?}", miner.stderr());
         (pool.requests().iter().filter(|request| is_share(request)).count() >= SHARES).then_some(())
     });
-    miner.signal(Signal::INT);
-    let ended = miner.wait(DEADLINE);
-    assert!(ended.status.success(), "{name}: {ended:#?}");
+    let ended = miner.interrupt(DEADLINE);
 
     let conversation = pool.conversation();
     let file = miner.folder().join("conversation.txt");

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::mesos_box::MesosBox;
@@ -118,8 +117,6 @@ fn a_worker_at_its_limit_of_updates_is_renewed() {
         !said.iter().any(|line| line.contains("nothing is launched")),
         "a renewal is no failure: {said:#?}"
     );
-    scheduler.signal(Signal::INT);
-    let ended = scheduler.wait(LONG_DEADLINE);
-    assert!(ended.status.success(), "{ended:#?}");
+    let ended = scheduler.interrupt(LONG_DEADLINE);
     assert!(Summary::of(&ended).hashes > 0);
 }

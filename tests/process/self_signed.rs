@@ -4,7 +4,6 @@
 
 use std::path::Path;
 
-use rustix::process::Signal;
 use tokio::runtime::Runtime;
 
 use crate::faults::mining::{MiningHarness, WORKERS, scheduler};
@@ -75,7 +74,6 @@ fn mine_and_a_pool_trust_exactly_the_certificate_in_the_file() {
     let mut miner = mesos_miner(["mine", "-t", "1", "-o", &listening]);
     miner.wait_for_error(LONG_DEADLINE, |line| line.contains("accepted: 1/").then_some(()));
     for mut process in [miner, proxy] {
-        process.signal(Signal::INT);
-        assert!(process.wait(DEADLINE).status.success());
+        process.interrupt(DEADLINE);
     }
 }

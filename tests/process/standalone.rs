@@ -46,9 +46,7 @@ pub fn mines_and_ends(pool: &Pool, arguments: &[&str]) -> Summary {
         (pool.count("accepted") >= 3).then_some(())
     });
     let family = miner.family();
-    miner.signal(Signal::INT);
-    let ended = miner.wait(DEADLINE);
-    assert!(ended.status.success(), "{ended:#?}");
+    let ended = miner.interrupt(DEADLINE);
     miner.assert_nothing_left(&family, DEADLINE);
 
     let summary = Summary::of(&ended);
@@ -90,9 +88,8 @@ fn each_share_is_printed_without_json() {
     let pool = Pool::start();
     let mut miner = mesos_miner(["mine", "-o", &pool.stratum, "-u", "me"]);
     miner.wait_for_error(LONG_DEADLINE, |line| line.contains("accepted: 1/").then_some(()));
-    miner.signal(Signal::INT);
-    let ended = miner.wait(DEADLINE);
-    assert!(ended.status.success() && ended.stdout.join("\n").contains("accepted"), "{ended:#?}");
+    let ended = miner.interrupt(DEADLINE);
+    assert!(ended.stdout.join("\n").contains("accepted"), "{ended:#?}");
 }
 
 /// The nice value of each mining thread, and the cores that it may run on.
@@ -154,9 +151,7 @@ fn an_interrupt_while_waiting_for_a_node_prints_a_summary() {
     let paid = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
     let mut miner = mesos_miner(["mine", "--json", "--bitcoind", &nobody, "--address", paid]);
     miner.wait_for_error(DEADLINE, |line| line.contains(&nobody).then_some(()));
-    miner.signal(Signal::INT);
-    let ended = miner.wait(DEADLINE);
-    assert!(ended.status.success(), "{ended:#?}");
+    let ended = miner.interrupt(DEADLINE);
     assert_eq!(Summary::of(&ended).hashes, 0);
 }
 

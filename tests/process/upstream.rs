@@ -97,9 +97,7 @@ fn worker(pool: &Pool, name: &str) -> Process {
 
 fn end(mut process: Process) {
     assert!(process.is_running(), "{:#?}", process.stderr());
-    process.signal(Signal::INT);
-    let ended = process.wait(DEADLINE);
-    assert!(ended.status.success(), "{ended:#?}");
+    let ended = process.interrupt(DEADLINE);
 }
 
 #[test]

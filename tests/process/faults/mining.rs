@@ -204,9 +204,7 @@ impl MiningHarness {
 
     /// Ends the framework, and checks that no process is left and that the accounts agree. Returns the summary and the output.
     pub fn end(mut self) -> (Summary, Ended) {
-        self.scheduler.signal(Signal::INT);
-        let ended = self.scheduler.wait(LONG_DEADLINE);
-        assert!(ended.status.success(), "{ended:#?}");
+        let ended = self.scheduler.interrupt(LONG_DEADLINE);
         until("no executor is left", DEADLINE, || self.executors("").is_empty().then_some(()));
         until("no task is left and every resource is free", DEADLINE, || {
             let state = self.cluster.state()?;

@@ -148,6 +148,14 @@ impl Process {
         kill_process(pid, signal).unwrap_or_else(|e| panic!("{signal:?} to {}: {e}", self.name));
     }
 
+    /// Interrupts the process as Ctrl-C does, and waits for its end, which must be a success.
+    pub fn interrupt(&mut self, within: Duration) -> Ended {
+        self.signal(Signal::INT);
+        let ended = self.wait(within);
+        assert!(ended.status.success(), "{ended:#?}");
+        ended
+    }
+
     /// Waits for the end of the process. [`Process::assert_nothing_left`] finds processes that it has left behind.
     pub fn wait(&mut self, within: Duration) -> Ended {
         let limit = Instant::now() + within;
