@@ -19,6 +19,7 @@ use crate::dialect;
 use crate::error::ClientError;
 use crate::event::{Answer, Event, Ticket};
 use crate::failover::Failover;
+use crate::fitness::Fitness;
 use crate::shares::{InFlightShare, ResumableSession};
 
 /// A Stratum client that stays connected, as the [crate's documentation](crate) describes.
@@ -63,7 +64,7 @@ enum Wakeup {
     ResumeTimeout,
     /// The main connection may have to tell what it waits for.
     Waiting,
-    /// The job of the main connection is too old.
+    /// The job of the main connection, or its block, is too old.
     JobTooOld,
 }
 
@@ -280,14 +281,7 @@ impl Client {
             self.give_up_resumable();
         }
         self.main = Some(Box::new(connection));
-        self.begin_fitness();
-    }
-
-    /// The main connection is a new one.
-    fn begin_fitness(&mut self) {
-        if let Some(history) = self.history.get_mut(self.failover.index()) {
-            history.fitness.on_connect();
-        }
+        self.learn(Fitness::on_connect);
     }
 
     /// The pool has authorized us and sent a job.
@@ -307,7 +301,8 @@ impl Client {
     fn on_event(&mut self, event: stratum::Event) {
         let Some(connection) = &mut self.main else { return };
         let url = connection.url().clone();
-        if connection.is_usable() {
+        // Answers are many, and those to shares show nothing new.
+        if connection.is_usable() && !matches!(event, stratum::Event::Answer { .. }) {
             self.on_usable(&url);
         }
         let Some(connection) = &mut self.main else { return };
@@ -333,6 +328,7 @@ impl Client {
             stratum::Event::Authorized => {
                 self.resubmit();
                 self.events.push_back(Event::Authorized { pool: url });
+                self.forget_other_pools();
             }
             stratum::Event::Reconnect { pool, wait } => self.on_redirect(url, pool, wait),
             stratum::Event::ShowMessage(text) => self.events.push_back(Event::Message(text)),
@@ -351,9 +347,7 @@ impl Client {
             let expired = std::iter::from_fn(|| connection.in_flight.expire(now));
             self.events.extend(expired.map(|share| Event::Answer(share.give_up(now))));
         }
-        if let Some(history) = self.history.get_mut(self.failover.index()) {
-            history.fitness.on_job(&job, Instant::now());
-        }
+        self.learn(|fitness| fitness.on_job(&job, Instant::now()));
         let extranonces = (job.extranonce1.clone(), job.extranonce2_len);
         if self.extranonces.as_ref() != Some(&extranonces) {
             self.extranonces = Some(extranonces.clone());
@@ -378,13 +372,10 @@ impl Client {
 
     /// Makes the connection to a better pool the main one.
     fn switch_to(&mut self, pool: probe::ProbedPool) {
-        self.give_up_resumable();
-        self.give_up_draining();
+        self.drain();
         self.failover.on_switch(pool.index);
-        let until = Instant::now() + self.config.drain_timeout;
-        let before = self.main.replace(pool.connection);
-        self.begin_fitness();
-        self.draining = before.map(|connection| (*connection, until));
+        self.main = Some(pool.connection);
+        self.learn(Fitness::on_connect);
         for event in pool.events {
             self.on_event(event);
         }

@@ -49,12 +49,14 @@ pub enum Event {
         /// What the pool owes.
         awaited: Awaited,
     },
-    /// The pool gives work but is of no use, and no other pool is left to turn to: it rejects all shares, or its job is too old. The
-    /// client stays with it. Sent once, until the pool accepts a share or sends a new job.
+    /// The pool gives work but is of no use, and no other pool is left to turn to: it rejects all shares, or its job, or the block on
+    /// which it builds, is too old. The client stays with it. Sent once, until [`Event::Fit`]; a loss of the connection ends nothing.
     Unfit {
-        /// What is wrong: [`ClientError::RejectsAll`] or [`ClientError::JobTooOld`].
+        /// What is wrong: [`ClientError::RejectsAll`], [`ClientError::JobTooOld`] or [`ClientError::BlockTooOld`].
         error: ClientError,
     },
+    /// The pool of the last [`Event::Unfit`] is of use again, or another one has authorized us in its place.
+    Fit,
     /// A message from the pool to the miner's owner.
     Message(String),
 }

@@ -32,6 +32,15 @@ const BUSY_CHAIN: f64 = 1e9;
 pub(crate) const SET_ASIDE: Duration = Duration::from_secs(5 * 60);
 const LONGEST_SET_ASIDE: Duration = Duration::from_secs(3600);
 
+/// Why a pool is unfit. Each reason ends in its own way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unfitness {
+    /// The pool rejects all shares, until it accepts one.
+    Shares,
+    /// The pool's job, or the block on which it builds, is too old, until there is a new job that is not on an old block.
+    Age,
+}
+
 /// What is known about the fitness of one pool.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fitness {
@@ -48,22 +57,22 @@ pub(crate) struct Fitness {
     set_aside_until: Option<Instant>,
     /// How long the pool was last set aside; `None` if it was of use since.
     set_aside_for: Option<Duration>,
-    /// Whether the owner was told that the pool is unfit, since it was last of use.
-    told: bool,
+    /// Why the pool is unfit, if the owner was told that it is. Kept after the connection: a new one alone makes no pool better.
+    told: Option<Unfitness>,
 }
 
 impl Fitness {
     /// A new connection to the pool begins.
     pub fn on_connect(&mut self) {
-        (self.rejected, self.job, self.told) = (0, None, false);
+        (self.rejected, self.job) = (0, None);
     }
 
-    /// A share has its outcome. Returns whether the pool has rejected so many shares that it accepts none.
-    pub fn on_outcome(&mut self, outcome: &Outcome) -> bool {
+    /// A share has its outcome.
+    pub fn on_outcome(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Accepted => {
                 (self.rejected, self.reason, self.set_aside_for) = (0, None, None);
-                self.told = false;
+                self.told.take_if(|told| *told == Unfitness::Shares);
             }
             Outcome::Rejected(reason) if !reason.is_duplicate() => {
                 self.rejected = self.rejected.saturating_add(1);
@@ -71,7 +80,6 @@ impl Fitness {
             }
             Outcome::Rejected(_) | Outcome::Stale(_) | Outcome::Unanswered => {}
         }
-        self.rejects_all().is_some()
     }
 
     /// The number of shares that the pool has rejected in a row, and its last reason, if it accepts none.
@@ -103,7 +111,9 @@ impl Fitness {
             if self.pauses.len() > PAUSES {
                 self.pauses.pop_front();
             }
-            self.told &= self.rejects_all().is_some() || old_block;
+        }
+        if !old_block {
+            self.told.take_if(|told| *told == Unfitness::Age);
         }
         self.job = Some((job.clone(), now));
     }
@@ -128,13 +138,20 @@ impl Fitness {
     }
 
     /// Whether the owner has yet to be told that the pool is unfit. It then counts as told.
-    pub fn tell(&mut self) -> bool {
-        !std::mem::replace(&mut self.told, true)
+    pub fn tell(&mut self, why: Unfitness) -> bool {
+        let news = self.told.is_none();
+        self.told.get_or_insert(why);
+        news
     }
 
-    /// Whether the owner was told that the pool is unfit.
+    /// Whether the owner was told that the pool is unfit, and it still is.
     pub fn is_told(&self) -> bool {
-        self.told
+        self.told.is_some()
+    }
+
+    /// Another pool gives work instead. Returns whether the owner was told that this one is unfit.
+    pub fn on_left(&mut self) -> bool {
+        self.told.take().is_some()
     }
 
     /// The client leaves the pool because it is unfit. `first` is how long it is set aside for the first time.
@@ -186,22 +203,31 @@ mod tests {
     #[test]
     fn a_pool_that_rejects_twenty_shares_in_a_row_is_unfit() {
         let mut fitness = Fitness::default();
+        let rejects_all = |fitness: &mut Fitness, outcome: Outcome| {
+            fitness.on_outcome(&outcome);
+            fitness.rejects_all().is_some()
+        };
         for _ in 1..REJECTED_IN_A_ROW {
-            assert!(!fitness.on_outcome(&rejected(23)));
+            assert!(!rejects_all(&mut fitness, rejected(23)));
         }
-        assert!(!fitness.on_outcome(&Outcome::Accepted), "it has accepted one");
+        assert!(!rejects_all(&mut fitness, Outcome::Accepted), "it has accepted one");
         for _ in 1..REJECTED_IN_A_ROW {
-            assert!(!fitness.on_outcome(&rejected(23)));
+            assert!(!rejects_all(&mut fitness, rejected(23)));
             // None of these count, and none of them is a good sign.
-            assert!(!fitness.on_outcome(&rejected(Reason::DUPLICATE)));
-            assert!(!fitness.on_outcome(&Outcome::Stale(None)));
-            assert!(!fitness.on_outcome(&Outcome::Unanswered));
+            assert!(!rejects_all(&mut fitness, rejected(Reason::DUPLICATE)));
+            assert!(!rejects_all(&mut fitness, Outcome::Stale(None)));
+            assert!(!rejects_all(&mut fitness, Outcome::Unanswered));
         }
-        assert!(fitness.on_outcome(&rejected(23)));
+        assert!(rejects_all(&mut fitness, rejected(23)));
         assert_eq!(fitness.rejects_all(), Some((20, Reason::new(23, "no"))));
-        assert!(fitness.tell() && !fitness.tell());
+        assert!(fitness.tell(Unfitness::Shares) && !fitness.tell(Unfitness::Shares));
+        // Neither a new connection nor a new job is a good sign.
+        fitness.on_connect();
+        fitness.on_job(&job(0, MAIN), Instant::now());
+        fitness.on_job(&job(1, MAIN), Instant::now());
+        assert!(fitness.is_told());
         fitness.on_outcome(&Outcome::Accepted);
-        assert!(fitness.tell(), "it was of use meanwhile");
+        assert!(fitness.tell(Unfitness::Shares), "it was of use meanwhile");
     }
 
     /// How old the job may become after jobs with these pauses.
@@ -246,7 +272,10 @@ mod tests {
                 let expected = limited.then_some((start + BLOCK_LIMIT, BLOCK_LIMIT));
                 assert_eq!(fitness.block_too_old_at(Some(MINUTE)), expected);
                 let due = expected.is_some_and(|(at, _)| at <= now);
-                assert_eq!(due && fitness.tell(), minute == 180 && limited, "told once: {minute}");
+                let told = due && fitness.tell(Unfitness::Age);
+                assert_eq!(told, minute == 180 && limited, "told once: {minute}");
+                fitness.on_outcome(&Outcome::Accepted);
+                assert_eq!(fitness.is_told(), due, "shares for the old block change nothing: {minute}");
             }
             let longer = Some(2 * BLOCK_LIMIT);
             assert_eq!(fitness.block_too_old_at(longer).map(|(_, limit)| limit), longer.filter(|_| limited));
@@ -255,9 +284,25 @@ mod tests {
             let (next, now) = (job(400, nbits), start + 400 * MINUTE);
             fitness.on_job(&next, now);
             assert_eq!(fitness.block_too_old_at(None).is_some_and(|(at, _)| at <= now), limited);
+            assert_eq!(fitness.is_told(), limited);
             fitness.on_job(&Arc::new(Job { prev_hash: [1; 32], ..Job::clone(&next) }), now);
+            assert!(!fitness.is_told());
             assert!(fitness.block_too_old_at(None).is_none_or(|(at, _)| at > now));
         }
+    }
+
+    #[test]
+    fn a_pool_with_an_old_job_is_of_use_again_with_a_new_one() {
+        let (mut fitness, now) = (Fitness::default(), Instant::now());
+        let first = job(0, MAIN);
+        fitness.on_job(&first, now);
+        assert!(fitness.tell(Unfitness::Age));
+        fitness.on_job(&Arc::new(Job { target: Target::from_difficulty(2.0), ..Job::clone(&first) }), now);
+        fitness.on_outcome(&Outcome::Accepted);
+        assert!(fitness.is_told(), "the job is the same");
+        fitness.on_job(&job(1, MAIN), now);
+        assert!(!fitness.is_told());
+        assert!(fitness.tell(Unfitness::Age) && fitness.on_left() && !fitness.on_left());
     }
 
     #[test]

@@ -78,9 +78,11 @@ pub enum Event {
         /// What the pool owes.
         awaited: Awaited,
     },
-    /// The pool gives work but is of no use, and no other pool is left to turn to.
+    /// The pool gives work but is of no use, and no other pool is left to turn to. Holds until [`Event::Fit`].
     Unfit {
         /// The error, which names the pool.
+    /// The pool is of use, or the miner turns to another one.
+    Fit,
         error: String,
         /// The error as a problem.
         problem: Problem,
@@ -202,6 +204,8 @@ impl Miner {
     }
 
     async fn on_event(&mut self, event: client::Event) {
+        // Whatever was said of its pools is over.
+        self.send(Event::Fit).await;
         match event {
             client::Event::Job(job) => self.on_job(&job).await,
             client::Event::Answer(answer) => self.on_answer(answer).await,
@@ -221,6 +225,7 @@ impl Miner {
             client::Event::Message(text) => self.send(Event::Message(text)).await,
             // Each job carries its own difficulty, version mask and extranonces.
             other => debug!(?other, "ignored an event that applies to the following jobs"),
+            client::Event::Fit => self.send(Event::Fit).await,
         }
     }
 

@@ -241,7 +241,7 @@ impl Terminal {
             Event::Unfit { error, problem } if self.server.is_none() => {
                 self.warn(format_args!("{error}; {}", problem.kind.remedy()));
             }
-            Event::Unfit { .. } => {}
+            Event::Unfit { .. } | Event::Fit => {}
             Event::Job { id, difficulty, clean } => {
                 tracing::debug!(id, difficulty, clean, "new job");
                 self.repeats.clear();

@@ -1,13 +1,15 @@
 //! Runs worker tasks: mines and sends reports at the intervals of the task.
 
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use net::Dialer;
 use problem::{Problem, ProblemKind};
-use task::{Instruction, Intervals, Live, ProgramSpec, Report, Verdict, WorkerLive};
+use task::{Instruction, Intervals, Live, ProgramSpec, Report, WorkerLive, WorkerSpec};
 use text::InWords;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
@@ -43,34 +45,8 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
     let engine = StartedEngine::start_in_background(spec.backend.clone(), request)
         .await
         .map_err(|error| TaskError::new(format!("cannot mine: {error:#}")))?;
-    let config = config(&spec, engine.hashrate)?;
-    let waiting = Waiting::new(silence(&spec.pool), config.pools.len(), Instant::now());
-    let (config_sender, configs) = watch::channel(config);
-    let intervals = context.spec.intervals;
-    let mut report = ReportBuilder::new(&spec.user);
-    report.set_interval(intervals.report());
-    let worker = Worker {
-        context,
-        configs: config_sender,
-        report,
-        timers: Timers::new(intervals, rand::random(), Instant::now()),
-        counters: engine.engine.counters(),
-        live: WorkerLive {
-            hashrate: 0.0,
-            threads: engine.threads,
-            backend: engine.backends.to_string(),
-            difficulty: 0.0,
-            pool: spec.pool.clone(),
-            intervals: Some(intervals),
-            ..WorkerLive::default()
-        },
-        waiting,
-        unfit: None,
-        running: false,
-        last_live: (0, Instant::now()),
-        candidate_reported: None,
-        new_candidate: false,
-    };
+    let (config_sender, configs) = watch::channel(config(&spec, engine.hashrate)?);
+    let worker = Worker::new(context, spec, config_sender, &engine);
     let (sender, events) = mpsc::channel(EVENTS);
     let stop = worker.context.stop.child_token();
     let mining = miner::run(configs, engine.engine, engine.found, sender, stop.clone());
@@ -114,6 +90,40 @@ struct Worker {
 }
 
 impl Worker {
+    fn new(
+        context: TaskContext,
+        spec: WorkerSpec,
+        configs: watch::Sender<miner::Config>,
+        engine: &StartedEngine,
+    ) -> Self {
+        let (intervals, now) = (context.spec.intervals, Instant::now());
+        let mut report = ReportBuilder::new(&spec.user);
+        report.set_interval(intervals.report());
+        let waiting = Waiting::new(silence(&spec.pool), configs.borrow().pools.len(), now);
+        Worker {
+            context,
+            configs,
+            report,
+            timers: Timers::new(intervals, rand::random(), now),
+            counters: engine.engine.counters(),
+            live: WorkerLive {
+                hashrate: 0.0,
+                threads: engine.threads,
+                backend: engine.backends.to_string(),
+                difficulty: 0.0,
+                pool: spec.pool,
+                intervals: Some(intervals),
+                ..WorkerLive::default()
+            },
+            waiting,
+            unfit: None,
+            running: false,
+            last_live: (0, now),
+            candidate_reported: None,
+            new_candidate: false,
+        }
+    }
+
     /// Turns events of the miner into events of the task until the miner ends. Returns the last report, and an error if the
     /// worker never began to work.
     async fn run(
@@ -237,17 +247,11 @@ impl Worker {
             Event::Job { id, difficulty, clean } => {
                 debug!(job = id, difficulty, clean, "new job");
                 self.live.difficulty = difficulty;
-                if self.problem_is(ProblemKind::PoolJobOutdated) {
-                    self.unfit = None;
-                }
                 if self.waiting.works() && self.running {
                     self.send_live().await;
                 }
             }
             Event::Share { share, reason } => {
-                if share.row.verdict == Verdict::Accepted && self.problem_is(ProblemKind::PoolRejectsShares) {
-                    self.unfit = None;
-                }
                 if let Some(reason) = reason {
                     warn!(job = share.row.job, %reason, "the pool rejected a share");
                 }
@@ -273,21 +277,23 @@ impl Worker {
                     self.send_live().await;
                 }
             }
+            Event::Fit => {
+                if self.unfit.take().is_some() {
+                    info!("the pool is of use again, or was left");
+                    if self.running {
+                        self.send_live().await;
+                    }
+                }
+            }
             Event::Authorized { pool } => info!(%pool, "mining"),
             Event::Message(text) => info!(text, "the pool says"),
             Event::Lost { error, problem, .. } => {
-                self.unfit = None;
                 warn!(error, "lost the pool; trying again");
                 if let Some(problem) = problem {
                     self.waiting.met(problem, Instant::now());
                 }
             }
         }
-    }
-
-    /// Whether the pool is of no use for a reason of this kind.
-    fn problem_is(&self, kind: ProblemKind) -> bool {
-        self.unfit.as_ref().is_some_and(|problem| problem.kind == kind)
     }
 
     /// When to report a candidate: immediately, unless another was reported within [`BLOCK_REPORT_INTERVAL`]. On a network

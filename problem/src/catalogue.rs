@@ -257,10 +257,11 @@ catalogue! {
     }
     PoolJobOutdated {
         code: "pool-job-outdated",
-        symptom: "a pool answers but sends no new job",
-        cause: "The pool, or its node, most likely hangs: it has sent no job for far longer than before, or longer than --job-timeout.",
+        symptom: "a pool answers but its work is outdated",
+        cause: "The pool, or its node, most likely hangs: it has sent no job for far longer than before, or longer than --job-timeout, \
+                or all its jobs have been for the same block for three hours. The text says which.",
         remedy: "Ask the pool's operator. Work on an old block is not paid: give another pool to turn to, or a longer --job-timeout if \
-                 jobs are rare on this chain.",
+                 jobs or blocks are rare on this chain.",
     }
     TaskWaits {
         code: "task-waits",

@@ -47,9 +47,7 @@ impl Client {
             return self.stop_trying(error);
         };
         let error = ClientError::HungUpOn { pool, requests: dialect::names(requests) };
-        self.probe.reset();
-        self.connect_after(retry_in);
-        self.events.push_back(Event::Lost { error, retry_in });
+        self.reconnect(error, retry_in);
     }
 
     /// Counts permanent refusals. Returns whether there were so many that further attempts are in vain.
@@ -67,6 +65,11 @@ impl Client {
         let Some(retry_in) = self.failover.on_lost(worked) else {
             return self.stop_trying(error);
         };
+        self.reconnect(error, retry_in);
+    }
+
+    /// Tells the owner why there is no connection, and connects again after a pause, perhaps to another pool.
+    pub(super) fn reconnect(&mut self, error: ClientError, retry_in: Duration) {
         self.probe.reset();
         self.connect_after(retry_in);
         self.events.push_back(Event::Lost { error, retry_in });
@@ -112,6 +115,14 @@ impl Client {
             session.resumed = false;
         }
         worked
+    }
+
+    /// Ends the work on the main connection, and listens to the last answers on it.
+    pub(super) fn drain(&mut self) {
+        self.give_up_resumable();
+        self.give_up_draining();
+        let until = Instant::now() + self.config.drain_timeout;
+        self.draining = self.main.take().map(|connection| (*connection, until));
     }
 
     pub(super) fn give_up_draining(&mut self) {

@@ -20,6 +20,11 @@ async fn reject(harness: &mut Harness, pool: &mut Pool, job: &str, shares: usize
     }
 }
 
+/// Waits until the client says that the pool is of use again.
+async fn until_fit(harness: &mut Harness) {
+    harness.wait(|event| matches!(event, Event::Fit).then_some(())).await;
+}
+
 #[tokio::test]
 async fn a_pool_that_rejects_all_shares_is_left_and_returned_to_later() {
     let (first, second) = (listen().await, listen().await);
@@ -83,11 +88,22 @@ async fn without_another_pool_the_owner_is_told_once() {
     pool.notify("b", false).await;
     let wanted = |event| match event {
         Event::Unfit { .. } => panic!("told twice"),
-        Event::Job(job) => (job.id == "b").then_some(()),
+        Event::Fit => panic!("no share was accepted"),
+        Event::Job(job) => (job.id == "b").then_some(job),
         _ => None,
     };
     harness.wait(wanted).await;
     assert_eq!(harness.losses, Vec::<String>::new());
+
+    // A new connection alone makes the pool no better, but an accepted share does.
+    drop(pool);
+    harness.loss().await;
+    let mut pool = Pool::at_work(&listener, "0b", "b").await;
+    let job = harness.wait(wanted).await;
+    harness.submit(&job).await.expect("sent");
+    let call = pool.expect_call("mining.submit").await;
+    pool.answer(&call, json!(true), Value::Null).await;
+    until_fit(&mut harness).await;
     harness.close().await;
 }
 
@@ -120,6 +136,7 @@ async fn a_pool_whose_job_is_too_old_is_left_for_the_next_although_it_answers() 
     };
     assert_eq!(harness.wait(unfit).await, ProblemKind::PoolJobOutdated);
     backup.notify("c", true).await;
+    until_fit(&mut harness).await;
     harness.job("c").await;
     answers.abort();
     harness.close().await;

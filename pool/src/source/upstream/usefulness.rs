@@ -1,12 +1,10 @@
 //! Whether the upstream pool that gives work is of any use. The client leaves a pool that is not, if there is another one; with only
 //! one, this is for the health check. No I/O except logging, no clock.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use client::Outcome;
-use problem::{Problem, ProblemKind};
-use stratum::Job;
+use problem::Problem;
 
 use super::stale_shares::StaleShares;
 use crate::source::upstream_problem;
@@ -14,14 +12,13 @@ use crate::source::upstream_problem;
 /// What is wrong with the upstream pool that gives work.
 #[derive(Debug, Default)]
 pub struct Usefulness {
-    /// Why the client would leave the pool.
+    /// Why the client would leave the pool, as the client says.
     problem: Option<Problem>,
     stale: StaleShares,
     /// What is wrong because of the stale shares.
     all_stale: Option<Problem>,
     /// The address of the pool that gives jobs.
     pool: Option<String>,
-    job: Option<Arc<Job>>,
 }
 
 impl Usefulness {
@@ -32,23 +29,17 @@ impl Usefulness {
 
     /// Takes in an event of the client. Returns whether [`Usefulness::problem`] may have changed.
     pub fn on_event(&mut self, event: &client::Event, now: Instant) -> bool {
-        use client::Event::{Answer, Authorized, Job, Unfit};
+        use client::Event::{Answer, Authorized, Fit, Unfit};
         let before = self.problem().is_some();
         match event {
             Unfit { error } => self.problem = upstream_problem(error),
+            Fit => self.problem = None,
             Answer(answer) => self.on_outcome(&answer.outcome, now),
-            Job(job) => {
-                // The same job with another difficulty is no news.
-                if self.job.as_ref().is_none_or(|last| !last.same_work(job)) {
-                    self.problem.take_if(|problem| problem.kind != ProblemKind::UpstreamRejectsShares);
-                }
-                self.job = Some(job.clone());
-            }
-            // A pool that rejects all shares does so after a new connection, too.
+            // A pool that calls all shares stale does so after a new connection, too.
             Authorized { pool } => {
                 let pool = pool.to_string();
                 if self.pool.replace(pool.clone()).is_some_and(|last| last != pool) {
-                    (self.problem, self.stale, self.all_stale) = (None, StaleShares::default(), None);
+                    (self.stale, self.all_stale) = (StaleShares::default(), None);
                 }
             }
             _ => {}
@@ -57,9 +48,6 @@ impl Usefulness {
     }
 
     fn on_outcome(&mut self, outcome: &Outcome, now: Instant) {
-        if *outcome == Outcome::Accepted {
-            self.problem.take_if(|problem| problem.kind == ProblemKind::UpstreamRejectsShares);
-        }
         self.stale.on_outcome(outcome, now);
         let problem = self.stale.problem(self.pool.as_deref().unwrap_or_default());
         if let (Some(problem), None) = (&problem, &self.all_stale) {
@@ -76,11 +64,13 @@ impl Usefulness {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use client::{ClientError, Event};
     use hasher::{CompactTarget, Target};
-    use stratum::Reason;
+    use problem::ProblemKind;
+    use stratum::{Job, Reason};
 
     use super::*;
 
@@ -116,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_that_rejects_everything_is_of_no_use_until_another_one_gives_work() {
+    fn a_pool_is_of_no_use_from_the_word_of_the_client_until_its_next() {
         let (mut usefulness, now) = (Usefulness::default(), Instant::now());
         usefulness.on_event(&authorized("a:1"), now);
         assert!(!usefulness.on_event(&job("a"), now) && usefulness.problem().is_none());
@@ -128,20 +118,23 @@ mod tests {
         usefulness.on_event(&Event::Lost { error: ClientError::NoPool, retry_in: Duration::ZERO }, now);
         usefulness.on_event(&authorized("a:1"), now);
         assert_eq!(kind(&usefulness), Some(ProblemKind::UpstreamRejectsShares));
-        assert!(usefulness.on_event(&authorized("b:1"), now));
+        usefulness.on_event(&authorized("b:1"), now);
+        assert!(usefulness.on_event(&Event::Fit, now));
         assert_eq!(kind(&usefulness), None);
     }
 
     #[test]
-    fn a_pool_with_an_old_job_is_of_use_again_with_a_new_one() {
+    fn a_pool_that_stays_on_one_block_is_of_no_use_although_it_sends_jobs() {
         let (mut usefulness, now) = (Usefulness::default(), Instant::now());
         usefulness.on_event(&job("a"), now);
-        let after = Duration::from_secs(7_200);
-        let error = ClientError::JobTooOld { pool: "a:1".parse().unwrap(), after };
+        let after = Duration::from_secs(10_800);
+        let error = ClientError::BlockTooOld { pool: "a:1".parse().unwrap(), after };
         usefulness.on_event(&Event::Unfit { error }, now);
-        usefulness.on_event(&job("a"), now);
-        assert_eq!(kind(&usefulness), Some(ProblemKind::PoolJobOutdated));
-        assert!(usefulness.on_event(&job("b"), now));
+        for id in ["a", "b", "c"] {
+            usefulness.on_event(&job(id), now);
+            assert_eq!(kind(&usefulness), Some(ProblemKind::PoolJobOutdated), "{id}");
+        }
+        assert!(usefulness.on_event(&Event::Fit, now));
         assert_eq!(kind(&usefulness), None);
     }
 
