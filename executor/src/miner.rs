@@ -41,13 +41,9 @@ const BACKPRESSURE_PAUSE: Duration = Duration::from_millis(100);
 /// this time has passed. Where most hashes are candidates (regtest), everything else would flood the pool.
 const VERDICT_WITHIN: Duration = Duration::from_secs(2);
 
-/// A tip for which a candidate was submitted.
+/// A candidate for the tip of the present job was submitted.
 #[derive(Debug)]
 struct SolvedTip {
-    /// The hash of the tip, as in [`Job::prev_hash`].
-    tip: [u8; 32],
-    /// The last job for this tip.
-    job: Arc<Job>,
     /// The candidate.
     ticket: Ticket,
     /// When the search goes on even without an answer.
@@ -81,12 +77,12 @@ pub enum Event {
     /// The pool gives work but is of no use, and no other pool is left to turn to. Holds until [`Event::Fit`].
     Unfit {
         /// The error, which names the pool.
-    /// The pool is of use, or the miner turns to another one.
-    Fit,
         error: String,
         /// The error as a problem.
         problem: Problem,
     },
+    /// The pool is of use, or the miner turns to another one.
+    Fit,
     /// A new job.
     Job {
         /// The pool's id of the job.
@@ -121,22 +117,8 @@ pub async fn run(
     events: mpsc::Sender<Event>,
     stop: CancellationToken,
 ) -> Result<(), ClientError> {
-    let counters = engine.counters();
-    let pending = PendingShares::default();
-    let miner = Miner {
-        engine,
-        counters,
-        found,
-        events,
-        stop,
-        pending,
-        solved: None,
-        paused: 0,
-        hashing: false,
-        has_job: false,
-    };
     let config = configs.borrow_and_update().clone();
-    miner.run(Client::new(config), configs).await
+    Miner::new(engine, found, events, stop).run(Client::new(config), configs).await
 }
 
 struct Miner {
@@ -146,17 +128,38 @@ struct Miner {
     events: mpsc::Sender<Event>,
     stop: CancellationToken,
     pending: PendingShares,
-    /// The tip for which a candidate was submitted, and nothing is searched for now.
+    /// The tip of the present job is solved, so nothing is searched for now.
     solved: Option<SolvedTip>,
     /// The engine's generation that began when the last candidate was submitted. Candidates of earlier ones are for a tip that is
     /// solved, or gone.
     paused: u64,
     /// Whether any hash was computed.
     hashing: bool,
-    has_job: bool,
+    /// The present job; `None` without a pool that gives work.
+    job: Option<Arc<Job>>,
 }
 
 impl Miner {
+    fn new(
+        engine: Engine,
+        found: mpsc::Receiver<FoundShare>,
+        events: mpsc::Sender<Event>,
+        stop: CancellationToken,
+    ) -> Self {
+        Miner {
+            counters: engine.counters(),
+            engine,
+            found,
+            events,
+            stop,
+            pending: PendingShares::default(),
+            solved: None,
+            paused: 0,
+            hashing: false,
+            job: None,
+        }
+    }
+
     async fn run(
         mut self,
         mut client: Client,
@@ -187,7 +190,7 @@ impl Miner {
                 () = sleep_until(self.solved.as_ref().map_or_else(Instant::now, |solved| solved.until)), if self.solved.is_some() => {
                     self.search_on();
                 }
-                () = sleep(FIRST_HASH_POLL), if self.has_job && !self.hashing => self.check_hashes().await,
+                () = sleep(FIRST_HASH_POLL), if self.job.is_some() && !self.hashing => self.check_hashes().await,
             }
         };
         self.finish(client, error.is_none()).await;
@@ -197,21 +200,21 @@ impl Miner {
     /// Closes the connections of a client that was replaced.
     async fn leave(&mut self, client: Client) {
         self.engine.pause();
-        (self.has_job, self.solved) = (false, None);
+        (self.job, self.solved) = (None, None);
         for answer in client.close() {
             self.on_answer(answer).await;
         }
+        // Whatever was said of its pools is over.
+        self.send(Event::Fit).await;
     }
 
     async fn on_event(&mut self, event: client::Event) {
-        // Whatever was said of its pools is over.
-        self.send(Event::Fit).await;
         match event {
             client::Event::Job(job) => self.on_job(&job).await,
             client::Event::Answer(answer) => self.on_answer(answer).await,
             client::Event::Lost { error, retry_in } => {
                 self.engine.pause();
-                (self.has_job, self.solved) = (false, None);
+                (self.job, self.solved) = (None, None);
                 let (problem, error) = (error.problem(), error_chain(&error));
                 self.send(Event::Lost { error, problem, retry_in }).await;
             }
@@ -222,23 +225,21 @@ impl Miner {
                     self.send(Event::Unfit { error: error_chain(&error), problem }).await;
                 }
             }
+            client::Event::Fit => self.send(Event::Fit).await,
             client::Event::Message(text) => self.send(Event::Message(text)).await,
             // Each job carries its own difficulty, version mask and extranonces.
             other => debug!(?other, "ignored an event that applies to the following jobs"),
-            client::Event::Fit => self.send(Event::Fit).await,
         }
     }
 
     async fn on_job(&mut self, job: &Arc<Job>) {
-        match &mut self.solved {
-            // The job may be for the block that was just found.
-            Some(solved) if solved.tip == job.prev_hash => solved.job = job.clone(),
-            _ => {
-                self.solved = None;
-                self.engine.mine(job.clone());
-            }
+        let last = self.job.replace(job.clone());
+        // The job may be for the block that was just found.
+        let is_solved = self.solved.is_some() && last.is_some_and(|last| last.prev_hash == job.prev_hash);
+        if !is_solved {
+            self.solved = None;
+            self.engine.mine(job.clone());
         }
-        self.has_job = true;
         let difficulty = job.target.difficulty();
         self.send(Event::Job { id: job.id.clone(), difficulty, clean: job.clean }).await;
     }
@@ -246,10 +247,10 @@ impl Miner {
     /// Searches on after the pool has answered a candidate, or has not answered for a while: the pool may pay for further shares,
     /// or its block may have been rejected.
     fn search_on(&mut self) {
-        if let Some(solved) = self.solved.take()
-            && self.has_job
+        if self.solved.take().is_some()
+            && let Some(job) = &self.job
         {
-            self.engine.mine(solved.job);
+            self.engine.mine(job.clone());
         }
     }
 
@@ -270,11 +271,10 @@ impl Miner {
         }
         match client.submit(&found.job, Share::from(&found)) {
             Some(ticket) => {
-                if is_candidate {
+                // A candidate for an earlier tip says nothing about the present one.
+                if is_candidate && self.job.as_ref().is_some_and(|job| job.prev_hash == found.job.prev_hash) {
                     self.paused = self.engine.pause();
-                    let (tip, job) = (found.job.prev_hash, found.job.clone());
-                    self.solved =
-                        Some(SolvedTip { tip, job, ticket, until: Instant::now() + VERDICT_WITHIN });
+                    self.solved = Some(SolvedTip { ticket, until: Instant::now() + VERDICT_WITHIN });
                 }
                 self.pending.insert(ticket, found);
             }

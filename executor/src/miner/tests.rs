@@ -1,5 +1,7 @@
 //! The miner against a scripted pool, whose messages are literal JSON lines.
 
+mod candidates;
+
 use std::io::{BufRead, Write};
 use std::num::NonZeroUsize;
 
