@@ -1,5 +1,6 @@
 //! The credentials for the nodes of a server task, which the scheduler may replace while the task runs.
 
+use command_line::CookieFiles;
 use pool::SourceChanges;
 use task::{BlockSourceSpec, Instruction, NodeAccess};
 use tokio::sync::watch;
@@ -7,14 +8,14 @@ use tokio::sync::watch;
 /// The credentials in use.
 #[derive(Debug)]
 pub struct NodeCredentials {
-    source: watch::Sender<BlockSourceSpec>,
+    source: watch::Sender<(BlockSourceSpec, CookieFiles)>,
     revision: u64,
 }
 
 impl NodeCredentials {
     /// The credentials of the task's specification. The pool gets later ones by the receiver.
     pub fn new(source: BlockSourceSpec) -> (Self, SourceChanges) {
-        let (source, changes) = watch::channel(source);
+        let (source, changes) = watch::channel((source, CookieFiles::default()));
         (NodeCredentials { source, revision: 0 }, changes)
     }
 
@@ -30,7 +31,7 @@ impl NodeCredentials {
             return false;
         };
         self.revision = revision;
-        self.source.send_if_modified(|source| set(source, nodes));
+        self.source.send_if_modified(|(source, _)| set(source, nodes));
         true
     }
 }
@@ -69,7 +70,7 @@ mod tests {
         assert!(access.obey(Instruction::SetNodeCredentials { revision: 7, nodes: nodes.clone() }));
         assert_eq!(access.revision(), 7);
         assert!(changes.has_changed().unwrap());
-        let BlockSourceSpec::Node(now) = changes.borrow_and_update().clone() else { panic!() };
+        let (BlockSourceSpec::Node(now), _) = changes.borrow_and_update().clone() else { panic!() };
         assert_eq!(now.nodes, [node("http://a:1", "1"), node("http://b:1", "2")]);
         // The same again, with another number.
         assert!(access.obey(Instruction::SetNodeCredentials { revision: 8, nodes }));

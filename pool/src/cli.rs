@@ -123,9 +123,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Reads the files of the options again on SIGHUP. Returns the changes for the nodes or the upstream pools.
-fn reread_on_hangup(source: &BlockSourceSpec, args: Args) -> std::io::Result<SourceChanges> {
-    let (sender, changes) = watch::channel(source.clone());
-    let mut source = source.clone();
+fn reread_on_hangup(options: &ServerOptions, args: Args) -> std::io::Result<SourceChanges> {
+    let (mut source, mut cookies) = (options.source.clone(), options.cookies.clone());
+    let (sender, changes) = watch::channel((source.clone(), cookies.clone()));
     let mut options = match &source {
         BlockSourceSpec::Upstream(spec) => dial_options(&spec.access),
         _ => DialOptions::default(),
@@ -133,7 +133,7 @@ fn reread_on_hangup(source: &BlockSourceSpec, args: Args) -> std::io::Result<Sou
     command_line::reread_on_hangup(move || {
         let read = match &mut source {
             BlockSourceSpec::Builtin { .. } => Vec::new(),
-            BlockSourceSpec::Node(spec) => args.node.reread(&mut spec.nodes),
+            BlockSourceSpec::Node(spec) => args.node.reread(&mut spec.nodes, &mut cookies),
             BlockSourceSpec::Upstream(spec) => {
                 let read: Vec<_> = args
                     .connection
@@ -146,7 +146,7 @@ fn reread_on_hangup(source: &BlockSourceSpec, args: Args) -> std::io::Result<Sou
             }
         };
         if read.iter().any(|file| file.outcome == Ok(true)) {
-            sender.send_replace(source.clone());
+            sender.send_replace((source.clone(), cookies.clone()));
         }
         read
     })?;
@@ -156,7 +156,7 @@ fn reread_on_hangup(source: &BlockSourceSpec, args: Args) -> std::io::Result<Sou
 async fn serve(options: ServerOptions, args: Args) -> anyhow::Result<()> {
     let count = options.config.blocks.count;
     let stop = command_line::stop_token().context("cannot wait for signals")?;
-    let changes = reread_on_hangup(&options.source, args).context("cannot wait for signals")?;
+    let changes = reread_on_hangup(&options, args).context("cannot wait for signals")?;
     let starting = StartingServer::open(options).await?;
     if let Some(http) = starting.http_addr() {
         print_line(format_args!("HTTP on http://{http}"));

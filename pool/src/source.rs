@@ -30,12 +30,12 @@ use crate::share::{ForwardRequest, FoundBlock};
 #[cfg(test)]
 pub(crate) use self::builtin::work as builtin_work;
 
-/// Delivers the specification of a running source again when its credentials or certificates have changed. Everything else in it is
-/// as it was.
-pub type SourceChanges = watch::Receiver<BlockSourceSpec>;
+/// Delivers the specification of a running source, and the cookie files of its nodes, again when its credentials or certificates have
+/// changed. Everything else in it is as it was.
+pub type SourceChanges = watch::Receiver<(BlockSourceSpec, CookieFiles)>;
 
-/// Waits for the next change, and returns the specification. Never returns if there can be no change.
-async fn changed(changes: &mut Option<SourceChanges>) -> BlockSourceSpec {
+/// Waits for the next change, and returns what is in force then. Never returns if there can be no change.
+async fn changed(changes: &mut Option<SourceChanges>) -> (BlockSourceSpec, CookieFiles) {
     if let Some(receiver) = changes
         && receiver.changed().await.is_ok()
     {

@@ -9,6 +9,7 @@ use testing::bitcoin_core::{ANYONE, BitcoinCore, Chain};
 use crate::mesos_on_node::files_with;
 use crate::support::http::{get, get_json, get_text};
 use crate::support::mesos_box::MesosBox;
+use crate::support::node_pool::NodePool;
 use crate::support::process::{Process, mesos_miner};
 use crate::support::process_tree::executors;
 use crate::support::{DEADLINE, LONG_DEADLINE, peer, until};
@@ -151,4 +152,28 @@ fn each_node_of_a_pool_has_a_cookie_file_of_its_own() {
     let (height, _) = restart(&mut second);
     until_it_mines(&second, height, &mut miner);
     miner.interrupt(DEADLINE);
+}
+
+/// A node's line in a list changes from the user and password of one run of the node to its cookie file.
+#[test]
+fn a_pool_goes_over_to_a_cookie_file_on_sighup() {
+    let Some(mut core) = BitcoinCore::start(Chain::Regtest, &[]) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let list = folder.path().join("nodes");
+    let url = core.url();
+    std::fs::write(&list, url.replace("://", &format!("://{}@", core.credentials().trim()))).expect("ours");
+    let mut pool = NodePool::start(&["--bitcoind".into(), format!("file://{}", list.display())], &[]);
+    std::fs::write(&list, format!("{url},cookie={}", core.cookie_file().display())).expect("ours");
+    pool.process.signal(Signal::HUP);
+    let said =
+        pool.process.wait_for_error(DEADLINE, |line| line.contains("SIGHUP: ").then(|| line.to_owned()));
+    assert!(said.contains("(changed)"), "{said}");
+    let (height, _) = restart(&mut core);
+    core.generate(1);
+    until("the pool works on the new tip", LONG_DEADLINE, || {
+        (pool.summary()["height"].as_u64()? > height + 1).then_some(())
+    });
+    until("all is well", LONG_DEADLINE, || (pool.health() == "ok\n").then_some(()));
+    pool.process.signal(Signal::INT);
+    assert!(pool.process.wait(DEADLINE).status.success(), "{:#?}", pool.process.stderr());
 }

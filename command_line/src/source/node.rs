@@ -146,8 +146,9 @@ impl NodeArgs {
         Ok((nodes, cookies.into_iter().collect()))
     }
 
-    /// Reads the password file, and the files with lists of nodes, again. What cannot be used stays as it was.
-    pub fn reread(&self, nodes: &mut [NodeAccess]) -> Vec<Reread> {
+    /// Reads the password file, and the files with lists of nodes, again. What cannot be used stays as it was. The content of cookie
+    /// files is no matter of this: whoever uses one reads it when a node refuses access.
+    pub fn reread(&self, nodes: &mut [NodeAccess], cookies: &mut CookieFiles) -> Vec<Reread> {
         let lists = self.bitcoind.iter().filter(|value| value.contains("file://"));
         let files: Vec<_> = lists
             .map(|list| format!("--bitcoind {}", net::hide_credentials(list)))
@@ -162,9 +163,10 @@ impl NodeArgs {
             Ok((read, _)) if read.iter().map(|node| &node.url).ne(nodes.iter().map(|node| &node.url)) => {
                 Err("the list of nodes is read only at a start".to_owned())
             }
-            Ok((read, _)) => {
-                let changed = read != nodes;
+            Ok((read, files)) => {
+                let changed = read != nodes || files != *cookies;
                 nodes.clone_from_slice(&read);
+                *cookies = files;
                 Ok(changed)
             }
             Err(error) => Err(format!("{error:#}")),
@@ -191,6 +193,8 @@ fn address(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use clap::Parser;
 
     use super::*;
@@ -221,6 +225,29 @@ mod tests {
         assert!(error.contains("--bitcoind") && !error.contains("s3cret"), "{error}");
         std::fs::write(&path, "\n").unwrap();
         assert!(args.node.nodes(|_| None).is_err());
+    }
+
+    #[test]
+    fn a_node_may_change_between_a_user_and_a_cookie_file_while_the_program_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("nodes");
+        let args = Cli::parse_from(["x", "--bitcoind", &format!("file://{}", path.display())]).node;
+        std::fs::write(&path, "http://me:s3cret@a:1\n").unwrap();
+        let (mut nodes, mut cookies) = args.nodes(|_| None).unwrap();
+        for (line, user, file, changed) in [
+            ("http://a:1,cookie=/one", None, Some("/one"), true),
+            ("http://a:1,cookie=/two", None, Some("/two"), true),
+            ("http://a:1,cookie=/two", None, Some("/two"), false),
+            ("http://me:s3cret@a:1", Some("me"), None, true),
+        ] {
+            std::fs::write(&path, line).unwrap();
+            assert_eq!(args.reread(&mut nodes, &mut cookies)[0].outcome, Ok(changed), "{line}");
+            assert_eq!((nodes[0].user.as_deref(), cookies.of("http://a:1")), (user, file.map(Path::new)));
+        }
+        std::fs::write(&path, "http://b:1,cookie=/one").unwrap();
+        let refused = args.reread(&mut nodes, &mut cookies).remove(0).outcome.unwrap_err();
+        assert!(refused.contains("only at a start"), "{refused}");
+        assert_eq!((&*nodes[0].url, cookies.is_empty()), ("http://a:1", true));
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub struct NodeSource {
 
 impl NodeSource {
     /// Waits for a first template without a time limit, and logs what it waits for. `cookies` are the nodes' cookie files; `changes`
-    /// delivers other users and passwords.
+    /// delivers other users, passwords and cookie files.
     ///
     /// # Errors
     /// If waiting will not help: see [`BlockSourceError`].
@@ -70,7 +70,7 @@ impl NodeSource {
         let nodes = Nodes::new(clients)?;
         let mut following = JoinSet::new();
         if let Some(changes) = changes {
-            following.spawn(follow(changes, nodes.clone(), cookies.clone()));
+            following.spawn(follow(changes, nodes.clone()));
         }
         let network = nodes
             .network_reporting(|faults| wait_for(shared, faults.iter().map(|fault| fault.problem())))
@@ -269,10 +269,10 @@ fn credentials(node: &NodeAccess, cookies: &CookieFiles) -> Credentials {
 }
 
 /// Gives new credentials to the clients of the nodes; never returns.
-async fn follow(changes: SourceChanges, nodes: Nodes, cookies: CookieFiles) {
+async fn follow(changes: SourceChanges, nodes: Nodes) {
     let mut changes = Some(changes);
     loop {
-        let BlockSourceSpec::Node(spec) = changed(&mut changes).await else { continue };
+        let (BlockSourceSpec::Node(spec), cookies) = changed(&mut changes).await else { continue };
         for client in nodes.clients() {
             let url = client.url().to_string();
             if let Some(node) = spec.nodes.iter().find(|node| node.url == url) {

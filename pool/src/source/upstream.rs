@@ -89,7 +89,7 @@ impl UpstreamSource {
         'first_job: loop {
             let event = tokio::select! {
                 event = client.next() => event?,
-                spec = changed(&mut changes) => {
+                (spec, _) = changed(&mut changes) => {
                     set_access(&mut client, &spec);
                     continue;
                 }
@@ -151,7 +151,7 @@ impl UpstreamSource {
                 () = sleep_until(deadline.map_or_else(Instant::now, Into::into)), if deadline.is_some() => {
                     Some(Event::Tick)
                 }
-                spec = changed(&mut self.changes) => {
+                (spec, _) = changed(&mut self.changes) => {
                     set_access(&mut self.client, &spec);
                     None
                 }
