@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use command_line::{ConnectionArgs, Hashrate, Reread, RunEnd, Summary, pluralize};
-use logging::{Level, Repeats};
+use logging::{Level, LineLimit, Repeats};
 use net::{DialOptions, Dialer};
 use stratum::PoolUrl;
 use text::InWords;
@@ -23,7 +23,7 @@ use crate::report_builder::{MinedShare, ReportBuilder};
 use crate::started_engine::{StartedEngine, difficulty_for};
 use crate::worker::every;
 
-use self::lines::{LimitedLines, share_line};
+use self::lines::{admit, line_limit, share_line};
 
 /// Capacity of the queue of events from the miner.
 const EVENTS: usize = 256;
@@ -111,8 +111,8 @@ pub async fn mine(
         started,
         last: (0, started),
         shares: !args.quiet,
-        share_lines: LimitedLines::new(),
-        block_lines: LimitedLines::new(),
+        share_lines: line_limit(),
+        block_lines: line_limit(),
         server,
         mining_on: None,
         repeats: Repeats::default(),
@@ -195,8 +195,8 @@ struct Terminal {
     last: (u128, Instant),
     /// Whether to print a line for each share.
     shares: bool,
-    share_lines: LimitedLines,
-    block_lines: LimitedLines,
+    share_lines: LineLimit,
+    block_lines: LineLimit,
     /// The pool server, if it is in this process.
     server: Option<OwnServer>,
     /// The line that says what the miner works for, as it was last printed.
@@ -309,7 +309,7 @@ impl Terminal {
         let (verdict, candidate) = (share.row.verdict, share.candidate);
         self.report.count(share);
         if self.shares
-            && let Some(omitted) = self.share_lines.admit()
+            && let Some(omitted) = admit(&mut self.share_lines)
         {
             let totals = self.report.totals(self.counters.hashes());
             let rate = Hashrate(self.hashrate_since_start());
@@ -319,7 +319,7 @@ impl Terminal {
 
     /// The nodes of the server in this process have accepted a block.
     fn on_block(&mut self, OwnBlocks { count, last }: &OwnBlocks) {
-        if let Some(omitted) = self.block_lines.admit() {
+        if let Some(omitted) = admit(&mut self.block_lines) {
             self.log(format_args!("block found, and accepted by the node: {last}; blocks: {count}{omitted}"));
         }
     }

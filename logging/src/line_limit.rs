@@ -19,6 +19,8 @@ pub struct LineLimit {
     lines: u32,
     /// Whether an event of this period got no line.
     overflowed: bool,
+    /// The number of events without a line since [`LineLimit::take_omitted`].
+    omitted: u64,
 }
 
 impl LineLimit {
@@ -29,7 +31,7 @@ impl LineLimit {
 
     /// No events yet. However many events come, there are lines again after this time.
     pub fn with_longest(longest: Duration, now: Instant) -> Self {
-        LineLimit { longest, period: SHORTEST, ends: now, lines: 0, overflowed: false }
+        LineLimit { longest, period: SHORTEST, ends: now, lines: 0, overflowed: false, omitted: 0 }
     }
 
     /// An event happens. Returns whether it gets a line.
@@ -43,7 +45,13 @@ impl LineLimit {
         self.lines += 1;
         let admitted = self.lines <= LINES;
         self.overflowed |= !admitted;
+        self.omitted += u64::from(!admitted);
         admitted
+    }
+
+    /// The number of events that got no line since the last call.
+    pub fn take_omitted(&mut self) -> u64 {
+        std::mem::take(&mut self.omitted)
     }
 
     /// When the period is over.
@@ -85,6 +93,9 @@ mod tests {
         // Periods of 2, 4, 8, 16, 32 and 60 s follow.
         let lines = lines(&mut limit, now + Duration::from_secs(1), 600);
         assert!((3 * 14..=3 * 16).contains(&lines), "{lines} lines in ten minutes");
+        let events = 100 + 600 * 100;
+        assert_eq!(limit.take_omitted(), events - 3 - lines as u64);
+        assert_eq!(limit.take_omitted(), 0);
         // After a pause, periods are short again.
         let later = now + Duration::from_secs(2_000);
         assert!(limit.admit(later) && limit.is_over(later + SHORTEST));

@@ -34,7 +34,8 @@ struct Limits {
     blocks: LineLimit,
     refused_blocks: LineLimit,
     sources: LineLimit,
-    omitted: Omitted,
+    /// How many of the omitted lines on miners are on miners that left.
+    omitted_left: u64,
     /// When the operator was last told that every extranonce1 is in use.
     told_no_extranonce1: Option<Instant>,
 }
@@ -53,31 +54,28 @@ impl OperatorLog {
     /// A log that writes nothing if `quiet`.
     pub fn new(quiet: bool, now: Instant) -> Self {
         let [miners, blocks, refused_blocks, sources] = [0; 4].map(|_| LineLimit::new(now));
-        let omitted = Omitted::default();
-        let limits = Limits { miners, blocks, refused_blocks, sources, omitted, told_no_extranonce1: None };
+        let (omitted_left, told_no_extranonce1) = (0, None);
+        let limits = Limits { miners, blocks, refused_blocks, sources, omitted_left, told_no_extranonce1 };
         OperatorLog { quiet, limits: Mutex::new(limits) }
     }
 
     /// A connection has authorized its first worker. `miners` is the number of such connections now.
     pub fn joined(&self, worker: &str, address: SocketAddr, miners: u32) {
-        if self.admits_miner(|omitted| omitted.joined += 1) {
+        if self.admits_miner(false) {
             tracing::info!(worker, %address, miners, "miner joined");
         }
     }
 
     /// A connection with an authorized worker has ended.
     pub fn left(&self, worker: &str, address: SocketAddr, miners: u32, reason: &str) {
-        if self.admits_miner(|omitted| omitted.left += 1) {
+        if self.admits_miner(true) {
             tracing::info!(worker, %address, miners, reason, "miner left");
         }
     }
 
     /// Whether a block that was found and accepted gets a line.
     pub fn admits_block(&self) -> bool {
-        let mut limits = self.lock();
-        let admitted = limits.blocks.admit(Instant::now());
-        limits.omitted.blocks += u64::from(!admitted);
-        admitted && !self.quiet
+        self.lock().blocks.admit(Instant::now()) && !self.quiet
     }
 
     /// A miner was refused, because every extranonce1 of `size` bytes is in use. Warns once a minute, even if the operator wants
@@ -98,10 +96,7 @@ impl OperatorLog {
 
     /// Whether a block that was refused, or has left the chain, gets a line. A quiet log has such lines, too.
     pub fn admits_refused_block(&self) -> bool {
-        let mut limits = self.lock();
-        let admitted = limits.refused_blocks.admit(Instant::now());
-        limits.omitted.refused_blocks += u64::from(!admitted);
-        admitted
+        self.lock().refused_blocks.admit(Instant::now())
     }
 
     /// A node has accepted a block.
@@ -115,10 +110,7 @@ impl OperatorLog {
 
     /// Work comes from another place than before. A quiet log says so, too.
     pub fn work_from(&self, source: &str) {
-        let mut limits = self.lock();
-        let admitted = limits.sources.admit(Instant::now());
-        limits.omitted.sources += u64::from(!admitted);
-        drop(limits);
+        let admitted = self.lock().sources.admit(Instant::now());
         if admitted {
             tracing::info!("work comes from {source}");
         }
@@ -150,12 +142,10 @@ impl OperatorLog {
         }
     }
 
-    fn admits_miner(&self, omit: impl FnOnce(&mut Omitted)) -> bool {
+    fn admits_miner(&self, left: bool) -> bool {
         let mut limits = self.lock();
         let admitted = limits.miners.admit(Instant::now());
-        if !admitted {
-            omit(&mut limits.omitted);
-        }
+        limits.omitted_left += u64::from(left && !admitted);
         admitted && !self.quiet
     }
 
@@ -187,22 +177,19 @@ impl OperatorLog {
 impl Limits {
     /// Takes the numbers of the periods that are over; without a time, all.
     fn take_omitted(&mut self, now: Option<Instant>) -> Omitted {
-        let is_over = |limit: &LineLimit| now.is_none_or(|now| limit.is_over(now));
-        let mut taken = Omitted::default();
-        if is_over(&self.miners) {
-            taken.joined = std::mem::take(&mut self.omitted.joined);
-            taken.left = std::mem::take(&mut self.omitted.left);
+        let take = |limit: &mut LineLimit| {
+            let is_over = now.is_none_or(|now| limit.is_over(now));
+            if is_over { limit.take_omitted() } else { 0 }
+        };
+        let miners = take(&mut self.miners);
+        let left = if miners > 0 { std::mem::take(&mut self.omitted_left) } else { 0 };
+        Omitted {
+            joined: miners - left,
+            left,
+            blocks: take(&mut self.blocks),
+            refused_blocks: take(&mut self.refused_blocks),
+            sources: take(&mut self.sources),
         }
-        if is_over(&self.refused_blocks) {
-            taken.refused_blocks = std::mem::take(&mut self.omitted.refused_blocks);
-        }
-        if is_over(&self.sources) {
-            taken.sources = std::mem::take(&mut self.omitted.sources);
-        }
-        if is_over(&self.blocks) {
-            taken.blocks = std::mem::take(&mut self.omitted.blocks);
-        }
-        taken
     }
 }
 
@@ -279,8 +266,8 @@ mod tests {
     #[test]
     fn events_without_a_line_are_counted_and_summed_up_once() {
         let log = OperatorLog::new(false, Instant::now());
-        let admitted = (0..123).filter(|_| log.admits_miner(|omitted| omitted.joined += 1)).count();
-        log.admits_miner(|omitted| omitted.left += 1);
+        let admitted = (0..123).filter(|_| log.admits_miner(false)).count();
+        log.admits_miner(true);
         let blocks = (0..10).filter(|_| log.admits_block()).count();
         let taken = log.lock().take_omitted(None);
         let all = (admitted as u64 + taken.joined, taken.left <= 1, blocks as u64 + taken.blocks);
@@ -308,7 +295,7 @@ mod tests {
     #[test]
     fn a_quiet_log_admits_nothing() {
         let log = OperatorLog::new(true, Instant::now());
-        assert!(!log.admits_block() && !log.admits_miner(|_| ()));
+        assert!(!log.admits_block() && !log.admits_miner(false));
     }
 
     #[test]

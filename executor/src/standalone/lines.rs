@@ -1,6 +1,6 @@
 //! The lines about shares and blocks, and how many of them are printed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use command_line::Hashrate;
 use logging::LineLimit;
@@ -9,30 +9,18 @@ use task::{Totals, Verdict};
 /// However many shares or blocks are found, one of them gets a line again after this time.
 const LONGEST_SILENCE: Duration = Duration::from_secs(10);
 
-/// Lines about events that may come by the thousand, such as shares on regtest.
-pub struct LimitedLines {
-    limit: LineLimit,
-    omitted: u64,
+/// The limit of lines about events that may come by the thousand, such as shares on regtest.
+pub fn line_limit() -> LineLimit {
+    LineLimit::with_longest(LONGEST_SILENCE, Instant::now())
 }
 
-impl LimitedLines {
-    /// A limit that has let no line through yet.
-    pub fn new() -> Self {
-        let now = std::time::Instant::now();
-        LimitedLines { limit: LineLimit::with_longest(LONGEST_SILENCE, now), omitted: 0 }
-    }
-
-    /// Whether an event gets a line. If so, returns what the line says about the events before it without one.
-    pub fn admit(&mut self) -> Option<String> {
-        if !self.limit.admit(std::time::Instant::now()) {
-            self.omitted += 1;
-            return None;
-        }
-        match std::mem::take(&mut self.omitted) {
-            0 => Some(String::new()),
-            omitted => Some(format!(" (and {omitted} more since the last such line)")),
-        }
-    }
+/// Whether an event gets a line. If so, returns what the line says about the events before it without one.
+pub fn admit(limit: &mut LineLimit) -> Option<String> {
+    let admitted = limit.admit(Instant::now());
+    admitted.then(|| match limit.take_omitted() {
+        0 => String::new(),
+        omitted => format!(" (and {omitted} more since the last such line)"),
+    })
 }
 
 /// The line for one share: its own word, how many shares had this verdict, and the hashrate. The words in parentheses are those of
