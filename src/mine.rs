@@ -119,11 +119,7 @@ async fn on_node(args: &MineArgs, options: ServerOptions, paid: String) -> anyho
     };
     let handle = server.handle();
     if let Some(count) = count {
-        let (handle, stop) = (handle.clone(), stop.clone());
-        tokio::spawn(async move {
-            handle.blocks_reach(count).await;
-            stop.cancel();
-        });
+        handle.stop_at_blocks(count, stop.clone());
     }
     // The server outlives the miner, because it has to check the miner's last shares.
     let serving = CancellationToken::new();

@@ -113,13 +113,14 @@ pub async fn mine(
         shares: !args.quiet,
         share_lines: line_limit(),
         block_lines: line_limit(),
+        // Whoever runs the server looks after the output, too, since that begins before the miner.
+        unread: server.is_none().then(|| stop.clone()),
         server,
         mining_on: None,
         repeats: Repeats::default(),
         retry_pause: args.retry_pause,
         threads: engine.threads,
         mined: false,
-        unread: Some(stop.clone()),
     };
     let threads = pluralize(engine.threads, "miner thread");
     terminal.log(format_args!("{threads} started, using {}", engine.backends));
@@ -208,7 +209,7 @@ struct Terminal {
     /// Whether any hash was computed.
     mined: bool,
     /// To be cancelled when nobody reads the output any more. Taken with the first event, so that a pool that cannot be used at all
-    /// is a failure even without a reader.
+    /// is a failure even without a reader. `None` with a server in this process.
     unread: Option<CancellationToken>,
 }
 

@@ -169,11 +169,7 @@ async fn serve(options: ServerOptions, args: Args) -> anyhow::Result<()> {
     print_line(format_args!("listening on {}", server.stratum_addr()));
     let handle = server.handle();
     if let Some(count) = count {
-        let (handle, stop) = (handle.clone(), stop.clone());
-        tokio::spawn(async move {
-            handle.blocks_reach(count).await;
-            stop.cancel();
-        });
+        handle.stop_at_blocks(count, stop.clone());
     }
     let ended = server.run(stop).await;
     let PoolSummary { totals, upstream, .. } = handle.summary();

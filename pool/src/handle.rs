@@ -7,6 +7,7 @@ use problem::Problem;
 use task::{Account, PoolLive, Totals};
 use text::InWords;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 pub use crate::accounts::WorkerSummary;
 use crate::health::HealthStatus;
@@ -68,10 +69,14 @@ impl PoolHandle {
         self.0.counters()
     }
 
-    /// Waits until this many blocks have been accepted in this run of the pool.
-    pub async fn blocks_reach(&self, count: u64) {
-        // Fails only when the pool is gone.
-        let _ = self.counters().wait_for(|counters| counters.blocks >= count).await;
+    /// Cancels the token once this many blocks have been accepted in this run of the pool. Needs a tokio runtime.
+    pub fn stop_at_blocks(&self, count: u64, stop: CancellationToken) {
+        let mut counters = self.counters();
+        tokio::spawn(async move {
+            // Fails only when the pool is gone.
+            let _ = counters.wait_for(|counters| counters.blocks >= count).await;
+            stop.cancel();
+        });
     }
 
     /// The current state of the pool: its connections, the height of the block being mined, and the network's difficulty.

@@ -40,7 +40,6 @@ pub struct Warnings(Mutex<BTreeMap<ProblemKind, Problem>>);
 impl Warnings {
     /// Sets the problem of its kind; returns whether there was none of this kind.
     pub fn set(&self, problem: Problem) -> bool {
-        debug_assert!(problem.kind.is_warning());
         self.lock().insert(problem.kind, problem).is_none()
     }
 

@@ -204,7 +204,6 @@ catalogue! {
         cause: "Other clients hold the node's RPC threads (-rpcthreads: 16, before Bitcoin Core 29 only 4), or its machine is overloaded.",
         remedy: "See with `bitcoin-cli getrpcinfo` what the node is busy with, end clients that wait there for long, or raise -rpcthreads; \
                  docs/BITCOIN-NODE.md says how many threads a server needs.",
-        warning: true,
     }
     ClockSkew {
         code: "clock-skew",
@@ -212,7 +211,6 @@ catalogue! {
         cause: "One of the two clocks is wrong; the text has the difference. Work goes by the node's clock.",
         remedy: "Set the clock that is wrong (NTP). If the node's is behind, it refuses blocks of others; if it is ahead, others \
                  refuse its blocks.",
-        warning: true,
     }
     UpstreamRejectsShares {
         code: "upstream-rejects-shares",

@@ -38,7 +38,6 @@ pub(crate) struct Row {
     pub permanent: bool,
     pub unhealthy: bool,
     pub one_agent: bool,
-    pub warning: bool,
 }
 
 impl Row {
@@ -51,7 +50,6 @@ impl Row {
         permanent: false,
         unhealthy: false,
         one_agent: false,
-        warning: false,
     };
 }
 
@@ -94,11 +92,6 @@ impl ProblemKind {
     /// Whether the program is unhealthy with this problem even while workers mine.
     pub const fn is_unhealthy(self) -> bool {
         self.row().unhealthy
-    }
-
-    /// Whether the program does its work all the same, so that it stays healthy: the problem costs something, or may become worse.
-    pub const fn is_warning(self) -> bool {
-        self.row().warning
     }
 
     /// Whether such a problem concerns one agent. Where others mine, it is usually as intended.
