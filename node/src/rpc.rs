@@ -9,7 +9,8 @@ mod tests;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -60,6 +61,8 @@ pub struct RpcClient {
     http: HttpClient<PlainConnector, Full<Bytes>>,
     limits: RpcLimits,
     next_id: AtomicU64,
+    /// When the node last answered a call; before the first answer, when the client was made.
+    answered: Mutex<Instant>,
     /// Told when the node has judged a block. One permit is kept for a watcher that is not listening just now.
     judged: Notify,
     /// Told when the node works again.
@@ -101,6 +104,7 @@ impl RpcClient {
             http,
             limits,
             next_id: AtomicU64::new(1),
+            answered: Mutex::new(Instant::now()),
             judged: Notify::new(),
             back: Notify::new(),
             refresh: Notify::new(),
@@ -111,6 +115,11 @@ impl RpcClient {
     /// The node's address.
     pub fn url(&self) -> &NodeUrl {
         &self.url
+    }
+
+    /// When the node last answered a call, with whatever answer. Before the first answer, when this client was made.
+    pub(crate) fn last_answer(&self) -> Instant {
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until the node has judged a block ([`say_block_judged`](Self::say_block_judged)); at once if it has done so since
@@ -208,6 +217,7 @@ impl RpcClient {
                 .request(self.request(header.clone(), body.clone()))
                 .await
                 .map_err(|error| self.broken(method, error.into()))?;
+            *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
             let status = response.status();
             if status != StatusCode::UNAUTHORIZED && status != StatusCode::FORBIDDEN {
                 return Ok((status, self.body(method, response).await?));

@@ -106,7 +106,6 @@ async fn run(
         poll_again: false,
         poll_begun: Instant::now(),
         overdue_at: Instant::now(),
-        answered: Instant::now(),
         flood: TipFlood::default(),
         busy: Backoff::new(BUSY_PAUSES.0, BUSY_PAUSES.1),
         poll: Slot::empty(),
@@ -150,8 +149,6 @@ struct NodeWatch<'a, P> {
     poll_begun: Instant,
     /// When to look next at whether the poll in progress has taken too long.
     overdue_at: Instant,
-    /// When the node last answered anything.
-    answered: Instant,
     flood: TipFlood,
     /// The pauses before a template is asked for again that the node was too busy for.
     busy: Backoff,
@@ -169,7 +166,6 @@ impl<P: Fn(NodeNews)> NodeWatch<'_, P> {
     /// Runs until the node fails.
     async fn run(&mut self) -> Result<Infallible, TemplateFetchError> {
         loop {
-            let mut has_answered = true;
             let event = tokio::select! {
                 answer = self.poll.end() => Some(polled(answer)?),
                 (form, result) = self.wait.end() => Some(waited(form, result)?),
@@ -180,27 +176,19 @@ impl<P: Fn(NodeNews)> NodeWatch<'_, P> {
                 event = next(&mut self.subscription) => Some(event),
                 () = self.calls.client.block_judged() => Some(Event::BlockSubmitted),
                 () = sleep_until(self.poll_at.into()), if !self.poll.is_busy() => {
-                    has_answered = false;
                     self.begin_poll();
                     None
                 }
-                () = sleep_until(self.overdue_at.into()), if self.poll.is_busy() => {
-                    has_answered = false;
-                    Some(self.overdue())
-                }
+                () = sleep_until(self.overdue_at.into()), if self.poll.is_busy() => Some(self.overdue()),
                 () = self.calls.client.refresh_wanted(), if !self.fetch.is_busy() => {
                     self.begin_fetch(Reason::Refresh, Duration::ZERO);
                     None
                 }
                 () = sleep_until(self.refresh_at.into()), if !self.fetch.is_busy() => {
-                    has_answered = false;
                     self.begin_fetch(Reason::Refresh, Duration::ZERO);
                     None
                 }
             };
-            if has_answered {
-                self.answered = Instant::now();
-            }
             if let Some(event) = event {
                 let effects = self.tips.on_event(event, Instant::now());
                 self.carry_out(effects);
@@ -264,7 +252,10 @@ impl<P: Fn(NodeNews)> NodeWatch<'_, P> {
     fn overdue(&mut self) -> Event {
         let now = Instant::now();
         self.overdue_at = now + LOOK_AGAIN;
-        Event::Overdue { so_far: now - self.poll_begun, silent: now - self.answered }
+        Event::Overdue {
+            so_far: now - self.poll_begun,
+            silent: now.saturating_duration_since(self.calls.client.last_answer()),
+        }
     }
 
     /// Asks for the template of a new tip. A template that is being fetched may be that of the tip before; its end decides.

@@ -1,7 +1,7 @@
 //! Nodes that are too busy, hang, or refuse a method.
 
 use super::fake_chain::hash;
-use super::tips::{until, work_on};
+use super::tips::{subscriber, until, work_on};
 use super::*;
 
 /// The next event must come, and must not be that no node works.
@@ -101,4 +101,28 @@ async fn a_node_that_hangs_is_named_before_its_calls_time_out() {
     }
     core.change(|chain| chain.hangs = false);
     while !matches!(soon(templates.next()).await, TemplateEvent::Slow(None)) {}
+}
+
+#[tokio::test]
+async fn what_is_no_answer_to_a_call_does_not_end_the_silence_of_a_node() {
+    // The node takes subscribers while it hangs, and ends their connections.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("tcp://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            drop(subscriber(&listener).await);
+        }
+    });
+    let publishers = json!([{"type": "pubhashblock", "address": address}]);
+    let core = Core::with(Chain { publishers, ..Chain::default() }).await;
+    let nodes = Nodes::new([core.node.client()]).unwrap();
+    let mut templates = nodes.templates(Network::Regtest, timing());
+    update(&mut templates).await;
+    core.change(|chain| chain.hangs = true);
+    nodes.ask_for_templates();
+    let is_silent = |event| match event {
+        TemplateEvent::Slow(Some(problem)) => problem.text.contains("has answered no call for"),
+        _ => false,
+    };
+    while !is_silent(soon(templates.next()).await) {}
 }

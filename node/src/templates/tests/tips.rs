@@ -1,5 +1,8 @@
 //! How new tips are learned of, from fake nodes of several kinds and versions.
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
 use super::fake_chain::hash;
 use super::*;
 
@@ -217,25 +220,29 @@ fn an_empty_template_is_no_reason_to_leave_a_full_one() {
     assert_eq!(node_and_clean(last.decide(&[up_at(2, 8), full], start + SETTLE)), Some((0, false)));
 }
 
-/// A publisher that speaks ZMTP 3.1, as libzmq does: it refuses so many subscribers, takes one, and publishes the
-/// hashes that it is given.
+/// Takes the next subscriber, as libzmq does (ZMTP 3.1).
+pub async fn subscriber(listener: &TcpListener) -> TcpStream {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut greeting = [0; 64];
+    greeting[..16].copy_from_slice(b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\x01NULL");
+    stream.write_all(&greeting).await.unwrap();
+    stream.write_all(b"\x04\x19\x05READY\x0bSocket-Type\0\0\0\x03PUB").await.unwrap();
+    let mut subscription = [0; 64 + 27 + 12];
+    stream.read_exact(&mut subscription).await.unwrap();
+    assert!(subscription.ends_with(b"\x01hashblock"));
+    stream
+}
+
+/// A publisher that refuses so many subscribers, takes one, and publishes the hashes that it is given.
 async fn publisher(refused: usize) -> (std::net::SocketAddr, tokio::sync::mpsc::Sender<BlockHash>) {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, mut tips) = tokio::sync::mpsc::channel::<BlockHash>(8);
     tokio::spawn(async move {
         for _ in 0..refused {
             drop(listener.accept().await.unwrap());
         }
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let mut greeting = [0; 64];
-        greeting[..16].copy_from_slice(b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\x01NULL");
-        stream.write_all(&greeting).await.unwrap();
-        stream.write_all(b"\x04\x19\x05READY\x0bSocket-Type\0\0\0\x03PUB").await.unwrap();
-        let mut subscription = [0; 64 + 27 + 12];
-        stream.read_exact(&mut subscription).await.unwrap();
-        assert!(subscription.ends_with(b"\x01hashblock"));
+        let mut stream = subscriber(&listener).await;
         while let Some(tip) = tips.recv().await {
             let mut hash = tip.to_byte_array();
             hash.reverse();
