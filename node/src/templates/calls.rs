@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
-use super::tip_watch::{Abilities, WaitForm};
+use super::tip_watch::{BetterWay, WaitForm};
 use super::{FetchedTemplate, TemplateFetchError, subscription};
 use crate::clock::{BootTime, NodeClock};
 use crate::min_difficulty;
@@ -89,8 +89,8 @@ impl Calls {
         Err(NetworkError::Other { node, found, wanted }.into())
     }
 
-    /// What the node can do. A node that does not tell its version may be a Bitcoin Core.
-    pub async fn abilities(&self, has_long_polls: bool) -> Abilities {
+    /// What is better than polls at the node, if it has it. A node that does not tell its version may be a Bitcoin Core.
+    pub async fn better_way(&self, has_long_polls: bool) -> Option<BetterWay> {
         #[derive(Deserialize)]
         struct Info {
             version: u64,
@@ -103,12 +103,12 @@ impl Calls {
             Ok(info) if info.subversion.contains("Satoshi") => {
                 let knows_tip = info.version >= KNOWS_TIP;
                 let form = if knows_tip { WaitForm::KnownTip } else { WaitForm::TimeLimit };
-                Abilities { wait: Some(form), long_poll: false }
+                Some(BetterWay::Waits(form))
             }
             Ok(_) | Err(RpcError::Refused { code: RpcError::METHOD_NOT_FOUND, .. }) => {
-                Abilities { wait: None, long_poll: has_long_polls }
+                has_long_polls.then_some(BetterWay::LongPolls)
             }
-            Err(_) => Abilities { wait: Some(WaitForm::KnownTip), long_poll: false },
+            Err(_) => Some(BetterWay::Waits(WaitForm::KnownTip)),
         }
     }
 

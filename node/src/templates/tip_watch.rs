@@ -56,13 +56,13 @@ pub enum WaitForm {
     TimeLimit,
 }
 
-/// What a node can do.
+/// What is better than polls at a node without a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Abilities {
-    /// How to call `waitfornewblock`; `None` if the node does not have it, or does not allow it.
-    pub wait: Option<WaitForm>,
-    /// Whether long polls may be used: never at Bitcoin Core.
-    pub long_poll: bool,
+pub enum BetterWay {
+    /// `waitfornewblock`, called in this form.
+    Waits(WaitForm),
+    /// Long polls: never at Bitcoin Core.
+    LongPolls,
 }
 
 /// What has happened.
@@ -136,7 +136,8 @@ enum Way {
 /// Decides how to watch one node.
 #[derive(Debug)]
 pub struct TipWatch {
-    abilities: Abilities,
+    /// `None` if the node has no better way than polls, or does not allow it.
+    better: Option<BetterWay>,
     way: Way,
     tip: BlockHash,
     /// When the tip was last seen to change.
@@ -152,9 +153,9 @@ pub struct TipWatch {
 
 impl TipWatch {
     /// Begins to watch a node that has given a template on `tip`. Returns the first effects, too.
-    pub fn new(abilities: Abilities, tip: BlockHash, now: Instant) -> (Self, Vec<Effect>) {
+    pub fn new(better: Option<BetterWay>, tip: BlockHash, now: Instant) -> (Self, Vec<Effect>) {
         let mut watch = TipWatch {
-            abilities,
+            better,
             way: Way::Poll { better_at: None },
             tip,
             changed: now,
@@ -165,9 +166,9 @@ impl TipWatch {
             slowness: Slowness::default(),
         };
         let mut effects = Vec::new();
-        match abilities {
-            Abilities { wait: None, long_poll: true } => watch.begin_long_poll(&mut effects),
-            _ => watch.poll_for_a_while(now, &mut effects),
+        match better {
+            Some(BetterWay::LongPolls) => watch.begin_long_poll(&mut effects),
+            Some(BetterWay::Waits(_)) | None => watch.poll_for_a_while(now, &mut effects),
         }
         (watch, effects)
     }
@@ -274,7 +275,7 @@ impl TipWatch {
 
     /// Goes from polls to what is better, if the node bears it.
     fn try_better(&mut self, is_busy: bool, now: Instant, effects: &mut Vec<Effect>) {
-        if self.abilities.wait.is_none() && self.abilities.long_poll {
+        if self.better == Some(BetterWay::LongPolls) {
             return self.begin_long_poll(effects);
         }
         if is_busy || self.waiting || self.counting {
@@ -290,7 +291,7 @@ impl TipWatch {
         let is_busy = self.note(asked, now, false, effects);
         let Some(waits) = waits else {
             // Where waits cannot be counted, ours could be the one that makes the node slow.
-            self.abilities.wait = None;
+            self.better = None;
             return self.poll_for_a_while(now, effects);
         };
         match &mut self.way {
@@ -315,7 +316,9 @@ impl TipWatch {
 
     /// Begins a wait, and asks beside it for the active waits.
     fn wait(&mut self, effects: &mut Vec<Effect>) {
-        let (Way::Wait { working_since }, Some(form)) = (self.way, self.abilities.wait) else { return };
+        let (Way::Wait { working_since }, Some(BetterWay::Waits(form))) = (self.way, self.better) else {
+            return;
+        };
         let limit = if working_since.is_some() { WAIT } else { TRIAL };
         (self.waiting, self.counting) = (true, true);
         effects.extend([Effect::Wait { form, limit }, Effect::Count { after: BESIDE }]);
@@ -326,19 +329,18 @@ impl TipWatch {
         if !matches!(self.way, Way::Wait { .. }) || self.counting {
             return;
         }
-        match self.abilities.wait {
-            Some(WaitForm::TimeLimit) => effects.push(Effect::Poll { after: Duration::ZERO }),
+        match self.better {
+            Some(BetterWay::Waits(WaitForm::TimeLimit)) => {
+                effects.push(Effect::Poll { after: Duration::ZERO })
+            }
             _ => self.wait(effects),
         }
     }
 
     fn on_wait_refused(&mut self, form: Option<WaitForm>, now: Instant, effects: &mut Vec<Effect>) {
-        self.abilities.wait = form;
+        self.better = self.better.and(form.map(BetterWay::Waits));
         match form {
             Some(_) => self.go_on_waiting(effects),
-            None if self.abilities.long_poll && matches!(self.way, Way::Wait { .. }) => {
-                self.begin_long_poll(effects);
-            }
             None => self.poll_for_a_while(now, effects),
         }
     }
@@ -362,8 +364,7 @@ impl TipWatch {
 
     /// Polls at short intervals, and tries a better way later, if there is one.
     fn poll_for_a_while(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let has_better = self.abilities.wait.is_some() || self.abilities.long_poll;
-        self.way = Way::Poll { better_at: has_better.then(|| now + self.quiet.delay()) };
+        self.way = Way::Poll { better_at: self.better.map(|_| now + self.quiet.delay()) };
         effects.push(Effect::Poll { after: POLL });
     }
 

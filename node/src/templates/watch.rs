@@ -92,9 +92,9 @@ async fn run(
     tracing::info!(node = %calls.client.url(), height = first.template.height, "node works");
     calls.client.say_back();
     publish(NodeNews::State(NodeState::Up(first.clone())));
-    let abilities = calls.abilities(first.template.longpoll_id.is_some()).await;
-    let (tips, effects) = TipWatch::new(abilities, first.template.prev_hash, Instant::now());
-    tracing::debug!(node = %calls.client.url(), ?abilities, "the way to watch this node");
+    let better = calls.better_way(first.template.longpoll_id.is_some()).await;
+    let (tips, effects) = TipWatch::new(better, first.template.prev_hash, Instant::now());
+    tracing::debug!(node = %calls.client.url(), ?better, "the way to watch this node");
     let mut watch = NodeWatch {
         calls,
         publish,

@@ -8,7 +8,7 @@ fn hash(tip: u8) -> BlockHash {
     BlockHash::from_byte_array([tip; 32])
 }
 
-const CORE: Abilities = Abilities { wait: Some(WaitForm::KnownTip), long_poll: false };
+const CORE: BetterWay = BetterWay::Waits(WaitForm::KnownTip);
 
 /// A watch with a clock of its own. Each event comes one millisecond after the call that it answers.
 struct Bench {
@@ -17,9 +17,9 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(abilities: Abilities) -> (Self, Vec<Effect>) {
+    fn new(better: BetterWay) -> (Self, Vec<Effect>) {
         let now = Instant::now();
-        let (watch, effects) = TipWatch::new(abilities, hash(1), now);
+        let (watch, effects) = TipWatch::new(Some(better), hash(1), now);
         (Bench { watch, now }, effects)
     }
 
@@ -53,12 +53,12 @@ impl Bench {
     }
 
     /// A watch at whose node nobody else waits, and which has begun its first wait.
-    fn waiting(abilities: Abilities) -> Self {
-        let (mut bench, effects) = Bench::new(abilities);
+    fn waiting(form: WaitForm) -> Self {
+        let (mut bench, effects) = Bench::new(BetterWay::Waits(form));
         assert_eq!(effects, [Effect::Poll { after: POLL }]);
         let effects = bench.after(QUIET.1).quickly_polled(1);
         assert_eq!(effects, [Effect::Count { after: Duration::ZERO }, Effect::Poll { after: POLL }]);
-        let limited = Effect::Wait { form: abilities.wait.unwrap(), limit: TRIAL };
+        let limited = Effect::Wait { form, limit: TRIAL };
         let wait = [Effect::Poll { after: SAFETY_POLL }, limited, Effect::Count { after: BESIDE }];
         assert_eq!(bench.quickly_counted(0), wait);
         bench
@@ -71,7 +71,7 @@ impl Bench {
 
 #[test]
 fn waits_follow_a_trial_and_become_longer() {
-    let mut bench = Bench::waiting(CORE);
+    let mut bench = Bench::waiting(WaitForm::KnownTip);
     assert_eq!(bench.after(BESIDE).quickly_counted(1), []);
     let long = Effect::Wait { form: WaitForm::KnownTip, limit: WAIT };
     let beside = Effect::Count { after: BESIDE };
@@ -86,7 +86,7 @@ fn waits_follow_a_trial_and_become_longer() {
 #[test]
 fn a_crowded_or_busy_node_is_polled() {
     for (waits, took) in [(3, 1), (1, 150)] {
-        let mut bench = Bench::waiting(CORE);
+        let mut bench = Bench::waiting(WaitForm::KnownTip);
         let effects = bench.counted(waits, Duration::from_millis(took));
         assert_eq!(effects, [Effect::Poll { after: POLL }]);
         // The wait goes on at the node, and may tell of a tip.
@@ -103,14 +103,14 @@ fn a_crowded_or_busy_node_is_polled() {
     let asked = bench.now;
     assert_eq!(bench.after(QUIET.1).on(Event::PollRefused { asked }), [Effect::Poll { after: POLL }]);
     // A wait that the node is too busy for.
-    let mut bench = Bench::waiting(CORE);
+    let mut bench = Bench::waiting(WaitForm::KnownTip);
     assert_eq!(bench.on(Event::WaitFailed), [Effect::Poll { after: POLL }]);
     assert!(bench.is_polling());
 }
 
 #[test]
 fn pauses_between_trials_become_longer_until_waits_have_worked_for_a_while() {
-    let mut bench = Bench::waiting(CORE);
+    let mut bench = Bench::waiting(WaitForm::KnownTip);
     let pause = |bench: &Bench| match bench.watch.way {
         Way::Poll { better_at } => better_at.unwrap() - bench.now,
         way => panic!("{way:?}"),
@@ -134,7 +134,7 @@ fn pauses_between_trials_become_longer_until_waits_have_worked_for_a_while() {
 
 #[test]
 fn before_a_wait_with_a_time_limit_alone_the_tip_is_asked_for() {
-    let mut bench = Bench::waiting(Abilities { wait: Some(WaitForm::TimeLimit), ..CORE });
+    let mut bench = Bench::waiting(WaitForm::TimeLimit);
     assert_eq!(bench.quickly_counted(1), []);
     assert_eq!(bench.on(Event::Waited { tip: hash(1) }), [Effect::Poll { after: Duration::ZERO }]);
     let wait = Effect::Wait { form: WaitForm::TimeLimit, limit: WAIT };
@@ -142,7 +142,7 @@ fn before_a_wait_with_a_time_limit_alone_the_tip_is_asked_for() {
     let news = [&[Effect::NewTip(hash(2))][..], &rest].concat();
     assert_eq!(bench.quickly_polled(2), news);
     // A node that refuses the second argument is asked with one.
-    let mut bench = Bench::waiting(CORE);
+    let mut bench = Bench::waiting(WaitForm::KnownTip);
     assert_eq!(bench.on(Event::WaitRefused { form: Some(WaitForm::TimeLimit) }), []);
     assert_eq!(bench.quickly_counted(0), [Effect::Poll { after: Duration::ZERO }]);
     assert_eq!(bench.quickly_polled(1)[0], Effect::Wait { form: WaitForm::TimeLimit, limit: WAIT });
@@ -150,7 +150,7 @@ fn before_a_wait_with_a_time_limit_alone_the_tip_is_asked_for() {
 
 #[test]
 fn a_node_without_waits_is_polled_for_ever_or_long_polled() {
-    let mut bench = Bench::waiting(CORE);
+    let mut bench = Bench::waiting(WaitForm::KnownTip);
     assert_eq!(bench.on(Event::WaitRefused { form: None }), [Effect::Poll { after: POLL }]);
     bench.quickly_counted(0);
     for _ in 0..9 {
@@ -162,7 +162,7 @@ fn a_node_without_waits_is_polled_for_ever_or_long_polled() {
     bench.on(Event::Counted { waits: None, asked });
     assert_eq!(bench.after(QUIET.1).quickly_polled(1), [Effect::Poll { after: POLL }]);
 
-    let (mut bench, effects) = Bench::new(Abilities { wait: None, long_poll: true });
+    let (mut bench, effects) = Bench::new(BetterWay::LongPolls);
     let long_poll = [Effect::LongPoll, Effect::Poll { after: SAFETY_POLL }];
     assert_eq!(effects, long_poll);
     let polled = |tip, lasted, changed| Event::LongPolled { tip: hash(tip), lasted, changed };
@@ -197,14 +197,14 @@ fn a_subscription_takes_no_thread_and_is_left_if_it_misses_a_tip() {
 
 #[test]
 fn only_a_subscription_that_has_worked_can_end() {
-    let mut bench = Bench::waiting(CORE);
+    let mut bench = Bench::waiting(WaitForm::KnownTip);
     assert_eq!(bench.on(Event::Unsubscribed), []);
     assert!(!bench.is_polling());
 }
 
 #[test]
 fn an_answer_from_before_a_change_does_not_bring_the_old_tip_back() {
-    let mut bench = Bench::waiting(CORE);
+    let mut bench = Bench::waiting(WaitForm::KnownTip);
     let asked = bench.now;
     assert_eq!(bench.after(BESIDE).on(Event::Waited { tip: hash(2) })[0], Effect::NewTip(hash(2)));
     bench.on(Event::Polled { tip: hash(1), asked });
@@ -258,7 +258,7 @@ fn third_party(threads: usize, clients: usize) -> (Vec<Duration>, usize) {
         agenda.insert((at, client, serial), what);
     };
     for client in 0..clients {
-        let (watch, effects) = TipWatch::new(CORE, hash(1), start);
+        let (watch, effects) = TipWatch::new(Some(CORE), hash(1), start);
         watches.push(watch);
         for effect in effects {
             schedule(&mut agenda, start, client, Err(effect));
