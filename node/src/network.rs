@@ -62,9 +62,17 @@ impl NetworkError {
         }
     }
 
+    /// The node's error, if it does not answer.
+    pub(crate) fn rpc(&self) -> Option<&RpcError> {
+        match self {
+            NetworkError::Rpc(error) => Some(error),
+            _ => None,
+        }
+    }
+
     /// Whether asking again may succeed without any change on our side.
     pub fn is_transient(&self) -> bool {
-        matches!(self, NetworkError::Rpc(error) if error.is_transient())
+        self.rpc().is_some_and(RpcError::is_transient)
     }
 }
 

@@ -69,6 +69,16 @@ impl Default for TemplateTiming {
     }
 }
 
+impl TemplateTiming {
+    /// The longest pause before a node that has failed is asked again; `error` is the node's, if it has given one.
+    fn longest_pause(&self, error: Option<&RpcError>) -> Duration {
+        match error {
+            Some(error) if error.is_absent() || error.is_busy() => self.absent,
+            _ => self.retry.1,
+        }
+    }
+}
+
 /// Why a node gives no usable template.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -107,8 +117,8 @@ impl TemplateFetchError {
     /// The node's error, if the node has given one.
     fn rpc(&self) -> Option<&RpcError> {
         match self {
-            TemplateFetchError::Network(NetworkError::Rpc(error)) => Some(error),
-            _ => None,
+            TemplateFetchError::Network(error) => error.rpc(),
+            TemplateFetchError::Template { .. } => None,
         }
     }
 
@@ -178,10 +188,8 @@ impl Nodes {
                 return Err(faults.swap_remove(0));
             }
             report(&faults);
-            let is_absent = faults.iter().any(
-                |fault| matches!(fault, NetworkError::Rpc(error) if error.is_absent() || error.is_busy()),
-            );
-            let longest = if is_absent { timing.absent } else { timing.retry.1 };
+            let longest = faults.iter().map(|fault| timing.longest_pause(fault.rpc())).min();
+            let longest = longest.unwrap_or(timing.retry.1);
             for error in faults.iter().map(|fault| error_chain(fault)) {
                 if repeats.print(&error, Instant::now()).is_some() {
                     tracing::warn!(error, tries_every = %InWords(longest), "this node cannot be used yet; trying again");

@@ -52,7 +52,7 @@ pub(super) async fn watch(
         if repeats.print(&text, Instant::now()).is_some() {
             tracing::warn!(error = text, "no templates from this node");
         }
-        let pause = timing.pause_after(&error, backoff.delay());
+        let pause = backoff.delay().min(timing.longest_pause(error.rpc()));
         publish(NodeNews::Slow(None));
         publish(NodeNews::State(NodeState::Down(Arc::new(error))));
         tokio::select! {
@@ -369,15 +369,5 @@ async fn next(subscription: &mut Option<Subscription>) -> Event {
     match subscription {
         Some(subscription) => subscription.next().await,
         None => std::future::pending().await,
-    }
-}
-
-impl TemplateTiming {
-    /// The pause before a node that has failed with `error` is asked again.
-    pub(super) fn pause_after(&self, error: &TemplateFetchError, pause: Duration) -> Duration {
-        match error.rpc() {
-            Some(error) if error.is_absent() || error.is_busy() => pause.min(self.absent),
-            _ => pause,
-        }
     }
 }
