@@ -2,23 +2,44 @@
 //!
 //! docs/BITCOIN-NODE.md has the same list; a test compares both with the calls in the sources.
 
-/// A method, and whether work comes from a node without it.
+/// On which networks blocks cannot be made without a method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needed {
+    /// On all.
+    Always,
+    /// Where a block's bits depend on its parent's time ([`crate::min_difficulty`]).
+    OnTestnets,
+    /// On none.
+    Never,
+}
+
+impl Needed {
+    fn text(self) -> &'static str {
+        match self {
+            Needed::Always => "yes",
+            Needed::OnTestnets => "on testnet3 and testnet4",
+            Needed::Never => "no",
+        }
+    }
+}
+
+/// A method that is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Method {
     /// The method's name.
     pub name: &'static str,
-    /// Whether there is no work without it.
-    pub needed: bool,
+    /// Whether blocks can be made without it.
+    pub needed: Needed,
     /// What it is called for.
     pub purpose: &'static str,
 }
 
 const fn needed(name: &'static str, purpose: &'static str) -> Method {
-    Method { name, needed: true, purpose }
+    Method { name, needed: Needed::Always, purpose }
 }
 
 const fn optional(name: &'static str, purpose: &'static str) -> Method {
-    Method { name, needed: false, purpose }
+    Method { name, needed: Needed::Never, purpose }
 }
 
 /// All methods that are called.
@@ -26,7 +47,11 @@ pub const METHODS: &[Method] = &[
     optional("getbestblockhash", "whether the chain has a new tip; without it, `getblockchaininfo` tells"),
     needed("getblockchaininfo", "the network of the node"),
     needed("getblockhash", "the first block of the chain, by which the network is checked"),
-    needed("getblockheader", "the time and height of a new tip"),
+    Method {
+        name: "getblockheader",
+        needed: Needed::OnTestnets,
+        purpose: "the time and height of a new tip, for the first job on it; whether the chain has our blocks",
+    },
     needed("getblocktemplate", "the block to work on"),
     optional("getmininginfo", "the difficulty of the next block, for the first job on a new tip"),
     optional("getnetworkinfo", "the node's version, and whether it is Bitcoin Core"),
@@ -106,7 +131,7 @@ mod tests {
 
     fn rows() -> String {
         let row = |Method { name, needed, purpose }: &Method| {
-            format!("| `{name}` | {} | {purpose} |", if *needed { "yes" } else { "no" })
+            format!("| `{name}` | {} | {purpose} |", needed.text())
         };
         let head = "| method | needed | what for |\n|---|---|---|".to_owned();
         std::iter::once(head).chain(METHODS.iter().map(row)).collect::<Vec<_>>().join("\n")
