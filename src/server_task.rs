@@ -142,6 +142,12 @@ fn config(spec: &ServerSpec) -> Config {
     config
 }
 
+/// Why no node works, if one of them refuses access. Problems of higher rank do not hide it, such as a block that was rejected in the
+/// last hour: the scheduler may have the node's new cookie.
+fn refusal(problems: Vec<Problem>) -> Option<Problem> {
+    problems.into_iter().find(|problem| problem.kind == ProblemKind::NodeCredentials)
+}
+
 struct Reporter {
     pool: PoolHandle,
     address: ServerAddress,
@@ -186,7 +192,7 @@ impl Reporter {
                 _ = reports.tick() => self.send_report().await,
                 _ = lives.tick() => self.send_live().await,
                 _ = looks.tick() => {
-                    let before = std::mem::replace(&mut refused, self.is_refused());
+                    let before = std::mem::replace(&mut refused, refusal(self.pool.problems()).is_some());
                     if refused != before {
                         self.send_live().await;
                     }
@@ -219,16 +225,10 @@ impl Reporter {
         Report { sequence: self.sequence, accounts, server: Some(self.address.clone()) }
     }
 
-    /// Whether no node works, and one of them refuses access.
-    fn is_refused(&self) -> bool {
-        self.pool.problem(Duration::ZERO).is_some_and(|problem| problem.kind == ProblemKind::NodeCredentials)
-    }
-
     async fn send_live(&self) {
         let intervals = Some(self.context.spec.intervals);
         // A refusal is said at once; other problems may be over in a moment.
-        let lasting = if self.is_refused() { Duration::ZERO } else { LASTING };
-        let problem = self.pool.problem(lasting);
+        let problem = refusal(self.pool.problems()).or_else(|| self.pool.problem(LASTING));
         let credentials = Some(self.access.revision());
         let live = PoolLive { intervals, problem, credentials, ..self.pool.live() };
         self.send(TaskEvent::Live(Live::Pool(live))).await;
@@ -237,5 +237,19 @@ impl Reporter {
     async fn send(&self, event: TaskEvent) {
         // The send fails only while the executor is ending.
         let _ = self.context.events.send(event).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_of_higher_rank_does_not_hide_a_refusal() {
+        let rejected = Problem::new(ProblemKind::BlockRejected, "time-too-new");
+        let refused = Problem::new(ProblemKind::NodeCredentials, "node n refuses access");
+        assert!(rejected < refused);
+        assert_eq!(refusal(vec![rejected.clone(), refused.clone()]), Some(refused));
+        assert_eq!(refusal(vec![rejected]), None);
     }
 }
