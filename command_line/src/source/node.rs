@@ -26,7 +26,7 @@ const PASSWORD: &str = "MINER_RPC_PASSWORD";
 pub struct NodeArgs {
     /// JSON-RPC address of a Bitcoin node, as http://HOST:PORT; give several in order of preference; or file:///PATH of a file
     /// with one such address per line, optionally with USER:PASSWORD@ before HOST. With ,cookie=FILE after the address, the node
-    /// has a cookie file of its own
+    /// has a cookie file of its own, whose path may have a comma only in a file of nodes
     #[arg(long, value_name = "URL[,cookie=FILE]", env = "MINER_BITCOIND", hide_env_values = true)]
     pub bitcoind: Vec<String>,
     /// The cookie file that Bitcoin Core writes in its data directory at each start, for nodes without a user and without a

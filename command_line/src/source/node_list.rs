@@ -21,7 +21,8 @@ pub(super) struct ListedNode {
 /// `URL[,cookie=FILE]`; only there may FILE contain a comma.
 ///
 /// # Errors
-/// If a file cannot be read or names no node, a key is unknown or has no value, or what has a cookie file is no node.
+/// If a file cannot be read or names no node, a key is unknown or has no value, what has a cookie file is no node, or what follows a
+/// cookie file looks like the rest of its path.
 pub(super) fn listed(values: &[String]) -> anyhow::Result<Vec<ListedNode>> {
     let mut nodes = Vec::new();
     for value in values {
@@ -29,6 +30,18 @@ pub(super) fn listed(values: &[String]) -> anyhow::Result<Vec<ListedNode>> {
         let mut last = None;
         for part in value.split(',') {
             let Some((key, file)) = key_and_value(part) else {
+                if let Some(Part::Node(ListedNode { address, cookie: Some(cookie) })) = &last
+                    && is_path(part)
+                {
+                    bail!(
+                        "--bitcoind {},cookie={} is followed by {:?}, which looks like the rest of the path: a path with a \
+                         comma must stand in a file of nodes, --bitcoind file:///PATH; the address of a node with a / begins \
+                         with http://",
+                        net::hide_credentials(address),
+                        cookie.display(),
+                        net::hide_credentials(part)
+                    );
+                }
                 nodes.extend(last.replace(Part::read(part)?).into_iter().flat_map(Part::nodes));
                 continue;
             };
@@ -106,6 +119,11 @@ fn key_and_value(text: &str) -> Option<(&str, &str)> {
     is_key.then_some((key, value.trim()))
 }
 
+/// Whether a text is a path rather than a node's address: addresses of nodes with a / have a scheme.
+fn is_path(text: &str) -> bool {
+    text.contains('/') && !text.contains("://")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +168,11 @@ mod tests {
             ("http://me:s3cret@a:1,cookie=", "without a file"),
             ("http://me:s3cret@a:1,cookie=/a,cookie=/b", "two cookie files"),
             ("cookie=/a", "without a node before it"),
+            (
+                "http://me:s3cret@a:1,cookie=/a,b/.cookie",
+                "a:1,cookie=/a is followed by \"b/.cookie\", which looks like the rest",
+            ),
+            ("http://a:1,cookie=/a, b/.cookie", "must stand in a file of nodes"),
             ("file:///no/such/file", "cannot read --bitcoind /no/such/file"),
         ] {
             let error = read(&[value]).unwrap_err().to_string();
