@@ -19,6 +19,9 @@ use crate::task_info::{Arguments, ExternalPool, ImageTask, Programs, ServerProgr
 const NODE_WORDS: [&str; 4] = ["bitcoind_address", "bitcoind_port", "rpc_user", "rpc_password"];
 const TASK_WORDS: [&str; 3] = ["p2pool_port", "worker_port", "task_id"];
 
+/// The time between two blocks of the built-in chain if the user gives none.
+const BLOCK_INTERVAL: Duration = Duration::from_secs(20);
+
 /// What the server and the workers run.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Server and workers")]
@@ -36,9 +39,9 @@ pub struct ServerArgs {
     /// Where the built-in server's blocks come from; the server's agent must be able to reach a node.
     #[arg(long, value_enum, env = "MINER_CHAIN", default_value = "builtin", conflicts_with = "pool")]
     pub chain: BlockSourceChoice,
-    /// Target time between two blocks of the built-in chain.
-    #[arg(long, value_name = "TIME", env = "MINER_BLOCK_INTERVAL", default_value = "20s", value_parser = duration)]
-    pub block_interval: Duration,
+    /// Target time between two blocks of the built-in chain, only for --server builtin with --chain builtin [default: 20s].
+    #[arg(long, value_name = "TIME", env = "MINER_BLOCK_INTERVAL", value_parser = duration, conflicts_with = "pool")]
+    pub block_interval: Option<Duration>,
     /// Absolute path of a folder on the server's agent. The server keeps its accounts there, and the found blocks that no node
     /// has judged yet. The folder is on the host or on a shared or persistent volume, and the task's user must be able to write
     /// to it. Without this option, the data are in the task's sandbox and are deleted with it.
@@ -112,6 +115,7 @@ impl ServerArgs {
         env: impl Fn(&str) -> Option<String>,
     ) -> anyhow::Result<Programs> {
         let upstream = self.upstream(access, &env)?;
+        self.check_block_interval()?;
         let mut cookies = CookieFiles::default();
         let server = match (&self.server, upstream) {
             (_, Some(spec)) => ServerProgram::Builtin(BlockSourceSpec::Upstream(spec)),
@@ -127,7 +131,8 @@ impl ServerArgs {
                         UsageError(format!("{option} needs --chain node or --server docker:IMAGE")).into()
                     );
                 }
-                ServerProgram::Builtin(BlockSourceSpec::Builtin { block_interval: self.block_interval })
+                let block_interval = self.block_interval.unwrap_or(BLOCK_INTERVAL);
+                ServerProgram::Builtin(BlockSourceSpec::Builtin { block_interval })
             }
         };
         let worker = match &self.worker_image {
@@ -140,6 +145,22 @@ impl ServerArgs {
             }
         };
         Ok(Programs { server, worker, data_dir: self.data_dir()?, cookies })
+    }
+
+    /// Only the built-in chain has blocks at an interval: a server task on a node submits each block at once.
+    fn check_block_interval(&self) -> Result<(), UsageError> {
+        let (source, instead) = match (&self.server, self.chain, self.upstream.given()) {
+            _ if self.block_interval.is_none() => return Ok(()),
+            (_, _, Some(upstream)) => (upstream, ""),
+            (ServerKind::Docker(_), ..) => ("--server docker:IMAGE", ""),
+            (_, BlockSourceChoice::Node, _) => {
+                ("--chain node", ", or mine on the node with `pool` or `mine`")
+            }
+            (_, BlockSourceChoice::Builtin, None) => return Ok(()),
+        };
+        let text =
+            format!("--block-interval is for the built-in chain, not for {source}: leave it out{instead}");
+        Err(UsageError(text))
     }
 
     /// The folder of `--data-dir`. Its path must be absolute, since the working directory of the server task is not known.

@@ -4,8 +4,7 @@ use crate::task_info::{Programs, ServerProgram};
 const ADDRESS: &str = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080";
 
 fn programs(args: &[&str]) -> anyhow::Result<Programs> {
-    let mut args = Args::try_parse_from(std::iter::once("scheduler").chain(args.iter().copied()))?;
-    args.server.block_interval = Duration::from_secs(7);
+    let args = Args::try_parse_from(std::iter::once("scheduler").chain(args.iter().copied()))?;
     let access = args.access(|_| None)?;
     args.server.check(&access, |_| None)
 }
@@ -25,7 +24,23 @@ fn password_file(folder: &tempfile::TempDir) -> String {
 
 #[test]
 fn without_options_all_is_our_own() {
-    assert_eq!(programs(&[]).unwrap(), Programs::builtin(Duration::from_secs(7)));
+    assert_eq!(programs(&[]).unwrap(), Programs::builtin(Duration::from_secs(20)));
+    let interval = ["--block-interval", "7s"];
+    assert_eq!(programs(&interval).unwrap(), Programs::builtin(Duration::from_secs(7)));
+}
+
+#[test]
+fn a_block_interval_is_refused_where_there_is_no_built_in_chain() {
+    for other in [
+        &["--chain", "node", "--bitcoind", "http://btc:8332", "--address", ADDRESS][..],
+        &["--upstream", "a:3333", "--upstream-user", "farm"],
+        &["--server", "docker:x"],
+    ] {
+        let text = usage(&[other, &["--block-interval", "7s"]].concat());
+        assert!(text.contains("--block-interval is for the built-in chain, not for --"), "{text}");
+        assert!(text.contains(other[0]), "{text}");
+    }
+    assert!(parse(&["--pool", "h:1", "--block-interval", "7s"]).is_err());
 }
 
 #[test]
