@@ -2,7 +2,8 @@
 //!
 //! The server cannot read the cookie file, which is on the scheduler's machine. It is launched with the content of the file, and told
 //! when the content has changed. The message may be lost, so it is repeated until the server's live messages name the revision of the
-//! credentials. A server that a node refuses sends a live message at once, which also is how it asks for fresh credentials.
+//! credentials. A server that a node refuses sends a live message at once, which also is how it asks for fresh credentials. A server of an
+//! earlier version cannot be told; the policy `replacement` replaces it when a node refuses it.
 //!
 //! Revisions are numbers of this run of the scheduler. A server that an earlier run has launched is told once, since the file may have
 //! changed between the runs.

@@ -1,6 +1,7 @@
 //! A node of the server restarts with a new cookie.
 
 use ::task::{BlockSourceSpec, Instruction, Message, NodeAccess, NodeSpec};
+use command_line::CookieFiles;
 
 use super::*;
 use crate::task_info::ServerProgram;
@@ -99,6 +100,7 @@ fn a_refused_server_makes_the_scheduler_unhealthy() {
     let overview = script.state.overview(script.now);
     let first = &overview.problems.first[0];
     assert!(first.kind.is_unhealthy() && first.text.contains("node n refuses access"), "{first:?}");
+    assert_eq!(script.killed(), [""; 0], "it can be told of a new cookie");
 }
 
 #[test]
@@ -115,6 +117,35 @@ fn servers_of_earlier_versions_are_not_told_and_later_ones_are_launched_with_the
     script.event(Event::Offers(vec![offer("o2", "b", 1.5, 1024)]));
     script.write();
     assert_eq!(script.launched_nodes()[0], node("two"));
+}
+
+/// The next server is launched with the new cookie, and can be told of later ones.
+#[test]
+fn a_server_of_an_earlier_version_is_replaced_when_its_node_refuses_it() {
+    let refused = || Some(Problem::new(ProblemKind::NodeCredentials, "node n refuses access"));
+    let mut script = Script::server_of(on_node("one"));
+    script.server_uses(None, None);
+    script.new_cookie("two");
+    script.wait(5 * SECOND);
+    assert_eq!(script.killed(), [""; 0], "the node has not refused it");
+    script.server_uses(None, refused());
+    script.wait(5 * SECOND);
+    script.write();
+    assert_eq!(script.killed(), [SERVER]);
+    script.update(status(SERVER, TaskState::TaskKilled, 2));
+    script.write();
+    script.event(Event::Offers(vec![offer("o2", "b", 1.5, 1024)]));
+    script.write();
+    assert_eq!(script.launched_nodes()[0], node("two"));
+
+    // Without a cookie file, the next server would have the same credentials.
+    let mut settings = on_node("one");
+    settings.template.programs.cookies = CookieFiles::default();
+    let mut script = Script::server_of(settings);
+    script.server_uses(None, refused());
+    script.wait(5 * SECOND);
+    script.write();
+    assert_eq!(script.killed(), [""; 0]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Replaces a server that has other options than those of today.
+//! Replaces a server that has other options than those of today, or an old cookie of its node and no way to be told the new one.
 //!
 //! The server goes on until its successor fits on some agent. On the server's own agent, the server's resources count as free. If
 //! the successor fits nowhere, workers on one agent are ended to make room.
@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use ::task::Live;
 use command_line::pluralize;
 use mesos::v1::{Offer, TaskState};
 use problem::{Problem, ProblemKind};
@@ -67,7 +68,7 @@ impl ServerReplacement {
         if view.external_pool().is_some() {
             return self.end_unwanted(view, now);
         }
-        let Some((server, why)) = outdated(view) else { return self.stop_searching(view) };
+        let Some((server, why)) = outdated(view, now) else { return self.stop_searching(view) };
         // Waits a while for the server's first live message, because the server's memory is estimated from it.
         if server.first_live_due.is_some() {
             return Vec::new();
@@ -85,7 +86,8 @@ impl ServerReplacement {
     /// Looks whether one of the offers is a place for the next server.
     pub fn offers(&mut self, view: &View<'_>, offers: &[Offer], now: Instant) -> Vec<Intent> {
         let Some(search) = &mut self.search else { return Vec::new() };
-        let Some((server, why)) = outdated(view).filter(|(server, _)| server.id() == search.server) else {
+        let Some((server, why)) = outdated(view, now).filter(|(server, _)| server.id() == search.server)
+        else {
             return Vec::new();
         };
         let mut by_agent: BTreeMap<&str, Vec<Offer>> = BTreeMap::new();
@@ -176,6 +178,8 @@ fn set_problem(view: &View<'_>, text: Option<String>) -> Option<Intent> {
 enum Why {
     Options,
     Constraint,
+    /// A node refuses the server's cookie, and the server is of an earlier version, which cannot be told another one.
+    Cookie,
 }
 
 impl Why {
@@ -184,29 +188,42 @@ impl Why {
         match self {
             Why::Options => "was launched with other options: replacing it",
             Why::Constraint => "is where --server-constraint does not allow it: replacing it",
+            Why::Cookie => "is of an earlier version, and cannot be told its node's new cookie: replacing it",
         }
     }
 }
 
 /// A server in service that does not comply with the present options, and why it has to be replaced.
-fn outdated<'a>(view: &View<'a>) -> Option<(&'a Task, Why)> {
+fn outdated<'a>(view: &View<'a>, now: Instant) -> Option<(&'a Task, Why)> {
     view.fleet.servers.iter().find_map(|(id, state)| {
         let server = view.fleet.get(id).filter(|server| server.may_live() && !server.is_to_end())?;
         let away = server.state() == Some(TaskState::TaskUnreachable);
-        let why = why_replaced(view, server)?;
+        let why = why_replaced(view, server, now)?;
         (*state == ServerState::Open && !away).then_some((server, why))
     })
 }
 
 /// Why a server has to be replaced; `None` if it complies with the present options.
-fn why_replaced(view: &View<'_>, server: &Task) -> Option<Why> {
+fn why_replaced(view: &View<'_>, server: &Task, now: Instant) -> Option<Why> {
     if view.fingerprints.differ_from(&server.record) {
         return Some(Why::Options);
     }
     let nobody = Occupancy::default();
     let allowed =
         all_allow(&view.settings.placement.server, &server.place(), &TentativeOccupancy::of(&nobody));
-    (!allowed).then_some(Why::Constraint)
+    match allowed {
+        false => Some(Why::Constraint),
+        true => is_stuck_with_a_cookie(view, server, now).then_some(Why::Cookie),
+    }
+}
+
+/// Whether a node refuses a server of an earlier version, and the next server would have the cookie of today. The next server is not of
+/// an earlier version, so it is not replaced for this reason again.
+fn is_stuck_with_a_cookie(view: &View<'_>, server: &Task, now: Instant) -> bool {
+    let Some((_, Live::Pool(live))) = &server.live else { return false };
+    let problem = server.problem(Duration::ZERO, now);
+    let is_refused = problem.is_some_and(|problem| problem.kind == ProblemKind::NodeCredentials);
+    is_refused && live.credentials.is_none() && !view.settings.template.programs.cookies.is_empty()
 }
 
 fn waiting(view: &View<'_>, server: &Task) -> String {
@@ -223,9 +240,15 @@ fn waiting(view: &View<'_>, server: &Task) -> String {
 
 fn warning(server: &Task, why: Why, workers: usize) -> String {
     let workers = pluralize(workers, "worker");
+    let prevented = match why {
+        Why::Options | Why::Constraint => {
+            "; to prevent it, stop this scheduler and start it with the options of before"
+        }
+        Why::Cookie => "",
+    };
     format!(
         "{} {} in {}, and its {workers} with it, all at once, because a user's own image (--worker-image) cannot be told of \
-         another server; to prevent it, stop this scheduler and start it with the options of before",
+         another server{prevented}",
         server.id(),
         why.text(),
         InWords(WARNING)
