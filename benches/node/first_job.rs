@@ -20,8 +20,12 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// The pause before each block, so that node and pool are at rest.
 const REST: Duration = Duration::from_millis(300);
 
+/// Only on regtest, a node checks its whole mempool and all blocks at each new tip, before it answers anybody. These checks are
+/// off here, as they are on all other networks.
+const OPTIONS: [&str; 4] = ["-logtimemicros", "-debug=bench", "-checkmempool=0", "-checkblockindex=0"];
+
 pub fn measure() -> Vec<Figure> {
-    let Some(core) = BitcoinCore::start(Chain::Regtest, &["-logtimemicros", "-debug=bench"]) else {
+    let Some(core) = BitcoinCore::start(Chain::Regtest, &OPTIONS) else {
         return Vec::new();
     };
     let mut lanes = Lanes::fund(&core);
