@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use rustix::process::Signal;
 use serde_json::Value;
 use testing::bitcoin_core::{ANYONE, BitcoinCore, Chain};
 
@@ -174,6 +175,5 @@ fn a_pool_goes_over_to_a_cookie_file_on_sighup() {
         (pool.summary()["height"].as_u64()? > height + 1).then_some(())
     });
     until("all is well", LONG_DEADLINE, || (pool.health() == "ok\n").then_some(()));
-    pool.process.signal(Signal::INT);
-    assert!(pool.process.wait(DEADLINE).status.success(), "{:#?}", pool.process.stderr());
+    pool.process.interrupt(DEADLINE);
 }

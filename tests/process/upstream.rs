@@ -97,7 +97,7 @@ fn worker(pool: &Pool, name: &str) -> Process {
 
 fn end(mut process: Process) {
     assert!(process.is_running(), "{:#?}", process.stderr());
-    let ended = process.interrupt(DEADLINE);
+    process.interrupt(DEADLINE);
 }
 
 #[test]

@@ -13,16 +13,6 @@ pub enum Needed {
     Never,
 }
 
-impl Needed {
-    fn text(self) -> &'static str {
-        match self {
-            Needed::Always => "yes",
-            Needed::OnTestnets => "on testnet3 and testnet4",
-            Needed::Never => "no",
-        }
-    }
-}
-
 /// A method that is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Method {
@@ -72,6 +62,14 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+
+    fn text(needed: &Needed) -> &'static str {
+        match needed {
+            Needed::Always => "yes",
+            Needed::OnTestnets => "on testnet3 and testnet4",
+            Needed::Never => "no",
+        }
+    }
 
     const SOURCES: [&str; 2] =
         [concat!(env!("CARGO_MANIFEST_DIR"), "/src"), concat!(env!("CARGO_MANIFEST_DIR"), "/../pool/src")];
@@ -131,7 +129,7 @@ mod tests {
 
     fn rows() -> String {
         let row = |Method { name, needed, purpose }: &Method| {
-            format!("| `{name}` | {} | {purpose} |", needed.text())
+            format!("| `{name}` | {} | {purpose} |", text(needed))
         };
         let head = "| method | needed | what for |\n|---|---|---|".to_owned();
         std::iter::once(head).chain(METHODS.iter().map(row)).collect::<Vec<_>>().join("\n")

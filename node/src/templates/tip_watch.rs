@@ -29,8 +29,9 @@ pub const POLL: Duration = Duration::from_millis(250);
 const SAFETY_POLL: Duration = Duration::from_secs(2);
 /// How long a wait lasts at most. A wait whose client has gone holds its thread for the rest of this time.
 const WAIT: Duration = Duration::from_secs(1);
-/// How long the first wait lasts. If all threads of the node are held, this wait makes others wait for this time.
-const TRIAL: Duration = Duration::from_millis(250);
+/// How long the first wait lasts. If all threads of the node are held, this wait makes others wait for this time. It is longer
+/// than [`BESIDE`] and [`BUSY`] together, so that a call that had to wait for its end shows that the node is busy.
+const TRIAL: Duration = Duration::from_millis(160);
 /// How long after the beginning of a wait the node is asked for its active waits. By then the node has begun the waits of
 /// other clients that were sent at the same time.
 const BESIDE: Duration = Duration::from_millis(30);
@@ -176,6 +177,11 @@ impl TipWatch {
     /// The tip that the node is known to have.
     pub fn tip(&self) -> BlockHash {
         self.tip
+    }
+
+    /// Whether the node tells of new tips by itself, so it is not busy.
+    pub fn is_told(&self) -> bool {
+        matches!(self.way, Way::Wait { .. } | Way::Subscription { .. })
     }
 
     /// Takes an event at `now`, and returns what is to be done.

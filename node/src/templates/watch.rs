@@ -227,7 +227,8 @@ impl<P: Fn(NodeNews)> NodeWatch<'_, P> {
                     let asked = self.new_tip_at;
                     // A call in progress is not given up, because the node would answer it in any case.
                     if self.flood.on_tip(asked) && !self.facts.is_busy() {
-                        self.facts.begin(async move { (asked, calls.facts(tip).await) });
+                        let at_once = self.tips.is_told();
+                        self.facts.begin(async move { (asked, calls.facts(tip, at_once).await) });
                     } else {
                         self.fetch_new_tip();
                     }
