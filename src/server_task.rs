@@ -231,7 +231,7 @@ impl Reporter {
         let problem = refusal(self.pool.problems()).or_else(|| self.pool.problem(LASTING));
         let credentials = Some(self.access.revision());
         let live = PoolLive { intervals, problem, credentials, ..self.pool.live() };
-        self.send(TaskEvent::Live(Live::Pool(live))).await;
+        self.send(TaskEvent::Live(Live::Pool(live).into())).await;
     }
 
     async fn send(&self, event: TaskEvent) {

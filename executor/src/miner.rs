@@ -271,10 +271,13 @@ impl Miner {
         }
         match client.submit(&found.job, Share::from(&found)) {
             Some(ticket) => {
-                // A candidate for an earlier tip says nothing about the present one.
-                if is_candidate && self.job.as_ref().is_some_and(|job| job.prev_hash == found.job.prev_hash) {
+                let present = self.job.as_ref().map(|job| job.prev_hash);
+                if is_candidate && present == Some(found.job.prev_hash) {
                     self.paused = self.engine.pause();
                     self.solved = Some(SolvedTip { ticket, until: Instant::now() + VERDICT_WITHIN });
+                } else if is_candidate {
+                    // It says nothing about the present tip, but further candidates for its own tip are worth nothing.
+                    self.paused = self.paused.max(found.generation + 1);
                 }
                 self.pending.insert(ticket, found);
             }

@@ -49,7 +49,7 @@ pub enum TaskEvent {
     /// The task has no work yet, for this reason. The executor turns this event into a `MESSAGE`, which may be lost.
     Waiting(Problem),
     /// The current state, for display. The executor turns this event into a `MESSAGE`, which may be lost.
-    Live(Live),
+    Live(Box<Live>),
 }
 
 /// Why a task failed.

@@ -318,7 +318,7 @@ impl Worker {
         self.live.totals = Some(self.report.totals(hashes));
         self.live.problem = self.waiting.told().or_else(|| self.unfit.clone());
         self.live.hashrate = if seconds > 0.0 { (hashes - before) as f64 / seconds } else { 0.0 };
-        self.send(TaskEvent::Live(Live::Worker(self.live.clone()))).await;
+        self.send(TaskEvent::Live(Live::Worker(self.live.clone()).into())).await;
     }
 
     async fn send(&self, event: TaskEvent) {

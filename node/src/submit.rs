@@ -20,6 +20,11 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from
 const BUSY_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 /// A node that is too busy for so many tries in a row is worth a line.
 const BUSY_TRIES: u32 = 8;
+/// A node that has failed so many times in a row, other than by being busy, is out of reach.
+const FAILED_TRIES: u32 = 2;
+/// The answer of a node that does not know the block's parent. The node may lag behind another one, or have lost the parent in a
+/// crash, so the block is submitted again for this time before the answer counts as a verdict.
+const NO_PARENT: (&str, Duration) = ("prev-blk-not-found", Duration::from_secs(30));
 
 /// Error codes of Bitcoin Core and bcoin that blame the block, not the node: the block cannot be decoded, has no coinbase
 /// (`RPC_INVALID_PARAMETER`), or breaks a rule (`RPC_VERIFY_ERROR`, `RPC_VERIFY_REJECTED`).
@@ -60,9 +65,9 @@ impl BlockVerdict {
 /// The progress of the submission to one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum SubmitProgress {
-    /// The first submission to this node is in progress.
+    /// The node will answer soon: the first tries are in progress, or it does not know the block's parent yet.
     Waiting,
-    /// Submitting to this node failed; the block will be submitted again. Contains the reason if that will fail, too, until
+    /// Submitting to this node has failed; the block will be submitted again. Contains the reason if that will fail, too, until
     /// somebody acts.
     Failed(Option<Problem>),
     /// The node has given its verdict on the block.
@@ -72,7 +77,8 @@ enum SubmitProgress {
 /// Submits a block to all nodes at the same time, and repeats this for nodes that do not answer, until one node has
 /// accepted the block or all nodes that can be reached have answered. Without any answer, this future never completes.
 ///
-/// The first try with each node is completed even if another node accepts the block meanwhile.
+/// The first try with each node is completed even if another node accepts the block meanwhile. A node that does not know the
+/// block's parent, or is busy for a moment, gets the block again before the verdicts of others count.
 ///
 /// `report` gets the reason why no node takes the block, if waiting will not help: for example, the user may not call the method.
 pub async fn submit(
@@ -116,14 +122,19 @@ async fn submit_to(
 ) {
     let (mut backoff, mut repeats) = (Backoff::new(PAUSES.0, PAUSES.1), Repeats::default());
     let (mut busy_backoff, mut busy_tries) = (Backoff::new(BUSY_PAUSES.0, BUSY_PAUSES.1), 0);
+    let (begun, mut failed_tries) = (Instant::now(), 0);
     loop {
         let result: Result<Option<String>, RpcError> = client.call("submitblock", json!([*block])).await;
-        let progress = judge(&result);
+        let progress = judge(&result, begun.elapsed());
         let is_busy = result.as_ref().is_err_and(RpcError::is_busy);
         busy_tries = if is_busy { busy_tries + 1 } else { 0 };
+        failed_tries = if result.is_err() && !is_busy { failed_tries + 1 } else { 0 };
         match (&progress, &result) {
             (SubmitProgress::Answered(verdict), _) => {
                 tracing::debug!(%hash, node = %client.url(), ?verdict, "a node has answered our block");
+            }
+            (SubmitProgress::Waiting, _) => {
+                tracing::debug!(%hash, node = %client.url(), "the node does not know the parent of our block; trying again");
             }
             (_, Err(error)) if is_busy && busy_tries < BUSY_TRIES => {
                 tracing::debug!(%hash, error = error_chain(error), "the node is too busy for our block; trying again");
@@ -140,7 +151,13 @@ async fn submit_to(
         if answered {
             client.say_block_judged();
         }
-        if sender.send((node, progress)).await.is_err() || answered {
+        // A node that is busy for a moment, or closes one connection, will take the block in a moment.
+        let may_answer_soon = match progress {
+            SubmitProgress::Failed(None) if is_busy => busy_tries < BUSY_TRIES,
+            SubmitProgress::Failed(None) => failed_tries < FAILED_TRIES,
+            _ => false,
+        };
+        if (!may_answer_soon && sender.send((node, progress)).await.is_err()) || answered {
             return;
         }
         let pause = if is_busy { busy_backoff.delay() } else { backoff.delay() };
@@ -152,10 +169,13 @@ async fn submit_to(
     }
 }
 
-/// The progress after one try to submit the block. An error in the block is the node's verdict; an error of the node, such
-/// as a full disk, makes the try fail.
-fn judge(result: &Result<Option<String>, RpcError>) -> SubmitProgress {
+/// The progress after one try to submit the block, which began this time after the first one. An error in the block is the node's
+/// verdict; an error of the node, such as a full disk, makes the try fail.
+fn judge(result: &Result<Option<String>, RpcError>, since_first: Duration) -> SubmitProgress {
     match result {
+        Ok(Some(answer)) if answer.ends_with(NO_PARENT.0) && since_first < NO_PARENT.1 => {
+            SubmitProgress::Waiting
+        }
         Ok(answer) => SubmitProgress::Answered(BlockVerdict::parse(answer.as_deref())),
         Err(RpcError::Refused { code, message, .. }) if BLOCK_ERRORS.contains(code) => {
             SubmitProgress::Answered(BlockVerdict::Rejected(message.clone()))
@@ -174,7 +194,7 @@ fn lasting(nodes: &[SubmitProgress]) -> Option<Problem> {
     problems.into_iter().min_by_key(|problem| problem.kind)
 }
 
-/// The verdict of a node that has accepted the block. If no node has accepted it, and every node was tried once, the best other
+/// The verdict of a node that has accepted the block. If no node has accepted it, and no node will answer soon, the best other
 /// verdict. `None` if there is no such verdict yet.
 fn settled(nodes: &[SubmitProgress]) -> Option<BlockVerdict> {
     let verdicts = || {
@@ -218,7 +238,7 @@ mod tests {
     fn errors_about_the_block_are_verdicts_and_others_are_not() {
         let refused = |code| {
             let (node, message) = ("n".to_owned(), "Block decode failed".to_owned());
-            judge(&Err(RpcError::Refused { node, method: "submitblock", code, message }))
+            judge(&Err(RpcError::Refused { node, method: "submitblock", code, message }), Duration::ZERO)
         };
         let rejected = SubmitProgress::Answered(BlockVerdict::Rejected("Block decode failed".into()));
         assert_eq!(refused(RpcError::DESERIALIZATION), rejected);
@@ -230,8 +250,8 @@ mod tests {
         }
         let timeout =
             RpcError::Timeout { node: "n".into(), method: "submitblock", after: Duration::from_secs(1) };
-        assert_eq!(judge(&Err(timeout)), SubmitProgress::Failed(None));
-        assert_eq!(judge(&Ok(None)), SubmitProgress::Answered(BlockVerdict::Accepted));
+        assert_eq!(judge(&Err(timeout), Duration::ZERO), SubmitProgress::Failed(None));
+        assert_eq!(judge(&Ok(None), Duration::ZERO), SubmitProgress::Answered(BlockVerdict::Accepted));
     }
 
     #[test]
@@ -256,12 +276,29 @@ mod tests {
     fn a_refusal_is_lasting_if_every_node_was_tried_and_none_has_answered() {
         use SubmitProgress::{Answered, Failed, Waiting};
         let (node, user) = ("n".to_owned(), "u".to_owned());
-        let refused = judge(&Err(RpcError::NotWhitelisted { node, method: "submitblock", user }));
+        let refused =
+            judge(&Err(RpcError::NotWhitelisted { node, method: "submitblock", user }), Duration::ZERO);
         let kind = |nodes: &[SubmitProgress]| lasting(nodes).map(|problem| problem.kind);
         assert_eq!(kind(std::slice::from_ref(&refused)), Some(problem::ProblemKind::NodeWhitelist));
         assert_eq!(kind(&[Failed(None), refused.clone()]), Some(problem::ProblemKind::NodeWhitelist));
         assert_eq!(kind(&[Failed(None)]), None);
         assert_eq!(kind(&[Waiting, refused.clone()]), None);
         assert_eq!(kind(&[Answered(BlockVerdict::Inconclusive), refused]), None);
+    }
+
+    #[test]
+    fn a_node_without_the_parent_gets_the_block_again_for_a_while() {
+        let answer = Ok(Some("prev-blk-not-found".to_owned()));
+        assert_eq!(judge(&answer, Duration::ZERO), SubmitProgress::Waiting);
+        let rejected = SubmitProgress::Answered(BlockVerdict::Rejected("prev-blk-not-found".into()));
+        assert_eq!(judge(&answer, NO_PARENT.1), rejected);
+        let (waiting, away) = (SubmitProgress::Waiting, SubmitProgress::Failed(None));
+        let inconclusive = SubmitProgress::Answered(BlockVerdict::Inconclusive);
+        assert_eq!(settled(&[waiting.clone(), inconclusive.clone()]), None);
+        assert_eq!(settled(&[away, inconclusive]), Some(BlockVerdict::Inconclusive));
+        assert_eq!(
+            settled(&[waiting, SubmitProgress::Answered(BlockVerdict::Accepted)]),
+            Some(BlockVerdict::Accepted)
+        );
     }
 }

@@ -8,7 +8,7 @@ use crate::{Intervals, Totals};
 #[derive(Clone, Debug, PartialEq)]
 pub enum Message {
     /// The current state of a task that works.
-    Live(Live),
+    Live(Box<Live>),
     /// The task does not work yet, for this reason. Schedulers that do not know this message ignore it.
     Waiting(Problem),
 }

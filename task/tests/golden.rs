@@ -116,8 +116,11 @@ fn version_1_is_read() {
     assert_eq!(TaskSpec::decode(&bytes["worker-specification"]).unwrap(), worker_specification());
     assert_eq!(TaskSpec::decode(&bytes["server-specification"]).unwrap(), server_specification());
     assert_eq!(Report::decode(&bytes["report"]).unwrap(), report());
-    assert_eq!(Message::decode(&bytes["live-worker"]).unwrap(), Message::Live(Live::Worker(live_worker())));
-    assert_eq!(Message::decode(&bytes["live-pool"]).unwrap(), Message::Live(live_pool()));
+    assert_eq!(
+        Message::decode(&bytes["live-worker"]).unwrap(),
+        Message::Live(Box::new(Live::Worker(live_worker())))
+    );
+    assert_eq!(Message::decode(&bytes["live-pool"]).unwrap(), Message::Live(live_pool().into()));
 }
 
 #[test]
@@ -139,8 +142,8 @@ fn version_2_is_still_written_and_read() {
     assert_eq!(TaskSpec::decode(&bytes["worker-specification"]).unwrap(), limited);
     assert_eq!(TaskSpec::decode(&bytes["server-specification"]).unwrap(), server_specification());
     assert_eq!(Report::decode(&bytes["report"]).unwrap(), report());
-    assert_eq!(Message::decode(&bytes["live-worker"]).unwrap(), Message::Live(live));
-    assert_eq!(Message::decode(&bytes["live-pool"]).unwrap(), Message::Live(live_pool()));
+    assert_eq!(Message::decode(&bytes["live-worker"]).unwrap(), Message::Live(live.into()));
+    assert_eq!(Message::decode(&bytes["live-pool"]).unwrap(), Message::Live(live_pool().into()));
     assert_eq!(Instruction::decode(&bytes["instruction"]).unwrap(), instruction);
 }
 
@@ -163,8 +166,8 @@ fn version_3_is_written_and_read() {
     ];
     assert_eq!(text(&written), VERSION_3);
     let bytes = golden(VERSION_3);
-    assert_eq!(Message::decode(&bytes["live-worker"]).unwrap(), Message::Live(worker));
-    assert_eq!(Message::decode(&bytes["live-pool"]).unwrap(), Message::Live(Live::Pool(pool)));
+    assert_eq!(Message::decode(&bytes["live-worker"]).unwrap(), Message::Live(worker.into()));
+    assert_eq!(Message::decode(&bytes["live-pool"]).unwrap(), Message::Live(Box::new(Live::Pool(pool))));
     assert_eq!(Instruction::decode(&bytes["set-intervals"]).unwrap(), instruction);
     let versions = ["live-worker", "live-pool", "set-intervals"].map(|name| version(&bytes[name]));
     // Readers of version 2 skip the new fields of live messages, so live messages keep version 2. The same readers must refuse
@@ -186,7 +189,7 @@ fn version_4_is_written_and_read() {
     let written = [("live-pool", live.encode()), ("set-node-credentials", instruction.encode())];
     assert_eq!(text(&written), VERSION_4);
     let bytes = golden(VERSION_4);
-    assert_eq!(Message::decode(&bytes["live-pool"]).unwrap(), Message::Live(live));
+    assert_eq!(Message::decode(&bytes["live-pool"]).unwrap(), Message::Live(live.into()));
     assert_eq!(Instruction::decode(&bytes["set-node-credentials"]).unwrap(), instruction);
     // Earlier schedulers skip the new field of live messages. Earlier executors refuse the instruction.
     assert_eq!(["live-pool", "set-node-credentials"].map(|name| version(&bytes[name])), [Some(2), Some(4)]);
@@ -213,8 +216,8 @@ fn version_5_is_written_and_read() {
     ];
     assert_eq!((VERSION, text(&written).as_str()), (5, VERSION_5));
     let bytes = golden(VERSION_5);
-    assert_eq!(Message::decode(&bytes["live-worker"]).unwrap(), Message::Live(full));
-    assert_eq!(Message::decode(&bytes["live-worker-without-delays"]).unwrap(), Message::Live(empty));
+    assert_eq!(Message::decode(&bytes["live-worker"]).unwrap(), Message::Live(full.into()));
+    assert_eq!(Message::decode(&bytes["live-worker-without-delays"]).unwrap(), Message::Live(empty.into()));
     assert_eq!(Instruction::decode(&bytes["pause"]).unwrap(), pause);
     assert_eq!(Instruction::decode(&bytes["resume"]).unwrap(), resume);
     // Earlier schedulers skip the new fields of live messages. Earlier executors refuse the instruction.
@@ -251,8 +254,8 @@ fn problems_and_live_totals_are_written_as_fields_that_may_be_skipped() {
     let worker = WorkerLive { problem: Some(problem.clone()), totals: Some(totals), ..live_worker() };
     let pool = PoolLive { connections: 3, problem: Some(problem.clone()), ..PoolLive::default() };
     let messages = [
-        ("live-worker", Message::Live(Live::Worker(worker))),
-        ("live-pool", Message::Live(Live::Pool(pool))),
+        ("live-worker", Message::Live(Box::new(Live::Worker(worker)))),
+        ("live-pool", Message::Live(Box::new(Live::Pool(pool)))),
         ("waiting", Message::Waiting(problem)),
     ];
     let written = messages.clone().map(|(name, message)| (name, message.encode()));

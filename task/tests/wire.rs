@@ -159,7 +159,7 @@ fn live_messages_survive_the_wire() {
     let worker_with_intervals = Live::Worker(WorkerLive { intervals, ..worker.clone() });
     let pool_with_intervals = Live::Pool(PoolLive { intervals, ..pool.clone() });
     for live in [Live::Worker(worker), Live::Pool(pool), worker_with_intervals, pool_with_intervals] {
-        assert_eq!(Message::decode(&live.encode()).unwrap(), Message::Live(live));
+        assert_eq!(Message::decode(&live.encode()).unwrap(), Message::Live(live.into()));
     }
 }
 
@@ -167,7 +167,7 @@ fn live_messages_survive_the_wire() {
 fn a_long_name_of_a_cpu_is_cut() {
     let live = |cpu_model: String| Live::Worker(WorkerLive { cpu_model, ..WorkerLive::default() });
     let decoded = Message::decode(&live("é".repeat(5_000)).encode()).unwrap();
-    assert_eq!(decoded, Message::Live(live("é".repeat(100))));
+    assert_eq!(decoded, Message::Live(live("é".repeat(100)).into()));
 }
 
 #[test]

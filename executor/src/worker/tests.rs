@@ -42,7 +42,10 @@ async fn problem(worker: &mut Worker, events: &mut mpsc::Receiver<TaskEvent>) ->
     while events.try_recv().is_ok() {}
     worker.send_live().await;
     match events.recv().await {
-        Some(TaskEvent::Live(Live::Worker(live))) => live.problem.map(|problem| problem.kind),
+        Some(TaskEvent::Live(live)) => match *live {
+            Live::Worker(live) => live.problem.map(|problem| problem.kind),
+            Live::Pool(live) => panic!("{live:?}"),
+        },
         other => panic!("{other:?}"),
     }
 }

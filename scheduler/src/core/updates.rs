@@ -148,7 +148,7 @@ impl Transition<'_> {
 
     pub fn message(&mut self, executor: String, data: &[u8]) {
         let first = match Message::decode(data) {
-            Ok(Message::Live(live)) => self.fleet.on_live_message(&executor, live, self.now),
+            Ok(Message::Live(live)) => self.fleet.on_live_message(&executor, *live, self.now),
             Ok(Message::Waiting(problem)) => {
                 return self.fleet.set_problem(&executor, Some(problem), self.now);
             }

@@ -98,8 +98,10 @@ impl Message {
     /// Encodes an executor's `MESSAGE`.
     pub fn encode(&self) -> Vec<u8> {
         let (worker, pool, waiting) = match self.clone() {
-            Message::Live(Live::Worker(live)) => (Some(live.into()), None, None),
-            Message::Live(Live::Pool(live)) => (None, Some(live.into()), None),
+            Message::Live(live) => match *live {
+                Live::Worker(live) => (Some(live.into()), None, None),
+                Live::Pool(live) => (None, Some(live.into()), None),
+            },
             Message::Waiting(problem) => (None, None, Some(problem.into())),
         };
         LiveMessage { version: COMMON_VERSION, worker, pool, waiting }.encode_to_vec()
@@ -113,8 +115,8 @@ impl Message {
         let what = "live message";
         let message = decode(what, bytes, |m: &LiveMessage| m.version)?;
         match (message.worker, message.pool, message.waiting) {
-            (Some(worker), None, None) => Ok(Message::Live(Live::Worker(worker.into()))),
-            (None, Some(pool), None) => Ok(Message::Live(Live::Pool(pool.into()))),
+            (Some(worker), None, None) => Ok(Message::Live(Box::new(Live::Worker(worker.into())))),
+            (None, Some(pool), None) => Ok(Message::Live(Box::new(Live::Pool(pool.into())))),
             (None, None, Some(problem)) => Ok(Message::Waiting(problem.into())),
             _ => Err(DecodeError::Field { what, field: "sender" }),
         }
@@ -124,7 +126,7 @@ impl Message {
 impl Live {
     /// Encodes an executor's `MESSAGE`.
     pub fn encode(&self) -> Vec<u8> {
-        Message::Live(self.clone()).encode()
+        Message::Live(self.clone().into()).encode()
     }
 }
 

@@ -52,30 +52,33 @@ impl Steps {
     }
 
     /// The engine finds a candidate for this job.
-    async fn find(&mut self, job: &Arc<Job>) {
+    async fn find(&mut self, job: &Arc<Job>, generation: u64) {
         let extranonce2 = vec![0; job.extranonce2_len];
         let mut found = (0..).map(|nonce| {
             let header = Header { nonce, ..job.header(&extranonce2, job.ntime, job.version) };
             let (job, extranonce2, digest) = (job.clone(), extranonce2.clone(), header.digest());
-            FoundShare { job, generation: u64::MAX - 1, extranonce2, header, digest }
+            FoundShare { job, generation, extranonce2, header, digest }
         });
         let candidate = found.find(FoundShare::is_candidate).expect("half of all hashes are");
         self.miner.on_found(candidate, &mut self.client).await;
     }
 }
 
+/// A generation after all that the engine has begun.
+const LATEST: u64 = u64::MAX - 1;
+
 #[tokio::test]
 async fn only_a_candidate_for_the_present_tip_pauses_the_search() {
     let mut steps = Steps::start().await;
     let before = steps.job("before", 1).await;
     let present = steps.job("present", 2).await;
-    steps.find(&before).await;
+    steps.find(&before, 1).await;
     assert!(steps.miner.solved.is_none(), "the present tip is not solved");
-    steps.find(&present).await;
+    steps.find(&present, LATEST).await;
     assert!(steps.miner.solved.is_some());
     // A candidate for the tip before does not keep the search from going on.
     steps.miner.search_on();
-    steps.find(&before).await;
+    steps.find(&before, LATEST).await;
     assert!(steps.miner.solved.is_none());
 }
 
@@ -84,7 +87,7 @@ async fn after_a_candidate_for_an_older_job_of_the_tip_the_present_job_is_search
     let mut steps = Steps::start().await;
     let older = steps.job("older", 1).await;
     steps.job("present", 1).await;
-    steps.find(&older).await;
+    steps.find(&older, LATEST).await;
     assert!(steps.miner.solved.is_some());
     steps.miner.search_on();
     loop {
@@ -94,4 +97,15 @@ async fn after_a_candidate_for_an_older_job_of_the_tip_the_present_job_is_search
             return;
         }
     }
+}
+
+#[tokio::test]
+async fn without_a_job_one_candidate_of_a_tip_is_submitted() {
+    let mut steps = Steps::start().await;
+    let job = steps.job("only", 1).await;
+    steps.miner.job = None;
+    steps.find(&job, 1).await;
+    let submitted = steps.client.outstanding();
+    steps.find(&job, 1).await;
+    assert_eq!((submitted, steps.client.outstanding()), (1, 1));
 }

@@ -43,7 +43,7 @@ async fn bitcoin_core_is_waited_for_with_the_known_tip_and_never_long_polled() {
     let calls = core.node.calls();
     assert_eq!(calls.iter().filter(|call| call.method == "getblockchaininfo").count(), 1);
     let first_wait = calls.iter().find(|call| call.method == "waitfornewblock").unwrap();
-    assert_eq!(first_wait.params, json!([250, hash(2).to_string()]));
+    assert_eq!(first_wait.params, json!([160, hash(2).to_string()]));
     let template = calls.iter().find(|call| call.method == "getblocktemplate").unwrap();
     assert_eq!(template.params[0]["rules"], json!(["segwit", "signet"]));
 }

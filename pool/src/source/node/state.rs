@@ -291,10 +291,13 @@ impl NodeWorkState {
     /// The verdict on a block that was submitted again.
     fn on_second_verdict(&mut self, found: &FoundBlock, verdict: BlockVerdict, now: Now) -> Vec<Effect> {
         let hash = found.block.block_hash();
+        let is_taken_at_last = self.not_taken.contains(&hash);
+        self.not_taken.retain(|other| *other != hash);
         let reason = match verdict {
             BlockVerdict::Accepted | BlockVerdict::Duplicate => {
                 self.blocks.reaccepted(hash, now.at);
-                return Vec::new();
+                let is_healthy = is_taken_at_last && self.rejection_until.is_none();
+                return is_healthy.then_some(Effect::ClearRejection).into_iter().collect();
             }
             BlockVerdict::Inconclusive => "inconclusive".to_owned(),
             BlockVerdict::Rejected(reason) => reason,
@@ -305,7 +308,9 @@ impl NodeWorkState {
         let mut effects = if is_known {
             vec![Effect::CountPlace(BlockRecord { orphaned: true, ..record })]
         } else {
-            vec![self.count_lost(record, reason)]
+            self.rejection_until = Some(now.at + REJECTION_LASTS);
+            let rejection = Effect::SetRejection { height: found.height, reason: reason.clone() };
+            vec![self.count_lost(record, reason), rejection]
         };
         if self.is_on_tip(found) {
             self.gate.open(now.at);

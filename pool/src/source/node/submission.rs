@@ -22,11 +22,20 @@ pub async fn submit(
     pending: Option<PendingBlocks>,
     not_taken: mpsc::UnboundedSender<Event>,
 ) -> Vec<(FoundBlock, BlockVerdict)> {
+    let (verdict, ()) = tokio::join!(verdict(&nodes, &found, &not_taken), write(&found, pending));
+    vec![(found, verdict)]
+}
+
+/// Submits a block to all nodes until one has judged it; see [`submit`].
+async fn verdict(
+    nodes: &Nodes,
+    found: &FoundBlock,
+    not_taken: &mpsc::UnboundedSender<Event>,
+) -> BlockVerdict {
     let (hash, height) = (found.block.block_hash(), found.height);
     // Sending fails if the pool ends, and needs no health any more.
     let report = |problem| drop(not_taken.send(Event::NotTaken { hash, height, problem }));
-    let (verdict, ()) = tokio::join!(nodes.submit_reporting(&found.block, report), write(&found, pending));
-    vec![(found, verdict)]
+    nodes.submit_reporting(&found.block, report).await
 }
 
 /// Submits blocks again, one after another: first those that a node has accepted and lost, then those that no node has judged yet. See
@@ -43,7 +52,7 @@ pub async fn resubmit(
         tracing::warn!(blocks = lost.len(), height, %hash, "the node has lost blocks that it had accepted: submitting them again");
     }
     for found in lost {
-        let verdict = nodes.submit(&found.block).await;
+        let verdict = verdict(&nodes, &found, &not_taken).await;
         judged.push((found, verdict));
     }
     for found in unjudged {

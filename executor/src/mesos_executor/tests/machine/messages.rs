@@ -55,7 +55,7 @@ fn instructions_are_passed_on_only_to_a_running_task() {
 #[test]
 fn live_messages_are_sent_or_dropped_but_never_stored() {
     let mut machine = Machine::running(true);
-    let live = || Event::Task(TaskEvent::Live(Live::Worker(WorkerLive::default())));
+    let live = || Event::Task(TaskEvent::Live(Live::Worker(WorkerLive::default()).into()));
     let effects = machine.on(live());
     assert!(matches!(&effects[..], [Effect::Send(call)] if call.message.is_some()));
     machine.on(Event::Disconnected("gone".into()));

@@ -13,8 +13,9 @@ use crate::share::FoundBlock;
 pub const WATCHED: usize = 100;
 /// Maximum size of the blocks that are kept to be submitted again, in bytes.
 const KEPT_BYTES: usize = 64 << 20;
-/// How often a block that a node has accepted is submitted again before it is given up.
-const RESUBMISSIONS: u32 = 2;
+/// How often a block that a node has accepted is submitted again before it is given up: a node that crashes again and again may lose
+/// it each time, but a block that no crash explains must not be submitted for ever.
+const RESUBMISSIONS: u32 = 20;
 /// How long a node may not know a block above its tip, until the block is not in the chain. The node may still be loading the blocks
 /// below it.
 const UNKNOWN_LASTS: Duration = Duration::from_secs(5 * 60);

@@ -90,7 +90,8 @@ fn a_block_that_the_node_lost_is_submitted_again_and_the_tip_reopened_if_that_do
     assert_eq!(renewed(&mut state, on_second(), 30).last(), Some(&resubmit(vec![third.clone()])));
     let reason = "time-too-old".to_owned();
     let effects = judge(&mut state, &third, BlockVerdict::Rejected(reason.clone()), 31);
-    assert_eq!(effects, [Effect::CountLost { record: third.record(None), reason }, Effect::Renew]);
+    let rejection = Effect::SetRejection { height: third.height, reason: reason.clone() };
+    assert_eq!(effects, [Effect::CountLost { record: third.record(None), reason }, rejection, Effect::Renew]);
     assert!(find(&mut state, 4, 31).is_some());
 }
 
@@ -99,14 +100,14 @@ fn a_block_that_is_lost_again_and_again_is_given_up() {
     let mut state = state(Network::Bitcoin);
     let found = find(&mut state, 1, 0).unwrap();
     judge(&mut state, &found, BlockVerdict::Accepted, 1);
-    for at in [10, 20] {
+    for at in (1..=20).map(|crash| crash * 10) {
         let effects = renewed(&mut state, template(tip(1), 2017, at), at);
         assert_eq!(effects, [Effect::Publish, resubmit(vec![found.clone()])]);
         judge(&mut state, &found, BlockVerdict::Duplicate, at + 1);
     }
-    let effects = renewed(&mut state, template(tip(1), 2017, 30), 30);
+    let effects = renewed(&mut state, template(tip(1), 2017, 210), 210);
     assert!(matches!(&effects[..], [Effect::CountLost { .. }, Effect::Publish]), "{effects:?}");
-    assert!(find(&mut state, 2, 30).is_some());
+    assert!(find(&mut state, 2, 210).is_some());
 }
 
 #[test]
@@ -212,7 +213,10 @@ fn blocks_that_node_and_pool_have_lost_together_are_submitted_again_at_the_start
     let reason = "bad-txns".to_owned();
     assert_eq!(
         judge(&mut state, &other, verdict, 1),
-        [Effect::CountLost { record: other.record(None), reason }]
+        [
+            Effect::CountLost { record: other.record(None), reason: reason.clone() },
+            Effect::SetRejection { height: other.height, reason },
+        ]
     );
 }
 
@@ -269,7 +273,8 @@ fn an_earlier_run_s_block_that_is_lost_makes_room_for_no_other() {
     judge(&mut state, &ours, BlockVerdict::Accepted, 2);
     let reason = "bad-prevblk".to_owned();
     let effects = judge(&mut state, &lost, BlockVerdict::Rejected(reason.clone()), 3);
-    assert_eq!(effects, [Effect::CountLost { record, reason }]);
+    let rejection = Effect::SetRejection { height: lost.height, reason: reason.clone() };
+    assert_eq!(effects, [Effect::CountLost { record, reason }, rejection]);
     renewed(&mut state, template(ours.block.block_hash(), 2019, 4), 4);
     assert!(find(&mut state, 3, 4).is_none(), "one block was wanted, and is made");
 }
