@@ -22,9 +22,10 @@ const BUSY_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::
 const BUSY_TRIES: u32 = 8;
 /// A node that has failed so many times in a row, other than by being busy, is out of reach.
 const FAILED_TRIES: u32 = 2;
-/// The answer of a node that does not know the block's parent. The node may lag behind another one, or have lost the parent in a
-/// crash, so the block is submitted again for this time before the answer counts as a verdict.
-const NO_PARENT: (&str, Duration) = ("prev-blk-not-found", Duration::from_secs(30));
+/// The answer of a node that does not know the block's parent.
+const NO_PARENT: &str = "prev-blk-not-found";
+/// For how long this answer is no verdict: the node may lag behind another one, or have lost the parent in a crash.
+const NO_PARENT_LASTS: Duration = Duration::from_secs(30);
 
 /// Error codes of Bitcoin Core and bcoin that blame the block, not the node: the block cannot be decoded, has no coinbase
 /// (`RPC_INVALID_PARAMETER`), or breaks a rule (`RPC_VERIFY_ERROR`, `RPC_VERIFY_REJECTED`).
@@ -121,22 +122,18 @@ async fn submit_to(
     sender: mpsc::Sender<(usize, SubmitProgress)>,
 ) {
     let (mut backoff, mut repeats) = (Backoff::new(PAUSES.0, PAUSES.1), Repeats::default());
-    let (mut busy_backoff, mut busy_tries) = (Backoff::new(BUSY_PAUSES.0, BUSY_PAUSES.1), 0);
-    let (begun, mut failed_tries) = (Instant::now(), 0);
+    let mut busy_backoff = Backoff::new(BUSY_PAUSES.0, BUSY_PAUSES.1);
+    let (begun, mut tries) = (Instant::now(), Tries::default());
     loop {
         let result: Result<Option<String>, RpcError> = client.call("submitblock", json!([*block])).await;
-        let progress = judge(&result, begun.elapsed());
         let is_busy = result.as_ref().is_err_and(RpcError::is_busy);
-        busy_tries = if is_busy { busy_tries + 1 } else { 0 };
-        failed_tries = if result.is_err() && !is_busy { failed_tries + 1 } else { 0 };
+        tries.count(&result, is_busy);
+        let progress = judge(&result, tries, begun.elapsed());
         match (&progress, &result) {
             (SubmitProgress::Answered(verdict), _) => {
                 tracing::debug!(%hash, node = %client.url(), ?verdict, "a node has answered our block");
             }
-            (SubmitProgress::Waiting, _) => {
-                tracing::debug!(%hash, node = %client.url(), "the node does not know the parent of our block; trying again");
-            }
-            (_, Err(error)) if is_busy && busy_tries < BUSY_TRIES => {
+            (SubmitProgress::Waiting, Err(error)) if is_busy => {
                 tracing::debug!(%hash, error = error_chain(error), "the node is too busy for our block; trying again");
             }
             (_, Err(error)) => {
@@ -145,19 +142,15 @@ async fn submit_to(
                     tracing::warn!(%hash, error, repeated, "block not submitted yet; trying again");
                 }
             }
-            _ => {}
+            (_, Ok(_)) => {
+                tracing::debug!(%hash, node = %client.url(), "the node does not know the parent of our block; trying again");
+            }
         }
         let answered = matches!(progress, SubmitProgress::Answered(_));
         if answered {
             client.say_block_judged();
         }
-        // A node that is busy for a moment, or closes one connection, will take the block in a moment.
-        let may_answer_soon = match progress {
-            SubmitProgress::Failed(None) if is_busy => busy_tries < BUSY_TRIES,
-            SubmitProgress::Failed(None) => failed_tries < FAILED_TRIES,
-            _ => false,
-        };
-        if (!may_answer_soon && sender.send((node, progress)).await.is_err()) || answered {
+        if sender.send((node, progress)).await.is_err() || answered {
             return;
         }
         let pause = if is_busy { busy_backoff.delay() } else { backoff.delay() };
@@ -169,18 +162,44 @@ async fn submit_to(
     }
 }
 
-/// The progress after one try to submit the block, which began this time after the first one. An error in the block is the node's
-/// verdict; an error of the node, such as a full disk, makes the try fail.
-fn judge(result: &Result<Option<String>, RpcError>, since_first: Duration) -> SubmitProgress {
+/// How many of the last tries with a node have failed in a row.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tries {
+    /// Because the node was busy.
+    busy: u32,
+    /// For another reason.
+    failed: u32,
+}
+
+impl Tries {
+    fn count(&mut self, result: &Result<Option<String>, RpcError>, is_busy: bool) {
+        *self = match result {
+            Ok(_) => Tries::default(),
+            Err(_) if is_busy => Tries { busy: self.busy + 1, failed: 0 },
+            Err(_) => Tries { busy: 0, failed: self.failed + 1 },
+        }
+    }
+
+    /// Whether a node that is busy for a moment, or closes one connection, will take the block in a moment.
+    fn may_succeed_soon(self) -> bool {
+        self.busy < BUSY_TRIES && self.failed < FAILED_TRIES
+    }
+}
+
+/// The progress after a try to submit the block, whose answer came this time after the first try began; `tries` counts this one, too.
+/// An error in the block is the node's verdict; an error of the node, such as a full disk, makes the try fail.
+fn judge(result: &Result<Option<String>, RpcError>, tries: Tries, since_first: Duration) -> SubmitProgress {
     match result {
-        Ok(Some(answer)) if answer.ends_with(NO_PARENT.0) && since_first < NO_PARENT.1 => {
+        Ok(Some(answer)) if answer.ends_with(NO_PARENT) && since_first < NO_PARENT_LASTS => {
             SubmitProgress::Waiting
         }
         Ok(answer) => SubmitProgress::Answered(BlockVerdict::parse(answer.as_deref())),
         Err(RpcError::Refused { code, message, .. }) if BLOCK_ERRORS.contains(code) => {
             SubmitProgress::Answered(BlockVerdict::Rejected(message.clone()))
         }
-        Err(error) => SubmitProgress::Failed((!error.is_transient()).then(|| error.problem())),
+        Err(error) if !error.is_transient() => SubmitProgress::Failed(Some(error.problem())),
+        Err(_) if tries.may_succeed_soon() => SubmitProgress::Waiting,
+        Err(_) => SubmitProgress::Failed(None),
     }
 }
 
@@ -216,6 +235,9 @@ fn settled(nodes: &[SubmitProgress]) -> Option<BlockVerdict> {
 mod tests {
     use super::*;
 
+    /// So many tries have failed that the node will not answer soon.
+    const OUT_OF_REACH: Tries = Tries { busy: 0, failed: FAILED_TRIES };
+
     #[test]
     fn both_dialects_are_read() {
         for (result, verdict) in [
@@ -238,7 +260,11 @@ mod tests {
     fn errors_about_the_block_are_verdicts_and_others_are_not() {
         let refused = |code| {
             let (node, message) = ("n".to_owned(), "Block decode failed".to_owned());
-            judge(&Err(RpcError::Refused { node, method: "submitblock", code, message }), Duration::ZERO)
+            judge(
+                &Err(RpcError::Refused { node, method: "submitblock", code, message }),
+                OUT_OF_REACH,
+                Duration::ZERO,
+            )
         };
         let rejected = SubmitProgress::Answered(BlockVerdict::Rejected("Block decode failed".into()));
         assert_eq!(refused(RpcError::DESERIALIZATION), rejected);
@@ -250,8 +276,11 @@ mod tests {
         }
         let timeout =
             RpcError::Timeout { node: "n".into(), method: "submitblock", after: Duration::from_secs(1) };
-        assert_eq!(judge(&Err(timeout), Duration::ZERO), SubmitProgress::Failed(None));
-        assert_eq!(judge(&Ok(None), Duration::ZERO), SubmitProgress::Answered(BlockVerdict::Accepted));
+        assert_eq!(judge(&Err(timeout), OUT_OF_REACH, Duration::ZERO), SubmitProgress::Failed(None));
+        assert_eq!(
+            judge(&Ok(None), OUT_OF_REACH, Duration::ZERO),
+            SubmitProgress::Answered(BlockVerdict::Accepted)
+        );
     }
 
     #[test]
@@ -276,8 +305,11 @@ mod tests {
     fn a_refusal_is_lasting_if_every_node_was_tried_and_none_has_answered() {
         use SubmitProgress::{Answered, Failed, Waiting};
         let (node, user) = ("n".to_owned(), "u".to_owned());
-        let refused =
-            judge(&Err(RpcError::NotWhitelisted { node, method: "submitblock", user }), Duration::ZERO);
+        let refused = judge(
+            &Err(RpcError::NotWhitelisted { node, method: "submitblock", user }),
+            OUT_OF_REACH,
+            Duration::ZERO,
+        );
         let kind = |nodes: &[SubmitProgress]| lasting(nodes).map(|problem| problem.kind);
         assert_eq!(kind(std::slice::from_ref(&refused)), Some(problem::ProblemKind::NodeWhitelist));
         assert_eq!(kind(&[Failed(None), refused.clone()]), Some(problem::ProblemKind::NodeWhitelist));
@@ -289,9 +321,9 @@ mod tests {
     #[test]
     fn a_node_without_the_parent_gets_the_block_again_for_a_while() {
         let answer = Ok(Some("prev-blk-not-found".to_owned()));
-        assert_eq!(judge(&answer, Duration::ZERO), SubmitProgress::Waiting);
+        assert_eq!(judge(&answer, OUT_OF_REACH, Duration::ZERO), SubmitProgress::Waiting);
         let rejected = SubmitProgress::Answered(BlockVerdict::Rejected("prev-blk-not-found".into()));
-        assert_eq!(judge(&answer, NO_PARENT.1), rejected);
+        assert_eq!(judge(&answer, OUT_OF_REACH, NO_PARENT_LASTS), rejected);
         let (waiting, away) = (SubmitProgress::Waiting, SubmitProgress::Failed(None));
         let inconclusive = SubmitProgress::Answered(BlockVerdict::Inconclusive);
         assert_eq!(settled(&[waiting.clone(), inconclusive.clone()]), None);
@@ -300,5 +332,21 @@ mod tests {
             settled(&[waiting, SubmitProgress::Answered(BlockVerdict::Accepted)]),
             Some(BlockVerdict::Accepted)
         );
+    }
+
+    #[test]
+    fn a_node_that_is_busy_or_fails_once_will_answer_soon() {
+        let busy =
+            || Err(RpcError::Timeout { node: "n".into(), method: "submitblock", after: Duration::ZERO });
+        let mut tries = Tries::default();
+        for (is_busy, soon) in [(true, BUSY_TRIES - 1), (false, FAILED_TRIES - 1)] {
+            for number in 1..=soon + 1 {
+                tries.count(&busy(), is_busy);
+                let waits = judge(&busy(), tries, Duration::ZERO) == SubmitProgress::Waiting;
+                assert_eq!(waits, number <= soon, "{is_busy} {number}");
+            }
+        }
+        tries.count(&Ok(None), false);
+        assert!(tries.may_succeed_soon());
     }
 }

@@ -264,8 +264,7 @@ impl NodeWorkState {
         let parent = found.block.header.prev_blockhash;
         self.gate.on_verdict(parent, verdict.is_accepted(), self.is_on_tip(&found));
         let mut effects = vec![Effect::Count { found: found.clone(), verdict: verdict.clone() }];
-        let is_taken_at_last = self.not_taken.contains(&found.block.block_hash());
-        self.not_taken.retain(|hash| *hash != found.block.block_hash());
+        let is_taken_at_last = self.is_taken_at_last(found.block.block_hash());
         match verdict {
             BlockVerdict::Accepted | BlockVerdict::Duplicate => {
                 self.blocks.accepted(found, now.at);
@@ -288,11 +287,17 @@ impl NodeWorkState {
         effects
     }
 
+    /// Notes that a node has judged a block. Returns whether no node took it before.
+    fn is_taken_at_last(&mut self, hash: BlockHash) -> bool {
+        let before = self.not_taken.len();
+        self.not_taken.retain(|other| *other != hash);
+        self.not_taken.len() < before
+    }
+
     /// The verdict on a block that was submitted again.
     fn on_second_verdict(&mut self, found: &FoundBlock, verdict: BlockVerdict, now: Now) -> Vec<Effect> {
         let hash = found.block.block_hash();
-        let is_taken_at_last = self.not_taken.contains(&hash);
-        self.not_taken.retain(|other| *other != hash);
+        let is_taken_at_last = self.is_taken_at_last(hash);
         let reason = match verdict {
             BlockVerdict::Accepted | BlockVerdict::Duplicate => {
                 self.blocks.reaccepted(hash, now.at);
