@@ -19,23 +19,24 @@ const DEADLINE: Duration = Duration::from_secs(120);
 
 /// 32 miners and 50 restarts.
 pub fn default_node() -> Vec<Figure> {
-    both_chains("getblockcount beside 32 miners, p99", &[], 32, 50)
+    each_chain("getblockcount beside 32 miners, p99", &[], 32, 50)
 }
 
 /// 8 miners and 12 restarts on a node with few threads, as before Bitcoin Core 29.
 pub fn four_threads() -> Vec<Figure> {
-    both_chains("the same, 8 miners and 4 threads", &["-rpcthreads=4", "-rpcworkqueue=16"], 8, 12)
+    each_chain("the same, 8 miners and 4 threads", &["-rpcthreads=4", "-rpcworkqueue=16"], 8, 12)
 }
 
 /// A miner and 12 restarts on a node with one thread.
 pub fn one_thread() -> Vec<Figure> {
-    both_chains("the same, a miner and 1 thread", &["-rpcthreads=1"], 1, 12)
+    each_chain("the same, a miner and 1 thread", &["-rpcthreads=1"], 1, 12)
 }
 
-/// On a chain without blocks, where a wait for the next block lasts as long as it may, and on one where the miners find blocks.
-fn both_chains(what: &'static str, options: &[&str], miners: usize, restarts: usize) -> Vec<Figure> {
+/// On a chain without blocks, where a wait for the next block lasts as long as it may, on one where the miners find some blocks,
+/// and on regtest, where they find blocks faster than the node takes them.
+fn each_chain(what: &'static str, options: &[&str], miners: usize, restarts: usize) -> Vec<Figure> {
     let on = |chain| measure(what, chain, options, miners, restarts);
-    [Chain::Testnet4, Chain::OpenSignet].into_iter().filter_map(on).collect()
+    [Chain::Testnet4, Chain::OpenSignet, Chain::Regtest].into_iter().filter_map(on).collect()
 }
 
 struct Crowd<'a> {
@@ -74,7 +75,8 @@ fn measure(
 ) -> Option<Figure> {
     let core = BitcoinCore::start(chain, options)?;
     let anyone = Builder::new().push_opcode(opcodes::OP_TRUE).into_script();
-    let address = Address::p2wsh(&anyone, Network::Signet).to_string();
+    let network = if chain == Chain::Regtest { Network::Regtest } else { Network::Signet };
+    let address = Address::p2wsh(&anyone, network).to_string();
     let crowd = Crowd { core: &core, address, at_work: Arc::default() };
     let bystander = Bystander::start(&core, DEADLINE);
     let mut processes: Vec<Process> = (0..miners).map(|_| crowd.miner()).collect();

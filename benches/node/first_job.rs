@@ -17,8 +17,9 @@ use crate::suite::machine::Watch;
 
 /// Time limit for a job. The pool exceeds it only if it is broken.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// The pause before each block, so that node and pool are at rest.
-const REST: Duration = Duration::from_millis(300);
+/// The pause before each block. Node and pool are at rest by then, and the blocks are no flood (three in two seconds), in which
+/// only some tips get an empty job.
+const REST: Duration = Duration::from_secs(1);
 
 /// Only on regtest, a node checks its whole mempool and all blocks at each new tip, before it answers anybody. These checks are
 /// off here, as they are on all other networks.

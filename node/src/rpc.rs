@@ -2,6 +2,7 @@
 
 mod answer;
 mod auth;
+mod connections;
 mod error;
 pub mod methods;
 #[cfg(test)]
@@ -16,8 +17,6 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, StatusCode, Uri};
-use hyper_util::client::legacy::Client as HttpClient;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use net::PlainConnector;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -28,6 +27,7 @@ pub use error::RpcError;
 pub use net::node_url::{DEFAULT_PORT, NodeUrl, NodeUrlError};
 
 use self::answer::AnswerError;
+use self::connections::Connections;
 use crate::text::one_line;
 
 /// Advice to the user if a TLS proxy listens on the address instead of the node.
@@ -58,7 +58,7 @@ pub struct RpcClient {
     uri: Uri,
     authorization: auth::Authorization,
     new_credentials: Notify,
-    http: HttpClient<PlainConnector, Full<Bytes>>,
+    connections: Connections,
     limits: RpcLimits,
     next_id: AtomicU64,
     /// When the node last answered a call; before the first answer, when the client was made.
@@ -91,17 +91,12 @@ impl RpcClient {
         // A long poll is silent for minutes; keepalive probes detect a node that is gone.
         let keepalive = Some(Duration::from_secs(30));
         let connector = PlainConnector::new(Some(limits.connect), keepalive, EXPECTS_TLS);
-        let http = HttpClient::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            // Nodes close idle connections: bcoin after 5 s, Bitcoin Core after 30 s.
-            .pool_idle_timeout(Duration::from_secs(4))
-            .build(connector);
         let authorization = auth::Authorization::new(credentials);
         Ok(RpcClient {
             url,
             uri,
             authorization,
-            http,
+            connections: Connections::new(&connector),
             limits,
             next_id: AtomicU64::new(1),
             answered: Mutex::new(Instant::now()),
@@ -213,7 +208,7 @@ impl RpcClient {
         loop {
             let header = self.authorization.header().map_err(|source| self.bad_cookie(source))?;
             let response = self
-                .http
+                .connections
                 .request(self.request(header.clone(), body.clone()))
                 .await
                 .map_err(|error| self.broken(method, error.into()))?;
@@ -245,7 +240,7 @@ impl RpcClient {
     /// have the status 403 and are empty.
     async fn wants_credentials(&self, method: &'static str) -> bool {
         let body = json!({"jsonrpc": "1.0", "id": 0, "method": method, "params": []}).to_string();
-        let answer = self.http.request(self.request(None, body.into())).await;
+        let answer = self.connections.request(self.request(None, body.into())).await;
         answer.is_ok_and(|answer| answer.status() == StatusCode::UNAUTHORIZED)
     }
 

@@ -185,9 +185,7 @@ impl Calls {
 
     /// What an empty template on this tip is made of; `None` if the node does not tell it, or not soon.
     ///
-    /// With `at_once`, both calls are sent together. Bitcoin Core 31 reads a connection's next request up to 50 ms late if it
-    /// comes right after an answer, so two calls one after the other would take that much longer. A busy node gets one call at
-    /// a time.
+    /// With `at_once`, both calls are sent together. A busy node gets one call at a time.
     pub async fn facts(&self, tip: BlockHash, at_once: bool) -> Option<TipFacts> {
         let _turn = self.turn().await;
         let header = async {
