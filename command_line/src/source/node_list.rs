@@ -22,7 +22,7 @@ pub(super) struct ListedNode {
 ///
 /// # Errors
 /// If a file cannot be read or names no node, a key is unknown or has no value, what has a cookie file is no node, or what follows a
-/// cookie file looks like the rest of its path.
+/// cookie file is no URL.
 pub(super) fn listed(values: &[String]) -> anyhow::Result<Vec<ListedNode>> {
     let mut nodes = Vec::new();
     for value in values {
@@ -31,12 +31,13 @@ pub(super) fn listed(values: &[String]) -> anyhow::Result<Vec<ListedNode>> {
         for part in value.split(',') {
             let Some((key, file)) = key_and_value(part) else {
                 if let Some(Part::Node(ListedNode { address, cookie: Some(cookie) })) = &last
-                    && is_path(part)
+                    && !part.contains("://")
                 {
+                    // `bak` may be a node, or the end of the file's name.
                     bail!(
-                        "--bitcoind {},cookie={} is followed by {:?}, which looks like the rest of the path: a path with a \
-                         comma must stand in a file of nodes, --bitcoind file:///PATH; the address of a node with a / begins \
-                         with http://",
+                        "--bitcoind {},cookie={} is followed by {:?}, which may be the rest of the path: a path with a \
+                         comma must stand in a file of nodes, --bitcoind file:///PATH; the address of a node after a cookie \
+                         file begins with http://",
                         net::hide_credentials(address),
                         cookie.display(),
                         net::hide_credentials(part)
@@ -119,11 +120,6 @@ fn key_and_value(text: &str) -> Option<(&str, &str)> {
     is_key.then_some((key, value.trim()))
 }
 
-/// Whether a text is a path rather than a node's address: addresses of nodes with a / have a scheme.
-fn is_path(text: &str) -> bool {
-    text.contains('/') && !text.contains("://")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,9 +134,12 @@ mod tests {
 
     #[test]
     fn a_cookie_file_belongs_to_the_node_before_it() {
-        let given = read(&["http://a:1,cookie=/a/.cookie,b", "http://x:a=b@c:3,cookie=c k"]).unwrap();
-        let wanted =
-            [node("http://a:1", Some("/a/.cookie")), node("b", None), node("http://x:a=b@c:3", Some("c k"))];
+        let given = read(&["http://a:1,cookie=/a/.cookie,http://b", "http://x:a=b@c:3,cookie=c k"]).unwrap();
+        let wanted = [
+            node("http://a:1", Some("/a/.cookie")),
+            node("http://b", None),
+            node("http://x:a=b@c:3", Some("c k")),
+        ];
         assert_eq!(given, wanted);
     }
 
@@ -170,8 +169,9 @@ mod tests {
             ("cookie=/a", "without a node before it"),
             (
                 "http://me:s3cret@a:1,cookie=/a,b/.cookie",
-                "a:1,cookie=/a is followed by \"b/.cookie\", which looks like the rest",
+                "a:1,cookie=/a is followed by \"b/.cookie\", which may be the rest",
             ),
+            ("http://a:1,cookie=/x/.cookie,bak", "cookie=/x/.cookie is followed by \"bak\""),
             ("http://a:1,cookie=/a, b/.cookie", "must stand in a file of nodes"),
             ("file:///no/such/file", "cannot read --bitcoind /no/such/file"),
         ] {
