@@ -71,7 +71,7 @@ pub enum Answer {
     Rejected(Reason),
     /// The answer to [`Request::Configure`].
     Configured {
-        /// Version bits that the miner may roll, if it asked for version rolling.
+        /// Version bits that the miner may roll; `None` if it did not ask for version rolling, or may roll none.
         version_mask: Option<u32>,
         /// Whether the miner asked for a minimum difficulty. The pool always grants this request.
         minimum_difficulty: bool,

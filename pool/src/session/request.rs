@@ -53,8 +53,11 @@ impl Session {
         // A mask without any bit that can ever be rolled is a request for nothing.
         let version_mask = version_mask.filter(|wanted| wanted & VERSION_MASK != 0);
         self.wanted_mask = version_mask.unwrap_or(self.wanted_mask);
-        let granted = version_mask.map(|wanted| wanted & allowed);
-        self.version_mask = granted.unwrap_or(self.version_mask);
+        let rolled = version_mask.map(|wanted| wanted & allowed);
+        self.version_mask = rolled.unwrap_or(self.version_mask);
+        // Without any bit there is no version rolling, so it is refused. If a later job allows some bits, `mining.set_version_mask`
+        // says so.
+        let granted = rolled.filter(|mask| *mask != 0);
         if let Some(minimum) = minimum_difficulty {
             self.state.vardiff.raise_minimum(minimum);
         }

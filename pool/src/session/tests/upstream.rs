@@ -174,7 +174,7 @@ fn version_rolling_is_what_the_upstream_pool_grants() {
     let mut harness = proxied(1e-9, 8);
     let configure = r#"{"id":5,"method":"mining.configure","params":[["version-rolling"],{"version-rolling.mask":"1fffe000"}]}"#;
     let effects = harness.line(configure);
-    assert!(lines(&effects)[0].contains(r#""version-rolling.mask":"00000000""#), "{effects:?}");
+    assert_eq!(lines(&effects), [r#"{"id":5,"error":null,"result":{"version-rolling":false}}"#]);
     // Another pool grants some version bits.
     let mut granting = upstream_job(1e-9, 8, 1);
     granting.job = Arc::new(stratum::Job { version_mask: 0x00ff_e000, ..stratum::Job::clone(&granting.job) });
