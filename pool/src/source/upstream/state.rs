@@ -171,7 +171,9 @@ impl UpstreamWorkState {
             }
             ExtranonceChanged { .. } => self.next_is_clean = true,
             // Miners that know another pool go by the age of the job, too.
-            Unfit { error: ClientError::JobTooOld { .. } } => self.repeat_at = None,
+            Unfit { error: ClientError::JobTooOld { .. } | ClientError::BlockTooOld { .. } } => {
+                self.repeat_at = None;
+            }
             Lost { .. } => {
                 self.next_is_clean = true;
                 self.pool = None;

@@ -163,12 +163,16 @@ fn a_job_that_lasts_is_given_out_again_with_the_time_of_the_pool_s_clock() {
     assert_eq!(bench.start(), 70);
     bench.job(Job { ntime: NTIME + 100, ..job("b", false, 4) });
     assert_eq!(bench.start(), 100);
-    // A pool whose job is far too old most likely hangs. Its job is not made to look new.
-    let (pool, after) = ("a:1".parse().unwrap(), Duration::from_secs(7_200));
-    bench.event(ClientEvent::Unfit { error: ClientError::JobTooOld { pool, after } });
-    assert_eq!(bench.pass(40), []);
-    bench.job(job("c", false, 4));
-    assert_eq!(bench.pass(30), [Effect::Publish]);
+    // A pool whose job, or block, is far too old most likely hangs. Its job is not made to look new.
+    let (pool, after) = (|| "a:1".parse().unwrap(), Duration::from_secs(7_200));
+    let too_old =
+        [ClientError::JobTooOld { pool: pool(), after }, ClientError::BlockTooOld { pool: pool(), after }];
+    for error in too_old {
+        bench.event(ClientEvent::Unfit { error });
+        assert_eq!(bench.pass(40), []);
+        bench.job(job("c", false, 4));
+        assert_eq!(bench.pass(30), [Effect::Publish]);
+    }
     // Without a pool, miners keep their job, and do not get it again.
     bench.event(lost());
     assert_eq!(bench.pass(40), []);
