@@ -251,8 +251,12 @@ impl UpstreamWorkState {
         // Some pools send `clean` even if only the difficulty has changed; then no earlier job becomes stale.
         let same_work = before.filter(|before| before.job.same_work(&job));
         let is_on_new_tip = before.is_none_or(|before| before.job.prev_hash != job.prev_hash);
-        if is_on_new_tip && !rejects_easy_blocks {
+        let is_first_of_pool = self.epoch < self.last_pool_since;
+        if is_on_new_tip || is_first_of_pool {
             self.easy_block = BlockClaim::default();
+            if rejects_easy_blocks {
+                self.easy_block.take();
+            }
         }
         if std::mem::take(&mut self.next_is_clean) || (job.clean && same_work.is_none()) {
             self.epoch += 1;

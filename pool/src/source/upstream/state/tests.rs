@@ -268,6 +268,29 @@ fn a_pool_that_rejects_an_easy_block_gets_no_other() {
 }
 
 #[test]
+fn each_pool_gets_an_easy_block_of_its_own_on_the_same_tip() {
+    let mut bench = Bench::new();
+    let take = |bench: &mut Bench| {
+        bench.job(job("a", true, 8));
+        bench.state.job().unwrap().easy_block.take()
+    };
+    bench.event(authorized("a:1"));
+    assert!(take(&mut bench) && !take(&mut bench));
+    bench.event(authorized("a:1"));
+    assert!(!take(&mut bench), "the pool is the same");
+    bench.event(authorized("b:1"));
+    assert!(take(&mut bench) && !take(&mut bench), "the second pool has got none yet");
+    bench.event(lost());
+    bench.event(authorized("c:1"));
+    let of_c = bench.job(job("a", true, 8));
+    bench.state.on_event(Event::EasyBlockRejected(of_c), bench.now);
+    bench.event(authorized("b:1"));
+    bench.job(job("a", true, 8));
+    bench.event(authorized("c:1"));
+    assert!(!take(&mut bench), "the third pool has rejected one");
+}
+
+#[test]
 fn reasons_about_the_time_are_told_from_others() {
     for text in ["Ntime out of range", "Invalid ntime", "time-too-new", "Time too new", "bad timestamp"] {
         assert!(is_about_time(&Reason::new(20, text)), "{text}");
