@@ -32,8 +32,9 @@ use crate::vardiff::Vardiff;
 /// difficulty even if the miner sends nothing.
 const MIN_TICK: Duration = Duration::from_secs(1);
 const MAX_TICK: Duration = Duration::from_secs(30);
-/// A miner that has work hears something at least this often. Common mining devices leave a pool that is silent for 60 s.
-const SPEAK_EVERY: Duration = Duration::from_secs(45);
+/// A miner that has work hears something at least this often: its job again, where the header time may move, or else its difficulty.
+/// Common mining devices leave a pool that is silent for 60 s.
+const SPEAK_EVERY: Duration = Duration::from_secs(30);
 /// A session reports the miner's hashrate to the pool only after the hashrate has changed by more than this fraction.
 const HASHRATE_CHANGE: f64 = 0.1;
 

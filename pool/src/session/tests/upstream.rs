@@ -344,19 +344,35 @@ fn a_miner_that_asked_for_it_gets_another_size_of_extranonce2_and_stays() {
 }
 
 #[test]
-fn a_miner_hears_something_while_a_job_lasts_but_not_without_a_job() {
-    let mut harness = proxied(1e-9, 4);
-    // The difficulty settles, and is sent no more.
-    harness.pass(600);
-    let mut silent = 0;
-    for _ in 0..10 {
-        let wait = harness.next_deadline().saturating_duration_since(harness.now.at);
-        harness.now = harness.now.later(wait.as_secs() as u32);
-        let effects = harness.event(Event::Tick);
-        silent = if lines(&effects).is_empty() { silent + wait.as_secs() } else { 0 };
-        assert!(silent < 45, "{silent} s");
-        assert!(lines(&effects).iter().all(|line| line.contains("set_difficulty")), "{effects:?}");
+fn a_miner_hears_something_every_half_minute_while_a_job_lasts_but_not_without_a_job() {
+    let half_a_minute = Duration::from_secs(30);
+    // The header time may not move, or it moves until it has reached its limit.
+    for repetitions in [0, 18] {
+        let mut harness = proxied(1e-9, 4);
+        // The difficulty settles, and is sent no more.
+        harness.pass(600);
+        let (begun, mut heard, mut repeated) = (harness.now.at, harness.now.at, 0);
+        while harness.now.at < begun + Duration::from_secs(1_200) {
+            let repeat_at = (repeated < repetitions).then(|| begun + half_a_minute * (repeated + 1));
+            let due = repeat_at.map_or(harness.next_deadline(), |at| at.min(harness.next_deadline()));
+            let wait = due.saturating_duration_since(harness.now.at);
+            harness.now = harness.now.later(wait.as_secs() as u32);
+            let reaction = if repeat_at.is_some_and(|at| harness.now.at >= at) {
+                repeated += 1;
+                harness.publish(UpstreamJob { start: UNIX + 30 * repeated, ..upstream_job(1e-9, 4, 0) })
+            } else {
+                let reaction = harness.event(Event::Tick);
+                let mut sent = lines(&reaction).into_iter();
+                assert!(sent.all(|line| line.contains("set_difficulty")), "{reaction:?}");
+                reaction
+            };
+            let silent = harness.now.at - heard;
+            assert!(silent <= half_a_minute + MIN_TICK, "{silent:?}, {repeated}");
+            if !lines(&reaction).is_empty() {
+                heard = harness.now.at;
+            }
+        }
+        harness.event(Event::NoWork);
+        assert!((0..10).all(|_| lines(&harness.pass(45)).is_empty()));
     }
-    harness.event(Event::NoWork);
-    assert!((0..10).all(|_| lines(&harness.pass(45)).is_empty()));
 }
