@@ -34,7 +34,8 @@ fn a_clock_three_hours_ahead_of_the_node_s_costs_no_block() {
     core.generate(1);
     let mut pool = NodePool::start(&node_options(&core), &[]);
     let health = pool.health();
-    assert!(health.starts_with(&format!("ok\nwarning: {CLOCK} 3 h")), "{health}");
+    // The node's time is earlier than the chain allows, so its templates do not show it.
+    assert!(health.starts_with(&format!("ok\nwarning: {CLOCK} at least 3 h")), "{health}");
     assert!(health.ends_with(&format!(" ahead of that of node {}\n", core.url())), "{health}");
     assert_eq!(pool.summary()["reasons"][0]["code"], "clock-skew");
     let miner = pool.miner(&[]);

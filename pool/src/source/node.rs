@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::clock_skew::ClockSkew;
+use self::clock_skew::{ClockSkew, Difference};
 pub use self::state::WATCHED;
 use self::state::{ChainAnswer, Effect, Event, NodeWorkState, WorkSettings};
 use self::submission::{places, resubmit, submit};
@@ -47,6 +47,8 @@ pub struct NodeSource {
     /// The index of the node that users are told of.
     main_node: usize,
     state: NodeWorkState,
+    /// The difference between our clock and the node's that was last said; `None` while they agree.
+    said_skew: Option<Difference>,
     /// The task that gives new credentials to the clients of the nodes.
     _following: JoinSet<()>,
 }
@@ -102,7 +104,7 @@ impl NodeSource {
         };
         let (blocks, kept) = (shared.last_blocks.clone(), submission::read_accepted(shared).await);
         let state = NodeWorkState::new(settings, first, blocks, kept, Instant::now());
-        Ok(Self { nodes, templates, network, node, main_node, state, _following: following })
+        Ok(Self { nodes, templates, network, node, main_node, state, said_skew: None, _following: following })
     }
 
     /// Publishes the first job.
@@ -181,20 +183,25 @@ impl NodeSource {
         }
     }
 
-    /// Says once that our clock and the node's differ, and once that they agree again.
-    fn compare_clocks(&self, shared: &PoolState) {
+    /// Says once that our clock and the node's differ, again if that has changed a lot, and once that they agree again.
+    fn compare_clocks(&mut self, shared: &PoolState) {
         let Some(client) = self.nodes.clients().get(self.node) else { return };
         match ClockSkew::of(self.state.node_clock(), &client.url().to_string(), Now::read()) {
-            ClockSkew::Differs(problem) => {
-                let text = problem.text.clone();
-                if shared.warnings.set(problem) {
+            ClockSkew::Differs(problem, difference) => {
+                if difference.is_news_after(self.said_skew) {
+                    self.said_skew = Some(difference);
+                    let text = &problem.text;
                     tracing::warn!("{text}: work goes by the node's clock; set the clock that is wrong");
                 }
+                shared.warnings.set(problem);
             }
-            ClockSkew::None if shared.warnings.clear(ProblemKind::ClockSkew) => {
-                tracing::info!(node = %client.url(), "this machine's clock and the node's agree again");
+            ClockSkew::None => {
+                self.said_skew = None;
+                if shared.warnings.clear(ProblemKind::ClockSkew) {
+                    tracing::info!(node = %client.url(), "this machine's clock and the node's agree again");
+                }
             }
-            ClockSkew::None | ClockSkew::Unclear => {}
+            ClockSkew::Unclear => {}
         }
     }
 

@@ -22,8 +22,8 @@ const AGREE: Duration = Duration::from_secs(30);
 pub enum ClockSkew {
     /// The clocks agree.
     None,
-    /// The clocks differ, and how.
-    Differs(Problem),
+    /// The clocks differ: for the user, and by how much.
+    Differs(Problem, Difference),
     /// Nothing new: the difference is too small to be said and too large to be withdrawn, or the node's clock is not known exactly.
     Unclear,
 }
@@ -44,8 +44,34 @@ impl ClockSkew {
             ClockSkew::Unclear
         } else {
             let side = if ahead { "ahead of" } else { "behind" };
-            let text = format!("this machine's clock is {} {side} that of node {node}", InWords(difference));
-            ClockSkew::Differs(Problem::new(ProblemKind::ClockSkew, text))
+            let least = if clock.is_exact() { "" } else { "at least " };
+            let text =
+                format!("this machine's clock is {least}{} {side} that of node {node}", InWords(difference));
+            let seconds = i64::from(now.unix) - i64::from(theirs);
+            let difference = Difference { seconds, is_exact: clock.is_exact() };
+            ClockSkew::Differs(Problem::new(ProblemKind::ClockSkew, text), difference)
+        }
+    }
+}
+
+/// How far our clock is ahead of the node's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Negative if our clock is behind.
+    seconds: i64,
+    /// Whether it is no more than that. A difference that is not known exactly varies with each block.
+    is_exact: bool,
+}
+
+impl Difference {
+    /// Whether this is worth a line after `said`, the difference that was last said.
+    pub fn is_news_after(self, said: Option<Difference>) -> bool {
+        let Some(said) = said else { return true };
+        if self.is_exact {
+            self.seconds.abs_diff(said.seconds) > DIFFER.as_secs()
+        } else {
+            // Our clock is ahead. A lower bound that is smaller than what was said contradicts nothing.
+            self.seconds > said.seconds.saturating_mul(2)
         }
     }
 }
@@ -70,9 +96,40 @@ mod tests {
         for unclear in [-60, -31, 31, 60] {
             assert_eq!(compare(unclear), ClockSkew::Unclear);
         }
-        let differs = |text: &str| ClockSkew::Differs(Problem::new(ProblemKind::ClockSkew, text));
-        assert_eq!(compare(-10_800), differs("this machine's clock is 3 h ahead of that of node n:1"));
-        assert_eq!(compare(90), differs("this machine's clock is 1 min 30 s behind that of node n:1"));
+        let differs = |text: &str, seconds| {
+            let difference = Difference { seconds, is_exact: true };
+            ClockSkew::Differs(Problem::new(ProblemKind::ClockSkew, text), difference)
+        };
+        assert_eq!(
+            compare(-10_800),
+            differs("this machine's clock is 3 h ahead of that of node n:1", 10_800)
+        );
+        assert_eq!(compare(90), differs("this machine's clock is 1 min 30 s behind that of node n:1", -90));
+    }
+
+    #[test]
+    fn a_difference_that_has_changed_a_lot_is_news_once() {
+        let exact = |seconds| Difference { seconds, is_exact: true };
+        let at_least = |seconds| Difference { seconds, is_exact: false };
+        for (said, now, is_news) in [
+            (None, exact(61), true),
+            (None, at_least(61), true),
+            (Some(exact(61)), exact(61), false),
+            (Some(exact(61)), exact(121), false),
+            (Some(exact(61)), exact(122), true),
+            (Some(exact(10_800)), exact(10_739), true),
+            (Some(exact(61)), exact(-61), true),
+            (Some(exact(-61)), exact(-121), false),
+            // A lower bound is news only if what was said cannot be true any more.
+            (Some(at_least(600)), at_least(1_200), false),
+            (Some(at_least(600)), at_least(1_201), true),
+            (Some(at_least(600)), at_least(61), false),
+            (Some(exact(10_800)), at_least(61), false),
+            (Some(exact(-61)), at_least(61), true),
+            (Some(at_least(600)), exact(10_800), true),
+        ] {
+            assert_eq!(now.is_news_after(said), is_news, "{said:?} {now:?}");
+        }
     }
 
     #[test]
@@ -93,6 +150,8 @@ mod tests {
         assert_eq!(ClockSkew::of(&not_later, "n:1", now), ClockSkew::Unclear);
         assert_eq!(ClockSkew::of(&not_later, "n:1", Now { unix: UNIX + 930, ..now }), ClockSkew::Unclear);
         let ahead = ClockSkew::of(&not_later, "n:1", Now { unix: UNIX + 1_000, ..now });
-        assert!(matches!(ahead, ClockSkew::Differs(_)), "{ahead:?}");
+        let ClockSkew::Differs(problem, difference) = ahead else { panic!("{ahead:?}") };
+        assert_eq!(problem.text, "this machine's clock is at least 1 min 40 s ahead of that of node n:1");
+        assert_eq!(difference, Difference { seconds: 100, is_exact: false });
     }
 }
