@@ -137,7 +137,7 @@ impl NodeWorkState {
         }
         unjudged.sort_by_key(|found| found.height);
         for found in &unjudged {
-            self.gate.on_found(found.block.header.prev_blockhash, self.is_on_tip(found), now.at);
+            self.gate.on_found(&found.block.header, self.is_on_tip(found), now.at);
         }
         self.on_template(self.update.clone(), unjudged, now)
     }
@@ -192,7 +192,7 @@ impl NodeWorkState {
             Event::Template(update) => self.on_template(update, Vec::new(), now),
             Event::AllNodesDown { refused } => self.on_all_down(refused, now),
             Event::Found(found) => {
-                self.gate.on_found(found.block.header.prev_blockhash, self.is_on_tip(&found), now.at);
+                self.gate.on_found(&found.block.header, self.is_on_tip(&found), now.at);
                 vec![Effect::Submit(found)]
             }
             Event::BlockJudged { found, verdict } => {
@@ -249,6 +249,7 @@ impl NodeWorkState {
             self.watch_at = Some(self.watch_at.map_or(earliest, |at| at.min(earliest)));
         }
         let reason = "a node has accepted and lost it several times";
+        given_up.iter().for_each(|record| self.gate.on_gone(record.hash));
         let mut effects: Vec<_> =
             given_up.into_iter().map(|record| self.count_lost(record, reason.to_owned())).collect();
         self.gate.on_template(tip, tip_changed, self.blocks.extend(tip), now.at);
@@ -308,6 +309,7 @@ impl NodeWorkState {
             BlockVerdict::Rejected(reason) => reason,
         };
         let Some(record) = self.blocks.remove(hash) else { return Vec::new() };
+        self.gate.on_gone(hash);
         // A node that still knows the block has it on a branch, or was told to leave it: its chain has left the block.
         let is_known = ["inconclusive", "duplicate"].iter().any(|word| reason.starts_with(word));
         let mut effects = if is_known {

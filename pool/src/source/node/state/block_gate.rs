@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use bitcoin::BlockHash;
+use bitcoin::block::Header;
 
 use crate::config::BlockLimits;
 use crate::job::BlockClaim;
@@ -33,6 +34,8 @@ pub struct BlockGate {
     in_flight: Vec<BlockHash>,
     /// When the next block may be found.
     not_before: Option<Instant>,
+    /// The block that was found last, from which `not_before` counts.
+    last_found: Option<BlockHash>,
 }
 
 impl BlockGate {
@@ -45,6 +48,7 @@ impl BlockGate {
             accepted: 0,
             in_flight: Vec::new(),
             not_before: None,
+            last_found: None,
         }
     }
 
@@ -78,10 +82,11 @@ impl BlockGate {
         }
     }
 
-    /// A block on `parent` was found; `on_tip` is whether this is the present tip.
-    pub fn on_found(&mut self, parent: BlockHash, on_tip: bool, now: Instant) {
-        self.in_flight.push(parent);
+    /// A block was found; `on_tip` is whether it is on the present tip.
+    pub fn on_found(&mut self, block: &Header, on_tip: bool, now: Instant) {
+        self.in_flight.push(block.prev_blockhash);
         self.not_before = self.limits.interval.map(|interval| now + interval);
+        self.last_found = Some(block.block_hash());
         if on_tip {
             // The claim of a block of an earlier run is not taken yet.
             self.claim.take();
@@ -106,6 +111,14 @@ impl BlockGate {
     /// The nodes have lost a block that they had accepted in this run.
     pub fn on_lost(&mut self) {
         self.accepted = self.accepted.saturating_sub(1);
+    }
+
+    /// The nodes have lost a block, or have left it, for good. The next one need not keep an interval from a block that is none. The
+    /// interval from the block before was over when this one was found.
+    pub fn on_gone(&mut self, block: BlockHash) {
+        if self.last_found == Some(block) {
+            self.not_before = None;
+        }
     }
 
     /// The number of found blocks without a verdict.

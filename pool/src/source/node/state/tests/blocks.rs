@@ -181,6 +181,33 @@ fn an_interval_lets_the_first_solution_after_it_make_the_block() {
 }
 
 #[test]
+fn a_block_that_is_given_up_does_not_hold_the_next_one_back() {
+    let interval = Some(Duration::from_secs(1_000));
+    let mut state = state_with(Network::Regtest, BlockLimits { interval, count: None });
+    let first = find(&mut state, 1, 0).unwrap();
+    judge(&mut state, &first, BlockVerdict::Accepted, 1);
+    // The node has lost it, and refuses it now.
+    renewed(&mut state, template(tip(1), 2017, 2), 2);
+    judge(&mut state, &first, BlockVerdict::Rejected("time-too-old".into()), 3);
+    let second = find(&mut state, 2, 3).unwrap();
+    judge(&mut state, &second, BlockVerdict::Accepted, 4);
+    // The node loses that one again and again.
+    for at in (1..=20).map(|crash| crash * 10) {
+        renewed(&mut state, template(tip(1), 2017, at), at);
+        judge(&mut state, &second, BlockVerdict::Duplicate, at + 1);
+        assert!(find(&mut state, 3, at + 1).is_none());
+    }
+    renewed(&mut state, template(tip(1), 2017, 210), 210);
+    let third = find(&mut state, 3, 210).unwrap();
+    // A block that stays holds back the next one.
+    judge(&mut state, &third, BlockVerdict::Accepted, 211);
+    renewed(&mut state, template(third.block.block_hash(), 2018, 212), 212);
+    assert!(find(&mut state, 4, 1_209).is_none());
+    state.on_event(Event::Tick, now(1_210));
+    assert!(find(&mut state, 4, 1_210).is_some());
+}
+
+#[test]
 fn no_more_blocks_are_made_than_wanted() {
     let mut state = state_with(Network::Regtest, BlockLimits { interval: None, count: Some(2) });
     let first = find(&mut state, 1, 0).unwrap();
