@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bitcoin::BlockHash;
 use task::{Account, ShareRow, Totals, Verdict};
 
 pub use self::hashrate::HashrateMeter;
@@ -88,6 +89,8 @@ pub struct Accounts {
     best_share: f64,
     /// Number of found blocks that the chain refused.
     rejected_blocks: u64,
+    /// See [`RecoveredAccounts::uncounted`].
+    uncounted: Vec<BlockHash>,
     /// Changes that are not on disk yet, if there is a data folder.
     unsaved: Option<UnsavedChanges>,
 }
@@ -102,6 +105,7 @@ impl Accounts {
     pub fn restore(&mut self, recovered: RecoveredAccounts, now: Instant) {
         self.unsaved = Some(UnsavedChanges::default());
         self.rejected_blocks = recovered.refused_blocks;
+        self.uncounted = recovered.uncounted;
         for (worker, before) in recovered.workers {
             self.entries.insert(worker, Entry { before, ..Entry::new(now) });
         }
@@ -144,19 +148,20 @@ impl Accounts {
         }
     }
 
-    /// Counts a block that the chain has accepted or refused.
+    /// Counts a block that the chain has accepted or refused, and its share if that was lost when an earlier run was killed: what
+    /// such a share was worth is not known any more, so it counts no work.
     pub fn count_block(&mut self, record: BlockRecord, now: Instant) {
-        if record.refused.is_none() {
-            // If an earlier run of the pool found the block, its worker may have no account in this run yet.
-            let worker = self.account_of(record.worker.clone());
-            let entry = self.entries.entry(worker.clone()).or_insert_with(|| Entry::new(now));
-            entry.changed = true;
-            entry.totals.blocks += 1;
-            if let Some(unsaved) = &mut self.unsaved {
-                entry.add_to(worker, unsaved);
-            }
-        } else {
-            self.rejected_blocks += 1;
+        let uncounted = self.uncounted.iter().position(|hash| *hash == record.hash);
+        let lost = u64::from(uncounted.map(|index| self.uncounted.swap_remove(index)).is_some());
+        let accepted = u64::from(record.refused.is_none());
+        self.rejected_blocks += 1 - accepted;
+        // If an earlier run of the pool found the block, its worker may have no account in this run yet.
+        if accepted + lost > 0 {
+            self.change_block(&record, now, |totals| {
+                totals.accepted += lost;
+                totals.candidates += lost;
+                totals.blocks += accepted;
+            });
         }
         if let Some(unsaved) = &mut self.unsaved {
             unsaved.blocks.push(record);

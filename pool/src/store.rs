@@ -2,8 +2,9 @@
 //!
 //! Shares are counted in memory. Every 100 ms a thread takes the changes and writes them in one transaction, so that a
 //! share never waits for the disk. The totals and the rows of a transaction are from the same moment, so a share is in the
-//! database completely or not at all. A process that is killed loses at most the changes since the last transaction; one
-//! that ends normally writes all changes. A failed write is repeated until it succeeds.
+//! database completely or not at all. A process that is killed loses at most the changes since the last transaction, but not the
+//! share of a found block, which is counted with the block; one that ends normally writes all changes. A failed write is repeated
+//! until it succeeds.
 //!
 //! A lock keeps a second pool from using the folder.
 
@@ -85,12 +86,18 @@ impl Store {
         let database = DATA_FOLDER.database_error(&path);
         let connection = DATA_FOLDER.open(folder)?;
         schema::prepare(&connection, &path)?;
-        let (recovered, ids) = read::recover(&connection).map_err(&database)?;
+        let (mut recovered, ids) = read::recover(&connection).map_err(&database)?;
         let pending = PendingBlocks::open(folder).map_err(&io)?;
         // An earlier process may have been killed after it wrote a verdict and before it renamed the block's file.
         for hash in pending.hashes().map_err(&io)? {
             if read::has_block(&connection, &hash).map_err(&database)? {
                 pending.keep(&hash).map_err(&io)?;
+            }
+        }
+        // It may also have been killed before it wrote the share of a found block.
+        for found in pending.read_all().map_err(&io)? {
+            if !read::has_share(&connection, &found, *retention).map_err(&database)? {
+                recovered.uncounted.push(found.block.block_hash());
             }
         }
         let (folder, retention) = (folder.clone(), *retention);

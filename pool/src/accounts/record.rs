@@ -72,4 +72,6 @@ pub struct RecoveredAccounts {
     pub refused_blocks: u64,
     /// The last blocks that were accepted, orphaned or not, oldest first.
     pub last_blocks: Vec<BlockRecord>,
+    /// Blocks without a verdict whose shares are not in the totals: the earlier run was killed before it had written them.
+    pub uncounted: Vec<BlockHash>,
 }

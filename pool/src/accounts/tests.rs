@@ -169,6 +169,22 @@ fn candidates_and_blocks_are_counted_apart_and_lost_and_orphaned_blocks_are_mark
 }
 
 #[test]
+fn a_block_whose_share_was_lost_in_a_kill_is_a_candidate_too() {
+    for (refused, blocks) in [(None, 1), (Some("high-hash"), 0)] {
+        let mut accounts = Accounts::default();
+        let uncounted = vec![block("a", None).hash];
+        accounts.restore(RecoveredAccounts { uncounted, ..RecoveredAccounts::default() }, Instant::now());
+        accounts.count_block(block("a", refused), Instant::now());
+        // Both are written in one transaction, so that the next kill loses neither or both.
+        let unsaved = accounts.take_unsaved();
+        let wanted = Totals { accepted: 1, candidates: 1, blocks, ..Totals::default() };
+        assert_eq!((unsaved.workers, unsaved.blocks.len()), (vec![("a".into(), wanted)], 1));
+        accounts.count_block(block("a", refused), Instant::now());
+        assert_eq!(accounts.summary(Instant::now())[0].totals.candidates, 1, "only once");
+    }
+}
+
+#[test]
 fn what_becomes_of_an_earlier_run_s_block_changes_that_run_s_totals() {
     let mut accounts = Accounts::default();
     let before = Totals { blocks: 2, ..Totals::default() };

@@ -1,14 +1,20 @@
 //! Reads accounts and blocks from their rows.
 
+use std::time::Duration;
+
 use bitcoin::Amount;
-use database::{has_column, sum, unsigned};
+use database::{has_column, integer, now_ms, sum, unsigned};
 use rusqlite::types::Type;
-use rusqlite::{Connection, Row, Statement};
+use rusqlite::{Connection, Row, Statement, params};
 use task::Totals;
 
 use super::write::WorkerIds;
 use crate::accounts::{BlockRecord, RecoveredAccounts};
+use crate::share::FoundBlock;
 use crate::source::WATCHED;
+
+/// A block and its share were found at the same time, within this.
+const SHARE_WITHIN: Duration = Duration::from_secs(60);
 
 /// Selects all workers: id, name, and the columns that [`totals`] reads.
 pub(super) fn workers(connection: &Connection) -> rusqlite::Result<Statement<'_>> {
@@ -52,6 +58,30 @@ pub(super) fn recover(connection: &Connection) -> rusqlite::Result<(RecoveredAcc
 /// Whether the database has the verdict on a block.
 pub(super) fn has_block(connection: &Connection, hash: &str) -> rusqlite::Result<bool> {
     connection.query_row("SELECT EXISTS (SELECT 1 FROM block WHERE hash = ?1)", [hash], |row| row.get(0))
+}
+
+/// Whether the share of a block that no node has judged is in the totals. If its row may be too old to be kept, it is.
+pub(super) fn has_share(
+    connection: &Connection,
+    found: &FoundBlock,
+    retention: Duration,
+) -> rusqlite::Result<bool> {
+    let (header, found_ms) = (&found.block.header, u64::from(found.at) * 1_000);
+    let around = SHARE_WITHIN.as_millis() as u64;
+    if found_ms.saturating_add(retention.as_millis() as u64) < now_ms().saturating_add(around) {
+        return Ok(true);
+    }
+    connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM share WHERE accepted_ms BETWEEN ?1 AND ?2 AND nonce = ?3 AND ntime = ?4 AND version = ?5)",
+        params![
+            integer(found_ms.saturating_sub(around)),
+            integer(found_ms.saturating_add(around)),
+            header.nonce,
+            header.time,
+            header.version.to_consensus().cast_unsigned(),
+        ],
+        |row| row.get(0),
+    )
 }
 
 /// The totals in a row of [`workers`].

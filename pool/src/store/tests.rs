@@ -249,6 +249,46 @@ fn a_block_that_was_judged_before_the_kill_is_not_counted_again() {
 }
 
 #[test]
+fn a_found_block_whose_share_was_not_written_before_the_kill_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = open(folder.path());
+    let at = u32::try_from(now_ms() / 1_000).unwrap();
+    let found = FoundBlock { at, ..found() };
+    store.pending_blocks().write(&found).unwrap();
+    drop(store);
+    let (store, recovered) = open(folder.path());
+    assert_eq!(recovered.uncounted, [found.block.block_hash()]);
+
+    // Another share is not this one.
+    let header = found.block.header;
+    let row = |nonce| ShareRow {
+        ntime: header.time,
+        version: header.version.to_consensus().cast_unsigned(),
+        nonce,
+        ..share("a", 0).row
+    };
+    let record = |nonce| ShareRecord { row: row(nonce), ..share("a", now_ms()) };
+    let written = |shares| UnsavedChanges {
+        workers: vec![("a".into(), totals(1))],
+        shares,
+        ..UnsavedChanges::default()
+    };
+    write_all(store, vec![written(vec![record(header.nonce ^ 1)])]);
+    let (store, recovered) = open(folder.path());
+    assert_eq!(recovered.uncounted.len(), 1);
+    write_all(store, vec![written(vec![record(header.nonce)])]);
+    let (store, recovered) = open(folder.path());
+    assert_eq!(recovered.uncounted, []);
+
+    // The row of a share may have been removed long ago.
+    let mut old = FoundBlock { at: 8, ..found };
+    old.block.header.nonce ^= 2;
+    store.pending_blocks().write(&old).unwrap();
+    drop(store);
+    assert_eq!(open(folder.path()).1.uncounted, []);
+}
+
+#[test]
 fn the_files_of_the_last_accepted_blocks_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let pending = open(folder.path()).0.pending_blocks();
