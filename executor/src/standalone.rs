@@ -23,7 +23,7 @@ use crate::report_builder::{MinedShare, ReportBuilder};
 use crate::started_engine::{StartedEngine, difficulty_for};
 use crate::worker::every;
 
-use self::lines::{admit, line_limit, share_line};
+use self::lines::{admit, line_limit, share_line, sum_up};
 
 /// Capacity of the queue of events from the miner.
 const EVENTS: usize = 256;
@@ -221,7 +221,7 @@ impl Terminal {
             tokio::select! {
                 event = events.recv() => match event {
                     Some(event) => self.on_event(event),
-                    None => return,
+                    None => return self.sum_up(),
                 },
                 Some(found) = next_block(&mut blocks) => self.on_block(&found),
                 _ = lines.tick(), if self.mined => self.show_hashrate(),
@@ -323,6 +323,13 @@ impl Terminal {
         if let Some(omitted) = admit(&mut self.block_lines) {
             self.log(format_args!("block found, and accepted by the node: {last}; blocks: {count}{omitted}"));
         }
+    }
+
+    /// Says at the end how many shares and blocks got no line.
+    fn sum_up(&mut self) {
+        let shares = sum_up(&mut self.share_lines, "more share");
+        let blocks = sum_up(&mut self.block_lines, "more block");
+        shares.into_iter().chain(blocks).for_each(|line| self.log(format_args!("{line}")));
     }
 
     fn show_hashrate(&mut self) {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use command_line::Hashrate;
+use command_line::{Hashrate, pluralize};
 use logging::LineLimit;
 use task::{Totals, Verdict};
 
@@ -21,6 +21,12 @@ pub fn admit(limit: &mut LineLimit) -> Option<String> {
         0 => String::new(),
         omitted => format!(" (and {omitted} more since the last such line)"),
     })
+}
+
+/// The last line about such events, if there are some that no line has told of.
+pub fn sum_up(limit: &mut LineLimit, what: &str) -> Option<String> {
+    let omitted = limit.take_omitted();
+    (omitted > 0).then(|| format!("and {} since the last such line", pluralize(omitted, what)))
 }
 
 /// The line for one share: its own word, how many shares had this verdict, and the hashrate. The words in parentheses are those of
@@ -42,6 +48,19 @@ pub fn share_line(verdict: Verdict, candidate: bool, totals: Totals, rate: Hashr
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_event_has_a_line_or_is_in_the_count_of_one() {
+        let mut limit = line_limit();
+        let lines: Vec<String> = (0..100).filter_map(|_| admit(&mut limit)).collect();
+        assert!(lines.iter().all(|line| line.is_empty()), "a period has a few lines");
+        let omitted = 100 - lines.len();
+        assert_eq!(
+            sum_up(&mut limit, "more share"),
+            Some(format!("and {omitted} more shares since the last such line"))
+        );
+        assert_eq!(sum_up(&mut limit, "more share"), None);
+    }
 
     #[test]
     fn each_verdict_has_its_own_word() {
