@@ -54,6 +54,8 @@ async fn main() -> anyhow::Result<()> {
                 }
                 if state.is_terminal() {
                     client.call(&scheduler::teardown(&framework)).await?;
+                    // Offers may be on their way, but the master takes no call of a framework that has ended.
+                    return Ok(());
                 }
             }
             Event::Error(message) => bail!("refused: {message}"),

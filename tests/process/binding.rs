@@ -7,7 +7,10 @@ use std::time::Duration;
 use mesos::scheduler::{self, Event, SchedulerClient, operation};
 use mesos::v1::framework_info::{Capability, capability};
 use mesos::v1::resource::{ReservationInfo, reservation_info};
-use mesos::v1::{FrameworkInfo, OperationState, Resource};
+use mesos::v1::scheduler::{call, event};
+use mesos::v1::{FrameworkInfo, Offer, OperationState, Resource, TaskState, TaskStatus};
+use testing::mesos_peer::TestMaster;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::support::mesos_box::MesosBox;
@@ -34,6 +37,30 @@ fn the_smallest_scheduler_has_a_task_run_by_the_smallest_executor() {
     for text in ["subscribed to", "launching on", "task-1: TASK_RUNNING", "task-1: TASK_FINISHED"] {
         assert!(said(text), "{text}: {ended:#?}");
     }
+}
+
+/// Like a real master, this one takes no call of a framework that has ended.
+#[tokio::test]
+async fn the_smallest_scheduler_ends_well_although_an_offer_is_on_its_way() {
+    let Some([scheduler, executor]) = examples() else { return };
+    let refusal = |call| (call == call::Type::Decline).then_some("403 Forbidden");
+    let mut master = TestMaster::refusing(refusal).await;
+    let mut process = start(&scheduler, [&master.address().to_string(), &executor]);
+    let (_, events) = master.subscription().await;
+    let framework_id = "f".into();
+    events.send(Event::Subscribed(Box::new(event::Subscribed { framework_id, ..Default::default() })));
+    events.send(Event::Update(Box::new(TaskStatus {
+        task_id: "task-1".into(),
+        state: TaskState::TaskFinished.into(),
+        agent_id: Some("a".into()),
+        uuid: Some(vec![1; 16]),
+        ..TaskStatus::default()
+    })));
+    let offer = Offer { id: "o".into(), agent_id: "a".into(), hostname: "h".into(), ..Offer::default() };
+    events.send(Event::Offers(vec![offer]));
+    master.call_of(call::Type::Teardown).await;
+    let ended = spawn_blocking(move || process.wait(LONG_DEADLINE)).await.expect("no panic");
+    assert!(ended.status.success(), "{ended:#?}");
 }
 
 const ROLE: &str = "binding";
