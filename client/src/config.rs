@@ -168,10 +168,10 @@ mod tests {
         assert_eq!(history.omit(&silent, &xnsub, now), [Configure, SuggestDifficulty].into());
         let minimum = Config { minimum_difficulty: Some(2.0), ..silent };
         assert_eq!(history.omit(&minimum, &plain, now), [SuggestDifficulty, SubscribeExtranonce].into());
-        history.dialect.on_hang_up(&[Configure].into());
+        history.dialect.on_hang_up(&[Configure].into(), None);
         assert_eq!(history.omit(&usual, &plain, now), [Configure, SubscribeExtranonce].into());
         assert_eq!(history.omit(&usual, &xnsub, now), [Configure].into());
-        history.dialect.on_hang_up(&[SubscribeExtranonce].into());
+        history.dialect.on_hang_up(&[SubscribeExtranonce].into(), None);
         assert_eq!(history.omit(&usual, &xnsub, now), [Configure, SubscribeExtranonce].into());
     }
 

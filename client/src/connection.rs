@@ -319,7 +319,7 @@ impl PoolConnection {
     }
 
     /// The optional requests that may be the reason if the pool hangs up now; none if it may have another reason.
-    pub fn suspects(&self) -> BTreeSet<OptionalRequest> {
+    fn suspects(&self) -> BTreeSet<OptionalRequest> {
         let mut suspects = self.session.suspects();
         let just_pinged = self.last_ping.is_some_and(|at| at.elapsed() < SURVIVED_AFTER);
         let settled = self.is_settled();
@@ -336,7 +336,17 @@ impl PoolConnection {
     /// Adds to what is known about the pool that it has hung up. Returns whether the next connection is to try another greeting.
     pub fn hung_up(&mut self, dialect: &mut PoolDialect) -> bool {
         self.teach(dialect);
-        dialect.on_hang_up(&self.suspects())
+        let late = (self.is_usable() && !self.is_settled()).then(|| {
+            let mut sent = self.session.sent().clone();
+            sent.remove(&OptionalRequest::Ping);
+            sent
+        });
+        dialect.on_hang_up(&self.suspects(), late.as_ref())
+    }
+
+    /// Which of the optional requests that the pool was sent it hangs up on, as far as is known.
+    pub fn blamed(&self, dialect: &PoolDialect) -> BTreeSet<OptionalRequest> {
+        self.session.sent() & &dialect.hangs_up_on(Instant::now())
     }
 
     /// Adds to what is known about the pool what this connection has shown.

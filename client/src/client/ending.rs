@@ -18,8 +18,8 @@ impl Client {
             (&mut self.main, self.history.get_mut(self.failover.index()))
         {
             if error.is_hang_up() && connection.hung_up(&mut history.dialect) {
-                let suspects = &connection.suspects() & &history.dialect.hangs_up_on(Instant::now());
-                return self.try_without(error, &suspects);
+                let blamed = connection.blamed(&history.dialect);
+                return self.try_without(error, &blamed);
             }
             connection.teach(&mut history.dialect);
         }

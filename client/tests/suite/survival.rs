@@ -104,6 +104,53 @@ async fn a_pool_that_refuses_a_request_and_hangs_up_is_mined_for_without_it() {
     }
 }
 
+/// The pool hangs up after its first job, because of the suggestion before it. It waits for the request after the job, unless it
+/// has learned that none will come.
+async fn serve_late_hang_up(listener: &TcpListener, job: &str, waits: bool) -> Vec<String> {
+    let mut pool = Pool::accept(listener).await;
+    let mut methods = Vec::new();
+    loop {
+        let call = pool.next().await;
+        let method = call["method"].as_str().expect("a method").to_owned();
+        methods.push(method.clone());
+        match method.as_str() {
+            "mining.configure" => {
+                pool.answer(&call, json!({"subscribe-extranonce": false}), Value::Null).await
+            }
+            "mining.subscribe" => pool.answer(&call, json!([[], "0a", 4]), Value::Null).await,
+            "mining.suggest_difficulty" => {}
+            "mining.authorize" => {
+                pool.answer(&call, json!(true), Value::Null).await;
+                // So there is no second suggestion.
+                pool.send_line(r#"{"id":null,"method":"mining.set_difficulty","params":[0.25]}"#).await;
+                pool.notify(job, true).await;
+                if !waits {
+                    return methods;
+                }
+            }
+            "mining.extranonce.subscribe" => return methods,
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pool_that_hangs_up_late_on_a_suggestion_is_mined_for_with_all_other_requests() {
+    let listener = listen().await;
+    let mut harness = Harness::start(suggesting(&[port(&listener)]));
+    let methods = serve_late_hang_up(&listener, "a", true).await;
+    assert_eq!(OPTIONAL.map(|method| has(&methods, method)), [true; 3], "{methods:?}");
+    let loss = harness.loss().await;
+    assert!(loss.contains("mining.extranonce.subscribe"), "{loss}");
+    let methods = serve_late_hang_up(&listener, "b", false).await;
+    assert_eq!(OPTIONAL.map(|method| has(&methods, method)), [true, true, false], "{methods:?}");
+    let loss = harness.loss().await;
+    assert!(loss.contains("after mining.suggest_difficulty"), "{loss}");
+    let methods = serve_share(&mut harness, &listener, |_| Manner::Grants, "c").await;
+    assert_eq!(OPTIONAL.map(|method| has(&methods, method)), [true, false, true], "{methods:?}");
+    harness.close().await;
+}
+
 #[tokio::test]
 async fn a_request_that_a_pool_does_not_know_is_not_sent_again() {
     let listener = listen().await;
