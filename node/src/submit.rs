@@ -233,7 +233,13 @@ fn settled(nodes: &[SubmitProgress]) -> Option<BlockVerdict> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use ::testing::http_peer::{HttpPeer, Reply};
+
     use super::*;
+    use crate::rpc::{Credentials, RpcLimits};
+    use crate::testing::fake::soon;
 
     /// So many tries have failed that the node will not answer soon.
     const OUT_OF_REACH: Tries = Tries { busy: 0, failed: FAILED_TRIES };
@@ -332,6 +338,36 @@ mod tests {
             settled(&[waiting, SubmitProgress::Answered(BlockVerdict::Accepted)]),
             Some(BlockVerdict::Accepted)
         );
+    }
+
+    /// A node that answers the submission of a block with this JSON, but first drops so many connections.
+    async fn node(drops: usize, answer: &str) -> (HttpPeer, Arc<RpcClient>, Arc<AtomicUsize>) {
+        let body = format!(r#"{{"result":{answer},"error":null,"id":1}}"#);
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes();
+        let tries = Arc::new(AtomicUsize::new(0));
+        let counted = tries.clone();
+        let peer = HttpPeer::start(move |_| match counted.fetch_add(1, Ordering::Relaxed) {
+            before if before < drops => Reply::Close,
+            _ => Reply::Bytes(answer.clone()),
+        });
+        let peer = peer.await;
+        let url = peer.address.to_string().parse().unwrap();
+        let client = RpcClient::new(url, Credentials::None, RpcLimits::default()).unwrap();
+        (peer, Arc::new(client), tries)
+    }
+
+    #[tokio::test]
+    async fn a_node_that_drops_a_connection_gets_two_tries_before_another_node_s_verdict_counts() {
+        let block = bitcoin::constants::genesis_block(bitcoin::Network::Regtest);
+        for (drops, verdict) in
+            [(0, BlockVerdict::Accepted), (1, BlockVerdict::Accepted), (2, BlockVerdict::Inconclusive)]
+        {
+            let (_dropping, client, tries) = node(drops, "null").await;
+            let (_other, other, _) = node(0, r#""inconclusive""#).await;
+            let clients = [client, other];
+            let found = soon(submit(&clients, &block, |problem| panic!("{problem:?}"))).await;
+            assert_eq!((found, tries.load(Ordering::Relaxed)), (verdict, (drops + 1).min(2)), "{drops}");
+        }
     }
 
     #[test]

@@ -176,3 +176,59 @@ pub fn count_place(shared: &PoolState, record: BlockRecord) {
     }
     shared.count_place(record);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    use node::{Credentials, RpcLimits};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    /// A node that allows nobody until `allows` is set, and then accepts every block.
+    async fn node(allows: Arc<AtomicBool>) -> Nodes {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = listener.local_addr().unwrap().to_string().parse().unwrap();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = Vec::new();
+                while !request.ends_with(b"}") {
+                    assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0);
+                }
+                let (status, body) = match allows.load(Ordering::Relaxed) {
+                    true => ("200 OK", r#"{"result":null,"error":null,"id":1}"#),
+                    false => ("403 Forbidden", ""),
+                };
+                let head =
+                    format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}", body.len());
+                stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await.unwrap();
+            }
+        });
+        let client = RpcClient::new(url, Credentials::None, RpcLimits::default()).unwrap();
+        Nodes::new(vec![client]).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_lost_block_that_no_node_takes_is_reported_and_submitted_until_one_does() {
+        let allows = Arc::new(AtomicBool::new(false));
+        let nodes = node(allows.clone()).await;
+        let block = Box::new(bitcoin::constants::genesis_block(bitcoin::Network::Regtest));
+        let found = FoundBlock { worker: "w".into(), height: 7, at: 8, block };
+        let (not_taken, mut events) = mpsc::unbounded_channel();
+        let resubmitting = tokio::spawn(resubmit(nodes, vec![found.clone()], Vec::new(), not_taken));
+        let event = timeout(DEADLINE, events.recv()).await.expect("in time").expect("a report");
+        let Event::NotTaken { hash, height, problem } = event else { panic!("{event:?}") };
+        assert_eq!((hash, height), (found.block.block_hash(), 7));
+        assert!(problem.text.contains("rpcallowip"), "{problem:?}");
+        allows.store(true, Ordering::Relaxed);
+        let judged = timeout(DEADLINE, resubmitting).await.expect("in time").expect("no panic");
+        assert_eq!(judged, [(found, BlockVerdict::Accepted)]);
+    }
+}

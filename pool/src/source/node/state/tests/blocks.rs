@@ -370,3 +370,29 @@ fn a_block_that_no_node_takes_makes_the_pool_unhealthy_until_it_is_taken() {
     let effects = judge(&mut state, &found, BlockVerdict::Accepted, 2);
     assert_eq!(effects.last(), Some(&Effect::ClearRejection));
 }
+
+#[test]
+fn a_lost_block_that_no_node_takes_makes_the_pool_unhealthy_until_one_has_judged_it() {
+    let rejected = || BlockVerdict::Rejected("bad-txns".into());
+    for verdict in [BlockVerdict::Accepted, BlockVerdict::Duplicate, rejected()] {
+        let mut state = state(Network::Bitcoin);
+        let found = find(&mut state, 1, 0).unwrap();
+        judge(&mut state, &found, BlockVerdict::Accepted, 1);
+        let effects = renewed(&mut state, template(tip(1), 2017, 2), 2);
+        assert_eq!(effects, [Effect::Publish, resubmit(vec![found.clone()])]);
+        let problem = Problem::new(problem::ProblemKind::NodeWhitelist, "no");
+        let (hash, height) = (found.block.block_hash(), found.height);
+        let event = Event::NotTaken { hash, height, problem: problem.clone() };
+        assert_eq!(state.on_event(event, now(3)), [Effect::SetNotTaken { height, problem }]);
+        let effects = judge(&mut state, &found, verdict.clone(), 4);
+        if verdict == rejected() {
+            let rejection = Effect::SetRejection { height, reason: "bad-txns".into() };
+            assert!(
+                effects.contains(&rejection) && !effects.contains(&Effect::ClearRejection),
+                "{effects:?}"
+            );
+        } else {
+            assert_eq!(effects, [Effect::ClearRejection]);
+        }
+    }
+}
