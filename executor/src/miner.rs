@@ -38,8 +38,9 @@ const MAX_OUTSTANDING: usize = 64;
 const BACKPRESSURE_PAUSE: Duration = Duration::from_millis(100);
 
 /// A candidate solves its tip, so nothing is searched for until the pool has answered it or sent a job for another tip, or until
-/// this time has passed. Where most hashes are candidates (regtest), everything else would flood the pool.
-const VERDICT_WITHIN: Duration = Duration::from_secs(2);
+/// this time has passed. Where most hashes are candidates (regtest), everything else would flood the pool. Our pool server answers once
+/// a solution can make a block again, within 10 s.
+const VERDICT_WITHIN: Duration = Duration::from_secs(12);
 
 /// A candidate for the tip of the present job was submitted.
 #[derive(Debug)]

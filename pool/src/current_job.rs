@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::watch;
 
-use crate::job::{ExtranonceLayout, Job, JobContent};
+use crate::job::{BlockClaim, ExtranonceLayout, Job, JobContent};
 
 /// What miners work on now.
 #[derive(Clone, Debug)]
@@ -25,6 +25,12 @@ impl CurrentJob {
             CurrentJob::Job(job) => Some(job),
             CurrentJob::Nothing | CurrentJob::Idle(_) => None,
         }
+    }
+
+    /// Whether there is anything to search for after a candidate for `solved`: another tip, or a solution that can make a block.
+    pub fn goes_on_after(&self, solved: &Job) -> bool {
+        let is_taken = |job: &Job| job.claim().is_some_and(BlockClaim::is_taken);
+        self.job().is_none_or(|job| solved.is_outdated_by(job) || !is_taken(job))
     }
 
     /// The layout of extranonces for a new connection; `None` if connections are refused.
@@ -79,5 +85,34 @@ impl JobPublisher {
     /// Subscribes to changes of the current job.
     pub fn subscribe(&self) -> watch::Receiver<CurrentJob> {
         self.current.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::chain::BuiltinChain;
+    use crate::clock::Now;
+    use crate::source::builtin_work;
+
+    #[test]
+    fn after_a_candidate_only_another_tip_or_another_block_is_searched_for() {
+        let now = Now::read();
+        let chain = |tag| BuiltinChain::new(Duration::from_secs(20), tag, now.unix);
+        let job = |chain: &BuiltinChain, claim: &BlockClaim| {
+            CurrentJob::Job(Arc::new(Job::new(1, builtin_work(chain, 1.0, now, claim.clone()))))
+        };
+        let (here, claim) = (chain(b""), BlockClaim::default());
+        let present = job(&here, &claim);
+        let solved = present.job().unwrap();
+        assert!(claim.take());
+        assert!(!present.goes_on_after(solved));
+        assert!(!job(&here, &claim).goes_on_after(solved), "the template is new, the tip is the same");
+        assert!(job(&here, &BlockClaim::default()).goes_on_after(solved), "the block was refused");
+        assert!(CurrentJob::Nothing.goes_on_after(solved));
+        claim.release();
+        assert!(present.goes_on_after(solved), "the time for the next block has come");
     }
 }

@@ -1,6 +1,10 @@
 //! What counts as a block, on a real Bitcoin Core: how many there may be, lost, orphaned and rejected ones, and no flood where every
 //! second hash solves a block.
 
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use testing::bitcoin_core::{BitcoinCore, Chain};
@@ -8,6 +12,7 @@ use testing::bitcoin_core::{BitcoinCore, Chain};
 use crate::support::node_pool::{NodePool, PAYOUT, accounts, node_options, number};
 use crate::support::process::{Process, mesos_miner};
 use crate::support::summary::Summary;
+use crate::support::tcp_server::serve;
 use crate::support::{DEADLINE, LONG_DEADLINE, until};
 
 fn mine_on(core: &BitcoinCore, more: &[&str]) -> Process {
@@ -44,6 +49,43 @@ fn mine_makes_as_many_blocks_as_wanted_with_few_lines() {
     assert!(found, "{ended:#?}");
     let counted = accounts(&miner.folder().join("mesos-miner-pool"));
     assert_eq!(number(&counted["totals"]["blocks"]), 200);
+}
+
+/// The address of a proxy that passes each block on to the node only after this time.
+fn slow_to_take_blocks(core: &BitcoinCore, delay: Duration) -> String {
+    let node = core.rpc_address();
+    let proxy = serve(move |mut client| {
+        let mut node = TcpStream::connect(node)?;
+        let (mut from, mut to) = (node.try_clone()?, client.try_clone()?);
+        std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+        let mut part = [0; 1 << 16];
+        loop {
+            let length = client.read(&mut part)?;
+            if length == 0 {
+                return node.shutdown(Shutdown::Both);
+            }
+            if String::from_utf8_lossy(&part[..length]).contains("submitblock") {
+                std::thread::sleep(delay);
+            }
+            node.write_all(&part[..length])?;
+        }
+    });
+    format!("http://{proxy}")
+}
+
+#[test]
+fn a_solved_template_is_not_searched_while_the_node_takes_its_block() {
+    let Some(core) = BitcoinCore::start(Chain::Regtest, &[]) else { return };
+    let (node, cookie) = (slow_to_take_blocks(&core, Duration::from_secs(3)), core.cookie_file());
+    let cookie = cookie.to_str().expect("UTF-8");
+    let access = ["--bitcoind", &node, "--cookie-file", cookie];
+    let limited = ["mine", "-t", "1", "--json", "--address", PAYOUT, "--blocks", "2"];
+    let ended = mesos_miner([&limited[..], &access].concat()).wait(LONG_DEADLINE);
+    assert!(ended.status.success(), "{ended:#?}");
+    let summary = Summary::of(&ended);
+    assert_eq!((summary.blocks, core.height()), (2, 2), "{summary:?}");
+    // One for each block, and perhaps one on the tip that they leave.
+    assert!(summary.shares.accepted + summary.shares.unanswered <= 3, "{summary:?}");
 }
 
 #[test]

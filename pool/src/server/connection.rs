@@ -32,8 +32,8 @@ const WRITE_WITHIN: Duration = Duration::from_secs(20);
 /// After this number of lines in a row that are no messages, the pool ends the connection: its peer is no miner.
 const MAX_UNREADABLE: u32 = 10;
 
-/// How long the answer to a candidate waits for the next job.
-const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+/// How long the answer to a candidate waits at most until there is something to search for.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why the pool ended a connection, or how the connection broke.
 #[derive(Debug, thiserror::Error)]
@@ -224,11 +224,7 @@ impl Connection {
         request: PendingRequest,
         took: Duration,
     ) -> Result<(), ConnectionError> {
-        let (mut to_upstream, mut jobs, mut banned) = (None, None, false);
-        if effects.iter().any(|effect| matches!(effect, Effect::AnswerWithNextJob)) {
-            // The next job may come before the effects are carried out.
-            jobs = Some(self.state.jobs.subscribe());
-        }
+        let (mut to_upstream, mut solved, mut banned) = (None, None, false);
         for effect in effects {
             match effect {
                 Effect::Send(message) => {
@@ -243,6 +239,7 @@ impl Connection {
                 // Sending fails only when the pool ends.
                 Effect::FoundBlock(found) => drop(self.state.found.send(found).await),
                 Effect::Forward(share) => to_upstream = Some(*share),
+                Effect::AnswerWithNextJob(job) => solved = Some(job),
                 Effect::ForwardEasyBlock(share) => {
                     if let Some(upstream) = &self.state.forward {
                         // Sending fails only when the pool ends.
@@ -257,8 +254,8 @@ impl Connection {
                         Instant::now(),
                     );
                 }
-                // `converse` has already handled the one effect; the other one follows below.
-                Effect::Resume(_) | Effect::AnswerWithNextJob => {}
+                // `converse` has already handled it.
+                Effect::Resume(_) => {}
                 Effect::InvalidBlock(error) => {
                     tracing::error!(%error, "a share met the network target, but its block is invalid")
                 }
@@ -276,9 +273,11 @@ impl Connection {
         }
         if let Some(share) = to_upstream {
             self.forward(request, share).await;
-        } else if let Some(mut jobs) = jobs {
+        } else if let Some(solved) = solved {
+            let mut jobs = self.state.jobs.subscribe();
             self.forwarded.push(Box::pin(async move {
-                let _ = timeout(ANSWER_WITHIN, jobs.changed()).await;
+                // A node's verdict may take seconds. Meanwhile, new templates on the solved tip change nothing.
+                let _ = timeout(ANSWER_WITHIN, jobs.wait_for(|current| current.goes_on_after(&solved))).await;
                 (request, Outcome::Accepted)
             }));
         }

@@ -138,10 +138,10 @@ pub enum Effect {
         /// Whether the share was accepted.
         accepted: bool,
     },
-    /// Answer the request that caused this event, which was granted, after the next job, or after a moment. The tip of a
-    /// candidate is solved, so a miner that waits for the answer before it searches on wastes no work on the old tip. Comes back
-    /// as [`Event::UpstreamVerdict`].
-    AnswerWithNextJob,
+    /// Answer the request that caused this event, which was granted, once there is a job that can make a block, or one on another tip
+    /// than this, or after a while. The tip of a candidate is solved, so a miner that waits for the answer before it searches on
+    /// wastes no work on the old tip. Comes back as [`Event::UpstreamVerdict`].
+    AnswerWithNextJob(Arc<Job>),
     /// Look for a suspended session, and reply with [`Event::Resume`]. An event that causes this effect causes no other
     /// effect.
     Resume(SessionId),

@@ -6,7 +6,7 @@ use stratum::Reason;
 
 use super::{Answer, Effect, Session};
 use crate::clock::Now;
-use crate::job::JobContent;
+use crate::job::{Job, JobContent};
 use crate::share::{
     FoundBlock, JudgedShare, RejectedShare, ShareContext, SubmittedShare, UpstreamShare, ValidShare, check,
 };
@@ -31,11 +31,11 @@ impl Session {
             result => effects.push(Effect::CountForBan { accepted: result.is_ok() }),
         }
         match result {
-            Ok(true) => {
-                effects.push(Effect::AnswerWithNextJob);
+            Ok(Some(solved)) => {
+                effects.push(Effect::AnswerWithNextJob(solved));
                 None
             }
-            Ok(false) => Some(Answer::Accepted),
+            Ok(None) => Some(Answer::Accepted),
             Err(reason) => Some(Answer::Rejected(reason)),
         }
     }
@@ -52,15 +52,15 @@ impl Session {
         }
     }
 
-    /// Judges a share and adds all its effects except the answer. Returns whether an accepted share solves its tip, whether or not it
-    /// makes the block; `None` if an upstream pool judges the share.
+    /// Judges a share and adds all its effects except the answer. Returns the job of an accepted share that solves its tip, whether or
+    /// not it makes the block; `None` if an upstream pool judges the share.
     fn judge(
         &mut self,
         account: Arc<str>,
         share: &SubmittedShare,
         now: Now,
         effects: &mut Vec<Effect>,
-    ) -> Option<Result<bool, Reason>> {
+    ) -> Option<Result<Option<Arc<Job>>, Reason>> {
         let checked = self.check(share, now);
         let judged = JudgedShare::new(account, share, &checked);
         let valid = match checked {
@@ -90,7 +90,7 @@ impl Session {
         });
         effects.push(Effect::CountShare(judged));
         effects.extend(block.map(Effect::FoundBlock));
-        Some(Ok(valid.meets_job_target))
+        Some(Ok(valid.meets_job_target.then_some(valid.issued.job)))
     }
 
     /// Checks a share against its job and the earlier shares.

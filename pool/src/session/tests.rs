@@ -153,7 +153,8 @@ impl Harness {
                 r#"{{"id":4,"method":"mining.submit","params":["w","{id}","0000000000000000","{:08x}","{nonce:08x}"]}}"#,
                 self.job.times.start
             ));
-            let candidate = outcome.effects.iter().any(|effect| matches!(effect, Effect::AnswerWithNextJob));
+            let candidate =
+                outcome.effects.iter().any(|effect| matches!(effect, Effect::AnswerWithNextJob(_)));
             if candidate || outcome.lines.iter().any(|line| line.contains("\"result\":true")) {
                 return outcome;
             }
@@ -219,7 +220,7 @@ fn a_candidate_is_counted_before_its_answer_and_a_block_is_found_once() {
         let effects = harness.mine();
         let count = effects.iter().position(|effect| matches!(effect, Effect::CountShare(_))).unwrap();
         // The answer follows with the next job, for which the miner should wait.
-        let answer = |effect: &_| matches!(effect, Effect::AnswerWithNextJob);
+        let answer = |effect: &_| matches!(effect, Effect::AnswerWithNextJob(_));
         assert!(count < effects.iter().position(answer).unwrap());
         assert!(lines(&effects).is_empty(), "{effects:?}");
         let answered =
