@@ -153,8 +153,7 @@ impl Harness {
                 r#"{{"id":4,"method":"mining.submit","params":["w","{id}","0000000000000000","{:08x}","{nonce:08x}"]}}"#,
                 self.job.times.start
             ));
-            let candidate =
-                outcome.effects.iter().any(|effect| matches!(effect, Effect::AnswerWithNextJob(_)));
+            let candidate = outcome.iter().any(|effect| matches!(effect, Effect::AnswerWithNextJob(_)));
             if candidate || outcome.lines.iter().any(|line| line.contains("\"result\":true")) {
                 return outcome;
             }
