@@ -3,6 +3,7 @@
 //! All lines have one style: events of `tracing`, which a filter selects, and [`notice`]s, which the user always sees.
 
 mod bounded;
+pub mod events;
 mod filter;
 mod layer;
 mod line;
@@ -34,6 +35,7 @@ pub use self::repeats::Repeats;
 pub fn init(default: &str, file: Option<&Path>, format: Format) -> Result<(), FilterError> {
     let color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     output::set_style(Style { format, color: color && std::io::stderr().is_terminal() });
+    events::EVENTS.keep();
     tracing_subscriber::registry().with(filter::layer(default, file)?).with(Lines).init();
     Ok(())
 }

@@ -90,9 +90,20 @@ impl Line<'_> {
         // Writing to a String cannot fail.
         let _ = match style.format {
             Format::Text => self.write_text(&mut line, &date(time), style.color),
-            Format::Json => self.write_json(&mut line, &date(time)),
+            Format::Json => {
+                line.push('{');
+                self.write_json(&mut line, &date(time), &KEYS)
+            }
         };
         line.push('\n');
+        line
+    }
+
+    /// The line as a JSON object that begins with an id, without a line break.
+    pub fn json_with_id(&self, id: u64, time: SystemTime) -> String {
+        let mut line = format!("{{\"id\":{id},");
+        // Writing to a String cannot fail.
+        let _ = self.write_json(&mut line, &date(time), &["id", "time", "level", "target", "message"]);
         line
     }
 
@@ -121,13 +132,14 @@ impl Line<'_> {
         Ok(())
     }
 
-    fn write_json(&self, line: &mut String, time: &str) -> fmt::Result {
+    /// Writes the object after its opening brace. A field whose name is one of `keys` gets another one.
+    fn write_json(&self, line: &mut String, time: &str, keys: &[&str]) -> fmt::Result {
         let level = self.level.as_str().to_ascii_lowercase();
         let message = json_string(self.message, LONGEST_MESSAGE);
-        write!(line, r#"{{"time":"{time}","level":"{level}","#)?;
+        write!(line, r#""time":"{time}","level":"{level}","#)?;
         write!(line, r#""target":{},"message":{message}"#, json_string(self.target, LONGEST_VALUE))?;
         for (name, value) in self.fields {
-            let end = if KEYS.contains(name) { "_" } else { "" };
+            let end = if keys.contains(name) { "_" } else { "" };
             write!(line, r#","{name}{end}":"#)?;
             match value {
                 Value::Plain(value) => line.push_str(value),

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use tracing::Level;
 
 use crate::bounded::BoundedWriter;
+use crate::events::EVENTS;
 use crate::line::{Format, Line, Style};
 
 /// The longest line of a final error, in characters.
@@ -65,6 +66,7 @@ fn set_target(target: Target) {
 /// Writes lines. Errors are ignored, because they mean that nobody reads standard error any more.
 pub(crate) fn write(lines: &[Line<'_>]) {
     let (time, style) = (SystemTime::now(), style());
+    EVENTS.record(lines, time);
     let lines: Vec<String> = lines.iter().map(|line| line.render(time, style)).collect();
     let _ = match &mut *TARGET.lock().unwrap_or_else(PoisonError::into_inner) {
         // Lines that come together are written together, because thousands of them may do so.
