@@ -1,10 +1,12 @@
-//! An HTTP/1.1 server on a listening socket. The server accepts connections, limits their number and the size of request heads,
-//! and closes the connections when it is stopped; a hyper service answers the requests.
+//! An HTTP/1.1 server on a listening socket. The server accepts connections, with or without TLS, limits their number and the
+//! size of request heads, and closes the connections when it is stopped; a hyper service answers the requests.
+
+mod stream;
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::net::Shutdown;
-use std::sync::Arc;
+use std::net::{Shutdown, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
@@ -12,11 +14,14 @@ use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use net::ServerTls;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::stream::Stream;
 
 /// The pause after a connection could not be accepted, usually because no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -47,16 +52,49 @@ impl Default for Limits {
     }
 }
 
-/// Serves until `stop` is cancelled. Then the listening address is released, all connections are closed, even in the middle of
-/// an answer, and `serve` returns.
-///
-/// `accept` is called for each connection. It returns the connection's service, and a future, such as a timeout, whose
-/// completion closes the connection.
+/// A connection that was accepted. Clones are of the same connection.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// The client's address.
+    pub peer: SocketAddr,
+    slot: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+}
+
+impl Connection {
+    /// From now on, this connection does not count for [`Limits::connections`].
+    pub fn leave_limit(&self) {
+        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// Like [`serve_connections`], without TLS.
 pub async fn serve<S, B, E>(
     listener: TcpListener,
     limits: Limits,
     stop: CancellationToken,
     accept: impl Fn(&TcpStream) -> (S, E),
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    E: Future<Output = ()> + Send + 'static,
+{
+    serve_connections(listener, None, limits, stop, |socket, _| accept(socket)).await;
+}
+
+/// Serves until `stop` is cancelled. Then the listening address is released, all connections are closed, even in the middle of
+/// an answer, and `serve` returns.
+///
+/// `accept` is called for each connection, before its TLS handshake. It returns the connection's service, and a future, such as
+/// a timeout, whose completion closes the connection.
+pub async fn serve_connections<S, B, E>(
+    listener: TcpListener,
+    tls: Option<ServerTls>,
+    limits: Limits,
+    stop: CancellationToken,
+    accept: impl Fn(&TcpStream, Connection) -> (S, E),
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
@@ -71,9 +109,10 @@ pub async fn serve<S, B, E>(
         loop {
             let Ok(slot) = slots.clone().acquire_owned().await else { return };
             match listener.accept().await {
-                Ok((stream, _)) => {
-                    let (service, ended) = accept(&stream);
-                    let connection = connection(stream, limits, service);
+                Ok((stream, peer)) => {
+                    let slot = Arc::new(Mutex::new(Some(slot)));
+                    let (service, ended) = accept(&stream, Connection { peer, slot: slot.clone() });
+                    let connection = connection(stream, tls.clone(), limits, service);
                     let closed = closed.clone();
                     connections.spawn(async move {
                         tokio::select! {
@@ -105,12 +144,13 @@ pub async fn serve<S, B, E>(
     connections.wait().await;
 }
 
-async fn connection<S, B>(stream: TcpStream, limits: Limits, service: S)
+async fn connection<S, B>(stream: TcpStream, tls: Option<ServerTls>, limits: Limits, service: S)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     B: Body + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
+    let Some(stream) = secured(stream, tls, limits).await else { return };
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
@@ -121,6 +161,20 @@ where
     if let Err(error) = served {
         tracing::debug!(%error, "an HTTP connection failed");
     }
+}
+
+/// The connection after its TLS handshake, if the server has a certificate. A handshake may take as long as the head of a
+/// request.
+async fn secured(stream: TcpStream, tls: Option<ServerTls>, limits: Limits) -> Option<Stream> {
+    let Some(tls) = tls else { return Some(Stream::Plain(stream)) };
+    let handshake = async {
+        tls.accept(stream).await.inspect_err(|error| tracing::debug!(%error, "a TLS handshake failed")).ok()
+    };
+    let secured = match limits.head_timeout {
+        Some(limit) => tokio::time::timeout(limit, handshake).await.ok().flatten(),
+        None => handshake.await,
+    };
+    secured.map(|stream| Stream::Tls(Box::new(stream)))
 }
 
 #[cfg(test)]
@@ -163,6 +217,26 @@ mod tests {
         assert!(waiting.is_err(), "{waiting:?}");
         drop(first);
         assert!(second.read(&mut [0; 512]).await.unwrap() > 0);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_left_the_limit_makes_room_for_another_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let limits = Limits { connections: 1, ..Limits::default() };
+        tokio::spawn(serve_connections(listener, None, limits, CancellationToken::new(), |_, connection| {
+            assert!(connection.peer.ip().is_loopback());
+            let answer = move |_| {
+                connection.leave_limit();
+                async { Ok(Response::new(Empty::<Bytes>::new())) }
+            };
+            (service_fn(answer), tokio::time::sleep(LONG))
+        }));
+        let mut first = TcpStream::connect(address).await.unwrap();
+        assert!(ask(&mut first).await.unwrap() > 0);
+        let mut second = TcpStream::connect(address).await.unwrap();
+        assert!(ask(&mut second).await.unwrap() > 0);
+        assert!(ask(&mut first).await.unwrap() > 0, "the first one is still served");
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@
 //! - [`proxy`]: a SOCKS5 proxy and the credentials for it;
 //! - [`node_url`]: the address of a Bitcoin node's JSON-RPC, and its cookie file;
 //! - [`plain`]: connections without TLS, with advice if the peer expects it;
-//! - [`tls`]: TLS clients; [`fingerprint`]: certificate pinning;
+//! - [`tls`]: TLS clients and servers; [`fingerprint`]: certificate pinning;
 //! - [`backoff`]: delays between attempts.
 
 pub mod address;
@@ -31,4 +31,4 @@ pub use node_url::{NodeUrl, NodeUrlError, read_cookie};
 pub use plain::{Plain, PlainConnector};
 pub use proxy::Proxy;
 pub use resolve::{ip_address, resolve};
-pub use tls::{Tls, Trust};
+pub use tls::{ServerTls, Tls, Trust};

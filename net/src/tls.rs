@@ -1,9 +1,10 @@
-//! TLS clients: the servers to trust, and the certificate to present.
+//! TLS: clients, with the servers to trust and the certificate to present; and servers.
 
 mod certificate;
 mod connection;
 pub(crate) mod explain;
 mod failure;
+mod server;
 mod supported;
 mod verifier;
 
@@ -23,6 +24,7 @@ pub use self::connection::TlsConnection;
 use self::explain::{Handshake, file_problem, pem_problem};
 use self::failure::ClientCertificate;
 pub use self::failure::Failure;
+pub use self::server::ServerTls;
 use self::verifier::{ServerVerifier, Trusted};
 use crate::fingerprint::{Fingerprint, FingerprintVerifier};
 
