@@ -145,6 +145,7 @@ mod tests {
         let options = ServerOptions {
             stratum: vec![([127, 0, 0, 1], 0).into()],
             http: None,
+            api: api::Options::default(),
             config,
             source: task::BlockSourceSpec::Builtin { block_interval: Duration::from_secs(60) },
             cookies: command_line::CookieFiles::default(),

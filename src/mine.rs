@@ -83,6 +83,7 @@ fn options(args: &Args) -> anyhow::Result<ServerOptions> {
         // Only the miner in this process connects.
         stratum: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
         http: None,
+        api: api::Options::default(),
         config: Config { blocks: args.blocks, ..Config::with_share_interval(args.mine.share_interval) },
         source: BlockSourceSpec::Node(spec),
         cookies,

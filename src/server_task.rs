@@ -127,6 +127,7 @@ fn options(spec: &ServerSpec) -> ServerOptions {
     ServerOptions {
         stratum: listen(spec.stratum_port),
         http: Some(listen(spec.http_port)),
+        api: api::Options::default(),
         config: config(spec),
         source: spec.block_source.clone(),
         cookies: CookieFiles::default(),

@@ -1,11 +1,12 @@
 //! The command-line behaviour that all programs of the workspace share: parsing options, printing lines, stopping on signals,
 //! the exit status, and the final summary. The options that several programs share are here, too: those for connections to
-//! pools and for the source of work.
+//! pools, for the source of work, and for the HTTP API.
 
 mod connection;
 mod exit;
 mod exposed;
 mod hangup;
+mod http;
 mod log;
 mod output;
 mod parse;
@@ -18,6 +19,7 @@ pub use connection::{ConnectionArgs, dial_options, pool_access};
 pub use exit::{EX_USAGE, EXIT_STATUS_HELP, RunEnd, UsageError, exit, exit_with_json, exit_with_summary};
 pub use exposed::{warn_if_exposed, warn_if_password_exposed};
 pub use hangup::{Hangups, Reread, reread_on_hangup, reread_text};
+pub use http::{HttpArgs, HttpSettings};
 pub use log::LogArgs;
 pub use output::{output_closed, pluralize, print_line, print_result, stdout_closed, written};
 pub use parse::parse;

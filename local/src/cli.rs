@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use clap::Parser;
 use clap::builder::BoolishValueParser;
 use command_line::{
-    LogArgs, RunEnd, UsageError, duration, listen_address, pluralize, print_result, whole_number,
+    HttpArgs, HttpSettings, LogArgs, RunEnd, UsageError, duration, pluralize, print_result, whole_number,
 };
 use scheduler::SchedulerEnd;
 use scheduler::artifact::ArtifactAddress;
@@ -51,9 +51,9 @@ pub struct Args {
     /// Print the summary as one line of JSON, and nothing else on standard output.
     #[arg(long, env = "MINER_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
-    /// Address for the scheduler's /healthz, /api/v1/summary, /api/v1/tasks and /metrics; without it, there is no HTTP server.
-    #[arg(long, value_name = "ADDRESS:PORT", env = "MINER_HTTP", value_parser = listen_address)]
-    pub http: Option<SocketAddr>,
+    /// The scheduler's HTTP API.
+    #[command(flatten)]
+    pub http: HttpArgs,
     /// Target time between two shares of a worker.
     #[arg(long, value_name = "TIME", env = "MINER_SHARE_INTERVAL", default_value = "1s", value_parser = duration)]
     pub share_interval: Duration,
@@ -109,14 +109,16 @@ pub async fn execute(
     args: Args,
     executable: impl FnOnce() -> anyhow::Result<PathBuf>,
 ) -> anyhow::Result<RunEnd> {
-    let (stop, second_signal, work_dir) = prepare(&args)?;
-    Ok(mine(&args, executable()?, &work_dir, stop, second_signal).await?.into())
+    let http = args.http.read().map_err(|error| UsageError(format!("{error:#}")))?;
+    let (stop, second_signal, work_dir) = prepare(&args, http.clone())?;
+    Ok(mine(&args, http, executable()?, &work_dir, stop, second_signal).await?.into())
 }
 
 /// Checks the options, and prepares signals and the work folder. Returns the token that the first signal cancels, and the future
 /// of the second signal.
 fn prepare(
     args: &Args,
+    http: Option<HttpSettings>,
 ) -> anyhow::Result<(CancellationToken, impl Future<Output = i32> + Send + use<>, WorkDir)> {
     let most = u16::MAX - args.workers;
     if args.port > most {
@@ -128,7 +130,8 @@ fn prepare(
     }
     let (stop, second_signal) =
         command_line::stop_token_and_second_signal().context("cannot wait for signals")?;
-    command_line::reread_on_hangup(Vec::new).context("cannot wait for signals")?;
+    let reread = move || http.iter().flat_map(HttpSettings::reread).collect();
+    command_line::reread_on_hangup(reread).context("cannot wait for signals")?;
     Ok((stop, second_signal, WorkDir::new(args.work_dir.as_deref())?))
 }
 
@@ -143,6 +146,7 @@ async fn start(args: &Args, server_cpus: f64, work_dir: PathBuf) -> anyhow::Resu
 /// Mines on a cluster until `stop` or a limit, then ends the cluster.
 async fn mine(
     args: &Args,
+    http: Option<HttpSettings>,
     executable: PathBuf,
     work_dir: &WorkDir,
     stop: CancellationToken,
@@ -152,7 +156,7 @@ async fn mine(
         logging::notice(logging::Level::WARN, reason);
     }
     let (cluster, _claims) = start(args, args.server_cpus, work_dir.path().join("mesos")).await?;
-    let config = scheduler_config(args, cluster.address(), work_dir.path().join("state"), executable);
+    let config = scheduler_config(args, http, cluster.address(), work_dir.path().join("state"), executable);
     tokio::spawn(kill_at_second_signal(second_signal, cluster.handle(), work_dir.temporary()));
     let stop_unread = stop.clone();
     let work = async {
@@ -190,6 +194,7 @@ async fn kill_at_second_signal(
 
 fn scheduler_config(
     args: &Args,
+    http: Option<HttpSettings>,
     master: SocketAddr,
     state_dir: PathBuf,
     executable: PathBuf,
@@ -198,7 +203,7 @@ fn scheduler_config(
     scheduler::Config {
         state_dir,
         quiet: args.json,
-        http: args.http,
+        http,
         new_cluster: true,
         framework: FrameworkOptions {
             teardown_on_exit: true,
@@ -222,7 +227,7 @@ fn scheduler_config(
 
 /// Serves only the cluster, until a signal or `--duration`.
 async fn serve(args: Args) -> anyhow::Result<()> {
-    let (stop, second_signal, work_dir) = prepare(&args)?;
+    let (stop, second_signal, work_dir) = prepare(&args, None)?;
     // No CPUs are set aside for a pool server: frameworks of any kind may use all of them.
     let (cluster, _claims) = start(&args, 0.0, work_dir.path().to_owned()).await?;
     announce(&cluster, work_dir.path())?;
@@ -290,9 +295,15 @@ mod tests {
     #[test]
     fn local_configures_the_scheduler() {
         let args = parse(&["--duration", "30s", "--json", "--http", "[::1]:8080"]).unwrap();
-        let config = scheduler_config(&args, "127.0.0.1:5050".parse().unwrap(), "/s".into(), "/x".into());
+        let config = scheduler_config(
+            &args,
+            args.http.read().unwrap(),
+            "127.0.0.1:5050".parse().unwrap(),
+            "/s".into(),
+            "/x".into(),
+        );
         assert!(config.framework.teardown_on_exit && config.quiet);
-        assert_eq!(config.http, Some("[::1]:8080".parse().unwrap()));
+        assert_eq!(config.http.map(|http| http.address), Some("[::1]:8080".parse().unwrap()));
         assert_eq!(config.task.server_cpus, 0.1);
         assert_eq!(config.task.report_interval, Duration::from_secs(1));
         assert_eq!(config.framework.duration, Some(Duration::from_secs(30)));

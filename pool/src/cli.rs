@@ -10,8 +10,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use command_line::{
-    BlockSourceChoice, ConnectionArgs, CookieFiles, LogArgs, NodeArgs, UpstreamArgs, UsageError,
-    dial_options, listen_address, pool_access, print_line, print_result,
+    BlockSourceChoice, ConnectionArgs, CookieFiles, HttpArgs, HttpSettings, LogArgs, NodeArgs, UpstreamArgs,
+    UsageError, dial_options, listen_address, pool_access, print_line, print_result,
 };
 use net::DialOptions;
 use task::{BlockSourceSpec, Totals};
@@ -31,9 +31,9 @@ pub struct Args {
     /// Address for miners to connect to; port 0 is any free one
     #[arg(long, value_name = "ADDRESS:PORT", env = "MINER_LISTEN", default_value = "0.0.0.0:3333", value_parser = listen_address)]
     pub listen: SocketAddr,
-    /// Address for /healthz, /api/v1/summary and /metrics; without it, there is no HTTP server
-    #[arg(long, value_name = "ADDRESS:PORT", env = "MINER_HTTP", value_parser = listen_address)]
-    pub http: Option<SocketAddr>,
+    /// The HTTP API.
+    #[command(flatten)]
+    pub http: HttpArgs,
     /// Where blocks come from
     #[arg(long, value_enum, env = "MINER_CHAIN", default_value = "builtin")]
     pub chain: BlockSourceChoice,
@@ -87,7 +87,7 @@ impl Args {
         }
     }
 
-    fn options(&self) -> anyhow::Result<ServerOptions> {
+    fn options(&self, http: Option<&HttpSettings>) -> anyhow::Result<ServerOptions> {
         self.check().map_err(UsageError)?;
         let block_interval = self.config.blocks.interval.unwrap_or(BlockLimits::BUILTIN_INTERVAL);
         let env = |name: &str| std::env::var(name).ok();
@@ -104,7 +104,8 @@ impl Args {
         };
         Ok(ServerOptions {
             stratum: vec![self.listen],
-            http: self.http.map(|address| vec![address]),
+            http: http.map(|http| vec![http.address]),
+            api: http.map(|http| http.options.clone()).unwrap_or_default(),
             config: self.config,
             data: self.data.options(&source),
             source,
@@ -118,12 +119,18 @@ impl Args {
 /// # Errors
 /// If the server cannot listen on an address or get work, or if the system refuses threads or signal handlers.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let options = args.options().map_err(|error| UsageError(format!("{error:#}")))?;
-    command_line::block_on(2, serve(options, args)).map(|()| ExitCode::SUCCESS)
+    let usage = |error| UsageError(format!("{error:#}"));
+    let http = args.http.read().map_err(usage)?;
+    let options = args.options(http.as_ref()).map_err(usage)?;
+    command_line::block_on(2, serve(options, http, args)).map(|()| ExitCode::SUCCESS)
 }
 
 /// Reads the files of the options again on SIGHUP. Returns the changes for the nodes or the upstream pools.
-fn reread_on_hangup(options: &ServerOptions, args: Args) -> std::io::Result<SourceChanges> {
+fn reread_on_hangup(
+    options: &ServerOptions,
+    http: Option<HttpSettings>,
+    args: Args,
+) -> std::io::Result<SourceChanges> {
     let (mut source, mut cookies) = (options.source.clone(), options.cookies.clone());
     let (sender, changes) = watch::channel((source.clone(), cookies.clone()));
     let mut options = match &source {
@@ -148,18 +155,21 @@ fn reread_on_hangup(options: &ServerOptions, args: Args) -> std::io::Result<Sour
         if read.iter().any(|file| file.outcome == Ok(true)) {
             sender.send_replace((source.clone(), cookies.clone()));
         }
-        read
+        read.into_iter().chain(http.iter().flat_map(HttpSettings::reread)).collect()
     })?;
     Ok(changes)
 }
 
-async fn serve(options: ServerOptions, args: Args) -> anyhow::Result<()> {
+async fn serve(options: ServerOptions, http: Option<HttpSettings>, args: Args) -> anyhow::Result<()> {
     let count = options.config.blocks.count;
     let stop = command_line::stop_token().context("cannot wait for signals")?;
-    let changes = reread_on_hangup(&options, args).context("cannot wait for signals")?;
+    let changes = reread_on_hangup(&options, http.clone(), args).context("cannot wait for signals")?;
     let starting = StartingServer::open(options).await?;
-    if let Some(http) = starting.http_addr() {
-        print_line(format_args!("HTTP on http://{http}"));
+    if let (Some(http), Some(address)) = (http, starting.http_addr()) {
+        print_line(format_args!("HTTP on {}", http.url(address)));
+        if let Some(warning) = http.open_listener(address) {
+            logging::notice(logging::Level::WARN, warning);
+        }
     }
     let server = tokio::select! {
         server = starting.start(Some(changes)) => server.map_err(ServerError::with_remedy)?,

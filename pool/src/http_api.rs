@@ -1,6 +1,7 @@
-//! The pool's HTTP pages: health, a summary and metrics. They only read snapshots.
+//! The pool's HTTP API: health, a summary and metrics. It only reads snapshots.
 
-use monitor::{JsonText, Metrics, Monitored, RequestError};
+use api::{JsonText, Metrics, OpenApiRouter, Program, QueryParameters, RequestError, routes};
+use axum::extract::State;
 use problem::Problem;
 use serde_json::{Value, json};
 use task::Totals;
@@ -8,7 +9,7 @@ use task::Totals;
 use crate::handle::{PoolHandle, PoolSummary};
 use crate::share::UpstreamSummary;
 
-impl Monitored for PoolHandle {
+impl Program for PoolHandle {
     async fn problem(&self) -> Option<String> {
         PoolHandle::trouble(self)
     }
@@ -17,8 +18,8 @@ impl Monitored for PoolHandle {
         PoolHandle::warning(self)
     }
 
-    async fn summary(&self) -> Result<JsonText, RequestError> {
-        Ok(JsonText::from(&json(&PoolHandle::summary(self))))
+    async fn not_ready(&self) -> Option<String> {
+        PoolHandle::trouble(self)
     }
 
     async fn metrics(&self) -> Result<Metrics, RequestError> {
@@ -31,6 +32,25 @@ impl Monitored for PoolHandle {
         }
         Ok(metrics)
     }
+
+    fn resources(&self) -> OpenApiRouter<()> {
+        OpenApiRouter::new().routes(routes!(summary)).with_state(self.clone())
+    }
+}
+
+/// The pool's figures.
+#[utoipa::path(
+    get,
+    path = "/api/v1/summary",
+    tag = "pool",
+    responses((status = 200, description = "The figures.", body = serde_json::Value), RequestError)
+)]
+async fn summary(
+    State(pool): State<PoolHandle>,
+    parameters: QueryParameters,
+) -> Result<JsonText, RequestError> {
+    parameters.allow(&[])?;
+    Ok(JsonText::from(&json(&pool.summary())))
 }
 
 /// An account as JSON. `accepted_work` is a string, because many JSON readers cannot represent such large numbers.

@@ -37,12 +37,14 @@ const WARN_FULL_EVERY: Duration = Duration::from_secs(60);
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 /// Options of a [`Server`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct ServerOptions {
     /// Where miners connect: the first of these addresses that the system allows, see [`net::listen()`].
     pub stratum: Vec<SocketAddr>,
-    /// Where health and metrics are served: the first of these addresses that the system allows; `None`: nowhere.
+    /// Where the HTTP API is served: the first of these addresses that the system allows; `None`: nowhere.
     pub http: Option<Vec<SocketAddr>>,
+    /// Who may change something by the HTTP API, and its certificate.
+    pub api: api::Options,
     /// The pool's settings for its miners.
     pub config: Config,
     /// Where work comes from.

@@ -9,7 +9,6 @@ mod size;
 mod tests;
 
 use std::fs;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -18,7 +17,7 @@ use anyhow::{Context, ensure};
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use clap::{Parser, ValueEnum};
 use command_line::{
-    ConnectionArgs, LogArgs, Reread, RunEnd, UsageError, duration, listen_address, pool_access,
+    ConnectionArgs, HttpArgs, HttpSettings, LogArgs, Reread, RunEnd, UsageError, duration, pool_access,
 };
 use task::PoolAccess;
 
@@ -82,9 +81,9 @@ pub struct Args {
     /// Print the summary as one line of JSON, and nothing else on standard output.
     #[arg(long, env = "MINER_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
-    /// Address for /healthz, /api/v1/summary, /api/v1/tasks and /metrics; without it, there is no HTTP server.
-    #[arg(long, value_name = "ADDRESS:PORT", env = "MINER_HTTP", value_parser = listen_address)]
-    pub http: Option<SocketAddr>,
+    /// The HTTP API.
+    #[command(flatten)]
+    pub http: HttpArgs,
     /// The framework's name.
     #[arg(long, env = "MINER_NAME", default_value = "mesos-miner")]
     pub name: String,
@@ -153,7 +152,11 @@ pub async fn execute(
     let (state_dir, zk) = (config.state_dir.clone(), config.zk.clone());
     let stop = command_line::stop_token().context("cannot wait for signals")?;
     let (access, agents) = (config.master_access.clone(), config.agent_access.clone());
-    let reread = move || access.reread().into_iter().chain(agents.reread()).chain(of_tasks.clone()).collect();
+    let http = config.http.clone();
+    let reread = move || {
+        let of_http = http.iter().flat_map(HttpSettings::reread);
+        access.reread().into_iter().chain(agents.reread()).chain(of_http).chain(of_tasks.clone()).collect()
+    };
     command_line::reread_on_hangup(reread).context("cannot wait for signals")?;
     let end = crate::run(config, stop).await?;
     let shares_complete_since = store::rows_since(&state_dir);
@@ -218,7 +221,7 @@ impl Args {
             user: self.user.unwrap_or_else(current_user),
             role: self.role,
             quiet: self.json,
-            http: self.http,
+            http: self.http.read()?,
             retry: !self.no_retry,
             new_cluster: false,
             framework: self.framework,

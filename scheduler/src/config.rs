@@ -1,9 +1,9 @@
 //! The complete and checked configuration of a scheduler.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use command_line::HttpSettings;
 use mesos::masters::Masters;
 
 use crate::agent_access::AgentAccess;
@@ -44,8 +44,8 @@ pub struct Config {
     pub agent_access: AgentAccess,
     /// If true, the framework's state is not displayed, and only the summary is written to standard output.
     pub quiet: bool,
-    /// The address of the HTTP server, if there is one.
-    pub http: Option<SocketAddr>,
+    /// Where and how the HTTP API is served, if it is.
+    pub http: Option<HttpSettings>,
     /// Whether to keep trying when the master or ZooKeeper cannot be reached.
     pub retry: bool,
     /// Whether the cluster was started together with this scheduler. If so, a removed framework is replaced by a new one even

@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
+use api::{JsonText, Metrics, OpenApiRouter, Program, QueryParameters, RequestError, routes};
+use axum::extract::State;
 use command_line::ShareCounts;
-use monitor::{JsonText, Metrics, Monitored, QueryParameters, RequestError};
 use problem::Problem;
 use serde_json::{Value, json};
 use task::{Intervals, Live, Totals};
@@ -22,6 +23,7 @@ const LONGEST_ID: usize = 255;
 
 const STARTING: &str = "the scheduler is starting: it has not subscribed to a master yet";
 const ENDING: &str = "the scheduler is ending";
+const UNSUBSCRIBED: &str = "not subscribed to a master";
 const STANDBY: &str = "another scheduler leads: ask that one";
 
 /// Answers HTTP requests. Clones share the cached answers.
@@ -85,6 +87,37 @@ impl HttpApi {
             Leader::Other(_) => Err(RequestError::Unavailable(STANDBY.to_owned())),
         }
     }
+
+    /// The answer to `/api/v1/summary`.
+    async fn summary(&self) -> Result<JsonText, RequestError> {
+        let client = match self.leader()? {
+            Leader::This(client) => client,
+            Leader::Waits(problem) => {
+                return Ok(JsonText::from(&without_framework(true, std::slice::from_ref(&problem))));
+            }
+            Leader::Other(problem) => {
+                return Ok(JsonText::from(&without_framework(false, problem.as_slice())));
+            }
+        };
+        let overview = client.overview().await?;
+        let page = client.tasks(None, PAGE).await?;
+        Ok(json_of(&self.summary, Some(overview), page).await)
+    }
+
+    /// The answer to `/api/v1/tasks`.
+    async fn tasks(&self, parameters: &QueryParameters) -> Result<JsonText, RequestError> {
+        parameters.allow(&["after", "limit"])?;
+        let limit = parameters.number("limit", 1..=MAX_PAGE, PAGE)?;
+        let after = parameters.get("after");
+        if let Some(after) = after
+            && !(1..=LONGEST_ID).contains(&after.chars().count())
+        {
+            let text = format!("after={after:?}: give the id of a task, such as miner-worker-7");
+            return Err(RequestError::BadRequest(text));
+        }
+        let page = self.page_of_tasks(after, limit).await?;
+        Ok(json_of(&self.tasks, None, page).await)
+    }
 }
 
 /// The JSON of a page of tasks, with or without the overview. It is made once for all clients that ask at the same time, because
@@ -109,9 +142,7 @@ async fn json_of(
     json
 }
 
-impl Monitored for HttpApi {
-    const PATHS: &'static [&'static str] = &["/api/v1/tasks"];
-
+impl Program for HttpApi {
     async fn problem(&self) -> Option<String> {
         let overview = match self.leader() {
             Ok(Leader::Other(problem)) => return unhealthy(problem.as_slice()),
@@ -121,24 +152,23 @@ impl Monitored for HttpApi {
         };
         match overview {
             Ok(overview) => trouble(&overview),
-            Err(RequestError::Unavailable(why)) => Some(why),
-            Err(error) => Some(format!("{error:?}")),
+            Err(error) => Some(error.detail().to_owned()),
         }
     }
 
-    async fn summary(&self) -> Result<JsonText, RequestError> {
-        let client = match self.leader()? {
-            Leader::This(client) => client,
-            Leader::Waits(problem) => {
-                return Ok(JsonText::from(&without_framework(true, std::slice::from_ref(&problem))));
-            }
-            Leader::Other(problem) => {
-                return Ok(JsonText::from(&without_framework(false, problem.as_slice())));
-            }
+    /// A scheduler is ready when it leads and is subscribed, and when it stands by.
+    async fn not_ready(&self) -> Option<String> {
+        let overview = match self.leader() {
+            Ok(Leader::Other(problem)) => return problem.map(|problem| problem.with_remedy()),
+            Ok(Leader::Waits(problem)) => return Some(problem.with_remedy()),
+            Ok(Leader::This(client)) => client.overview().await.map_err(RequestError::from),
+            Err(error) => Err(error),
         };
-        let overview = client.overview().await?;
-        let page = client.tasks(None, PAGE).await?;
-        Ok(json_of(&self.summary, Some(overview), page).await)
+        match overview {
+            Ok(overview) if overview.connected => None,
+            Ok(_) => Some(UNSUBSCRIBED.to_owned()),
+            Err(error) => Some(error.detail().to_owned()),
+        }
     }
 
     async fn metrics(&self) -> Result<Metrics, RequestError> {
@@ -163,19 +193,42 @@ impl Monitored for HttpApi {
         Ok(metrics)
     }
 
-    async fn get(&self, _path: &str, parameters: &QueryParameters) -> Result<JsonText, RequestError> {
-        parameters.allow(&["after", "limit"])?;
-        let limit = parameters.number("limit", 1..=MAX_PAGE, PAGE)?;
-        let after = parameters.get("after");
-        if let Some(after) = after
-            && !(1..=LONGEST_ID).contains(&after.len())
-        {
-            let text = format!("after={after:?}: give the id of a task, such as miner-worker-7");
-            return Err(RequestError::BadRequest(text));
-        }
-        let page = self.page_of_tasks(after, limit).await?;
-        Ok(json_of(&self.tasks, None, page).await)
+    fn resources(&self) -> OpenApiRouter<()> {
+        OpenApiRouter::new().routes(routes!(get_summary)).routes(routes!(get_tasks)).with_state(self.clone())
     }
+}
+
+/// The framework's figures, and the first tasks.
+#[utoipa::path(
+    get,
+    path = "/api/v1/summary",
+    tag = "scheduler",
+    responses((status = 200, description = "The figures.", body = Value), RequestError)
+)]
+async fn get_summary(
+    State(api): State<HttpApi>,
+    parameters: QueryParameters,
+) -> Result<JsonText, RequestError> {
+    parameters.allow(&[])?;
+    api.summary().await
+}
+
+/// All tasks, page by page.
+#[utoipa::path(
+    get,
+    path = "/api/v1/tasks",
+    tag = "scheduler",
+    params(
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "The maximum number of tasks."),
+        ("after" = Option<String>, Query, min_length = 1, max_length = 255, description = "The last task's id of the page before."),
+    ),
+    responses((status = 200, description = "The tasks.", body = Value), RequestError)
+)]
+async fn get_tasks(
+    State(api): State<HttpApi>,
+    parameters: QueryParameters,
+) -> Result<JsonText, RequestError> {
+    api.tasks(&parameters).await
 }
 
 fn flag(flag: bool) -> f64 {
@@ -189,7 +242,7 @@ fn trouble(overview: &Overview) -> Option<String> {
         return Some(text);
     }
     if !overview.connected {
-        return Some("not subscribed to a master".to_owned());
+        return Some(UNSUBSCRIBED.to_owned());
     }
     let what = match (overview.mines(), overview.lacks_work()) {
         (false, _) => "no worker mines",

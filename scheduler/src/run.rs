@@ -1,12 +1,11 @@
 //! The scheduler from its configuration to its end.
 
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::Context;
-use command_line::Summary;
-use monitor::Server;
+use api::Server;
+use command_line::{HttpSettings, Summary};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -38,9 +37,12 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<Sche
     });
     let end = CancellationToken::new();
     let _end = end.clone().drop_guard();
-    if let Some(address) = config.http {
-        let server = listen(address, HttpApi::new(phase.subscribe())).await?;
-        display.log(format!("HTTP on http://{}", server.local_addr()));
+    if let Some(http) = &config.http {
+        let server = listen(http, HttpApi::new(phase.subscribe())).await?;
+        display.log(format!("HTTP on {}", http.url(server.local_addr())));
+        if let Some(warning) = http.open_listener(server.local_addr()) {
+            display.warn(warning);
+        }
         tokio::spawn(server.run(end));
     }
     let time = TimeLimit::start(config.framework.duration);
@@ -101,7 +103,7 @@ async fn stand_for_election(
 }
 
 /// Opens the HTTP server of `--http`.
-async fn listen(address: SocketAddr, api: HttpApi) -> anyhow::Result<Server<HttpApi>> {
-    let listening = net::listen(&[address]).await.context("--http")?;
-    Ok(Server::new(listening, api))
+async fn listen(http: &HttpSettings, api: HttpApi) -> anyhow::Result<Server> {
+    let listening = net::listen(&[http.address]).await.context("--http")?;
+    Ok(Server::new(listening, &api, http.options.clone()))
 }

@@ -16,7 +16,7 @@ struct Cli {
 #[test]
 fn defaults_are_those_of_the_library() {
     let args = Cli::parse_from(["pool"]).args;
-    let options = args.options().unwrap();
+    let options = args.options(None).unwrap();
     assert_eq!(options.config, Config::default());
     assert_eq!(options.source, BlockSourceSpec::Builtin { block_interval: BlockLimits::BUILTIN_INTERVAL });
     assert_eq!((options.http, options.data), (None, None));
@@ -38,7 +38,7 @@ fn with(more: &[&str]) -> Result<Args, clap::Error> {
 fn reads_nodes_and_their_credentials() {
     let more = ["--bitcoind", "http://a:b@[::1]", "--cookie-file", "/x/.cookie", "--address", ADDRESS];
     let args = with(&more).unwrap();
-    let options = args.options().unwrap();
+    let options = args.options(None).unwrap();
     assert_eq!(options.cookies.paths().collect::<Vec<_>>(), [std::path::Path::new("/x/.cookie")]);
     let BlockSourceSpec::Node(options) = options.source else { panic!() };
     assert_eq!(options.address.as_deref(), Some(ADDRESS));
@@ -82,7 +82,7 @@ fn node_options_need_each_other() {
 
 #[test]
 fn accounts_are_kept_for_real_blocks_or_where_asked_for() {
-    let folder = |args: Args| args.options().unwrap().data.map(|options| options.folder);
+    let folder = |args: Args| args.options(None).unwrap().data.map(|options| options.folder);
     let node = with(&["--address", ADDRESS]).unwrap();
     assert_eq!(node.data.retention, StoreOptions::RETENTION);
     assert_eq!(folder(node), Some("mesos-miner-pool".into()));
@@ -98,14 +98,14 @@ fn accounts_are_kept_for_real_blocks_or_where_asked_for() {
 fn an_upstream_pool_stands_alone() {
     let parse = |more: &[&str]| Cli::parse_from([&["pool", "--upstream", "a:1,b:2"], more].concat()).args;
     let args = parse(&["-u", "me"]);
-    let BlockSourceSpec::Upstream(options) = args.options().unwrap().source else { panic!() };
+    let BlockSourceSpec::Upstream(options) = args.options(None).unwrap().source else { panic!() };
     assert_eq!((options.pools.len(), options.access), (2, PoolAccess::default()));
     let idle = Cli::parse_from(["pool", "--proxy", "socks5://h:1"]).args.check().unwrap_err();
     assert_eq!(idle, "--proxy needs --upstream URL");
     let error = parse(&["-u", "me", "--address", ADDRESS]).check().unwrap_err();
     assert!(error.contains("--upstream") && error.contains("--address"), "{error}");
     let nobody = parse(&[]);
-    assert!(nobody.options().unwrap_err().is::<command_line::UsageError>());
+    assert!(nobody.options(None).unwrap_err().is::<command_line::UsageError>());
 }
 
 #[test]

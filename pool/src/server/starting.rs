@@ -47,7 +47,9 @@ impl StartingServer {
         let state = Arc::new(state);
         let http = match options.http {
             None => None,
-            Some(addresses) => Some(HttpTask::start(&addresses, PoolHandle::new(state.clone())).await?),
+            Some(addresses) => {
+                Some(HttpTask::start(&addresses, options.api, PoolHandle::new(state.clone())).await?)
+            }
         };
         let (source, cookies) = (options.source, options.cookies);
         Ok(StartingServer { stratum: options.stratum, source, cookies, http, state, queues, store })
@@ -104,8 +106,12 @@ pub(super) struct HttpTask {
 }
 
 impl HttpTask {
-    async fn start(addresses: &[SocketAddr], pool: PoolHandle) -> Result<Self, net::ListenError> {
-        let server = monitor::Server::new(net::listen(addresses).await?, pool);
+    async fn start(
+        addresses: &[SocketAddr],
+        options: api::Options,
+        pool: PoolHandle,
+    ) -> Result<Self, net::ListenError> {
+        let server = api::Server::new(net::listen(addresses).await?, &pool, options);
         let (address, stop) = (server.local_addr(), CancellationToken::new());
         let task = tokio::spawn(server.run(stop.clone()));
         Ok(HttpTask { address, task, stop: stop.drop_guard() })

@@ -51,6 +51,7 @@ pub fn options(address: std::net::SocketAddr, config: Config, block_interval: Du
     ServerOptions {
         stratum: vec![address],
         http: None,
+        api: api::Options::default(),
         config,
         source: BlockSourceSpec::Builtin { block_interval },
         cookies: command_line::CookieFiles::default(),

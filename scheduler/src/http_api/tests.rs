@@ -82,7 +82,7 @@ fn mining() -> Overview {
 }
 
 async fn tasks_of(api: &HttpApi, query: &str) -> Result<Value, RequestError> {
-    let json = api.get("/api/v1/tasks", &QueryParameters::parse(query)?).await?;
+    let json = api.tasks(&QueryParameters::parse(query)?).await?;
     Ok(json.parse().unwrap())
 }
 

@@ -1,5 +1,7 @@
 //! The query of a request, such as `after=miner-worker-7&limit=100`.
 
+use axum::extract::FromRequestParts;
+use hyper::http::request::Parts;
 use net::percent_decode;
 
 use crate::RequestError;
@@ -42,9 +44,7 @@ impl QueryParameters {
     pub fn allow(&self, names: &[&str]) -> Result<(), RequestError> {
         match self.0.iter().find(|(name, _)| !names.contains(&name.as_str())) {
             None => Ok(()),
-            Some((name, _)) => {
-                Err(bad(format!("unknown parameter {name:?}: allowed are {}", names.join(" and "))))
-            }
+            Some((name, _)) => Err(bad(format!("unknown parameter {name:?}: {}", allowed(names)))),
         }
     }
 
@@ -66,7 +66,23 @@ impl QueryParameters {
     }
 }
 
-fn bad(text: String) -> RequestError {
+fn allowed(names: &[&str]) -> String {
+    match names {
+        [] => "there are none".to_owned(),
+        names => format!("allowed are {}", names.join(" and ")),
+    }
+}
+
+/// All parameters of a request. The handler refuses those that it does not know, see [`QueryParameters::allow`].
+impl<S: Send + Sync> FromRequestParts<S> for QueryParameters {
+    type Rejection = RequestError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, RequestError> {
+        Self::parse(parts.uri.query().unwrap_or_default())
+    }
+}
+
+pub(crate) fn bad(text: String) -> RequestError {
     RequestError::BadRequest(text)
 }
 
