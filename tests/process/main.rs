@@ -24,6 +24,8 @@ mod executor_failure;
 mod faults;
 mod hangup;
 mod historical_block;
+mod http_api;
+mod http_contract;
 mod intervals;
 mod ipv6;
 mod local;
