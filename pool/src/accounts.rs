@@ -2,8 +2,11 @@
 
 mod hashrate;
 mod record;
+mod work_windows;
+mod worker_summary;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,9 +14,12 @@ use bitcoin::BlockHash;
 use task::{Account, ShareRow, Totals, Verdict};
 
 pub use self::hashrate::HashrateMeter;
-pub use self::record::{BlockRecord, RecoveredAccounts, ShareRecord, UnsavedChanges};
+pub use self::record::{BlockRecord, RecoveredAccounts, ShareRecord, UnsavedChanges, WorkerRecord};
+pub use self::work_windows::Hashrates;
+use self::work_windows::WorkWindows;
+pub use self::worker_summary::WorkerSummary;
 use crate::clock::Now;
-use crate::share::JudgedShare;
+use crate::share::{JudgedShare, RejectionCounts};
 
 /// Maximum number of shares of one worker that are kept as rows between two reports; further shares are only counted.
 const MAX_ROWS_PER_WORKER: usize = 128;
@@ -32,7 +38,16 @@ pub const HASHRATE_MEMORY: Duration = Duration::from_secs(120);
 
 #[derive(Debug)]
 struct Entry {
+    worker: Arc<str>,
     meter: HashrateMeter,
+    /// The work of the last day; `None` before the first accepted share of this run.
+    windows: Option<Box<WorkWindows>>,
+    /// The highest difficulty of an accepted share's hash, in this and all earlier runs; 0 without any.
+    best_share: f64,
+    /// When the last share was accepted, in milliseconds since the Unix epoch; `None` without any.
+    last_share_ms: Option<u64>,
+    /// Why shares were rejected in this and all earlier runs.
+    rejections: RejectionCounts,
     /// The worker's totals from earlier runs of the pool.
     before: Totals,
     /// The worker's totals in this run of the pool.
@@ -45,17 +60,39 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(now: Instant) -> Self {
-        let meter = HashrateMeter::new(HASHRATE_MEMORY.as_secs_f64(), now);
-        let (before, totals) = (Totals::default(), Totals::default());
-        Entry { meter, before, totals, rows: Vec::new(), rows_omitted: 0, changed: false, unsaved: false }
+    /// A worker with this record of earlier runs.
+    fn new(worker: Arc<str>, before: WorkerRecord, now: Instant) -> Self {
+        let WorkerRecord { totals: before, best_share, last_share_ms, rejections } = before;
+        Entry {
+            worker,
+            meter: HashrateMeter::new(HASHRATE_MEMORY.as_secs_f64(), now),
+            windows: None,
+            best_share,
+            last_share_ms,
+            rejections,
+            before,
+            totals: Totals::default(),
+            rows: Vec::new(),
+            rows_omitted: 0,
+            changed: false,
+            unsaved: false,
+        }
+    }
+
+    /// Adds an accepted share to the figures. A new worker found its first share in about `first_share`.
+    fn accept(&mut self, difficulty: f64, work: u128, first_share: Duration, now: Now) {
+        self.meter.add(work as f64, now.at);
+        let windows = self.windows.get_or_insert_with(|| Box::new(WorkWindows::new(first_share, now.at)));
+        windows.add(work as f64, now.at);
+        self.best_share = self.best_share.max(difficulty);
+        self.last_share_ms = Some(now.unix_ms);
     }
 
     /// Adds the worker to the changes that have yet to be written to disk. The worker's totals are filled in when the
     /// changes are taken.
-    fn add_to(&mut self, worker: Arc<str>, unsaved: &mut UnsavedChanges) {
+    fn add_to(&mut self, unsaved: &mut UnsavedChanges) {
         if !std::mem::replace(&mut self.unsaved, true) {
-            unsaved.workers.push((worker, Totals::default()));
+            unsaved.workers.push((self.worker.clone(), WorkerRecord::default()));
         }
     }
 
@@ -65,17 +102,18 @@ impl Entry {
         sum += self.totals;
         sum
     }
-}
 
-/// A summary of a worker's account.
-#[derive(Clone, Debug, PartialEq)]
-pub struct WorkerSummary {
-    /// The worker's name.
-    pub worker: Arc<str>,
-    /// Sums since the accounts began: with a data folder, also over earlier runs of the pool.
-    pub totals: Totals,
-    /// The hashrate in H/s, estimated from the accepted shares of about the last `HASHRATE_MEMORY`.
-    pub hashrate: f64,
+    fn record(&self) -> WorkerRecord {
+        let Entry { best_share, last_share_ms, rejections, .. } = *self;
+        WorkerRecord { totals: self.lifetime(), best_share, last_share_ms, rejections }
+    }
+
+    fn summary(&self, now: Instant) -> WorkerSummary {
+        let WorkerRecord { totals, best_share, last_share_ms, rejections } = self.record();
+        let hashrates = self.windows.as_ref().map(|windows| windows.hashrates(now)).unwrap_or_default();
+        let (worker, hashrate) = (self.worker.clone(), self.meter.hashrate(now));
+        WorkerSummary { worker, totals, hashrate, hashrates, best_share, last_share_ms, rejections }
+    }
 }
 
 /// The accounts of all workers. Accounts outlive connections.
@@ -83,7 +121,10 @@ pub struct WorkerSummary {
 pub struct Accounts {
     /// The time between two shares of one miner that the pool aims at.
     share_interval: Duration,
-    entries: HashMap<Arc<str>, Entry>,
+    /// All accounts. None is ever removed, so readers can take them in slices.
+    entries: Vec<Entry>,
+    /// The places of the accounts.
+    places: HashMap<Arc<str>, usize>,
     rows: usize,
     /// The highest difficulty of an accepted share's hash in this run of the pool; 0 without any.
     best_share: f64,
@@ -107,34 +148,53 @@ impl Accounts {
         self.rejected_blocks = recovered.refused_blocks;
         self.uncounted = recovered.uncounted;
         for (worker, before) in recovered.workers {
-            self.entries.insert(worker, Entry { before, ..Entry::new(now) });
+            self.insert(Entry::new(worker, before, now));
+        }
+    }
+
+    fn insert(&mut self, entry: Entry) -> usize {
+        let place = self.entries.len();
+        self.places.insert(entry.worker.clone(), place);
+        self.entries.push(entry);
+        place
+    }
+
+    /// The place of the account that counts a worker's shares, which is made if it is missing.
+    fn place_of(&mut self, worker: Arc<str>, now: Instant) -> usize {
+        let full = self.entries.len() >= MAX_WORKERS && !self.places.contains_key(&worker);
+        let worker = if full { OVERFLOW.into() } else { worker };
+        match self.places.get(&worker) {
+            Some(place) => *place,
+            None => {
+                let mut entry = Entry::new(worker, WorkerRecord::default(), now);
+                // A new worker found its first share before it was observed: in about the time for which its difficulty was chosen.
+                entry.meter.assume(0.0, self.share_interval.as_secs_f64(), now);
+                self.insert(entry)
+            }
         }
     }
 
     /// Counts a share, whatever its verdict.
     pub fn count(&mut self, judged: JudgedShare, now: Now) {
-        let JudgedShare { worker, row, work, candidate } = judged;
+        let JudgedShare { worker, row, work, candidate, rejection } = judged;
         let accepted = row.verdict == Verdict::Accepted;
-        let worker = self.account_of(worker);
-        let first_share = self.share_interval.as_secs_f64();
-        let entry = self.entries.entry(worker.clone()).or_insert_with(|| {
-            let mut entry = Entry::new(now.at);
-            // A new worker found its first share before it was observed: in about the time for which its difficulty was chosen.
-            entry.meter.assume(0.0, first_share, now.at);
-            entry
-        });
+        let place = self.place_of(worker, now.at);
+        let entry = &mut self.entries[place];
         entry.changed = true;
         if accepted {
-            entry.meter.add(work as f64, now.at);
+            entry.accept(row.difficulty, work, self.share_interval, now);
             self.best_share = self.best_share.max(row.difficulty);
+        }
+        if let Some(rejection) = rejection {
+            entry.rejections.count(rejection);
         }
         entry.totals.count(row.verdict, work);
         entry.totals.candidates += u64::from(candidate && accepted);
         if let Some(unsaved) = &mut self.unsaved {
             if accepted {
-                unsaved.add_share(&worker, &row, work, now.unix_ms);
+                unsaved.add_share(&entry.worker, &row, work, now.unix_ms);
             }
-            entry.add_to(worker, unsaved);
+            entry.add_to(unsaved);
         }
         if entry.rows.len() < MAX_ROWS_PER_WORKER && self.rows < MAX_ROWS {
             entry.rows.push(row);
@@ -195,12 +255,12 @@ impl Accounts {
 
     /// Changes the totals of the worker of a block: those of the run that has counted it.
     fn change_block(&mut self, record: &BlockRecord, now: Instant, change: impl Fn(&mut Totals)) {
-        let worker = self.account_of(record.worker.clone());
-        let entry = self.entries.entry(worker.clone()).or_insert_with(|| Entry::new(now));
+        let place = self.place_of(record.worker.clone(), now);
+        let entry = &mut self.entries[place];
         entry.changed = true;
         change(if record.restored { &mut entry.before } else { &mut entry.totals });
         if let Some(unsaved) = &mut self.unsaved {
-            entry.add_to(worker, unsaved);
+            entry.add_to(unsaved);
         }
     }
 
@@ -214,20 +274,15 @@ impl Accounts {
         self.rejected_blocks
     }
 
-    /// The name of the account that counts a worker's shares.
-    fn account_of(&self, worker: Arc<str>) -> Arc<str> {
-        let full = self.entries.len() >= MAX_WORKERS && !self.entries.contains_key(&worker);
-        if full { OVERFLOW.into() } else { worker }
-    }
-
     /// Takes the changes that are not on disk yet. They must be written before the changes that the next call returns.
     pub fn take_unsaved(&mut self) -> UnsavedChanges {
         let Some(unsaved) = &mut self.unsaved else { return UnsavedChanges::default() };
         let mut unsaved = std::mem::take(unsaved);
-        for (worker, totals) in &mut unsaved.workers {
-            if let Some(entry) = self.entries.get_mut(worker) {
+        for (worker, record) in &mut unsaved.workers {
+            if let Some(place) = self.places.get(worker) {
+                let entry = &mut self.entries[*place];
                 entry.unsaved = false;
-                *totals = entry.lifetime();
+                *record = entry.record();
             }
         }
         unsaved
@@ -249,11 +304,11 @@ impl Accounts {
         let mut accounts: Vec<Account> = self
             .entries
             .iter_mut()
-            .filter(|(_, entry)| wanted(entry))
-            .map(|(worker, entry)| {
+            .filter(|entry| wanted(entry))
+            .map(|entry| {
                 entry.changed = false;
                 Account {
-                    worker: worker.to_string(),
+                    worker: entry.worker.to_string(),
                     totals: entry.totals,
                     rows: std::mem::take(&mut entry.rows),
                     rows_omitted: entry.rows_omitted,
@@ -264,19 +319,9 @@ impl Accounts {
         accounts
     }
 
-    /// Summaries of all workers, sorted by name.
-    pub fn summary(&self, now: Instant) -> Vec<WorkerSummary> {
-        let mut workers: Vec<_> = self
-            .entries
-            .iter()
-            .map(|(worker, entry)| WorkerSummary {
-                worker: worker.clone(),
-                totals: entry.lifetime(),
-                hashrate: entry.meter.hashrate(now),
-            })
-            .collect();
-        workers.sort_by(|a, b| a.worker.cmp(&b.worker));
-        workers
+    /// Summaries of the workers with these places. A new account gets the next place.
+    pub fn summaries(&self, places: Range<usize>, now: Instant) -> impl Iterator<Item = WorkerSummary> {
+        self.entries.iter().take(places.end).skip(places.start).map(move |entry| entry.summary(now))
     }
 }
 

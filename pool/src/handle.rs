@@ -15,6 +15,9 @@ use crate::pool_state::PoolState;
 use crate::share::UpstreamSummary;
 use crate::stats::PoolCounters;
 
+/// Number of accounts that are read at once.
+const SLICE: usize = 1_000;
+
 /// A summary of the pool.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PoolSummary {
@@ -138,12 +141,36 @@ impl PoolHandle {
         (!texts.is_empty()).then(|| texts.join("; "))
     }
 
+    /// Calls `each` for all workers with an account, in the order in which the accounts were made.
+    fn each_worker(&self, mut each: impl FnMut(WorkerSummary)) {
+        let now = Instant::now();
+        for from in (0..).step_by(SLICE) {
+            let mut count = 0;
+            // Shares wait for the accounts, so these are never locked for long.
+            for worker in self.0.accounts().summaries(from..from + SLICE, now) {
+                count += 1;
+                each(worker);
+            }
+            if count < SLICE {
+                break;
+            }
+        }
+    }
+
+    /// Summaries of all workers with an account, sorted by name.
+    pub fn workers(&self) -> Vec<WorkerSummary> {
+        let mut workers = Vec::new();
+        self.each_worker(|worker| workers.push(worker));
+        workers.sort_by(|a, b| a.worker.cmp(&b.worker));
+        workers
+    }
+
     /// A summary of the pool.
     pub fn summary(&self) -> PoolSummary {
         let accounts = self.0.accounts();
         let (rejected_blocks, best_share) = (accounts.rejected_blocks(), accounts.best_share());
-        let workers = accounts.summary(Instant::now());
         drop(accounts);
+        let workers = self.workers();
         let mut totals = Totals::default();
         workers.iter().for_each(|worker| totals += worker.totals);
         PoolSummary {

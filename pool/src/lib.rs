@@ -43,13 +43,13 @@ mod store;
 mod stratum_v1;
 mod vardiff;
 
-pub use accounts::BlockRecord;
+pub use accounts::{BlockRecord, Hashrates};
 pub use bans::BanRules;
 pub use config::{BlockLimits, Config, ConnectionLimits};
 pub use handle::{PoolHandle, PoolSummary, WorkerSummary};
 pub use operator_log::HEALTH_CHECK_USER;
 pub use server::{Server, ServerError, ServerOptions, StartingServer};
-pub use share::{UpstreamShareCounts, UpstreamSummary};
+pub use share::{RejectionCounts, UpstreamShareCounts, UpstreamSummary};
 pub use source::{BlockSourceError, SourceChanges};
 pub use stats::PoolCounters;
 pub use store::{AccountsSnapshot, DATA_FOLDER, StoreError, StoreOptions, WorkerAccount, read_accounts};

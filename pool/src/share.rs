@@ -9,6 +9,7 @@
 
 mod check;
 mod found_block;
+mod rejection;
 mod upstream;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use task::{ShareRow, Verdict};
 
 pub use self::check::{RejectedShare, ShareContext, ValidShare, check};
 pub use self::found_block::FoundBlock;
+pub use self::rejection::{Rejection, RejectionCounts};
 pub use self::upstream::{
     ForwardRequest, UpstreamShare, UpstreamShareCounts, UpstreamSummary, answer_to_miner,
 };
@@ -56,6 +58,8 @@ pub struct JudgedShare {
     /// Whether the share meets the network's target, so that a block can be made of it. If so, its row is always kept. The block
     /// itself, if one is made, is counted when the chain has judged it.
     pub candidate: bool,
+    /// Why the share was rejected; `None` if it has another verdict.
+    pub rejection: Option<Rejection>,
 }
 
 impl JudgedShare {
@@ -67,7 +71,7 @@ impl JudgedShare {
     ) -> Self {
         let (version, difficulty, verdict, work) = match checked {
             Ok(valid) => (valid.version, valid.digest.difficulty(), Verdict::Accepted, valid.work),
-            Err(RejectedShare { reason, version, difficulty }) => {
+            Err(RejectedShare { reason, version, difficulty, .. }) => {
                 (*version, *difficulty, Outcome::of(Err(reason.clone())).verdict(), 0)
             }
         };
@@ -83,7 +87,9 @@ impl JudgedShare {
             round_trip: Duration::ZERO,
         };
         let candidate = checked.as_ref().is_ok_and(ValidShare::meets_network_target);
-        JudgedShare { worker, row, work, candidate }
+        let rejected = checked.as_ref().err().filter(|_| matches!(verdict, Verdict::Rejected(_)));
+        let rejection = rejected.map(|rejected| rejected.rejection);
+        JudgedShare { worker, row, work, candidate, rejection }
     }
 
     /// Replaces the verdict with that of the upstream pool, whose answer took `round_trip`.
@@ -93,5 +99,6 @@ impl JudgedShare {
         if *outcome != Outcome::Accepted {
             self.work = 0;
         }
+        self.rejection = matches!(outcome, Outcome::Rejected(_)).then_some(Rejection::Upstream);
     }
 }

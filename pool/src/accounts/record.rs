@@ -5,12 +5,14 @@ use std::sync::Arc;
 use bitcoin::{Amount, BlockHash};
 use task::{ShareRow, Totals};
 
+use crate::share::RejectionCounts;
+
 /// What has changed in the accounts, but is not on disk yet. A worker's totals are sums since its account began, so writing them
 /// twice does no harm.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UnsavedChanges {
     /// Workers whose totals changed.
-    pub workers: Vec<(Arc<str>, Totals)>,
+    pub workers: Vec<(Arc<str>, WorkerRecord)>,
     /// Accepted shares, oldest first.
     pub shares: Vec<ShareRecord>,
     /// Number of accepted shares that are in the totals, but get no row because the disk is too slow.
@@ -23,6 +25,34 @@ impl UnsavedChanges {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.workers.is_empty() && self.shares.is_empty() && self.blocks.is_empty()
+    }
+}
+
+/// A worker's figures since its account began.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct WorkerRecord {
+    /// The totals.
+    pub totals: Totals,
+    /// The highest difficulty of an accepted share's hash; 0 without any.
+    pub best_share: f64,
+    /// When the last share was accepted, in milliseconds since the Unix epoch; `None` without any.
+    pub last_share_ms: Option<u64>,
+    /// Why its shares were rejected.
+    pub rejections: RejectionCounts,
+}
+
+impl WorkerRecord {
+    /// The same, where the rejected shares whose reason an earlier version of this program has not recorded count as
+    /// [`RejectionCounts::other`].
+    pub fn completed(mut self) -> Self {
+        self.rejections.other += self.totals.rejected.saturating_sub(self.rejections.total());
+        self
+    }
+}
+
+impl From<Totals> for WorkerRecord {
+    fn from(totals: Totals) -> Self {
+        WorkerRecord { totals, ..WorkerRecord::default() }.completed()
     }
 }
 
@@ -66,8 +96,8 @@ pub struct BlockRecord {
 /// The accounts that the data folder has from earlier runs of the pool.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RecoveredAccounts {
-    /// All workers' totals.
-    pub workers: Vec<(Arc<str>, Totals)>,
+    /// All workers.
+    pub workers: Vec<(Arc<str>, WorkerRecord)>,
     /// Number of blocks that did not become part of the chain.
     pub refused_blocks: u64,
     /// The last blocks that were accepted, orphaned or not, oldest first.

@@ -1,6 +1,16 @@
 //! Tests that totals are exact, that rows are bounded, and which changes are written to disk.
 
 use super::*;
+use crate::share::Rejection;
+
+impl Accounts {
+    /// Summaries of all workers, sorted by name.
+    fn summary(&self, now: Instant) -> Vec<WorkerSummary> {
+        let mut workers: Vec<_> = self.summaries(0..usize::MAX, now).collect();
+        workers.sort_by(|a, b| a.worker.cmp(&b.worker));
+        workers
+    }
+}
 
 fn judged(worker: &str, nonce: u32, verdict: Verdict) -> JudgedShare {
     let row = ShareRow {
@@ -13,7 +23,8 @@ fn judged(worker: &str, nonce: u32, verdict: Verdict) -> JudgedShare {
         verdict,
         round_trip: Duration::ZERO,
     };
-    JudgedShare { worker: worker.into(), row, work: 1_000, candidate: false }
+    let rejection = matches!(verdict, Verdict::Rejected(_)).then_some(Rejection::LowDifficulty);
+    JudgedShare { worker: worker.into(), row, work: 1_000, candidate: false, rejection }
 }
 
 fn block(worker: &str, refused: Option<&str>) -> BlockRecord {
@@ -108,7 +119,7 @@ fn workers_beyond_the_limit_share_an_account() {
 fn the_disk_gets_each_share_once_and_totals_over_all_runs() {
     let before = Totals { accepted: 10, accepted_work: 10_000, blocks: 1, ..Totals::default() };
     let mut accounts = Accounts::default();
-    let workers = vec![("a".into(), before), ("gone".into(), before)];
+    let workers = vec![("a".into(), before.into()), ("gone".into(), before.into())];
     accounts.restore(RecoveredAccounts { workers, ..RecoveredAccounts::default() }, Instant::now());
     assert!(accounts.take_unsaved().is_empty());
     accounts.count(judged("a", 1, Verdict::Accepted), Now::read());
@@ -117,7 +128,8 @@ fn the_disk_gets_each_share_once_and_totals_over_all_runs() {
     accounts.count_block(block("a", None), Instant::now());
     accounts.count_block(block("b", Some("high-hash")), Instant::now());
     let unsaved = accounts.take_unsaved();
-    let totals: HashMap<_, _> = unsaved.workers.iter().cloned().collect();
+    let totals: HashMap<_, _> =
+        unsaved.workers.iter().map(|(worker, record)| (&**worker, record.totals)).collect();
     let a = Totals { accepted: 11, accepted_work: 11_000, rejected: 1, blocks: 2, ..Totals::default() };
     assert_eq!((totals.len(), totals["a"], totals["b"].stale, totals["b"].blocks), (2, a, 1, 0));
     assert_eq!(unsaved.shares.iter().map(|share| share.row.nonce).collect::<Vec<_>>(), [1]);
@@ -178,7 +190,7 @@ fn a_block_whose_share_was_lost_in_a_kill_is_a_candidate_too() {
         // Both are written in one transaction, so that the next kill loses neither or both.
         let unsaved = accounts.take_unsaved();
         let wanted = Totals { accepted: 1, candidates: 1, blocks, ..Totals::default() };
-        assert_eq!((unsaved.workers, unsaved.blocks.len()), (vec![("a".into(), wanted)], 1));
+        assert_eq!((unsaved.workers, unsaved.blocks.len()), (vec![("a".into(), wanted.into())], 1));
         accounts.count_block(block("a", refused), Instant::now());
         assert_eq!(accounts.summary(Instant::now())[0].totals.candidates, 1, "only once");
     }
@@ -188,7 +200,7 @@ fn a_block_whose_share_was_lost_in_a_kill_is_a_candidate_too() {
 fn what_becomes_of_an_earlier_run_s_block_changes_that_run_s_totals() {
     let mut accounts = Accounts::default();
     let before = Totals { blocks: 2, ..Totals::default() };
-    let workers = vec![("a".into(), before)];
+    let workers = vec![("a".into(), before.into())];
     let now = Instant::now();
     accounts.restore(RecoveredAccounts { workers, ..RecoveredAccounts::default() }, now);
     accounts.count_block(block("a", None), now);
@@ -200,7 +212,7 @@ fn what_becomes_of_an_earlier_run_s_block_changes_that_run_s_totals() {
     accounts.count_place(earlier(false), now);
     accounts.uncount_block(earlier(false), "lost".into(), now);
     assert_eq!(counts(accounts.summary(now)[0].totals), (2, 0));
-    assert_eq!(counts(accounts.take_unsaved().workers[0].1), (2, 0));
+    assert_eq!(counts(accounts.take_unsaved().workers[0].1.totals), (2, 0));
     assert_eq!(counts(accounts.take_all()[0].totals), (1, 0));
 }
 
@@ -213,7 +225,7 @@ fn a_slow_disk_costs_rows_and_no_totals() {
     }
     let unsaved = accounts.take_unsaved();
     assert_eq!((unsaved.shares.len(), unsaved.shares_omitted), (MAX_UNSAVED, 3));
-    assert_eq!(unsaved.workers[0].1.accepted, MAX_UNSAVED as u64 + 3);
+    assert_eq!(unsaved.workers[0].1.totals.accepted, MAX_UNSAVED as u64 + 3);
 }
 
 /// A worker's first share was found before the worker was observed. It counts as found within the share interval.
@@ -244,4 +256,59 @@ fn the_best_share_is_the_accepted_one_of_the_highest_difficulty() {
         accounts.count(share, Now::read());
     }
     assert_eq!(accounts.best_share(), 7.5);
+}
+
+#[test]
+fn a_worker_has_its_best_and_last_share_its_hashrates_and_the_reasons_of_its_rejections() {
+    let mut accounts = Accounts::new(Duration::from_secs(1));
+    let start = Now::with_unix(1_000_000);
+    for second in 0..=30 {
+        let mut share = judged("a", second, Verdict::Accepted);
+        share.row.difficulty = f64::from(second % 7);
+        accounts.count(share, start.later(second));
+    }
+    accounts.count(judged("a", 0, Verdict::Rejected(23)), start.later(31));
+    let duplicate =
+        JudgedShare { rejection: Some(Rejection::Duplicate), ..judged("a", 0, Verdict::Rejected(22)) };
+    accounts.count(duplicate, start.later(32));
+    accounts.count(judged("a", 0, Verdict::Stale), start.later(33));
+    let worker = accounts.summary(start.later(30).at).remove(0);
+    let Hashrates { minute, hour, day } = worker.hashrates;
+    assert_eq!((minute, hour, day), (1_000.0, 1_000.0, 1_000.0));
+    assert_eq!((worker.best_share, worker.last_share_ms), (6.0, Some(1_000_030_000)));
+    let rejections = RejectionCounts { low_difficulty: 1, duplicate: 1, ..RejectionCounts::default() };
+    assert_eq!((worker.rejections, worker.rejections.total()), (rejections, worker.totals.rejected));
+}
+
+#[test]
+fn the_figures_of_earlier_runs_go_on() {
+    let mut accounts = Accounts::default();
+    let rejections = RejectionCounts { time: 2, ..RejectionCounts::default() };
+    let totals = Totals { accepted_work: 5_000, rejected: 2, ..Totals::default() };
+    let record = WorkerRecord { totals, best_share: 50.0, last_share_ms: Some(1), rejections };
+    let workers = vec![("a".into(), record)];
+    accounts.restore(RecoveredAccounts { workers, ..RecoveredAccounts::default() }, Instant::now());
+    let now = Now::with_unix(1_000);
+    accounts.count(judged("a", 0, Verdict::Rejected(23)), now);
+    let worker = accounts.summary(now.at).remove(0);
+    assert_eq!((worker.best_share, worker.last_share_ms, worker.rejections.total()), (50.0, Some(1), 3));
+    accounts.count(judged("a", 0, Verdict::Accepted), now);
+    let (_, written) = accounts.take_unsaved().workers.remove(0);
+    let expected = RejectionCounts { low_difficulty: 1, ..rejections };
+    assert_eq!(
+        (written.best_share, written.last_share_ms, written.rejections),
+        (50.0, Some(1_000_000), expected)
+    );
+}
+
+#[test]
+fn slices_have_each_worker_once() {
+    let mut accounts = Accounts::default();
+    for name in 0..2_500 {
+        accounts.count(judged(&name.to_string(), 0, Verdict::Accepted), Now::read());
+    }
+    let now = Instant::now();
+    let slice = |from: usize| accounts.summaries(from..from + 1_000, now).count();
+    assert_eq!([0, 1_000, 2_000, 3_000].map(slice), [1_000, 1_000, 500, 0]);
+    assert_eq!(accounts.summary(now).len(), 2_500);
 }

@@ -33,7 +33,7 @@ fn forward() -> (ForwardRequest, oneshot::Receiver<Outcome>) {
         verdict: Verdict::Accepted,
         round_trip: Duration::ZERO,
     };
-    let judged = JudgedShare { worker: "w".into(), row, work: 7, candidate: false };
+    let judged = JudgedShare { worker: "w".into(), row, work: 7, candidate: false, rejection: None };
     let job = Arc::new(stratum::Job::new(notify, terms, true));
     let (reply, answer) = oneshot::channel();
     (

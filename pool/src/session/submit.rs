@@ -8,7 +8,8 @@ use super::{Answer, Effect, Session};
 use crate::clock::Now;
 use crate::job::{Job, JobContent};
 use crate::share::{
-    FoundBlock, JudgedShare, RejectedShare, ShareContext, SubmittedShare, UpstreamShare, ValidShare, check,
+    FoundBlock, JudgedShare, RejectedShare, Rejection, ShareContext, SubmittedShare, UpstreamShare,
+    ValidShare, check,
 };
 
 /// The account of miners that give no user name, as `minerd` without `-u` does.
@@ -97,7 +98,12 @@ impl Session {
     fn check(&mut self, share: &SubmittedShare, now: Now) -> Result<ValidShare, RejectedShare> {
         let unknown_job = |reason| {
             // Without the share's job, only the rolled bits of the version are known.
-            RejectedShare { reason, version: share.version_bits.unwrap_or(0), difficulty: 0.0 }
+            RejectedShare {
+                reason,
+                rejection: Rejection::Other,
+                version: share.version_bits.unwrap_or(0),
+                difficulty: 0.0,
+            }
         };
         let issued = self.state.issued.find(&share.job).map_err(unknown_job)?;
         let context = ShareContext {
@@ -109,8 +115,12 @@ impl Session {
         match self.state.issued.accept(valid.issued.id, valid.digest.to_bytes()) {
             Ok(()) => Ok(valid),
             Err(reason) => {
-                let difficulty = valid.digest.difficulty();
-                Err(RejectedShare { reason, version: valid.version, difficulty })
+                let rejection = match reason.is_duplicate() {
+                    true => Rejection::Duplicate,
+                    false => Rejection::Other,
+                };
+                let (version, difficulty) = (valid.version, valid.digest.difficulty());
+                Err(RejectedShare { reason, rejection, version, difficulty })
             }
         }
     }

@@ -4,7 +4,7 @@ use hasher::{CompactTarget, Digest, Target};
 use node::{BootTime, Solution};
 use stratum::Reason;
 
-use super::SubmittedShare;
+use super::{Rejection, SubmittedShare};
 use crate::job::IssuedJob;
 
 /// What the check of a share needs to know, apart from the share and its job.
@@ -65,6 +65,8 @@ impl ValidShare {
 pub struct RejectedShare {
     /// Code and text for the miner.
     pub reason: Reason,
+    /// The kind of reason under which the share is counted.
+    pub rejection: Rejection,
     /// The header's version with rolled bits; the rolled bits alone if the job is unknown.
     pub version: u32,
     /// The difficulty that the digest reached; 0 if no digest was computed.
@@ -84,24 +86,28 @@ pub fn check(
     let own_version = issued.builder.version();
     let mask = context.version_mask & issued.job.version_mask;
     let version = rolled(own_version, mask, share.version_bits);
-    let reject = |code, difficulty, message: String| RejectedShare {
+    let reject = |rejection, code, difficulty, message: String| RejectedShare {
         reason: Reason::new(code, &message),
+        rejection,
         version: version.unwrap_or(own_version),
         difficulty,
     };
-    let reject_unhashed = |message| Err(reject(Reason::OTHER, 0.0, message));
+    let reject_unhashed = |rejection, message| Err(reject(rejection, Reason::OTHER, 0.0, message));
 
     let (size, expected) = (share.extranonce2.len(), layout.extranonce2);
     if size != expected {
-        return reject_unhashed(format!("extranonce2 has {size} bytes instead of {expected}"));
+        let message = format!("extranonce2 has {size} bytes instead of {expected}");
+        return reject_unhashed(Rejection::Extranonce, message);
     }
     let latest = times.latest(issued.job.clock.at(context.now));
     if !(times.first..=latest).contains(&share.ntime) {
-        return reject_unhashed(format!("ntime {} is not in {}..={latest}", share.ntime, times.first));
+        let message = format!("ntime {} is not in {}..={latest}", share.ntime, times.first);
+        return reject_unhashed(Rejection::Time, message);
     }
     let Some(version) = version else {
         let bits = share.version_bits.unwrap_or_default();
-        return reject_unhashed(format!("version bits {bits:08x} exceed the mask {mask:08x}"));
+        let message = format!("version bits {bits:08x} exceed the mask {mask:08x}");
+        return reject_unhashed(Rejection::Version, message);
     };
 
     let extranonces = layout.join(issued.id.issue, context.extranonce1, &share.extranonce2);
@@ -120,7 +126,7 @@ pub fn check(
         None => {
             let reached = digest.difficulty();
             let message = format!("difficulty {reached} is below {}", issued.lowest);
-            return Err(reject(Reason::LOW_DIFFICULTY, reached, message));
+            return Err(reject(Rejection::LowDifficulty, Reason::LOW_DIFFICULTY, reached, message));
         }
     };
     let issued = issued.clone();

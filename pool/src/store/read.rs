@@ -6,21 +6,27 @@ use bitcoin::Amount;
 use database::{has_column, integer, now_ms, sum, unsigned};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, Statement, params};
+use serde_json::Value;
 use task::Totals;
 
 use super::write::WorkerIds;
-use crate::accounts::{BlockRecord, RecoveredAccounts};
-use crate::share::FoundBlock;
+use crate::accounts::{BlockRecord, RecoveredAccounts, WorkerRecord};
+use crate::share::{FoundBlock, RejectionCounts};
 use crate::source::WATCHED;
 
 /// A block and its share were found at the same time, within this.
 const SHARE_WITHIN: Duration = Duration::from_secs(60);
 
-/// Selects all workers: id, name, and the columns that [`totals`] reads.
+/// Selects all workers: id, name, and the columns that [`totals`] and [`worker`] read.
 pub(super) fn workers(connection: &Connection) -> rusqlite::Result<Statement<'_>> {
-    let last = if has_column(connection, "worker", "candidates")? { "candidates, orphaned" } else { "0, 0" };
+    let counts =
+        if has_column(connection, "worker", "candidates")? { "candidates, orphaned" } else { "0, 0" };
+    let figures = match has_column(connection, "worker", "rejections")? {
+        true => "best_share, last_share_ms, rejections",
+        false => "0.0, NULL, '{}'",
+    };
     connection.prepare(&format!(
-        "SELECT id, name, accepted, rejected, stale, unanswered, accepted_work, blocks, {last}
+        "SELECT id, name, accepted, rejected, stale, unanswered, accepted_work, blocks, {counts}, {figures}
          FROM worker ORDER BY name"
     ))
 }
@@ -42,7 +48,7 @@ pub(super) fn recover(connection: &Connection) -> rusqlite::Result<(RecoveredAcc
     while let Some(row) = rows.next()? {
         let name: std::sync::Arc<str> = row.get(1)?;
         ids.insert(name.clone(), row.get(0)?);
-        recovered.workers.push((name, totals(row)?));
+        recovered.workers.push((name, worker(row)?));
     }
     let refused = "SELECT count(*) FROM block WHERE refused IS NOT NULL";
     recovered.refused_blocks = connection.query_row(refused, [], |row| row.get(0)).map(unsigned)?;
@@ -98,6 +104,17 @@ pub(super) fn totals(row: &Row<'_>) -> rusqlite::Result<Totals> {
         orphaned: count(9)?,
         ..Totals::default()
     })
+}
+
+/// The figures in a row of [`workers`].
+fn worker(row: &Row<'_>) -> rusqlite::Result<WorkerRecord> {
+    let rejections: String = row.get(12)?;
+    // What this program has not written counts as rejected for other reasons.
+    let rejections: Value = serde_json::from_str(&rejections).unwrap_or_default();
+    let rejections = RejectionCounts::from_named(|reason| rejections[reason].as_u64().unwrap_or(0));
+    let last_share_ms = row.get::<_, Option<i64>>(11)?.map(unsigned);
+    let record = WorkerRecord { totals: totals(row)?, best_share: row.get(10)?, last_share_ms, rejections };
+    Ok(record.completed())
 }
 
 /// A block in a row of [`blocks`].

@@ -1,7 +1,8 @@
 //! The tables, and the settings that make them durable.
 //!
 //! ```sql
-//! worker(id, name, accepted, rejected, stale, unanswered, accepted_work, blocks, updated_ms, candidates, orphaned)
+//! worker(id, name, accepted, rejected, stale, unanswered, accepted_work, blocks, updated_ms, candidates, orphaned, best_share,
+//!     last_share_ms, rejections)
 //! share(id, worker, accepted_ms, job, extranonce2, ntime, version, nonce, difficulty, work)
 //! block(hash, height, worker, found, transactions, value, refused, orphaned)
 //! ```
@@ -9,8 +10,9 @@
 //! Every share that was accepted is in the totals of its worker's row; the shares of the last days also have rows of their
 //! own. `accepted_work` and `work` are expected hashes, as decimal text, since SQLite's integers have only 63 bits. Times
 //! in `_ms` are milliseconds since the Unix epoch, `found` and `ntime` seconds; `value` is in satoshi; `refused` is NULL
-//! for a block that a node has accepted; `orphaned` is 1 if the block has left the chain since. Columns that were added after
-//! the first version come last. Earlier versions ignore them, so the format is the same.
+//! for a block that a node has accepted; `orphaned` is 1 if the block has left the chain since. `rejections` is a JSON object: reasons,
+//! and how many shares were rejected for each. Columns that were added after the first version come last. Earlier versions ignore
+//! them, so the format is the same.
 
 use std::path::Path;
 
@@ -36,7 +38,10 @@ CREATE TABLE IF NOT EXISTS worker (
     blocks        INTEGER NOT NULL,
     updated_ms    INTEGER NOT NULL,
     candidates    INTEGER NOT NULL DEFAULT 0,
-    orphaned      INTEGER NOT NULL DEFAULT 0
+    orphaned      INTEGER NOT NULL DEFAULT 0,
+    best_share    REAL NOT NULL DEFAULT 0,
+    last_share_ms INTEGER,
+    rejections    TEXT NOT NULL DEFAULT '{}'
 );
 
 CREATE TABLE IF NOT EXISTS share (
@@ -66,10 +71,13 @@ CREATE TABLE IF NOT EXISTS block (
 ";
 
 /// The columns that were added after the first version: table, name, and SQL type.
-const NEW_COLUMNS: [(&str, &str, &str); 3] = [
+const NEW_COLUMNS: [(&str, &str, &str); 6] = [
     ("worker", "candidates", "INTEGER NOT NULL DEFAULT 0"),
     ("worker", "orphaned", "INTEGER NOT NULL DEFAULT 0"),
     ("block", "orphaned", "INTEGER NOT NULL DEFAULT 0"),
+    ("worker", "best_share", "REAL NOT NULL DEFAULT 0"),
+    ("worker", "last_share_ms", "INTEGER"),
+    ("worker", "rejections", "TEXT NOT NULL DEFAULT '{}'"),
 ];
 
 /// Creates missing tables and columns, and makes each commit wait for the disk.

@@ -8,8 +8,8 @@ use bitcoin::Network;
 use task::{ShareRow, Totals, Verdict};
 
 use super::*;
-use crate::accounts::{BlockRecord, ShareRecord};
-use crate::share::FoundBlock;
+use crate::accounts::{BlockRecord, ShareRecord, WorkerRecord};
+use crate::share::{FoundBlock, RejectionCounts};
 
 fn options(folder: &Path) -> StoreOptions {
     StoreOptions { folder: folder.to_owned(), retention: StoreOptions::RETENTION }
@@ -72,13 +72,13 @@ fn totals_and_rows_come_back() {
     let (store, recovered) = open(folder.path());
     assert_eq!(recovered, RecoveredAccounts::default());
     let first = UnsavedChanges {
-        workers: vec![("a".into(), totals(1)), ("b".into(), totals(5))],
+        workers: vec![("a".into(), totals(1).into()), ("b".into(), totals(5).into())],
         shares: vec![share("a", now_ms())],
         ..UnsavedChanges::default()
     };
     let record = found().record(Some("high-hash".into()));
     let second = UnsavedChanges {
-        workers: vec![("a".into(), totals(2))],
+        workers: vec![("a".into(), totals(2).into())],
         shares: vec![share("a", now_ms()), share("b", now_ms())],
         blocks: vec![record.clone()],
         ..UnsavedChanges::default()
@@ -87,10 +87,10 @@ fn totals_and_rows_come_back() {
 
     let (store, mut recovered) = open(folder.path());
     recovered.workers.sort_by(|a, b| a.0.cmp(&b.0));
-    assert_eq!(recovered.workers, [("a".into(), totals(2)), ("b".into(), totals(5))]);
+    assert_eq!(recovered.workers, [("a".into(), totals(2).into()), ("b".into(), totals(5).into())]);
     assert_eq!(recovered.refused_blocks, 1);
     let more = UnsavedChanges {
-        workers: vec![("b".into(), totals(6))],
+        workers: vec![("b".into(), totals(6).into())],
         shares: vec![share("b", 9)],
         ..UnsavedChanges::default()
     };
@@ -115,7 +115,11 @@ fn rows_are_kept_for_a_week_and_totals_for_ever() {
     let shares = [0, 1, 24, 7 * 24 - 1, 7 * 24 + 1, 30 * 24].map(ago).to_vec();
     write_all(
         store,
-        vec![UnsavedChanges { workers: vec![("a".into(), totals(6))], shares, ..UnsavedChanges::default() }],
+        vec![UnsavedChanges {
+            workers: vec![("a".into(), totals(6).into())],
+            shares,
+            ..UnsavedChanges::default()
+        }],
     );
     let worker = read_accounts(folder.path()).unwrap().workers.remove(0);
     assert_eq!((worker.rows, worker.totals), (4, totals(6)));
@@ -191,7 +195,7 @@ fn a_write_that_fails_is_reported_and_repeated() {
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let (sender, refusals) = mpsc::channel();
     let mut batch =
-        Some(UnsavedChanges { workers: vec![("a".into(), totals(1))], ..UnsavedChanges::default() });
+        Some(UnsavedChanges { workers: vec![("a".into(), totals(1).into())], ..UnsavedChanges::default() });
     let refused = move |refused| sender.send(refused).unwrap();
     let writing = store.start(move || batch.take().unwrap_or_default(), refused).unwrap();
     let soon = Duration::from_secs(60);
@@ -269,7 +273,7 @@ fn a_found_block_whose_share_was_not_written_before_the_kill_is_known() {
     };
     let record = |nonce| ShareRecord { row: row(nonce), ..share("a", now_ms()) };
     let written = |shares| UnsavedChanges {
-        workers: vec![("a".into(), totals(1))],
+        workers: vec![("a".into(), totals(1).into())],
         shares,
         ..UnsavedChanges::default()
     };
@@ -308,4 +312,26 @@ fn the_files_of_the_last_accepted_blocks_are_kept() {
     // It is counted again, as orphaned, and has no file.
     pending.judged(&numbered(1).record(None)).unwrap();
     assert_eq!(pending.read_accepted().unwrap().len(), 100);
+}
+
+/// An earlier version knows the totals of workers, and none of the newer columns.
+#[test]
+fn shares_that_an_earlier_version_has_rejected_meanwhile_count_without_a_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = open(folder.path());
+    let rejections = RejectionCounts { duplicate: 1, ..RejectionCounts::default() };
+    let worker = WorkerRecord { best_share: 2.5, last_share_ms: Some(7), rejections, ..totals(1).into() };
+    write_all(
+        store,
+        vec![UnsavedChanges { workers: vec![("a".into(), worker)], ..UnsavedChanges::default() }],
+    );
+    let (store, recovered) = open(folder.path());
+    assert_eq!(recovered.workers, [("a".into(), worker)]);
+    drop(store);
+    let other = rusqlite::Connection::open(DATA_FOLDER.database_path(folder.path())).unwrap();
+    other.execute("UPDATE worker SET rejected = 4", []).unwrap();
+    drop(other);
+    let (_store, recovered) = open(folder.path());
+    let rejections = RejectionCounts { duplicate: 1, other: 3, ..RejectionCounts::default() };
+    assert_eq!(recovered.workers[0].1.rejections, rejections);
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use database::{integer, now_ms};
 use rusqlite::{Connection, Transaction, params};
-use task::Totals;
+use serde_json::{Map, Value};
 
-use crate::accounts::{BlockRecord, ShareRecord, UnsavedChanges};
+use crate::accounts::{BlockRecord, ShareRecord, UnsavedChanges, WorkerRecord};
 
 /// Maximum number of old rows that are removed in one transaction. The number is small, so that new shares never wait long.
 const EXPIRE_AT_ONCE: u32 = 5_000;
@@ -24,8 +24,8 @@ pub(super) fn write(
 ) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     let mut new = WorkerIds::new();
-    for (name, totals) in &unsaved.workers {
-        let id = worker(&transaction, name, totals)?;
+    for (name, record) in &unsaved.workers {
+        let id = worker(&transaction, name, record)?;
         if !ids.contains_key(name) {
             new.insert(name.clone(), id);
         }
@@ -45,16 +45,22 @@ pub(super) fn write(
     Ok(())
 }
 
-fn worker(transaction: &Transaction<'_>, name: &str, totals: &Totals) -> rusqlite::Result<i64> {
+fn worker(transaction: &Transaction<'_>, name: &str, record: &WorkerRecord) -> rusqlite::Result<i64> {
+    let WorkerRecord { totals, best_share, last_share_ms, rejections } = record;
+    let rejections = rejections.named().into_iter().filter(|(_, count)| *count > 0);
+    let rejections: Map<String, Value> =
+        rejections.map(|(name, count)| (name.to_owned(), count.into())).collect();
     transaction
         .prepare_cached(
             "INSERT INTO worker (name, accepted, rejected, stale, unanswered, accepted_work, blocks, updated_ms,
-                 candidates, orphaned)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+                 candidates, orphaned, best_share, last_share_ms, rejections)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
              ON CONFLICT (name) DO UPDATE SET accepted = excluded.accepted, rejected = excluded.rejected,
                  stale = excluded.stale, unanswered = excluded.unanswered,
                  accepted_work = excluded.accepted_work, blocks = excluded.blocks,
-                 updated_ms = excluded.updated_ms, candidates = excluded.candidates, orphaned = excluded.orphaned
+                 updated_ms = excluded.updated_ms, candidates = excluded.candidates, orphaned = excluded.orphaned,
+                 best_share = excluded.best_share, last_share_ms = excluded.last_share_ms,
+                 rejections = excluded.rejections
              RETURNING id",
         )?
         .query_row(
@@ -69,6 +75,9 @@ fn worker(transaction: &Transaction<'_>, name: &str, totals: &Totals) -> rusqlit
                 integer(now_ms()),
                 integer(totals.candidates),
                 integer(totals.orphaned),
+                best_share,
+                last_share_ms.map(integer),
+                Value::from(rejections).to_string(),
             ],
             |row| row.get(0),
         )

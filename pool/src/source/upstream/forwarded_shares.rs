@@ -110,7 +110,7 @@ mod tests {
             round_trip: Duration::ZERO,
         };
         let share = Share { job: "a".into(), extranonce2: vec![0; 4], ntime: 0, nonce, version: 1 };
-        let judged = JudgedShare { worker: "w".into(), row, work: 1, candidate: nonce < 5 };
+        let judged = JudgedShare { worker: "w".into(), row, work: 1, candidate: nonce < 5, rejection: None };
         ForwardRequest {
             share: UpstreamShare { job: Arc::new(job), start: 0, epoch: 0, share, judged },
             reply: Some(oneshot::channel().0),
