@@ -1,5 +1,6 @@
 //! The accounts of all workers: exact totals, and rows for a bounded number of shares.
 
+mod block_history;
 mod hashrate;
 mod record;
 mod work_windows;
@@ -13,13 +14,17 @@ use std::time::{Duration, Instant};
 use bitcoin::BlockHash;
 use task::{Account, ShareRow, Totals, Verdict};
 
+use self::block_history::BlockHistory;
+pub use self::block_history::{BlockState, BlockSummary, LOST, MAX_BLOCKS};
 pub use self::hashrate::HashrateMeter;
-pub use self::record::{BlockRecord, RecoveredAccounts, ShareRecord, UnsavedChanges, WorkerRecord};
+pub use self::record::{
+    BlockRecord, FoundRecord, RecoveredAccounts, ShareRecord, UnsavedChanges, WorkerRecord,
+};
 pub use self::work_windows::Hashrates;
 use self::work_windows::WorkWindows;
 pub use self::worker_summary::WorkerSummary;
 use crate::clock::Now;
-use crate::share::{JudgedShare, RejectionCounts};
+use crate::share::{FoundBlock, JudgedShare, RejectionCounts};
 
 /// Maximum number of shares of one worker that are kept as rows between two reports; further shares are only counted.
 const MAX_ROWS_PER_WORKER: usize = 128;
@@ -126,6 +131,10 @@ pub struct Accounts {
     /// The places of the accounts.
     places: HashMap<Arc<str>, usize>,
     rows: usize,
+    /// The accepted work of all workers in this and all earlier runs.
+    work: u128,
+    /// The last found blocks.
+    blocks: BlockHistory,
     /// The highest difficulty of an accepted share's hash in this run of the pool; 0 without any.
     best_share: f64,
     /// Number of found blocks that the chain refused.
@@ -147,7 +156,9 @@ impl Accounts {
         self.unsaved = Some(UnsavedChanges::default());
         self.rejected_blocks = recovered.refused_blocks;
         self.uncounted = recovered.uncounted;
+        self.blocks = BlockHistory::restore(recovered.found, recovered.round);
         for (worker, before) in recovered.workers {
+            self.work = self.work.saturating_add(before.totals.accepted_work);
             self.insert(Entry::new(worker, before, now));
         }
     }
@@ -184,6 +195,7 @@ impl Accounts {
         if accepted {
             entry.accept(row.difficulty, work, self.share_interval, now);
             self.best_share = self.best_share.max(row.difficulty);
+            self.work = self.work.saturating_add(work);
         }
         if let Some(rejection) = rejection {
             entry.rejections.count(rejection);
@@ -208,6 +220,14 @@ impl Accounts {
         }
     }
 
+    /// A block was found. The share that solved it has already been counted.
+    pub fn found(&mut self, found: &FoundBlock) {
+        let record = self.blocks.found(found, self.work);
+        if let Some(unsaved) = &mut self.unsaved {
+            unsaved.found.push(record);
+        }
+    }
+
     /// Counts a block that the chain has accepted or refused, and its share if that was lost when an earlier run was killed: what
     /// such a share was worth is not known any more, so it counts no work.
     pub fn count_block(&mut self, record: BlockRecord, now: Instant) {
@@ -223,6 +243,18 @@ impl Accounts {
                 totals.blocks += accepted;
             });
         }
+        if !self.blocks.has(record.hash) {
+            let found = self.blocks.found_before(&record, self.work);
+            if let Some(unsaved) = &mut self.unsaved {
+                unsaved.found.push(found);
+            }
+        }
+        self.set_block(record);
+    }
+
+    /// Keeps what has become of a block.
+    fn set_block(&mut self, record: BlockRecord) {
+        self.blocks.judged(&record);
         if let Some(unsaved) = &mut self.unsaved {
             unsaved.blocks.push(record);
         }
@@ -235,9 +267,7 @@ impl Accounts {
             totals.orphaned = totals.orphaned.saturating_sub(record.orphaned.into());
         });
         self.rejected_blocks += 1;
-        if let Some(unsaved) = &mut self.unsaved {
-            unsaved.blocks.push(BlockRecord { refused: Some(reason), orphaned: false, ..record });
-        }
+        self.set_block(BlockRecord { refused: Some(reason), orphaned: false, ..record });
     }
 
     /// Counts an accepted block as orphaned, or as back in the chain, as its record says.
@@ -248,9 +278,7 @@ impl Accounts {
                 false => totals.orphaned.saturating_sub(1),
             };
         });
-        if let Some(unsaved) = &mut self.unsaved {
-            unsaved.blocks.push(record);
-        }
+        self.set_block(record);
     }
 
     /// Changes the totals of the worker of a block: those of the run that has counted it.
@@ -272,6 +300,17 @@ impl Accounts {
     /// Number of found blocks that the chain refused.
     pub fn rejected_blocks(&self) -> u64 {
         self.rejected_blocks
+    }
+
+    /// The last found blocks, oldest first.
+    pub fn blocks(&self) -> Vec<BlockSummary> {
+        self.blocks.blocks().cloned().collect()
+    }
+
+    /// The pool's accepted work since the last block was found, in percent of the `expected` hashes that a block takes on average;
+    /// `None` if it is unknown.
+    pub fn effort(&self, expected: f64) -> Option<f64> {
+        self.blocks.effort(self.work, expected)
     }
 
     /// Takes the changes that are not on disk yet. They must be written before the changes that the next call returns.

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hasher::Target;
 use problem::Problem;
 use task::{Account, PoolLive, Totals};
 use text::InWords;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::accounts::BlockSummary;
 pub use crate::accounts::WorkerSummary;
 use crate::health::HealthStatus;
 use crate::pool_state::PoolState;
@@ -31,6 +33,9 @@ pub struct PoolSummary {
     pub hashrate: f64,
     /// The highest difficulty of an accepted share's hash since the pool started; 0 without any.
     pub best_share: f64,
+    /// The accepted work since the last block was found, in percent of what a block takes on average. `None` if it is unknown, or if
+    /// an upstream pool makes the blocks.
+    pub effort: Option<f64>,
     /// Number of found blocks that the chain refused.
     pub rejected_blocks: u64,
     /// Number of addresses that are banned now.
@@ -165,20 +170,30 @@ impl PoolHandle {
         workers
     }
 
+    /// The last found blocks, at most 1,000, oldest first.
+    pub fn blocks(&self) -> Vec<BlockSummary> {
+        self.0.accounts().blocks()
+    }
+
     /// A summary of the pool.
     pub fn summary(&self) -> PoolSummary {
+        let live = self.live();
         let accounts = self.0.accounts();
         let (rejected_blocks, best_share) = (accounts.rejected_blocks(), accounts.best_share());
+        let has_blocks = self.0.forward.is_none();
+        let expected = live.difficulty * Target::HASHES_PER_DIFFICULTY;
+        let effort = has_blocks.then(|| accounts.effort(expected)).flatten();
         drop(accounts);
         let workers = self.workers();
         let mut totals = Totals::default();
         workers.iter().for_each(|worker| totals += worker.totals);
         PoolSummary {
-            live: self.live(),
+            live,
             work_from: self.work_from(),
             problems: self.problems(),
             hashrate: workers.iter().fold(0.0, |sum, worker| sum + worker.hashrate),
             best_share,
+            effort,
             banned: self.0.bans.active(Instant::now()),
             bans: self.0.bans.total(),
             rejected_blocks,

@@ -43,7 +43,7 @@ mod store;
 mod stratum_v1;
 mod vardiff;
 
-pub use accounts::{BlockRecord, Hashrates};
+pub use accounts::{BlockRecord, BlockState, BlockSummary, Hashrates};
 pub use bans::BanRules;
 pub use config::{BlockLimits, Config, ConnectionLimits};
 pub use handle::{PoolHandle, PoolSummary, WorkerSummary};

@@ -145,6 +145,14 @@ impl PoolState {
         self.counters.send_modify(|counters| counters.shares += 1);
     }
 
+    /// Keeps a found block, and hands it to the source of work. The share that solved it has already been counted; what becomes of
+    /// the block is counted later.
+    pub async fn block_found(&self, found: FoundBlock) {
+        self.accounts().found(&found);
+        // Sending fails only when the pool ends.
+        let _ = self.found.send(found).await;
+    }
+
     /// Counts a block that the chain has accepted or refused. The share that solved it has already been counted.
     pub fn count_block(&self, record: BlockRecord) {
         let (accepted, last_block) = (record.refused.is_none(), Some((record.height, record.hash)));

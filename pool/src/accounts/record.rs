@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bitcoin::{Amount, BlockHash};
 use task::{ShareRow, Totals};
 
+use super::block_history::BlockSummary;
 use crate::share::RejectionCounts;
 
 /// What has changed in the accounts, but is not on disk yet. A worker's totals are sums since its account began, so writing them
@@ -17,6 +18,8 @@ pub struct UnsavedChanges {
     pub shares: Vec<ShareRecord>,
     /// Number of accepted shares that are in the totals, but get no row because the disk is too slow.
     pub shares_omitted: u64,
+    /// Blocks that were found.
+    pub found: Vec<FoundRecord>,
     /// Blocks that the chain has accepted or refused.
     pub blocks: Vec<BlockRecord>,
 }
@@ -24,7 +27,7 @@ pub struct UnsavedChanges {
 impl UnsavedChanges {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.workers.is_empty() && self.shares.is_empty() && self.blocks.is_empty()
+        self.workers.is_empty() && self.shares.is_empty() && self.found.is_empty() && self.blocks.is_empty()
     }
 }
 
@@ -54,6 +57,15 @@ impl From<Totals> for WorkerRecord {
     fn from(totals: Totals) -> Self {
         WorkerRecord { totals, ..WorkerRecord::default() }.completed()
     }
+}
+
+/// A block that was found and has no verdict yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FoundRecord {
+    /// The block.
+    pub block: BlockSummary,
+    /// The accepted work of all workers since the accounts began, when the block was found.
+    pub pool_work: u128,
 }
 
 /// An accepted share.
@@ -94,7 +106,7 @@ pub struct BlockRecord {
 }
 
 /// The accounts that the data folder has from earlier runs of the pool.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RecoveredAccounts {
     /// All workers.
     pub workers: Vec<(Arc<str>, WorkerRecord)>,
@@ -104,4 +116,23 @@ pub struct RecoveredAccounts {
     pub last_blocks: Vec<BlockRecord>,
     /// Blocks without a verdict whose shares are not in the totals: the earlier run was killed before it had written them.
     pub uncounted: Vec<BlockHash>,
+    /// The last found blocks, judged or not, oldest first.
+    pub found: Vec<BlockSummary>,
+    /// The accepted work of all workers when the last block was found: 0 if none was, `None` if an earlier version of this program
+    /// found it.
+    pub round: Option<u128>,
+}
+
+impl Default for RecoveredAccounts {
+    /// What an empty folder has.
+    fn default() -> Self {
+        RecoveredAccounts {
+            workers: Vec::new(),
+            refused_blocks: 0,
+            last_blocks: Vec::new(),
+            uncounted: Vec::new(),
+            found: Vec::new(),
+            round: Some(0),
+        }
+    }
 }

@@ -293,6 +293,7 @@ fn the_figures_of_earlier_runs_go_on() {
     let worker = accounts.summary(now.at).remove(0);
     assert_eq!((worker.best_share, worker.last_share_ms, worker.rejections.total()), (50.0, Some(1), 3));
     accounts.count(judged("a", 0, Verdict::Accepted), now);
+    assert_eq!(accounts.effort(60_000.0), Some(10.0), "the round began in an earlier run");
     let (_, written) = accounts.take_unsaved().workers.remove(0);
     let expected = RejectionCounts { low_difficulty: 1, ..rejections };
     assert_eq!(

@@ -236,8 +236,7 @@ impl Connection {
                     judged.row.round_trip = took;
                     self.state.count(judged);
                 }
-                // Sending fails only when the pool ends.
-                Effect::FoundBlock(found) => drop(self.state.found.send(found).await),
+                Effect::FoundBlock(found) => self.state.block_found(found).await,
                 Effect::Forward(share) => to_upstream = Some(*share),
                 Effect::AnswerWithNextJob(job) => solved = Some(job),
                 Effect::ForwardEasyBlock(share) => {

@@ -5,12 +5,12 @@ use std::time::Duration;
 use bitcoin::Amount;
 use database::{has_column, integer, now_ms, sum, unsigned};
 use rusqlite::types::Type;
-use rusqlite::{Connection, Row, Statement, params};
+use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 use serde_json::Value;
 use task::Totals;
 
 use super::write::WorkerIds;
-use crate::accounts::{BlockRecord, RecoveredAccounts, WorkerRecord};
+use crate::accounts::{BlockRecord, BlockState, BlockSummary, MAX_BLOCKS, RecoveredAccounts, WorkerRecord};
 use crate::share::{FoundBlock, RejectionCounts};
 use crate::source::WATCHED;
 
@@ -58,7 +58,49 @@ pub(super) fn recover(connection: &Connection) -> rusqlite::Result<(RecoveredAcc
     recovered.last_blocks =
         connection.prepare(&last)?.query_map([], block)?.collect::<rusqlite::Result<_>>()?;
     recovered.last_blocks.reverse();
+    recovered.found = found_blocks(connection)?;
+    recovered.round = round(connection)?;
     Ok((recovered, ids))
+}
+
+/// The last found blocks, judged or not, oldest first.
+fn found_blocks(connection: &Connection) -> rusqlite::Result<Vec<BlockSummary>> {
+    let judged = format!(
+        "SELECT block.hash, block.height, block.worker, block.transactions, block.value, block.found, block.refused,
+             block.orphaned, found_block.effort
+         FROM block LEFT JOIN found_block ON found_block.hash = block.hash
+         ORDER BY block.found DESC, block.height DESC LIMIT {MAX_BLOCKS}"
+    );
+    let unjudged = format!(
+        "SELECT hash, height, worker, transactions, value, found, NULL, 0, effort
+         FROM (SELECT * FROM found_block ORDER BY id DESC LIMIT {MAX_BLOCKS}) AS found_block
+         WHERE NOT EXISTS (SELECT 1 FROM block WHERE block.hash = found_block.hash)"
+    );
+    let summary = |row: &Row<'_>| Ok(BlockSummary::new(&block(row)?, row.get(8)?));
+    let candidate = |row: &Row<'_>| Ok(BlockSummary { state: BlockState::Candidate, ..summary(row)? });
+    let mut blocks: Vec<_> =
+        connection.prepare(&judged)?.query_map([], summary)?.collect::<rusqlite::Result<_>>()?;
+    for block in connection.prepare(&unjudged)?.query_map([], candidate)? {
+        blocks.push(block?);
+    }
+    blocks.sort_by_key(|block| (block.found, block.height));
+    blocks.drain(..blocks.len().saturating_sub(MAX_BLOCKS));
+    Ok(blocks)
+}
+
+/// The pool's accepted work when the last block was found: 0 if none was, `None` if an earlier version of this program found it.
+fn round(connection: &Connection) -> rusqlite::Result<Option<u128>> {
+    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
+    let last = connection
+        .query_row("SELECT pool_work, found FROM found_block ORDER BY id DESC LIMIT 1", [], |row| {
+            Ok((sum(row, 0)?, row.get::<_, i64>(1)?))
+        })
+        .optional()?;
+    Ok(match (number("SELECT max(found) FROM block")?, last) {
+        (None, None) => Some(0),
+        (Some(_), None) => None,
+        (judged, Some((work, found))) => judged.is_none_or(|judged| judged <= found).then_some(work),
+    })
 }
 
 /// Whether the database has the verdict on a block.

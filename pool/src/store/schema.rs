@@ -5,14 +5,16 @@
 //!     last_share_ms, rejections)
 //! share(id, worker, accepted_ms, job, extranonce2, ntime, version, nonce, difficulty, work)
 //! block(hash, height, worker, found, transactions, value, refused, orphaned)
+//! found_block(id, hash, height, worker, found, transactions, value, effort, pool_work)
 //! ```
 //!
 //! Every share that was accepted is in the totals of its worker's row; the shares of the last days also have rows of their
 //! own. `accepted_work` and `work` are expected hashes, as decimal text, since SQLite's integers have only 63 bits. Times
 //! in `_ms` are milliseconds since the Unix epoch, `found` and `ntime` seconds; `value` is in satoshi; `refused` is NULL
 //! for a block that a node has accepted; `orphaned` is 1 if the block has left the chain since. `rejections` is a JSON object: reasons,
-//! and how many shares were rejected for each. Columns that were added after the first version come last. Earlier versions ignore
-//! them, so the format is the same.
+//! and how many shares were rejected for each. A block is in `found_block` as soon as it is found, and in `block` once it is judged;
+//! `effort` is in percent, and NULL if it is unknown; `pool_work` is the sum of all `accepted_work` when the block was found. Columns
+//! and tables that were added after the first version come last. Earlier versions ignore them, so the format is the same.
 
 use std::path::Path;
 
@@ -68,6 +70,18 @@ CREATE TABLE IF NOT EXISTS block (
     refused      TEXT,
     orphaned     INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS found_block (
+    id           INTEGER PRIMARY KEY,
+    hash         TEXT NOT NULL UNIQUE,
+    height       INTEGER NOT NULL,
+    worker       TEXT NOT NULL,
+    found        INTEGER NOT NULL,
+    transactions INTEGER NOT NULL,
+    value        INTEGER NOT NULL,
+    effort       REAL,
+    pool_work    TEXT NOT NULL
+);
 ";
 
 /// The columns that were added after the first version: table, name, and SQL type.

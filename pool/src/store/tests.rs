@@ -8,7 +8,7 @@ use bitcoin::Network;
 use task::{ShareRow, Totals, Verdict};
 
 use super::*;
-use crate::accounts::{BlockRecord, ShareRecord, WorkerRecord};
+use crate::accounts::{BlockRecord, BlockState, BlockSummary, FoundRecord, ShareRecord, WorkerRecord};
 use crate::share::{FoundBlock, RejectionCounts};
 
 fn options(folder: &Path) -> StoreOptions {
@@ -314,6 +314,37 @@ fn the_files_of_the_last_accepted_blocks_are_kept() {
     assert_eq!(pending.read_accepted().unwrap().len(), 100);
 }
 
+/// A block that was found at this time, when the pool's work was `pool_work`.
+fn found_at(at: u32, pool_work: u128) -> (FoundBlock, FoundRecord) {
+    let mut found = found();
+    (found.at, found.block.header.nonce) = (at, at);
+    let summary = BlockSummary::new(&found.record(None), Some(12.5));
+    (found, FoundRecord { block: BlockSummary { state: BlockState::Candidate, ..summary }, pool_work })
+}
+
+#[test]
+fn found_blocks_come_back_with_effort_and_state_and_the_round_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, recovered) = open(folder.path());
+    assert_eq!((recovered.found.len(), recovered.round), (0, Some(0)));
+    let (first, first_record) = found_at(1, 1 << 70);
+    let (second, second_record) = found_at(2, 2 << 70);
+    let (_, third_record) = found_at(3, 3 << 70);
+    let lost = second.record(Some("lost: it is gone".into()));
+    let batch = UnsavedChanges {
+        found: vec![first_record, second_record, third_record],
+        blocks: vec![BlockRecord { orphaned: true, ..first.record(None) }, lost],
+        ..UnsavedChanges::default()
+    };
+    write_all(store, vec![batch]);
+    let (_store, recovered) = open(folder.path());
+    let told: Vec<_> =
+        recovered.found.into_iter().map(|block| (block.found, block.effort, block.state)).collect();
+    let states = [BlockState::Orphaned, BlockState::Lost("it is gone".into()), BlockState::Candidate];
+    let expected: Vec<_> = (1..).zip(states).map(|(at, state)| (at, Some(12.5), state)).collect();
+    assert_eq!((told, recovered.round), (expected, Some(3 << 70)));
+}
+
 /// An earlier version knows the totals of workers, and none of the newer columns.
 #[test]
 fn shares_that_an_earlier_version_has_rejected_meanwhile_count_without_a_reason() {
@@ -334,4 +365,23 @@ fn shares_that_an_earlier_version_has_rejected_meanwhile_count_without_a_reason(
     let (_store, recovered) = open(folder.path());
     let rejections = RejectionCounts { duplicate: 1, other: 3, ..RejectionCounts::default() };
     assert_eq!(recovered.workers[0].1.rejections, rejections);
+}
+
+/// An earlier version does not know the table of found blocks.
+#[test]
+fn a_block_that_an_earlier_version_has_found_meanwhile_has_no_effort() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = open(folder.path());
+    let (_, record) = found_at(1, 5);
+    write_all(store, vec![UnsavedChanges { found: vec![record], ..UnsavedChanges::default() }]);
+    let (store, recovered) = open(folder.path());
+    assert_eq!(recovered.round, Some(5));
+    drop(store);
+    let other = rusqlite::Connection::open(DATA_FOLDER.database_path(folder.path())).unwrap();
+    let hash = format!("{:064x}", 1);
+    other.execute("INSERT INTO block VALUES (?1, 8, 'a', 9, 1, 0, NULL, 0)", [hash]).unwrap();
+    drop(other);
+    let (_store, recovered) = open(folder.path());
+    let efforts: Vec<_> = recovered.found.iter().map(|block| (block.found, block.effort)).collect();
+    assert_eq!((efforts, recovered.round), (vec![(1, Some(12.5)), (9, None)], None));
 }

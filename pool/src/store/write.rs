@@ -8,7 +8,7 @@ use database::{integer, now_ms};
 use rusqlite::{Connection, Transaction, params};
 use serde_json::{Map, Value};
 
-use crate::accounts::{BlockRecord, ShareRecord, UnsavedChanges, WorkerRecord};
+use crate::accounts::{BlockRecord, FoundRecord, ShareRecord, UnsavedChanges, WorkerRecord};
 
 /// Maximum number of old rows that are removed in one transaction. The number is small, so that new shares never wait long.
 const EXPIRE_AT_ONCE: u32 = 5_000;
@@ -36,6 +36,9 @@ pub(super) fn write(
         if let Some(id) = new.get(&record.worker).or_else(|| ids.get(&record.worker)) {
             share(&transaction, *id, record)?;
         }
+    }
+    for record in &unsaved.found {
+        found(&transaction, record)?;
     }
     for record in &unsaved.blocks {
         block(&transaction, record)?;
@@ -100,6 +103,28 @@ fn share(transaction: &Transaction<'_>, worker: i64, record: &ShareRecord) -> ru
             row.nonce,
             row.difficulty,
             work.to_string(),
+        ])
+        .map(drop)
+}
+
+fn found(transaction: &Transaction<'_>, record: &FoundRecord) -> rusqlite::Result<()> {
+    let FoundRecord { block, pool_work } = record;
+    // A block that a killed pool has found may be found again.
+    transaction
+        .prepare_cached(
+            "INSERT OR REPLACE INTO found_block
+                 (hash, height, worker, found, transactions, value, effort, pool_work)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
+        .execute(params![
+            block.hash.to_string(),
+            block.height,
+            &*block.worker,
+            block.found,
+            integer(block.transactions as u64),
+            integer(block.value.to_sat()),
+            block.effort,
+            pool_work.to_string(),
         ])
         .map(drop)
 }

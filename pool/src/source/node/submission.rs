@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::state::{ChainAnswer, Event};
-use crate::accounts::BlockRecord;
+use crate::accounts::{BlockRecord, LOST};
 use crate::pool_state::PoolState;
 use crate::share::FoundBlock;
 use crate::store::PendingBlocks;
@@ -162,7 +162,7 @@ pub fn count(shared: &PoolState, found: &FoundBlock, verdict: &BlockVerdict) {
 pub fn count_lost(shared: &PoolState, record: BlockRecord, reason: String) {
     let (hash, height) = (record.hash, record.height);
     tracing::error!(%hash, height, reason, "an accepted block is lost: no node has it any more");
-    shared.uncount_block(record, format!("lost: {reason}"));
+    shared.uncount_block(record, format!("{LOST}{reason}"));
 }
 
 /// Counts an accepted block as orphaned, or as back in the chain.
