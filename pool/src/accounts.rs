@@ -33,10 +33,10 @@ const MAX_ROWS: usize = 8_192;
 /// Maximum number of accepted shares that wait to be written to disk; further shares count in the totals, but get no row on disk.
 const MAX_UNSAVED: usize = 65_536;
 /// Maximum number of workers that get an account of their own.
-const MAX_WORKERS: usize = 65_536;
+pub const MAX_WORKERS: usize = 65_536;
 /// The account that all workers beyond [`MAX_WORKERS`] have in common. Miners choose the names, so the number of accounts must be
 /// limited.
-const OVERFLOW: &str = "(others)";
+pub const OVERFLOW: &str = "(others)";
 /// In the estimate of a worker's hashrate, the weight of a share falls to 1/e within this time. The pool's hashrate is the sum of
 /// its workers' hashrates, so it is an estimate over the same time.
 pub const HASHRATE_MEMORY: Duration = Duration::from_secs(120);

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::accounts::BlockSummary;
 pub use crate::accounts::WorkerSummary;
 use crate::health::HealthStatus;
+use crate::miners::{self, AddressSummary, MinerSummary};
 use crate::pool_state::PoolState;
 use crate::share::UpstreamSummary;
 use crate::stats::PoolCounters;
@@ -168,6 +169,30 @@ impl PoolHandle {
         self.each_worker(|worker| workers.push(worker));
         workers.sort_by(|a, b| a.worker.cmp(&b.worker));
         workers
+    }
+
+    /// Number of workers that are connected.
+    pub fn connected_workers(&self) -> usize {
+        self.0.miners.workers()
+    }
+
+    /// All workers that have an account or are connected, sorted by name.
+    pub fn miners(&self) -> Vec<MinerSummary> {
+        miners::join(self.workers(), self.0.miners.by_worker())
+    }
+
+    /// All addresses of workers, sorted.
+    pub fn addresses(&self) -> Vec<AddressSummary> {
+        miners::by_address(&self.miners(), self.pays_users())
+    }
+
+    /// The address in the name of a worker: its payout address if blocks pay the miners, otherwise what stands before the first dot.
+    pub fn address_of<'a>(&self, worker: &'a str) -> &'a str {
+        miners::address_of(worker, self.pays_users())
+    }
+
+    fn pays_users(&self) -> bool {
+        self.0.pays_users.get().is_some()
     }
 
     /// The last found blocks, at most 1,000, oldest first.

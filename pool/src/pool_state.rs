@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::current_job::JobPublisher;
 use crate::extranonce_lease::{ExtranonceLease, Extranonces};
 use crate::health::{HealthStatus, Warnings};
+use crate::miner_sessions::MinerSessions;
 use crate::operator_log::OperatorLog;
 use crate::session::SuspendedSessions;
 use crate::share::{
@@ -64,6 +65,8 @@ pub struct PoolState {
     pub places: Arc<Semaphore>,
     /// The number of connections with an authorized worker, and the sum of all hashrates.
     pub connections: Arc<ConnectionStats>,
+    /// The connected miners.
+    pub miners: Arc<MinerSessions>,
     /// A fault of the source of work, if there is one.
     pub work_health: HealthStatus,
     /// What makes the work of an upstream pool useless, although it gives work: it accepts no shares, or its job is too old.
@@ -103,6 +106,7 @@ impl PoolState {
             bans: Bans::new(config.bans),
             places: Arc::new(Semaphore::new(config.limits.connections)),
             connections: Arc::default(),
+            miners: Arc::default(),
             work_health: HealthStatus::default(),
             upstream_health: HealthStatus::default(),
             disk_health: HealthStatus::default(),

@@ -53,7 +53,8 @@ pub fn decode(message: Message) -> Decoded {
             }
         }
         Ok(stratum::Request::Subscribe(subscribe)) => {
-            Request::Subscribe { resume: subscribe.session.as_deref().and_then(session_id) }
+            let resume = subscribe.session.as_deref().and_then(session_id);
+            Request::Subscribe { resume, user_agent: subscribe.user_agent }
         }
         Ok(stratum::Request::Authorize(authorize)) => Request::Authorize {
             fixed_difficulty: fixed_difficulty(&authorize.password),

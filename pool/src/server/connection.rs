@@ -20,9 +20,10 @@ use tokio_util::sync::CancellationToken;
 use crate::bans::Conduct;
 use crate::clock::Now;
 use crate::current_job::CurrentJob;
+use crate::miner_sessions::MinerSessionGuard;
 use crate::operator_log::HEALTH_CHECK_USER;
 use crate::pool_state::PoolState;
-use crate::session::{CloseReason, Effect, Event, Session};
+use crate::session::{CloseReason, Effect, Event, MinerMessage, Request, Session};
 use crate::share::{ForwardRequest, UpstreamShare};
 use crate::stats::ConnectionStatsGuard;
 use crate::stratum_v1::{self, Decoded, PendingRequest};
@@ -67,6 +68,7 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, state: Arc<PoolState>, s
         unreadable: 0,
         conduct: Conduct::default(),
         stats: ConnectionStatsGuard::new(state.connections.clone()),
+        miner: MinerSessionGuard::new(state.miners.clone(), peer, Now::read().unix_ms),
         forwarded: FuturesUnordered::new(),
         peer,
         state,
@@ -91,6 +93,7 @@ struct Connection {
     unreadable: u32,
     conduct: Conduct,
     stats: ConnectionStatsGuard,
+    miner: MinerSessionGuard,
     /// Requests whose shares an upstream pool is judging, and candidates that are answered with the next job.
     forwarded: FuturesUnordered<BoxFuture<'static, (PendingRequest, Outcome)>>,
     peer: SocketAddr,
@@ -134,6 +137,9 @@ impl Connection {
         jobs: &mut watch::Receiver<CurrentJob>,
     ) -> Result<(), ConnectionError> {
         while let Some((event, request)) = self.next_event(session.next_deadline(), jobs).await? {
+            if let Event::Request(Request::Subscribe { user_agent: Some(agent), .. }) = &event {
+                self.miner.set_user_agent(agent);
+            }
             let now = Now::read();
             let mut effects = session.on_event(event, now);
             if let [Effect::Resume(id)] = effects[..] {
@@ -228,6 +234,9 @@ impl Connection {
         for effect in effects {
             match effect {
                 Effect::Send(message) => {
+                    if let MinerMessage::SetDifficulty(difficulty) = &message {
+                        self.miner.set_difficulty(*difficulty);
+                    }
                     if let Some(line) = stratum_v1::encode(&message, &request) {
                         self.writer.queue(&line)?;
                     }
@@ -257,6 +266,11 @@ impl Connection {
                 Effect::Resume(_) => {}
                 Effect::InvalidBlock(error) => {
                     tracing::error!(%error, "a share met the network target, but its block is invalid")
+                }
+                Effect::WorkerAdded(worker) => {
+                    if &*worker != HEALTH_CHECK_USER {
+                        self.miner.add_worker(worker);
+                    }
                 }
                 Effect::Authorized(worker) => {
                     self.stats.authorize();

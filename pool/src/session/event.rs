@@ -46,6 +46,8 @@ pub enum Request {
     Subscribe {
         /// The session to resume.
         resume: Option<SessionId>,
+        /// The name and version of the miner's program. The session does not need it.
+        user_agent: Option<String>,
     },
     /// Authorizes a worker.
     Authorize {
@@ -147,6 +149,8 @@ pub enum Effect {
     Resume(SessionId),
     /// Log that a share met the network's target but makes an invalid block: a fault of this program or of the template.
     InvalidBlock(AssembleError),
+    /// A worker of this name, under which its shares are counted, was added to the connection.
+    WorkerAdded(Arc<str>),
     /// Count the connection: its first worker, which has this name, was authorized.
     Authorized(Arc<str>),
     /// Update the pool's total hashrate with the miner's new estimated hashrate, in H/s.

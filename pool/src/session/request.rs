@@ -1,9 +1,12 @@
 //! Handles a miner's requests for options, workers and difficulty. Shares are handled in `submit`.
 
+use std::sync::Arc;
+
 use bitcoin::{Network, ScriptBuf};
 use node::network::payout_script;
 use stratum::Reason;
 
+use super::submit::account_name;
 use super::{Answer, Effect, Request, Session};
 use crate::clock::Now;
 use crate::job::VERSION_MASK;
@@ -21,13 +24,13 @@ impl Session {
             }
             // Only a first subscription can resume a session: a miner that has already received its extranonce1 must keep
             // it.
-            Request::Subscribe { resume: Some(id) } if !self.subscribed => {
+            Request::Subscribe { resume: Some(id), .. } if !self.subscribed => {
                 return effects.push(Effect::Resume(id));
             }
             Request::Subscribe { .. } if was_ready => return self.subscribe_again(now, effects),
             Request::Subscribe { .. } => Some(self.subscribe()),
             Request::Authorize { worker, fixed_difficulty } => {
-                Some(self.authorize(worker, fixed_difficulty).into())
+                Some(self.authorize(worker, fixed_difficulty, effects).into())
             }
             Request::SubscribeExtranonce => {
                 self.takes_extranonces = true;
@@ -84,7 +87,12 @@ impl Session {
     }
 
     /// Adds a worker to the connection.
-    fn authorize(&mut self, worker: String, fixed_difficulty: Option<f64>) -> Result<(), Reason> {
+    fn authorize(
+        &mut self,
+        worker: String,
+        fixed_difficulty: Option<f64>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Reason> {
         let refuse = |text: &str| Err(Reason::new(Reason::UNAUTHORIZED, text));
         if worker.chars().any(char::is_control) {
             return refuse("the user name has control characters");
@@ -106,7 +114,9 @@ impl Session {
             return refuse("too many workers on this connection");
         }
         self.state.payout = payout;
-        self.workers.push(worker.into());
+        let worker: Arc<str> = worker.into();
+        effects.push(Effect::WorkerAdded(account_name(&worker)));
+        self.workers.push(worker);
         Ok(())
     }
 }

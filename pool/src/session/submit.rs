@@ -15,6 +15,11 @@ use crate::share::{
 /// The account of miners that give no user name, as `minerd` without `-u` does.
 const NAMELESS: &str = "(nameless)";
 
+/// The name of the account that counts a worker's shares.
+pub(super) fn account_name(worker: &Arc<str>) -> Arc<str> {
+    if worker.is_empty() { NAMELESS.into() } else { worker.clone() }
+}
+
 impl Session {
     /// Judges a share. Returns the answer, or `None` if an upstream pool has to judge it first.
     pub(super) fn submit(
@@ -48,8 +53,7 @@ impl Session {
         }
         match self.workers.iter().find(|worker| ***worker == *share.worker) {
             None => Err(Reason::new(Reason::UNAUTHORIZED, "unauthorized worker")),
-            Some(worker) if worker.is_empty() => Ok(NAMELESS.into()),
-            Some(worker) => Ok(worker.clone()),
+            Some(worker) => Ok(account_name(worker)),
         }
     }
 
