@@ -61,8 +61,10 @@ pub struct RpcClient {
     connections: Connections,
     limits: RpcLimits,
     next_id: AtomicU64,
-    /// When the node last answered a call; before the first answer, when the client was made.
-    answered: Mutex<Instant>,
+    /// When this client was made.
+    made: Instant,
+    /// When the node last answered a call; `None` if it never has.
+    answered: Mutex<Option<Instant>>,
     /// Told when the node has judged a block. One permit is kept for a watcher that is not listening just now.
     judged: Notify,
     /// Told when the node works again.
@@ -99,7 +101,8 @@ impl RpcClient {
             connections: Connections::new(&connector),
             limits,
             next_id: AtomicU64::new(1),
-            answered: Mutex::new(Instant::now()),
+            made: Instant::now(),
+            answered: Mutex::default(),
             judged: Notify::new(),
             back: Notify::new(),
             refresh: Notify::new(),
@@ -112,9 +115,14 @@ impl RpcClient {
         &self.url
     }
 
-    /// When the node last answered a call, with whatever answer. Before the first answer, when this client was made.
-    pub(crate) fn last_answer(&self) -> Instant {
+    /// When the node last answered a call, with whatever answer; `None` if it never has.
+    pub fn answered(&self) -> Option<Instant> {
         *self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When the node last answered a call. Before the first answer, when this client was made.
+    pub(crate) fn last_answer(&self) -> Instant {
+        self.answered().unwrap_or(self.made)
     }
 
     /// Waits until the node has judged a block ([`say_block_judged`](Self::say_block_judged)); at once if it has done so since
@@ -212,7 +220,7 @@ impl RpcClient {
                 .request(self.request(header.clone(), body.clone()))
                 .await
                 .map_err(|error| self.broken(method, error.into()))?;
-            *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+            *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
             let status = response.status();
             if status != StatusCode::UNAUTHORIZED && status != StatusCode::FORBIDDEN {
                 return Ok((status, self.body(method, response).await?));

@@ -1,7 +1,8 @@
 //! The job that miners work on now.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::watch;
 
@@ -43,16 +44,27 @@ impl CurrentJob {
     }
 }
 
+/// When jobs were published; `None` before the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JobTimes {
+    /// When the last job was published.
+    pub published: Option<Instant>,
+    /// When the last job was published that made all jobs before it stale.
+    pub tip_since: Option<Instant>,
+}
+
 /// Publishes the source's jobs to all connections.
 #[derive(Debug)]
 pub struct JobPublisher {
     current: watch::Sender<CurrentJob>,
     last_serial: AtomicU32,
+    times: Mutex<JobTimes>,
 }
 
 impl Default for JobPublisher {
     fn default() -> Self {
-        Self { current: watch::Sender::new(CurrentJob::Nothing), last_serial: AtomicU32::new(0) }
+        let current = watch::Sender::new(CurrentJob::Nothing);
+        Self { current, last_serial: AtomicU32::new(0), times: Mutex::default() }
     }
 }
 
@@ -60,7 +72,24 @@ impl JobPublisher {
     /// Makes a job from this content, and publishes it.
     pub fn publish(&self, content: impl Into<JobContent>) {
         let serial = self.last_serial.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        self.current.send_replace(CurrentJob::Job(Arc::new(Job::new(serial, content))));
+        let job = Arc::new(Job::new(serial, content));
+        let before = self.current.send_replace(CurrentJob::Job(job.clone()));
+        let is_on_tip = before.job().is_some_and(|before| !before.is_outdated_by(&job));
+        let now = Some(Instant::now());
+        let mut times = self.lock_times();
+        times.published = now;
+        if !is_on_tip {
+            times.tip_since = now;
+        }
+    }
+
+    /// When jobs were published.
+    pub fn times(&self) -> JobTimes {
+        *self.lock_times()
+    }
+
+    fn lock_times(&self) -> MutexGuard<'_, JobTimes> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Withdraws the job: connections end, and new ones are refused.
@@ -114,5 +143,23 @@ mod tests {
         assert!(CurrentJob::Nothing.goes_on_after(solved));
         claim.release();
         assert!(present.goes_on_after(solved), "the time for the next block has come");
+    }
+
+    #[test]
+    fn a_job_on_the_same_tip_does_not_make_the_tip_new() {
+        let jobs = JobPublisher::default();
+        assert_eq!(jobs.times(), JobTimes::default());
+        let publish = |tag: &[u8]| {
+            let chain = BuiltinChain::new(Duration::from_secs(20), tag, 1_800_000_000);
+            let before = Instant::now();
+            jobs.publish(builtin_work(&chain, 0.0, Now::read(), Default::default()));
+            let JobTimes { published, tip_since } = jobs.times();
+            (published >= Some(before), tip_since >= Some(before))
+        };
+        assert_eq!(publish(b""), (true, true));
+        // The clock has moved on since the tip.
+        while jobs.times().tip_since >= Some(Instant::now()) {}
+        assert_eq!(publish(b""), (true, false));
+        assert_eq!(publish(b"another chain"), (true, true));
     }
 }

@@ -16,6 +16,7 @@ use crate::health::HealthStatus;
 use crate::miners::{self, AddressSummary, MinerSummary};
 use crate::pool_state::PoolState;
 use crate::share::UpstreamSummary;
+use crate::source_status::SourceSummary;
 use crate::stats::PoolCounters;
 
 /// Number of accounts that are read at once.
@@ -101,6 +102,11 @@ impl PoolHandle {
     /// Where work comes from, such as `node http://127.0.0.1:8332 (main)`; `None` before there is any.
     pub fn work_from(&self) -> Option<String> {
         self.0.work_from()
+    }
+
+    /// What kind of source work comes from, and how old the work is.
+    pub fn source(&self) -> SourceSummary {
+        self.0.source.summary(self.0.jobs.times())
     }
 
     /// Whether there is work for miners.

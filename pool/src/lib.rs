@@ -10,6 +10,7 @@
 //! ```
 //!
 //! - `source`: the source of the jobs, which also takes the blocks and shares that are found; `chain`: the built-in chain;
+//!   `source_status`: how old the work is;
 //! - `job`: what miners work on, and how the coinbase's free bytes are divided among them; `current_job` publishes it;
 //! - `session`: decides about one miner's difficulty, jobs and shares, without I/O and without a protocol. `share` checks
 //!   a share, `vardiff` chooses the difficulty;
@@ -41,6 +42,7 @@ mod server;
 mod session;
 mod share;
 mod source;
+mod source_status;
 mod stats;
 mod store;
 mod stratum_v1;
@@ -56,6 +58,7 @@ pub use operator_log::HEALTH_CHECK_USER;
 pub use server::{Server, ServerError, ServerOptions, StartingServer};
 pub use share::{RejectionCounts, UpstreamShareCounts, UpstreamSummary};
 pub use source::{BlockSourceError, SourceChanges};
+pub use source_status::{NodeStatus, SourceKind, SourceSummary};
 pub use stats::PoolCounters;
 pub use store::{AccountsSnapshot, DATA_FOLDER, StoreError, StoreOptions, WorkerAccount, read_accounts};
 pub use vardiff::VardiffConfig;

@@ -21,6 +21,7 @@ use crate::session::SuspendedSessions;
 use crate::share::{
     ForwardRequest, FoundBlock, JudgedShare, UpstreamShare, UpstreamShareCounts, UpstreamSummary,
 };
+use crate::source_status::SourceStatus;
 use crate::stats::{ConnectionStats, PoolCounters};
 use crate::store::PendingBlocks;
 
@@ -67,6 +68,8 @@ pub struct PoolState {
     pub connections: Arc<ConnectionStats>,
     /// The connected miners.
     pub miners: Arc<MinerSessions>,
+    /// What the source of work has given last.
+    pub source: SourceStatus,
     /// A fault of the source of work, if there is one.
     pub work_health: HealthStatus,
     /// What makes the work of an upstream pool useless, although it gives work: it accepts no shares, or its job is too old.
@@ -107,6 +110,7 @@ impl PoolState {
             places: Arc::new(Semaphore::new(config.limits.connections)),
             connections: Arc::default(),
             miners: Arc::default(),
+            source: SourceStatus::default(),
             work_health: HealthStatus::default(),
             upstream_health: HealthStatus::default(),
             disk_health: HealthStatus::default(),

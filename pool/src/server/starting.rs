@@ -14,6 +14,7 @@ use super::{Server, ServerError, ServerOptions, descriptors};
 use crate::handle::PoolHandle;
 use crate::pool_state::{PoolState, SourceQueues};
 use crate::source::{BlockSource, SourceChanges};
+use crate::source_status::{SourceKind, SourceStatus};
 use crate::store::Store;
 
 /// A server that has its data folder and serves health and metrics, but does not have work for miners yet.
@@ -40,6 +41,7 @@ impl StartingServer {
         let data = options.data.as_ref().map(Store::open).transpose()?;
         let has_upstream = matches!(options.source, BlockSourceSpec::Upstream(_));
         let (mut state, queues) = PoolState::new(config, has_upstream);
+        state.source = SourceStatus::new(SourceKind::from(&options.source));
         let store = data.map(|(store, recovered)| {
             state.restore(recovered, store.pending_blocks());
             store

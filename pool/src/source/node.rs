@@ -70,6 +70,7 @@ impl NodeSource {
         };
         let clients = spec.nodes.into_iter().map(client).collect::<Result<Vec<_>, _>>()?;
         let nodes = Nodes::new(clients)?;
+        shared.source.set_nodes(nodes.clone());
         let mut following = JoinSet::new();
         if let Some(changes) = changes {
             following.spawn(follow(changes, nodes.clone()));
@@ -94,6 +95,7 @@ impl NodeSource {
             }
         };
         shared.work_health.clear();
+        shared.source.set_given(first.asked);
         let (node, main_node) = (first.node, first.main_node);
         let settings = WorkSettings {
             network,
@@ -146,6 +148,7 @@ impl NodeSource {
                     TemplateEvent::New(update) => {
                         down = None;
                         (self.node, self.main_node) = (update.node, update.main_node);
+                        shared.source.set_given(update.asked);
                         self.name(&shared);
                         vec![Event::Template(update)]
                     }

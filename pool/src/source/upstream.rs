@@ -95,6 +95,7 @@ impl UpstreamSource {
                 }
             };
             events.log(&event);
+            note_age(shared, &event);
             if let Some(problem) = waits_for(&event) {
                 shared.work_health.set(problem);
             }
@@ -132,6 +133,7 @@ impl UpstreamSource {
                             show_usefulness(&shared, &usefulness);
                         }
                         events.log(&event);
+                        note_age(&shared, &event);
                         problem = waits_for(&event).or(problem);
                         match event {
                             client::Event::Answer(answer) => settle(&shared, &mut in_flight, answer),
@@ -250,6 +252,18 @@ fn told_by((request, outcome): &(ForwardRequest, Outcome)) -> Option<Event> {
         Outcome::Rejected(_) | Outcome::Stale(_) | Outcome::Unanswered => return None,
     };
     Some(Event::Verdict(ShareTime::of(&request.share), epoch, verdict))
+}
+
+/// Notes when the pool has sent its job, and anything at all.
+fn note_age(shared: &PoolState, event: &client::Event) {
+    let now = std::time::Instant::now();
+    match event {
+        client::Event::Lost { .. } | client::Event::Waiting { .. } | client::Event::Unfit { .. } => return,
+        client::Event::Answer(Answer { outcome: Outcome::Unanswered | Outcome::Stale(None), .. }) => return,
+        client::Event::Job(_) => shared.source.set_given(now),
+        _ => {}
+    }
+    shared.source.set_answered(now);
 }
 
 /// Why an upstream pool gives no work, if the event says so.
