@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use hasher::Target;
 use problem::Problem;
+use series::SeriesHandle;
 use task::{Account, PoolLive, Totals};
 use text::InWords;
 use tokio::sync::watch;
@@ -154,7 +155,7 @@ impl PoolHandle {
     }
 
     /// Calls `each` for all workers with an account, in the order in which the accounts were made.
-    fn each_worker(&self, mut each: impl FnMut(WorkerSummary)) {
+    pub(crate) fn each_worker(&self, mut each: impl FnMut(WorkerSummary)) {
         let now = Instant::now();
         for from in (0..).step_by(SLICE) {
             let mut count = 0;
@@ -180,6 +181,11 @@ impl PoolHandle {
     /// Number of workers that are connected.
     pub fn connected_workers(&self) -> usize {
         self.0.miners.workers()
+    }
+
+    /// The figures over time, in memory only; recorded while there is an HTTP server.
+    pub fn series(&self) -> &SeriesHandle {
+        &self.0.series
     }
 
     /// All workers that have an account or are connected, sorted by name.

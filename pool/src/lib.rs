@@ -16,7 +16,7 @@
 //!   a share, `vardiff` chooses the difficulty;
 //! - `stratum_v1`: reads and writes a miner's messages; a second protocol would be another module like this one;
 //! - `server`: the sockets; `bans`, `extranonce_lease`: the extranonce1 of each connection;
-//! - `miner_sessions`: who is connected, with what; `miners`: lists of all miners;
+//! - `miner_sessions`: who is connected, with what; `miners`: lists of all miners; `figures`: the pool's figures over time;
 //! - `accounts`: the shares and blocks of each worker; `stats` and `health`: sums and faults; [`PoolHandle`] reads them all;
 //! - `operator_log`: what the pool tells its operator, within the limits of [`logging::LineLimit`];
 //! - `pool_state`: the state that these modules share;
@@ -30,6 +30,7 @@ mod clock;
 mod config;
 mod current_job;
 mod extranonce_lease;
+mod figures;
 mod handle;
 mod health;
 mod http_api;

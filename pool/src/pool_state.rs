@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bitcoin::Network;
 use client::Outcome;
+use series::SeriesHandle;
 use task::PoolLive;
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -70,6 +71,8 @@ pub struct PoolState {
     pub miners: Arc<MinerSessions>,
     /// What the source of work has given last.
     pub source: SourceStatus,
+    /// The pool's figures over time.
+    pub series: SeriesHandle,
     /// A fault of the source of work, if there is one.
     pub work_health: HealthStatus,
     /// What makes the work of an upstream pool useless, although it gives work: it accepts no shares, or its job is too old.
@@ -111,6 +114,7 @@ impl PoolState {
             connections: Arc::default(),
             miners: Arc::default(),
             source: SourceStatus::default(),
+            series: SeriesHandle::default(),
             work_health: HealthStatus::default(),
             upstream_health: HealthStatus::default(),
             disk_health: HealthStatus::default(),

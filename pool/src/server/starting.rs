@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Server, ServerError, ServerOptions, descriptors};
+use crate::figures;
 use crate::handle::PoolHandle;
 use crate::pool_state::{PoolState, SourceQueues};
 use crate::source::{BlockSource, SourceChanges};
@@ -115,7 +116,10 @@ impl HttpTask {
     ) -> Result<Self, net::ListenError> {
         let server = api::Server::new(net::listen(addresses).await?, &pool, options);
         let (address, stop) = (server.local_addr(), CancellationToken::new());
-        let task = tokio::spawn(server.run(stop.clone()));
+        let ended = stop.clone();
+        let task = tokio::spawn(async move {
+            tokio::join!(server.run(ended.clone()), figures::record(&pool, ended));
+        });
         Ok(HttpTask { address, task, stop: stop.drop_guard() })
     }
 
