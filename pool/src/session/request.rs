@@ -14,6 +14,10 @@ use crate::job::VERSION_MASK;
 /// Maximum number of workers that one connection may authorize.
 pub(super) const MAX_WORKERS: usize = 64;
 
+/// Maximum length of a user name, in bytes. Each gets an account that is kept for ever, and the place of a worker in a list, which has
+/// its name twice, must fit into a parameter of the HTTP API.
+const MAX_NAME: usize = 250;
+
 impl Session {
     pub(super) fn on_request(&mut self, request: Request, now: Now, effects: &mut Vec<Effect>) {
         let was_ready = self.is_ready();
@@ -96,6 +100,9 @@ impl Session {
         let refuse = |text: &str| Err(Reason::new(Reason::UNAUTHORIZED, text));
         if worker.chars().any(char::is_control) {
             return refuse("the user name has control characters");
+        }
+        if worker.len() > MAX_NAME {
+            return refuse(&format!("the user name has more than {MAX_NAME} bytes"));
         }
         let payout = match self.pays_users.map(|network| payout(&worker, network)).transpose() {
             Ok(payout) => payout,

@@ -38,3 +38,16 @@ fn an_odd_extension_is_refused_without_the_others() {
         assert!(granted.contains(r#""version-rolling":true"#), "{granted}");
     }
 }
+
+#[test]
+fn a_user_name_that_is_too_long_is_refused() {
+    let mut harness = Harness::new(1e6);
+    let mut authorize = |bytes: usize| {
+        let line =
+            format!(r#"{{"id":2,"method":"mining.authorize","params":["{}","x"]}}"#, "w".repeat(bytes));
+        lines(&harness.line(&line)).join("\n")
+    };
+    let refused = authorize(251);
+    assert!(refused.contains("[24,\"the user name has more than 250 bytes\""), "{refused}");
+    assert!(authorize(250).contains("\"result\":true"));
+}
