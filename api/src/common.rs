@@ -2,14 +2,15 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use hyper::StatusCode;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use hyper::{HeaderMap, StatusCode};
 use text::printable_lines;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::RequestError;
 use crate::events::{__path_events, events};
+use crate::metrics::Format;
 use crate::program::AnyProgram;
 
 /// The longest line of an answer for people, in characters.
@@ -70,13 +71,19 @@ async fn readyz(State(program): State<AnyProgram>) -> Response {
     path = "/metrics",
     tag = "program",
     responses(
-        (status = 200, description = "The figures.", body = String, content_type = "text/plain"),
+        (
+            status = 200,
+            description = "The figures: OpenMetrics if the header Accept names it, else the text format 0.0.4.",
+            content((String = "text/plain"), (String = "application/openmetrics-text"))
+        ),
         (status = 503, description = "The program cannot answer now."),
     )
 )]
-async fn metrics(State(program): State<AnyProgram>) -> Result<Response, RequestError> {
-    let text = program.metrics().await?.into_text();
-    Ok(typed("text/plain; version=0.0.4", text))
+async fn metrics(State(program): State<AnyProgram>, headers: HeaderMap) -> Result<Response, RequestError> {
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = Format::accepted(accepted);
+    let text = program.metrics().await?.written(format)?;
+    Ok(typed(format.content_type(), text))
 }
 
 /// Text for people. It may be said with the words of peers, and an operator reads it on a terminal.

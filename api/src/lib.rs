@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/healthz` | 200 if the program is healthy, perhaps with a warning, else 503 with the problem |
 //! | `/readyz` | 200 if the program can do its work, else 503 with what it waits for |
-//! | `/metrics` | Prometheus' text format, version 0.0.4 |
+//! | `/metrics` | Prometheus' text format, version 0.0.4, or OpenMetrics for those who accept it |
 //! | `/api/v1/events` | the log as server-sent events |
 //! | `/api/v1/series` | figures over time, if the program records them |
 //! | `/api/v1/openapi.json` | what there is, as OpenAPI 3.1 |

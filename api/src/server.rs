@@ -47,6 +47,7 @@ impl Server {
         options: Options,
     ) -> Self {
         EVENTS.keep();
+        crate::metrics::started();
         Self { listener, address, api: Api::new(program), options }
     }
 

@@ -9,6 +9,8 @@ use task::Totals;
 use crate::handle::{PoolHandle, PoolSummary};
 use crate::share::UpstreamSummary;
 
+mod metrics;
+
 impl Program for PoolHandle {
     async fn problem(&self) -> Option<String> {
         PoolHandle::trouble(self)
@@ -23,14 +25,7 @@ impl Program for PoolHandle {
     }
 
     async fn metrics(&self) -> Result<Metrics, RequestError> {
-        let summary = PoolHandle::summary(self);
-        let mut metrics = Metrics::default();
-        add_work(&summary, &mut metrics);
-        add_miners(&summary, &mut metrics);
-        if let Some(upstream) = &summary.upstream {
-            add_upstream(upstream, &mut metrics);
-        }
-        Ok(metrics)
+        Ok(metrics::of(&PoolHandle::summary(self)))
     }
 
     fn resources(&self) -> OpenApiRouter<()> {
@@ -103,62 +98,4 @@ fn json(summary: &PoolSummary) -> Value {
         });
     }
     answer
-}
-
-fn add_work(summary: &PoolSummary, metrics: &mut Metrics) {
-    let PoolSummary { live, totals, .. } = summary;
-    let shares = [
-        ("accepted", totals.accepted as f64),
-        ("rejected", totals.rejected as f64),
-        ("stale", totals.stale as f64),
-    ];
-    metrics.add_labelled("pool_shares_total", "Shares judged.", "verdict", shares);
-    let (accepted, rejected_blocks) = (totals.accepted_work as f64, summary.rejected_blocks as f64);
-    metrics.add("pool_accepted_hashes_total", "Expected hashes of the accepted shares.", accepted);
-    metrics.add(
-        "pool_blocks_total",
-        "Blocks found that the node, or the built-in chain, has accepted.",
-        totals.blocks as f64,
-    );
-    metrics.add(
-        "pool_orphaned_blocks_total",
-        "Accepted blocks that have left the node's chain.",
-        totals.orphaned as f64,
-    );
-    let candidates_help = "Accepted shares that met the network's target; not each becomes a block.";
-    metrics.add("pool_candidates_total", candidates_help, totals.candidates as f64);
-    metrics.add("pool_rejected_blocks_total", "Blocks found that the chain has not taken.", rejected_blocks);
-    metrics.add("pool_height", "Height of the block in work.", live.height as f64);
-    metrics.add("pool_network_difficulty", "Difficulty of the block in work.", live.difficulty);
-}
-
-fn add_miners(summary: &PoolSummary, metrics: &mut Metrics) {
-    let PoolSummary { live, hashrate, best_share, bans, banned, workers, .. } = summary;
-    metrics.add("pool_connections", "Connections with an authorized worker.", live.connections.into());
-    metrics.add("pool_bans_total", "Addresses banned.", *bans as f64);
-    metrics.add("pool_banned_addresses", "Addresses banned at present.", *banned as f64);
-    metrics.add("pool_workers", "Workers with an account.", workers.len() as f64);
-    let hashrate_help = "Sum of the workers' hashrates, estimated from the shares of about two minutes.";
-    metrics.add("pool_hashrate_hashes_per_second", hashrate_help, *hashrate);
-    metrics.add("pool_best_share_difficulty", "Highest difficulty of an accepted share.", *best_share);
-}
-
-fn add_upstream(UpstreamSummary { pool, counts }: &UpstreamSummary, metrics: &mut Metrics) {
-    let shares = [
-        ("accepted", counts.accepted as f64),
-        ("rejected", counts.rejected as f64),
-        ("stale", counts.stale as f64),
-        ("unanswered", counts.unanswered as f64),
-    ];
-    metrics.add_labelled("pool_upstream_shares_total", "Forwarded shares, by verdict.", "verdict", shares);
-    let connected = u8::from(pool.is_some()).into();
-    let candidates_help =
-        "Accepted shares that met the network's target. The upstream pool does not say which became blocks.";
-    metrics.add("pool_upstream_connected", "Whether an upstream pool takes our shares.", connected);
-    metrics.add(
-        "pool_upstream_forwarded_total",
-        "Shares that an upstream pool wanted.",
-        counts.forwarded as f64,
-    );
-    metrics.add("pool_upstream_candidates_total", candidates_help, counts.candidates as f64);
 }

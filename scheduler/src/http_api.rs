@@ -16,6 +16,8 @@ use crate::core::{MAX_PAGE, Overview, TaskOverview, TaskPage};
 use crate::history::TaskFailure;
 use crate::query::{QueryClient, QueryError, SchedulerPhase};
 
+mod metrics;
+
 /// The number of tasks in the summary, and in an answer to `/api/v1/tasks` without the parameter `limit`.
 const PAGE: usize = 100;
 /// Maximum length of a task id in a request. Mesos has the same limit, because it uses ids as file names.
@@ -172,25 +174,12 @@ impl Program for HttpApi {
     }
 
     async fn metrics(&self) -> Result<Metrics, RequestError> {
-        let (leads, overview) = match &self.leader() {
-            Ok(Leader::This(client)) => (true, Some(client.overview().await?)),
-            Ok(Leader::Waits(_)) => (true, None),
-            Ok(Leader::Other(_)) => (false, None),
-            Err(_) => (true, None),
-        };
-        let mut metrics = Metrics::default();
-        let help = "Whether this scheduler runs the framework.";
-        metrics.add("scheduler_leads", help, flag(leads));
-        if leads {
-            let connected = flag(overview.as_ref().is_some_and(|overview| overview.connected));
-            let help = "Whether there is a subscription.";
-            metrics.add("scheduler_connected", help, connected);
-        }
-        if let Some(overview) = overview {
-            task_metrics(&overview, &mut metrics);
-            ledger_metrics(&overview, &mut metrics);
-        }
-        Ok(metrics)
+        Ok(match self.leader() {
+            Ok(Leader::This(client)) => metrics::leading(client.overview().await?.as_ref()),
+            Ok(Leader::Waits(problem)) => metrics::without_framework(true, Some(&problem)),
+            Ok(Leader::Other(problem)) => metrics::without_framework(false, problem.as_ref()),
+            Err(_) => metrics::without_framework(true, None),
+        })
     }
 
     fn resources(&self) -> OpenApiRouter<()> {
@@ -229,10 +218,6 @@ async fn get_tasks(
     parameters: QueryParameters,
 ) -> Result<JsonText, RequestError> {
     api.tasks(&parameters).await
-}
-
-fn flag(flag: bool) -> f64 {
-    u8::from(flag).into()
 }
 
 /// Why the scheduler is unhealthy; `None` if it is not.
@@ -354,44 +339,6 @@ fn task(task: &TaskOverview) -> Value {
         "live": live,
         "shares": ShareCounts::from(task.totals),
     })
-}
-
-/// Metrics of the live tasks, and of the states of those that have ended.
-fn task_metrics(overview: &Overview, metrics: &mut Metrics) {
-    let live = overview.live_states.iter().map(|(state, count)| (state.as_str(), *count as f64));
-    metrics.add_labelled("scheduler_tasks", "Tasks that have not ended.", "state", live);
-    let ended = overview.ended_states().map(|(state, count)| (state, count as f64));
-    metrics.add_labelled("scheduler_tasks_ended_total", "Tasks that have ended.", "state", ended);
-    let cpus = overview.cpus_milli as f64 / 1000.0;
-    metrics.add("scheduler_cpus", "CPUs of tasks that have not ended.", cpus);
-    let workers = overview.reporting_workers as f64;
-    metrics.add("scheduler_workers", "Workers that recently reported their hashrate.", workers);
-    let help = "Sum of the hashrates that workers recently reported.";
-    metrics.add("scheduler_hashrate_hashes_per_second", help, overview.hashrate);
-}
-
-/// Metrics of the ledger.
-fn ledger_metrics(overview: &Overview, metrics: &mut Metrics) {
-    let Totals { hashes, .. } = overview.totals.worker;
-    metrics.add("scheduler_hashes_total", "Hashes searched.", hashes as f64);
-    for (name, help, totals) in [
-        ("scheduler_worker_shares_total", "Shares as workers count them.", overview.totals.worker),
-        ("scheduler_pool_shares_total", "Shares as pool servers count them.", overview.totals.pool),
-    ] {
-        let ShareCounts { accepted, rejected, stale, unanswered } = totals.into();
-        let shares = [
-            ("accepted", accepted as f64),
-            ("rejected", rejected as f64),
-            ("stale", stale as f64),
-            ("unanswered", unanswered as f64),
-        ];
-        metrics.add_labelled(name, help, "verdict", shares);
-    }
-    let totals = &overview.totals;
-    metrics.add("scheduler_blocks_total", "Blocks that a node has accepted.", overview.blocks as f64);
-    let (candidates, orphaned) = (totals.candidates() as f64, totals.pool.orphaned as f64);
-    metrics.add("scheduler_candidates_total", "Accepted shares that met the network's target.", candidates);
-    metrics.add("scheduler_orphaned_blocks_total", "Blocks that have left the node's chain.", orphaned);
 }
 
 #[cfg(test)]

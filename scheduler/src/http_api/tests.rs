@@ -247,12 +247,18 @@ async fn there_is_an_answer_in_time_in_every_phase() {
 
 #[tokio::test]
 async fn the_figures_tell_what_runs_and_what_ended() {
-    let text = async |api: HttpApi| api.metrics().await.unwrap().into_text();
+    let text = async |api: HttpApi| api.metrics().await.unwrap().into_text().unwrap();
     assert!(text(api(SchedulerPhase::Standby(None))).await.ends_with("scheduler_leads 0\n"));
     let starting = text(api(SchedulerPhase::Starting(None))).await;
     assert!(starting.contains("scheduler_leads 1\n") && starting.ends_with("scheduler_connected 0\n"));
     let text = text(leading(mining())).await;
     for line in [
+        "mesos_miner_leader 1",
+        "mesos_miner_connected 1",
+        "mesos_miner_tasks{state=\"TASK_RUNNING\"} 1",
+        "mesos_miner_shares_total{verdict=\"stale\"} 1",
+        "mesos_miner_pool_shares_total{verdict=\"accepted\"} 8",
+        "mesos_miner_workers 1",
         "scheduler_leads 1",
         "scheduler_connected 1",
         "scheduler_tasks{state=\"TASK_RUNNING\"} 1",
