@@ -46,6 +46,7 @@ mod pool_data;
 mod pool_dialects;
 mod pool_lines;
 mod principal;
+mod prometheus;
 mod real_mesos;
 mod recorded_pools;
 mod renewal;

@@ -1,0 +1,103 @@
+//! Prometheus' own tool finds no fault in the figures of running programs, and the alerts do what their tests say.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use testing::third_party::{folder, require, root};
+
+use crate::page::page_of;
+use crate::support::embedded::EmbeddedCluster;
+use crate::support::process::mesos_miner;
+use crate::support::{DEADLINE, LONG_DEADLINE, http, until};
+
+fn promtool() -> Option<PathBuf> {
+    require("prometheus", folder("prometheus").map(|folder| folder.join("usr/bin/promtool")))
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Gives promtool a text of metrics.
+fn check(promtool: &Path, metrics: &str) -> Output {
+    let mut command = Command::new(promtool);
+    command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    child.stdin.take().expect("a pipe").write_all(metrics.as_bytes()).expect("it reads");
+    child.wait_with_output().expect("it ends")
+}
+
+/// The answer to a client that takes OpenMetrics, with its head.
+fn open_metrics(address: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a socket");
+    let accept =
+        "Accept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+    write!(stream, "GET /metrics HTTP/1.0\r\nHost: {address}\r\n{accept}\r\n\r\n").expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+fn is_clean(promtool: &Path, address: SocketAddr, program: &str) {
+    let metrics = http::get_text(address, "/metrics").expect("it answers");
+    assert!(metrics.contains(&format!("program=\"{program}\"}} 1\n")), "{metrics}");
+    let output = check(promtool, &metrics);
+    assert!(output.status.success() && said(&output).is_empty(), "{}\n{metrics}", said(&output));
+    let open = open_metrics(address);
+    assert!(
+        open.contains("application/openmetrics-text; version=1.0.0") && open.ends_with("# EOF\n"),
+        "{open}"
+    );
+}
+
+#[test]
+fn promtool_finds_no_fault_in_the_figures_of_a_scheduler_and_a_pool() {
+    let Some(promtool) = promtool() else { return };
+    let mut pool = mesos_miner(["pool", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+    let address: SocketAddr =
+        pool.wait_for_output(DEADLINE, |line| line.strip_prefix("HTTP on http://")?.parse().ok());
+    pool.wait_for_output(DEADLINE, |line| line.starts_with("listening on ").then_some(()));
+    is_clean(&promtool, address, "pool");
+
+    let cluster = EmbeddedCluster::start(1, 1.0, |_| ());
+    let master = cluster.master.to_string();
+    let options =
+        ["--http", "127.0.0.1:0", "--server-cpus", "0.1", "--teardown-on-exit", "--master", &master];
+    let mut scheduler = mesos_miner(["scheduler"].into_iter().chain(options));
+    let page = page_of(&mut scheduler);
+    until("it mines", LONG_DEADLINE, || (http::get_text(page, "/healthz")? == "ok\n").then_some(()));
+    is_clean(&promtool, page, "scheduler");
+    scheduler.interrupt(LONG_DEADLINE);
+
+    let faulty = "# TYPE mesos_miner_blocks counter\nmesos_miner_blocks 1\n";
+    assert!(!check(&promtool, faulty).status.success(), "it notices a counter without its ending");
+}
+
+#[test]
+fn the_alerts_do_what_their_tests_say() {
+    let Some(promtool) = promtool() else { return };
+    let source = root().join("deploy/prometheus");
+    let copied = tempfile::tempdir().expect("a folder");
+    let test = |change: &dyn Fn(String) -> String| {
+        let (rules, tests) = ("mesos-miner.rules.yml", "mesos-miner.test.yml");
+        let text = std::fs::read_to_string(source.join(rules)).expect("there are rules");
+        std::fs::write(copied.path().join(rules), change(text)).expect("written");
+        std::fs::copy(source.join(tests), copied.path().join(tests)).expect("there are tests");
+        let mut command = Command::new(&promtool);
+        command.args(["test", "rules", tests]).current_dir(copied.path()).output().expect("it starts")
+    };
+    let right = test(&|rules| rules);
+    assert!(right.status.success(), "{}", said(&right));
+    for (from, to) in
+        [("> 0.05", "> 0.5"), ("< 0.7", "< 0.1"), ("mesos_miner_workers == 0", "mesos_miner_workers < 0")]
+    {
+        let wrong = test(&|rules| {
+            assert!(rules.contains(from), "{from}");
+            rules.replace(from, to)
+        });
+        assert!(!wrong.status.success(), "{from} as {to}: {}", said(&wrong));
+    }
+}
