@@ -92,7 +92,7 @@ async fn wait_for_job(server: SocketAddr) -> Result<(), String> {
     while !(authorized && job) {
         match client.next().await.map_err(|error| error_chain(&error))? {
             Event::Authorized { .. } => authorized = true,
-            Event::Job(_) => job = true,
+            Event::Job { .. } => job = true,
             Event::Lost { error, .. } => return Err(error_chain(&error)),
             _ => {}
         }

@@ -136,10 +136,10 @@ fn mine(engine: StartedEngine, address: &str, stop: CancellationToken) {
     let config = Config { suggest_difficulty: Some(DIFFICULTY), retries: Some(0), ..Config::new(vec![pool]) };
     runtime.expect("a runtime").block_on(async {
         let (sender, mut events) = mpsc::channel(256);
-        let (_, configs) = watch::channel(config);
+        let ((_, configs), (_, pauses)) = (watch::channel(config), watch::channel(false));
         let listen = async { while events.recv().await.is_some() {} };
         let (mined, ()) =
-            tokio::join!(miner::run(configs, engine.engine, engine.found, sender, stop), listen);
+            tokio::join!(miner::run(configs, pauses, engine.engine, engine.found, sender, stop), listen);
         mined.expect("the pool stays");
     });
 }

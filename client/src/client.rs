@@ -132,9 +132,9 @@ impl Client {
     /// Returns immediately: the share is sent while [`Client::next`] is awaited.
     pub fn submit(&mut self, job: &Arc<Job>, share: Share) -> Option<Ticket> {
         let ticket = Ticket(self.next_ticket);
-        let share = InFlightShare::new(ticket, share, std::time::Instant::now());
+        let share = |index| InFlightShare::new(ticket, share, index, std::time::Instant::now());
         if let Some(session) = self.resumable.as_mut().filter(|session| session.jobs.contains(job)) {
-            if !session.add(share) {
+            if !session.add(share(session.pool)) {
                 return None;
             }
         } else {
@@ -142,7 +142,7 @@ impl Client {
             let mut connections = self.main.as_deref_mut().into_iter().chain(draining);
             let connection = connections.find(|connection| connection.jobs.contains(job))?;
             // The share counts as submitted even if sending fails: `next` then reports the loss of the connection.
-            if let Err(error) = connection.submit(share) {
+            if let Err(error) = connection.submit(share(connection.index())) {
                 debug!(%error, "submitting a share failed");
             }
         }
@@ -263,7 +263,7 @@ impl Client {
         match (self.config.pools.get(index), self.history.get(index)) {
             (Some(pool), Some(history)) if history.fitness.is_eligible(Instant::now()) => {
                 let url = pool.url.clone();
-                self.probe.start(index, PoolConnection::new(&self.config, pool, url, history));
+                self.probe.start(index, PoolConnection::new(&self.config, index, pool, url, history));
             }
             _ => self.probe.skip(),
         }
@@ -276,7 +276,7 @@ impl Client {
             return;
         };
         let url = self.redirect.take().unwrap_or_else(|| pool.url.clone());
-        let connection = PoolConnection::new(&self.config, pool, url, history);
+        let connection = PoolConnection::new(&self.config, index, pool, url, history);
         if self.resumable.as_ref().is_some_and(|session| session.pool != index) {
             self.give_up_resumable();
         }
@@ -327,7 +327,7 @@ impl Client {
             }
             stratum::Event::Authorized => {
                 self.resubmit();
-                self.events.push_back(Event::Authorized { pool: url });
+                self.events.push_back(Event::Authorized { pool: url, index: self.failover.index() });
                 self.forget_other_pools();
             }
             stratum::Event::Reconnect { pool, wait } => self.on_redirect(url, pool, wait),
@@ -341,12 +341,12 @@ impl Client {
     }
 
     fn on_job(&mut self, job: Arc<Job>) {
+        let Some(connection) = &mut self.main else { return };
+        let (index, received) = (connection.index(), connection.last_message().into_std());
         // Jobs arrive often enough to check for expired shares here.
-        if let Some(connection) = &mut self.main {
-            let now = std::time::Instant::now();
-            let expired = std::iter::from_fn(|| connection.in_flight.expire(now));
-            self.events.extend(expired.map(|share| Event::Answer(share.give_up(now))));
-        }
+        let now = std::time::Instant::now();
+        let expired = std::iter::from_fn(|| connection.in_flight.expire(now));
+        self.events.extend(expired.map(|share| Event::Answer(share.give_up(now))));
         self.learn(|fitness| fitness.on_job(&job, Instant::now()));
         let extranonces = (job.extranonce1.clone(), job.extranonce2_len);
         if self.extranonces.as_ref() != Some(&extranonces) {
@@ -354,7 +354,7 @@ impl Client {
             let (extranonce1, extranonce2_len) = extranonces;
             self.events.push_back(Event::ExtranonceChanged { extranonce1, extranonce2_len });
         }
-        self.events.push_back(Event::Job(job));
+        self.events.push_back(Event::Job { job, index, received });
     }
 
     /// Submits the shares of the resumed session again on the main connection.

@@ -31,6 +31,8 @@ const SURVIVED_AFTER: Duration = Duration::from_secs(10);
 /// A connection with its Stratum session and the shares submitted on it.
 pub(crate) struct PoolConnection {
     url: PoolUrl,
+    /// The index of the pool in `Config::pools`.
+    index: usize,
     stage: Stage,
     session: Session,
     events: VecDeque<Event>,
@@ -74,8 +76,9 @@ enum Stage {
 }
 
 impl PoolConnection {
-    /// Begins to connect to `url`: the address of `pool`, or the address to which the pool redirected us.
-    pub fn new(config: &Config, pool: &Pool, url: PoolUrl, history: &PoolHistory) -> Self {
+    /// Begins to connect to `url`: the address of `pool`, or the address to which the pool redirected us. `index` is the place of
+    /// the pool in `Config::pools`.
+    pub fn new(config: &Config, index: usize, pool: &Pool, url: PoolUrl, history: &PoolHistory) -> Self {
         let options = SessionOptions {
             version_mask: config.version_mask,
             suggest_difficulty: config.suggest_difficulty,
@@ -89,6 +92,7 @@ impl PoolConnection {
         let dialling = async move { dialer.connect(&address.host, address.port, secure).await };
         PoolConnection {
             url,
+            index,
             stage: Stage::Dialling(Box::pin(dialling)),
             session: Session::new(options),
             events: VecDeque::new(),
@@ -115,6 +119,17 @@ impl PoolConnection {
 
     pub fn url(&self) -> &PoolUrl {
         &self.url
+    }
+
+    /// The index of the pool in `Config::pools`.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// When the pool's last message was read. Events are returned before another message is read, so while they are handled this is
+    /// the time of the message that caused them.
+    pub fn last_message(&self) -> Instant {
+        self.last_message
     }
 
     /// The token with which a later connection can resume this session, if the pool supports that.

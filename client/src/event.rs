@@ -1,7 +1,7 @@
 //! The events of a client.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stratum::{Job, PoolUrl, Reason};
 use task::Verdict;
@@ -17,10 +17,19 @@ pub enum Event {
     Authorized {
         /// The pool.
         pool: PoolUrl,
+        /// Its index in [`Config::pools`](crate::Config::pools).
+        index: usize,
     },
-    /// The job to work on from now on. The same work may be sent again with another difficulty or version mask, see
-    /// [`Job::same_work`]. If [`Job::clean`] is set, shares of all earlier jobs are stale, except those for the same work.
-    Job(Arc<Job>),
+    /// A job.
+    Job {
+        /// The job to work on from now on. The same work may be sent again with another difficulty or version mask, see
+        /// [`Job::same_work`]. If [`Job::clean`] is set, shares of all earlier jobs are stale, except those for the same work.
+        job: Arc<Job>,
+        /// The index of its pool in [`Config::pools`](crate::Config::pools).
+        index: usize,
+        /// When the line that brought it was read.
+        received: Instant,
+    },
     /// The difficulty of the following jobs.
     Difficulty(f64),
     /// The version bits that may be rolled from now on. The current job is delivered again with the new mask.
@@ -38,6 +47,8 @@ pub enum Event {
     Lost {
         /// The error, which names the pool.
         error: ClientError,
+        /// The index of that pool in [`Config::pools`](crate::Config::pools).
+        index: usize,
         /// The time until the next attempt, perhaps to another pool.
         retry_in: Duration,
     },
@@ -72,6 +83,8 @@ pub struct Answer {
     pub ticket: Ticket,
     /// The outcome.
     pub outcome: Outcome,
+    /// The index in [`Config::pools`](crate::Config::pools) of the pool to which the share was submitted.
+    pub index: usize,
     /// The time from the first submission until the answer, or until the client stopped waiting for an answer.
     pub round_trip: Duration,
 }

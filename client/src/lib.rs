@@ -18,7 +18,7 @@
 //!     let job = current.clone();
 //!     tokio::select! {
 //!         event = client.next() => match event? {
-//!             Event::Job(job) => current = Some(job),
+//!             Event::Job { job, .. } => current = Some(job),
 //!             Event::Lost { .. } => current = None,
 //!             Event::Answer(answer) => println!("{:?}: {:?}", answer.ticket, answer.outcome),
 //!             _ => {}

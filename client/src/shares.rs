@@ -25,6 +25,8 @@ const MAX_WAITING: usize = 4096;
 pub(crate) struct InFlightShare {
     pub ticket: Ticket,
     pub share: Share,
+    /// The index of the share's pool in `Config::pools`.
+    index: usize,
     /// When the client's caller submitted the share. Submitting the share once more, on a resumed session, does not change this.
     submitted: Instant,
     /// The number of connections on which the share was sent: more than one if its session was resumed.
@@ -33,13 +35,13 @@ pub(crate) struct InFlightShare {
 
 impl InFlightShare {
     /// A share that has not been sent yet.
-    pub fn new(ticket: Ticket, share: Share, now: Instant) -> Self {
-        InFlightShare { ticket, share, submitted: now, attempts: 0 }
+    pub fn new(ticket: Ticket, share: Share, index: usize, now: Instant) -> Self {
+        InFlightShare { ticket, share, index, submitted: now, attempts: 0 }
     }
 
     fn answer(&self, outcome: Outcome, now: Instant) -> Answer {
         let round_trip = now.saturating_duration_since(self.submitted);
-        Answer { ticket: self.ticket, outcome, round_trip }
+        Answer { ticket: self.ticket, outcome, index: self.index, round_trip }
     }
 
     /// The answer for a share that no pool will answer.
@@ -180,7 +182,7 @@ mod tests {
 
     fn share(ticket: u64, now: Instant) -> InFlightShare {
         let share = Share { job: "a".into(), extranonce2: vec![0; 4], ntime: 0, nonce: 0, version: 1 };
-        InFlightShare::new(Ticket(ticket), share, now)
+        InFlightShare::new(Ticket(ticket), share, 3, now)
     }
 
     #[test]
@@ -255,7 +257,8 @@ mod tests {
         let left = in_flight.take_all();
         let lost: Vec<Answer> = left.iter().map(|share| share.give_up(later)).collect();
         let round_trip = Duration::from_millis(7);
-        assert_eq!(lost, [Answer { ticket: Ticket(40), outcome: Outcome::Unanswered, round_trip }]);
+        let answer = Answer { ticket: Ticket(40), outcome: Outcome::Unanswered, index: 3, round_trip };
+        assert_eq!(lost, [answer]);
         assert_eq!(in_flight.len(), 0);
     }
 

@@ -10,6 +10,7 @@
 
 mod cpu_throttle;
 pub mod cpus;
+mod first_hash;
 mod job_headers;
 mod job_search;
 mod mining_thread;
@@ -24,9 +25,11 @@ use std::time::{Duration, Instant};
 use hasher::{BackendChoice, Digest, Header};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use stratum::job::Job;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use self::cpus::CpuAllocation;
+pub use self::first_hash::FirstHash;
+use self::first_hash::FirstHashes;
 use self::job_search::{JobSearch, JobSearches};
 
 /// Maximum number of found shares that wait for the miner to take them. While the queue is full, the mining threads wait.
@@ -94,6 +97,7 @@ struct EngineState {
     backends: BackendChoice,
     start: Instant,
     generation: Generation,
+    first_hashes: FirstHashes,
     current: Mutex<JobSlot>,
     changed: Condvar,
 }
@@ -152,7 +156,12 @@ pub struct Counters {
 impl Counters {
     /// Hashes since the engine started.
     pub fn hashes(&self) -> u128 {
-        self.threads.iter().map(|thread| u128::from(thread.hashes.load(Ordering::Relaxed))).sum()
+        self.by_thread().map(u128::from).sum()
+    }
+
+    /// The hashes of each thread since the engine started.
+    pub fn by_thread(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
+        self.threads.iter().map(|thread| thread.hashes.load(Ordering::Relaxed))
     }
 
     /// Returns, for each thread, the generation of its last chunk (0 before the first) and the time when the thread finished its
@@ -188,6 +197,7 @@ impl Engine {
             backends: backends.into(),
             start: Instant::now(),
             generation: Generation::default(),
+            first_hashes: FirstHashes::default(),
             current: Mutex::new(current),
             changed: Condvar::new(),
         });
@@ -226,6 +236,12 @@ impl Engine {
     /// Returns a reader of the counters.
     pub fn counters(&self) -> Counters {
         Counters { threads: self.counters.clone(), start: self.state.start }
+    }
+
+    /// Returns a receiver of the first hash of each generation. Of several generations that follow each other at once, only the
+    /// last may be seen. Its first value, of generation 0, is no hash.
+    pub fn first_hashes(&self) -> watch::Receiver<FirstHash> {
+        self.state.first_hashes.subscribe()
     }
 
     /// Ends the threads. The receiver of shares returns `None` after the last thread has ended; then the counters are final.

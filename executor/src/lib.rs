@@ -9,6 +9,8 @@
 //! - [`started_engine`]: chooses a backend and starts the engine;
 //! - [`miner`]: passes jobs from the pool to the engine, and shares back;
 //! - [`report_builder`]: builds reports from shares and hash counts;
+//! - [`delays`]: the delays of the last minute;
+//! - [`cpu_model`]: the name of this machine's CPU;
 //! - [`timers`]: when reports and live messages are due;
 //! - [`standalone`]: the terminal front end, similar to that of cpuminer;
 //! - [`mesos_executor`]: the Mesos side: a pure state machine and its I/O;
@@ -18,6 +20,8 @@
 
 pub mod bench;
 pub mod cli;
+pub mod cpu_model;
+pub mod delays;
 pub mod engine;
 pub mod mesos_executor;
 pub mod miner;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use stratum::Reason;
 use task::{Account, Report, ShareRow, Totals, Verdict};
 
 /// Maximum number of shares that one report lists if reports are sent at least once a minute. At longer intervals, the maximum is
@@ -20,6 +21,13 @@ pub struct MinedShare {
     pub work: u128,
     /// Whether the hash also met the network's target.
     pub candidate: bool,
+}
+
+impl MinedShare {
+    /// Whether the pool has answered the share. `reason` is its reason if it rejected the share.
+    pub fn is_answered(&self, reason: Option<&Reason>) -> bool {
+        self.row.verdict == Verdict::Accepted || reason.is_some()
+    }
 }
 
 /// The account of one worker since the start of its task.

@@ -141,7 +141,9 @@ pub async fn mine(
     let (connection, mut options) = (args.connection.clone(), dial_options);
     command_line::reread_on_hangup(move || reread(&connection, &mut options, &changes))
         .context("cannot listen for signals")?;
-    let mining = miner::run(configs, engine.engine, engine.found, sender, stop);
+    // `mine` has no way to pause.
+    let (_, pauses) = watch::channel(false);
+    let mining = miner::run(configs, pauses, engine.engine, engine.found, sender, stop);
     let (mined, ()) = tokio::join!(mining, terminal.show(events));
     Ok(MiningResult { summary: terminal.summary(), ended: mined })
 }
@@ -234,7 +236,7 @@ impl Terminal {
             stop_when_unread(stop);
         }
         match event {
-            Event::Authorized { pool } => self.show_pool(&pool),
+            Event::Authorized { pool, .. } => self.show_pool(&pool),
             Event::Lost { error, retry_in, .. } => self.on_lost(error, retry_in),
             Event::Waiting { pool, awaited } => {
                 self.on_silence(format!("{pool} is silent: still waiting for {awaited}"))
@@ -243,20 +245,22 @@ impl Terminal {
                 self.warn(format_args!("{error}; {}", problem.kind.remedy()));
             }
             Event::Unfit { .. } | Event::Fit => {}
-            Event::Job { id, difficulty, clean } => {
-                tracing::debug!(id, difficulty, clean, "new job");
+            Event::Job { job, .. } => {
+                let difficulty = job.target.difficulty();
+                tracing::debug!(id = job.id, difficulty, clean = job.clean, "new job");
                 self.repeats.clear();
                 self.show_work();
-                if clean {
+                if job.clean {
                     tracing::info!(difficulty, "new block, or the pool's first job");
                 }
             }
-            Event::Hashing => {
+            Event::Working => {
                 self.mined = true;
                 self.last = (self.counters.hashes(), Instant::now());
             }
             Event::Message(text) => self.log(format_args!("the pool says: {text}")),
-            Event::Share { share, reason } => {
+            Event::FirstHash { .. } | Event::Paused(_) => {}
+            Event::Share { share, reason, .. } => {
                 let text = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
                 self.on_share(*share, &text);
             }

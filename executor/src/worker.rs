@@ -16,6 +16,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::cpu_model::cpu_model;
+use crate::delays::Delays;
 use crate::engine::Counters;
 use crate::engine::cpus::CpuRequest;
 use crate::miner::{self, ClientError, Event};
@@ -46,10 +48,11 @@ async fn run(context: TaskContext) -> Result<Report, TaskError> {
         .await
         .map_err(|error| TaskError::new(format!("cannot mine: {error:#}")))?;
     let (config_sender, configs) = watch::channel(config(&spec, engine.hashrate)?);
-    let worker = Worker::new(context, spec, config_sender, &engine);
+    let (pauses, paused) = watch::channel(false);
+    let worker = Worker::new(context, spec, config_sender, pauses, &engine);
     let (sender, events) = mpsc::channel(EVENTS);
     let stop = worker.context.stop.child_token();
-    let mining = miner::run(configs, engine.engine, engine.found, sender, stop.clone());
+    let mining = miner::run(configs, paused, engine.engine, engine.found, sender, stop.clone());
     // The miner is not spawned as a task of its own, because dropping this future must end the miner and its threads.
     let (mined, (report, failure)) = tokio::join!(mining, worker.run(events, stop));
     let refused = |error: ClientError| match error.problem() {
@@ -71,10 +74,13 @@ struct Worker {
     context: TaskContext,
     /// The settings of the miner, which name its pool.
     configs: watch::Sender<miner::Config>,
+    /// Whether the miner is to search nothing.
+    pauses: watch::Sender<bool>,
     report: ReportBuilder,
     timers: Timers,
     counters: Counters,
     live: WorkerLive,
+    delays: Delays,
     waiting: Waiting,
     /// Why the pool that gives work is of no use, if it is of none.
     unfit: Option<Problem>,
@@ -94,6 +100,7 @@ impl Worker {
         context: TaskContext,
         spec: WorkerSpec,
         configs: watch::Sender<miner::Config>,
+        pauses: watch::Sender<bool>,
         engine: &StartedEngine,
     ) -> Self {
         let (intervals, now) = (context.spec.intervals, Instant::now());
@@ -103,6 +110,7 @@ impl Worker {
         Worker {
             context,
             configs,
+            pauses,
             report,
             timers: Timers::new(intervals, rand::random(), now),
             counters: engine.engine.counters(),
@@ -113,8 +121,11 @@ impl Worker {
                 difficulty: 0.0,
                 pool: spec.pool,
                 intervals: Some(intervals),
+                paused: Some(false),
+                cpu_model: cpu_model(),
                 ..WorkerLive::default()
             },
+            delays: Delays::new(now.into_std()),
             waiting,
             unfit: None,
             running: false,
@@ -194,6 +205,7 @@ impl Worker {
             Instruction::MineAt { pool, alternatives } => return self.mine_at(pool, &alternatives).await,
             // The next live message, which is sent soon, confirms the new intervals.
             Instruction::SetIntervals(intervals) => self.set_intervals(intervals),
+            Instruction::Pause(pause) => self.pause(pause).await,
             other => debug!(?other, "ignored an unknown instruction"),
         }
         false
@@ -207,6 +219,15 @@ impl Worker {
         self.timers.set_intervals(intervals, Instant::now());
         self.report.set_interval(intervals.report());
         self.live.intervals = Some(intervals);
+    }
+
+    /// Makes the miner pause or go on. The live message that confirms it is sent when the miner has done so, or at once if it has
+    /// done so before: a repeated instruction means that the scheduler has not received the confirmation.
+    async fn pause(&mut self, pause: bool) {
+        self.pauses.send_if_modified(|paused| std::mem::replace(paused, pause) != pause);
+        if self.live.paused == Some(pause) {
+            self.send_live().await;
+        }
     }
 
     /// Switches to this pool and confirms the switch. Returns whether the pool is a different one.
@@ -238,20 +259,34 @@ impl Worker {
 
     async fn on_event(&mut self, event: Event) {
         match event {
-            Event::Hashing => {
+            Event::Working => {
                 self.running = true;
                 self.timers.restart(Instant::now());
                 let report = self.report.report(self.counters.hashes());
                 self.send(TaskEvent::Running(report)).await;
             }
-            Event::Job { id, difficulty, clean } => {
-                debug!(job = id, difficulty, clean, "new job");
-                self.live.difficulty = difficulty;
+            Event::FirstHash { delay } => {
+                self.delays.notify_to_first_hash.record(delay, std::time::Instant::now());
+            }
+            Event::Paused(paused) => {
+                info!(
+                    "{}",
+                    if paused { "paused: searching nothing until told to go on" } else { "searching again" }
+                );
+                self.live.paused = Some(paused);
+                self.send_live().await;
+            }
+            Event::Job { job, .. } => {
+                self.live.difficulty = job.target.difficulty();
+                debug!(job = job.id, difficulty = self.live.difficulty, clean = job.clean, "new job");
                 if self.waiting.works() && self.running {
                     self.send_live().await;
                 }
             }
-            Event::Share { share, reason } => {
+            Event::Share { share, reason, .. } => {
+                if share.is_answered(reason.as_ref()) {
+                    self.delays.share_round_trip.record(share.row.round_trip, std::time::Instant::now());
+                }
                 if let Some(reason) = reason {
                     warn!(job = share.row.job, %reason, "the pool rejected a share");
                 }
@@ -285,7 +320,7 @@ impl Worker {
                     }
                 }
             }
-            Event::Authorized { pool } => info!(%pool, "mining"),
+            Event::Authorized { pool, .. } => info!(%pool, "mining"),
             Event::Message(text) => info!(text, "the pool says"),
             Event::Lost { error, problem, .. } => {
                 warn!(error, "lost the pool; trying again");
@@ -317,7 +352,9 @@ impl Worker {
         let seconds = (now - since).as_secs_f64();
         self.live.totals = Some(self.report.totals(hashes));
         self.live.problem = self.waiting.told().or_else(|| self.unfit.clone());
-        self.live.hashrate = if seconds > 0.0 { (hashes - before) as f64 / seconds } else { 0.0 };
+        let searches = self.live.paused != Some(true) && seconds > 0.0;
+        self.live.hashrate = if searches { (hashes - before) as f64 / seconds } else { 0.0 };
+        self.live.delays = Some(self.delays.last_minute(now.into_std()));
         self.send(TaskEvent::Live(Live::Worker(self.live.clone()).into())).await;
     }
 

@@ -1,6 +1,7 @@
 //! The executor under a real agent: all ways to end the executor, and all features of agents that it supports.
 
 mod agents;
+mod pause;
 
 use std::fs;
 use std::io::{Read, Write};

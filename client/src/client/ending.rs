@@ -42,12 +42,12 @@ impl Client {
     /// Tries the same pool again without these requests, or stops trying.
     fn try_without(&mut self, error: ClientError, requests: &BTreeSet<OptionalRequest>) {
         let pool = self.main.as_ref().map(|connection| connection.url().clone());
-        let worked = self.leave();
+        let (worked, index) = (self.leave(), self.failover.index());
         let (Some(retry_in), Some(pool)) = (self.failover.on_dialect(worked), pool) else {
             return self.stop_trying(error);
         };
         let error = ClientError::HungUpOn { pool, requests: dialect::names(requests) };
-        self.reconnect(error, retry_in);
+        self.reconnect(error, index, retry_in);
     }
 
     /// Counts permanent refusals. Returns whether there were so many that further attempts are in vain.
@@ -62,28 +62,29 @@ impl Client {
 
     /// Schedules the next attempt, perhaps to another pool, or stops trying.
     fn retry(&mut self, error: ClientError, worked: Option<Duration>) {
+        let index = self.failover.index();
         let Some(retry_in) = self.failover.on_lost(worked) else {
             return self.stop_trying(error);
         };
-        self.reconnect(error, retry_in);
+        self.reconnect(error, index, retry_in);
     }
 
     /// Tells the owner why there is no connection, and connects again after a pause, perhaps to another pool.
-    pub(super) fn reconnect(&mut self, error: ClientError, retry_in: Duration) {
+    pub(super) fn reconnect(&mut self, error: ClientError, index: usize, retry_in: Duration) {
         self.probe.reset();
         self.connect_after(retry_in);
-        self.events.push_back(Event::Lost { error, retry_in });
+        self.events.push_back(Event::Lost { error, index, retry_in });
     }
 
     pub(super) fn on_redirect(&mut self, pool: PoolUrl, to: PoolUrl, wait: Duration) {
-        let worked = self.leave();
+        let (worked, index) = (self.leave(), self.failover.index());
         let error = ClientError::Redirected { pool, to: to.clone() };
         let Some(retry_in) = self.failover.on_redirect(worked, wait) else {
             return self.retry(error, None);
         };
         self.connect_after(retry_in);
         self.redirect = Some(to);
-        self.events.push_back(Event::Lost { error, retry_in });
+        self.events.push_back(Event::Lost { error, index, retry_in });
     }
 
     /// Takes the unanswered shares from the main connection before it is replaced. If their session can be resumed, the shares

@@ -79,8 +79,9 @@ impl Client {
             current.fitness.set_aside(self.config.set_aside, now);
         }
         self.drain();
+        let index = self.failover.index();
         self.failover.move_to(next);
-        self.reconnect(error, Duration::ZERO);
+        self.reconnect(error, index, Duration::ZERO);
     }
 
     /// The next pool after the current one that is not set aside.

@@ -204,7 +204,7 @@ async fn extranonces_that_cannot_be_used_end_the_connection_and_one_parameter_ke
     let loss = harness.loss().await;
     assert!(loss.contains("mining.set_extranonce") && loss.contains("99"), "{loss}");
     let _pool = Pool::at_work(&listener, "0d", "d").await;
-    let wanted = |event| matches!(event, Event::Job(job) if job.extranonce1 == [0x0d]).then_some(());
+    let wanted = |event| matches!(event, Event::Job { job, .. } if job.extranonce1 == [0x0d]).then_some(());
     harness.wait(wanted).await;
     harness.close().await;
 }

@@ -105,7 +105,7 @@ impl Harness {
 
     pub async fn job(&mut self, id: &str) -> Arc<Job> {
         let wanted = |event| match event {
-            Event::Job(job) if job.id == id => Some(job),
+            Event::Job { job, .. } if job.id == id => Some(job),
             _ => None,
         };
         self.wait(wanted).await

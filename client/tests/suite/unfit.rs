@@ -89,7 +89,7 @@ async fn without_another_pool_the_owner_is_told_once() {
     let wanted = |event| match event {
         Event::Unfit { .. } => panic!("told twice"),
         Event::Fit => panic!("no share was accepted"),
-        Event::Job(job) => (job.id == "b").then_some(job),
+        Event::Job { job, .. } => (job.id == "b").then_some(job),
         _ => None,
     };
     harness.wait(wanted).await;

@@ -83,9 +83,13 @@ impl Thread<'_> {
     fn scan(&mut self, unit: &UnitWork, work: &Work, remainder: UnitRemainder) -> bool {
         let thread_job = unit.thread_job;
         let (mut cursor, backend) = (remainder.cursor, self.state.backends.backend(work));
+        let mut first = self.state.first_hashes.begin(thread_job.generation);
         loop {
             let progress = backend.scan(work, cursor, &mut self.hits);
             self.counters.add(progress.hashes, thread_job.generation, self.state.start);
+            if let Some(first) = first.take() {
+                self.state.first_hashes.tell(first);
+            }
             for hit in self.hits.drain() {
                 // Waits while the queue is full. The receiver is gone only when the engine is being dropped.
                 if self.found.blocking_send(unit.found(hit)).is_err() {

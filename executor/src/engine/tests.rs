@@ -105,6 +105,22 @@ fn all_threads_switch_to_a_new_job() {
 }
 
 #[test]
+fn the_first_hash_of_a_generation_is_told() {
+    let (mut engine, _found) = Engine::start(Backend::portable(), &plan(3, 1.0)).expect("threads");
+    let told = engine.first_hashes();
+    for coinb1 in 1..4 {
+        let started = Instant::now();
+        let generation = engine.mine(job("j", coinb1, Target::ZERO));
+        while told.borrow().generation != generation {
+            assert!(started.elapsed() < DEADLINE, "no thread tells of its first hash");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let at = told.borrow().at;
+        assert!(started < at && at <= Instant::now());
+    }
+}
+
+#[test]
 fn a_throttled_thread_finds_shares() {
     let (mut engine, mut found) = Engine::start(Backend::portable(), &plan(1, 0.5)).expect("threads");
     engine.mine(job("j", 1, Target::from_difficulty(1e-6)));

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::engine::cpus::CpuAllocation;
+use crate::report_builder::MinedShare;
 
 /// A generous limit, exceeded only if something hangs.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -86,6 +87,8 @@ struct Harness {
     stop: CancellationToken,
     miner: JoinHandle<Result<(), ClientError>>,
     configs: watch::Sender<Config>,
+    pauses: watch::Sender<bool>,
+    counters: Counters,
     /// The verdicts on the shares so far.
     verdicts: Vec<Verdict>,
 }
@@ -105,9 +108,30 @@ impl Harness {
         let (engine, found) = Engine::start(Backend::portable(), &cpus).expect("a thread");
         let (sender, events) = mpsc::channel(10_000);
         let stop = CancellationToken::new();
-        let (configs, receiver) = watch::channel(config);
-        let miner = tokio::spawn(run(receiver, engine, found, sender, stop.clone()));
-        Harness { events, stop, miner, configs, verdicts: Vec::new() }
+        let ((configs, receiver), (pauses, paused)) = (watch::channel(config), watch::channel(false));
+        let counters = engine.counters();
+        let miner = tokio::spawn(run(receiver, paused, engine, found, sender, stop.clone()));
+        Harness { events, stop, miner, configs, pauses, counters, verdicts: Vec::new() }
+    }
+
+    /// Pauses the miner or makes it go on, and waits until it has done so.
+    async fn pause(&mut self, pause: bool) {
+        self.pauses.send_replace(pause);
+        self.wait("a pause or its end", |event| matches!(event, Event::Paused(paused) if *paused == pause))
+            .await;
+    }
+
+    /// Waits until the thread has finished its last chunk. Returns the number of hashes.
+    async fn hashes_at_rest(&self) -> u128 {
+        let start = Instant::now();
+        loop {
+            let before = self.counters.hashes();
+            sleep(Duration::from_millis(20)).await;
+            if self.counters.hashes() == before {
+                return before;
+            }
+            assert!(start.elapsed() < DEADLINE, "the thread does not rest");
+        }
     }
 
     /// Waits for an event that `wanted` accepts. Records the verdicts of the shares that come before it.
@@ -199,6 +223,71 @@ async fn new_settings_move_the_miner_to_another_pool() {
     harness.wait_for_verdict(Verdict::Accepted).await;
     // The miner has closed the connection to the first pool.
     while timeout(DEADLINE, old.lines.next_line()).await.expect("an end in time").expect("lines").is_some() {}
+    harness.end().await;
+}
+
+#[tokio::test]
+async fn a_paused_miner_searches_nothing_and_keeps_its_connection_and_its_job() {
+    let listener = listen().await;
+    let mut harness = Harness::start(&[&listener], |_| {});
+    let mut pool = Pool::accept(&listener).await;
+    pool.welcome().await;
+    let call = pool.expect_call("mining.submit").await;
+    pool.answer(&call, "true", "null").await;
+    harness.wait_for_verdict(Verdict::Accepted).await;
+    harness.pause(true).await;
+    let hashes = harness.hashes_at_rest().await;
+    pool.send_line(r#"{"id":"are you there","method":"mining.ping","params":[]}"#).await;
+    let pong = |line: &str| line.contains("are you there") && line.contains("pong");
+    while !timeout(DEADLINE, pool.lines.next_line())
+        .await
+        .expect("in time")
+        .expect("a line")
+        .is_some_and(|line| pong(&line))
+    {}
+    pool.notify("b", true).await;
+    harness.wait("the job", |event| matches!(event, Event::Job { job, .. } if job.id == "b")).await;
+    assert_eq!(harness.hashes_at_rest().await, hashes);
+    harness.pause(false).await;
+    let call = pool.expect_call("mining.submit").await;
+    assert_eq!(call["params"][1], "b", "the job of the pause");
+    assert!(harness.counters.hashes() > hashes);
+    // Pausing and going on faster than the miner looks changes nothing.
+    harness.pauses.send_replace(true);
+    harness.pauses.send_replace(false);
+    pool.expect_call("mining.submit").await;
+    harness.end().await;
+}
+
+#[tokio::test]
+async fn a_miner_that_is_paused_before_its_first_job_works_when_it_has_one() {
+    let listener = listen().await;
+    let mut harness = Harness::start(&[&listener], |_| {});
+    // The miner has begun to connect, so it sees the pause as a change.
+    let mut pool = Pool::accept(&listener).await;
+    harness.pause(true).await;
+    pool.welcome().await;
+    harness.wait("work", |event| matches!(event, Event::Working)).await;
+    assert_eq!(harness.hashes_at_rest().await, 0);
+    harness.pause(false).await;
+    pool.expect_call("mining.submit").await;
+    harness.end().await;
+}
+
+#[tokio::test]
+async fn the_first_hash_of_each_job_is_told_with_its_delay() {
+    let listener = listen().await;
+    let mut harness = Harness::start(&[&listener], |_| {});
+    let mut pool = Pool::accept(&listener).await;
+    let before = Instant::now();
+    pool.welcome().await;
+    for job in ["b", "c"] {
+        let event = harness.wait("a first hash", |event| matches!(event, Event::FirstHash { .. })).await;
+        let Event::FirstHash { delay } = event else { panic!("{event:?}") };
+        assert!(delay > Duration::ZERO && delay <= before.elapsed(), "{delay:?}");
+        pool.notify(job, true).await;
+    }
+    harness.wait("a first hash", |event| matches!(event, Event::FirstHash { .. })).await;
     harness.end().await;
 }
 

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use client::ClientError;
+use hasher::{CompactTarget, Target};
+use stratum::Job;
 use task::{PoolAccess, TaskSpec};
 
 use super::*;
@@ -34,7 +36,27 @@ fn running() -> (Worker, mpsc::Receiver<TaskEvent>) {
         grace: Duration::from_secs(5),
     };
     let configs = watch::channel(config(&spec, engine.hashrate).expect("a valid pool")).0;
-    (Worker { running: true, ..Worker::new(context, spec, configs, &engine) }, receiver)
+    let pauses = watch::channel(false).0;
+    (Worker { running: true, ..Worker::new(context, spec, configs, pauses, &engine) }, receiver)
+}
+
+fn job(id: &str) -> Event {
+    let job = Job {
+        id: id.into(),
+        prev_hash: [1; 32],
+        coinb1: vec![1],
+        coinb2: vec![2],
+        branch: Vec::new(),
+        version: 1,
+        nbits: CompactTarget(0x207f_ffff),
+        ntime: 1,
+        clean: true,
+        target: Target::MAX,
+        version_mask: 0,
+        extranonce1: Vec::new(),
+        extranonce2_len: 8,
+    };
+    Event::Job { job: Arc::new(job), index: 0 }
 }
 
 /// The problem in the next live message.
@@ -53,7 +75,6 @@ async fn problem(worker: &mut Worker, events: &mut mpsc::Receiver<TaskEvent>) ->
 #[tokio::test]
 async fn a_pool_that_stays_on_one_block_is_of_no_use_although_it_sends_jobs() {
     let (mut worker, mut events) = running();
-    let job = |id: &str| Event::Job { id: id.into(), difficulty: 1.0, clean: true };
     worker.on_event(job("a")).await;
     assert_eq!(problem(&mut worker, &mut events).await, None);
     let (pool, after) = ("127.0.0.1:1".parse().expect("a pool"), Duration::from_secs(10_800));

@@ -260,7 +260,7 @@ fn note_age(shared: &PoolState, event: &client::Event) {
     match event {
         client::Event::Lost { .. } | client::Event::Waiting { .. } | client::Event::Unfit { .. } => return,
         client::Event::Answer(Answer { outcome: Outcome::Unanswered | Outcome::Stale(None), .. }) => return,
-        client::Event::Job(_) => shared.source.set_given(now),
+        client::Event::Job { .. } => shared.source.set_given(now),
         _ => {}
     }
     shared.source.set_answered(now);

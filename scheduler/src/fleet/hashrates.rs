@@ -1,4 +1,5 @@
-//! The hashrates in recent live messages of workers: their sum, and the slowest workers. Each live message updates both.
+//! The hashrates in recent live messages of workers: their sum, and the slowest workers. Each live message updates both. A worker
+//! that is paused has no hashrate: it is not slow.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -40,11 +41,14 @@ impl Hashrates {
         self.by_step.values().flatten().copied()
     }
 
-    /// Stores the hashrate of a task's last live message, which was received at `now`.
+    /// Stores the hashrate of a task's last live message, which was received at `now`; forgets it if the worker is paused.
     pub fn update(&mut self, key: TaskKey, task: &mut Task, now: Instant) {
         let Some((_, Live::Worker(live))) = &task.live else { return };
         if task.has_ended() {
             return;
+        }
+        if live.paused == Some(true) {
+            return self.remove(key, task);
         }
         // The hashrate is clamped, so that the sum cannot overflow, whatever workers report.
         let millihashes = (live.hashrate.clamp(0.0, 1e15) * 1e3) as u64;

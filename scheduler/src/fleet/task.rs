@@ -374,6 +374,11 @@ impl Task {
         self.rate.map_or(0.0, |rate| rate.millihashes as f64 / 1e3 / cpus)
     }
 
+    /// Whether the task is a paused worker, as its last live message says.
+    pub fn is_paused(&self) -> bool {
+        matches!(&self.live, Some((_, Live::Worker(live))) if live.paused == Some(true))
+    }
+
     /// Whether the task has a recent hashrate.
     pub fn tells_hashrate(&self) -> bool {
         self.rate.is_some()

@@ -1,6 +1,9 @@
 //! What a candidate for a block does to the search.
 
+use std::sync::Arc;
+
 use hasher::Header;
+use stratum::Job;
 
 use super::*;
 
@@ -42,8 +45,8 @@ impl Steps {
         self.pool.send_line(&line).await;
         loop {
             match timeout(DEADLINE, self.client.next()).await.expect("in time").expect("a pool") {
-                client::Event::Job(job) if job.id == id => {
-                    self.miner.on_job(&job).await;
+                client::Event::Job { job, index, received } if job.id == id => {
+                    self.miner.on_job(Work { job: job.clone(), index }, received).await;
                     return job;
                 }
                 _ => {}
@@ -92,7 +95,7 @@ async fn after_a_candidate_for_an_older_job_of_the_tip_the_present_job_is_search
     steps.miner.search_on();
     loop {
         let found = timeout(DEADLINE, steps.miner.found.recv()).await.expect("in time").expect("a share");
-        if found.generation > steps.miner.paused {
+        if found.generation > steps.miner.solved_generation {
             assert_eq!(found.job.id, "present");
             return;
         }
@@ -100,10 +103,28 @@ async fn after_a_candidate_for_an_older_job_of_the_tip_the_present_job_is_search
 }
 
 #[tokio::test]
+async fn a_verdict_does_not_end_a_pause_and_the_end_of_a_pause_does_not_search_a_solved_tip() {
+    let mut steps = Steps::start().await;
+    let job = steps.job("only", 1).await;
+    // The threads found it before the pause.
+    steps.miner.set_paused(true).await;
+    steps.find(&job, LATEST).await;
+    assert_eq!((steps.client.outstanding(), steps.miner.solved.is_some()), (1, true), "it is not lost");
+    assert_eq!(steps.miner.search(), None);
+    steps.miner.set_paused(false).await;
+    assert_eq!(steps.miner.search(), None, "the tip is solved");
+    steps.miner.set_paused(true).await;
+    steps.miner.search_on();
+    assert_eq!((steps.miner.solved.is_none(), steps.miner.search()), (true, None), "still paused");
+    steps.miner.set_paused(false).await;
+    assert!(steps.miner.search().is_some());
+}
+
+#[tokio::test]
 async fn without_a_job_one_candidate_of_a_tip_is_submitted() {
     let mut steps = Steps::start().await;
     let job = steps.job("only", 1).await;
-    steps.miner.job = None;
+    steps.miner.work = None;
     steps.find(&job, 1).await;
     let submitted = steps.client.outstanding();
     steps.find(&job, 1).await;

@@ -18,11 +18,11 @@ impl EventLog {
     /// Logs an event. A loss that is repeated is logged once a minute, until there is a job again.
     pub fn log(&mut self, event: &Event) {
         match event {
-            Event::Authorized { pool } => {
+            Event::Authorized { pool, .. } => {
                 tracing::debug!(%pool, "authorized");
                 self.authorized_by = Some(pool.clone());
             }
-            Event::Lost { error, retry_in } => {
+            Event::Lost { error, retry_in, .. } => {
                 self.authorized_by = None;
                 let error = error_chain(error);
                 if self.repeats.print(&error, Instant::now().into_std()).is_some() {
@@ -38,7 +38,7 @@ impl EventLog {
             }
             Event::Message(text) => tracing::info!(text, "message from the upstream pool"),
             event => {
-                if matches!(event, Event::Job(_)) {
+                if matches!(event, Event::Job { .. }) {
                     self.repeats.clear();
                     if let Some(pool) = self.authorized_by.take() {
                         tracing::info!(%pool, "mining for");

@@ -155,8 +155,8 @@ impl UpstreamWorkState {
     fn on_client(&mut self, event: client::Event, now: Now) -> Option<Effect> {
         use client::Event::{Authorized, ExtranonceChanged, Job, Lost, Unfit};
         match event {
-            Job(job) => return self.on_job(job, now),
-            Authorized { pool } => {
+            Job { job, .. } => return self.on_job(job, now),
+            Authorized { pool, .. } => {
                 let pool = pool.to_string();
                 // The pool has changed, so the former pool's jobs are void now.
                 self.next_is_clean |= self.pool.as_ref().is_some_and(|before| *before != pool);

@@ -36,7 +36,7 @@ impl Usefulness {
             Fit => self.problem = None,
             Answer(answer) => self.on_outcome(&answer.outcome, now),
             // A pool that calls all shares stale does so after a new connection, too.
-            Authorized { pool } => {
+            Authorized { pool, .. } => {
                 let pool = pool.to_string();
                 if self.pool.replace(pool.clone()).is_some_and(|last| last != pool) {
                     (self.stale, self.all_stale) = (StaleShares::default(), None);
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     fn job(id: &str) -> Event {
-        Event::Job(Arc::new(Job {
+        let job = Job {
             id: id.into(),
             prev_hash: [1; 32],
             coinb1: vec![1],
@@ -89,11 +89,12 @@ mod tests {
             version_mask: 0,
             extranonce1: Vec::new(),
             extranonce2_len: 8,
-        }))
+        };
+        Event::Job { job: Arc::new(job), index: 0, received: std::time::Instant::now() }
     }
 
     fn authorized(pool: &str) -> Event {
-        Event::Authorized { pool: pool.parse().unwrap() }
+        Event::Authorized { pool: pool.parse().unwrap(), index: 0 }
     }
 
     fn rejects_all() -> Event {
@@ -115,7 +116,8 @@ mod tests {
         assert!(problem.text.contains("20 shares") && problem.text.contains("above target"), "{problem}");
         // New jobs and new connections change nothing.
         usefulness.on_event(&job("b"), now);
-        usefulness.on_event(&Event::Lost { error: ClientError::NoPool, retry_in: Duration::ZERO }, now);
+        let lost = Event::Lost { error: ClientError::NoPool, index: 0, retry_in: Duration::ZERO };
+        usefulness.on_event(&lost, now);
         usefulness.on_event(&authorized("a:1"), now);
         assert_eq!(kind(&usefulness), Some(ProblemKind::UpstreamRejectsShares));
         usefulness.on_event(&authorized("b:1"), now);

@@ -270,20 +270,25 @@ fn successors_that_run_without_mining_do_not_count() {
     }
 }
 
-/// A live message comes earlier than a report, and also shows that the worker mines. A user's own image sends neither.
+/// A live message comes earlier than a report, and also shows that the worker mines, or is paused. A user's own image sends neither.
 #[test]
 fn a_live_message_or_a_users_image_that_runs_for_a_while_counts() {
-    let mut script = fleet_of(settings(), 2);
-    restart_a_minute_ago_with(&mut script, |settings| {
-        settings.template.options.backend = Some("portable".into())
-    });
-    assert_eq!(killed_within(&mut script, 2 * MINUTE), workers([2]));
-    offer_to(&mut script, 4);
-    run_with(&mut script, "miner-worker-4", "b4", None);
-    script.wait(MINUTE);
-    let live = Live::Worker(WorkerLive { hashrate: 1e6, ..WorkerLive::default() });
-    script.event(Event::Message { executor: "miner-worker-4".into(), data: live.encode() });
-    assert_eq!(killed_within(&mut script, MINUTE / 20), workers([3]));
+    for live in [
+        WorkerLive { hashrate: 1e6, ..WorkerLive::default() },
+        WorkerLive { paused: Some(true), ..WorkerLive::default() },
+    ] {
+        let mut script = fleet_of(settings(), 2);
+        restart_a_minute_ago_with(&mut script, |settings| {
+            settings.template.options.backend = Some("portable".into())
+        });
+        assert_eq!(killed_within(&mut script, 2 * MINUTE), workers([2]));
+        offer_to(&mut script, 4);
+        run_with(&mut script, "miner-worker-4", "b4", None);
+        script.wait(MINUTE);
+        let data = Live::Worker(live).encode();
+        script.event(Event::Message { executor: "miner-worker-4".into(), data });
+        assert_eq!(killed_within(&mut script, MINUTE / 20), workers([3]));
+    }
 
     let mut script = fleet_of(settings(), 2);
     restart_a_minute_ago_with(&mut script, |settings| {

@@ -75,6 +75,27 @@ fn workers_without_a_recent_hashrate_come_last() {
     assert_eq!(slowest, expected);
 }
 
+/// A fleet that an operator has paused is not one in which no worker mines.
+#[test]
+fn paused_workers_have_no_hashrate_and_are_not_slow() {
+    let mut script = many();
+    let live = WorkerLive { paused: Some(true), ..WorkerLive::default() };
+    let pause = |script: &mut Script, n| {
+        let data = Live::Worker(live.clone()).encode();
+        script.event(Event::Message { executor: worker(n), data });
+    };
+    pause(&mut script, 8);
+    let some = overview(&script);
+    assert_eq!((some.reporting_workers, some.slowest[0].id == worker(8)), (12, false));
+    (2..WORKERS + 2).for_each(|n| pause(&mut script, n));
+    let all = overview(&script);
+    assert_eq!((all.reporting_workers, all.hashrate, all.mines()), (0, 0.0, true));
+    tell(&mut script, 8, 5.0);
+    let again = overview(&script);
+    assert_eq!((again.reporting_workers, again.hashrate), (1, 5.0));
+    assert_eq!(again.slowest[0].id, worker(8));
+}
+
 #[test]
 fn only_the_newest_failures_are_shown_with_their_messages() {
     let mut script = many();

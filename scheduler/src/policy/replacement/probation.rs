@@ -37,7 +37,7 @@ impl Probation {
     }
 }
 
-/// Whether a worker mines: it has run for a while and has reported hashes.
+/// Whether a worker mines: it has run for a while and has reported hashes. A paused one has a job, and may not show more.
 fn mines(view: &View<'_>, worker: &Task, now: Instant) -> bool {
     let Some(ran) = worker.running_since.map(|since| now.duration_since(since)) else { return false };
     if !view.settings.template.programs.is_ours(TaskKind::Worker) {
@@ -45,5 +45,5 @@ fn mines(view: &View<'_>, worker: &Task, now: Instant) -> bool {
     }
     let id = worker.id();
     let reported = || view.history.ledger.entry(id, id).is_some_and(|entry| entry.totals.hashes > 0);
-    ran >= RUNS && (worker.hashrate_per_cpu() > 0.0 || reported())
+    ran >= RUNS && (worker.is_paused() || worker.hashrate_per_cpu() > 0.0 || reported())
 }

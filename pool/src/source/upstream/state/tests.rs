@@ -26,11 +26,11 @@ fn job(id: &str, clean: bool, extranonce2_len: usize) -> Job {
 }
 
 fn lost() -> ClientEvent {
-    ClientEvent::Lost { error: ClientError::NoPool, retry_in: Duration::ZERO }
+    ClientEvent::Lost { error: ClientError::NoPool, index: 0, retry_in: Duration::ZERO }
 }
 
 fn authorized(pool: &str) -> ClientEvent {
-    ClientEvent::Authorized { pool: pool.parse().unwrap() }
+    ClientEvent::Authorized { pool: pool.parse().unwrap(), index: 0 }
 }
 
 struct Bench {
@@ -69,7 +69,9 @@ impl Bench {
     }
 
     fn job(&mut self, job: Job) -> u64 {
-        assert_eq!(self.event(ClientEvent::Job(Arc::new(job))), [Effect::Publish]);
+        let received = std::time::Instant::now();
+        let job = ClientEvent::Job { job: Arc::new(job), index: 0, received };
+        assert_eq!(self.event(job), [Effect::Publish]);
         self.state.job().unwrap().epoch
     }
 }
