@@ -19,6 +19,7 @@ mod error;
 mod events;
 mod json;
 mod link;
+pub mod list;
 mod metrics;
 mod page;
 mod program;

@@ -51,7 +51,7 @@ pub struct PageQuery<L: Listing> {
     pub sort: Option<Sort<L::Key>>,
     /// Only items that contain this text.
     pub search: Option<String>,
-    filters: QueryParameters,
+    pub(crate) filters: QueryParameters,
 }
 
 impl<L: Listing> PageQuery<L> {
