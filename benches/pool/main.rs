@@ -1,4 +1,5 @@
-//! The requirements of the pool server: 10,000 miners, 2,000 shares a second, and a limit on the memory for each miner.
+//! The requirements of the pool server: 10,000 miners, 2,000 shares a second, a limit on the memory for each miner, and pages of the
+//! HTTP API.
 //!
 //! `cargo bench --bench pool [-- --check] [--only NAME]…`
 //!
@@ -34,10 +35,18 @@ const BLOCKS: usize = 5;
 const SHARES: usize = 2_000;
 const SHARE_MINERS: usize = 1_000;
 const SECONDS: usize = 20;
+/// The pages that the measurement `pages` asks for, `ROUNDS` times.
+const PAGES: [&str; 4] = [
+    "/api/v1/miners?limit=1000&sort=-hashrate",
+    "/api/v1/miners?limit=1000&search=rig.99",
+    "/api/v1/addresses?sort=-hashrate_1h",
+    "/metrics",
+];
+const ROUNDS: usize = 50;
 /// If other processes used more than this fraction of the machine's CPU time during a measurement, its figures are not judged.
 const NOISE: f64 = 0.25;
 
-const MEASUREMENTS: [Measurement; 2] = [("crowd", crowd), ("shares", shares)];
+const MEASUREMENTS: [Measurement; 3] = [("crowd", crowd), ("shares", shares), ("pages", pages)];
 
 /// 10,000 miners: the pool's memory, and the time until the miners get the job of a new block.
 fn crowd() -> Vec<Figure> {
@@ -121,6 +130,45 @@ fn shares() -> Vec<Figure> {
         )
         .refused_above(NOISE)
         .with(details),
+    ]
+}
+
+/// Pages of the list of 10,000 miners that have an account each.
+fn pages() -> Vec<Figure> {
+    let pool = Pool::start(&[
+        "--minimum-difficulty",
+        "1e-12",
+        "--start-difficulty",
+        "1e-12",
+        "--block-interval",
+        "100h",
+    ]);
+    let numbers = [MINERS, SHARES, MINERS / SHARES].map(|number| number.to_string());
+    let mut miners = Miners::start(&["shares", &pool.address, &numbers[0], &numbers[1], &numbers[2]]);
+    miners.wait_for("ready");
+    miners.go();
+    assert_eq!(miners.numbers().len(), MINERS, "each has a share");
+    let watch = Watch::start(&[pool.id(), miners.id()]);
+    let mut times = Vec::new();
+    for path in PAGES.iter().cycle().take(PAGES.len() * ROUNDS) {
+        let (answer, time) = pool.get(path);
+        assert!(answer.contains(" 200 OK"), "{path}: {answer}");
+        times.push(time.as_secs_f64() * 1e3);
+    }
+    let load = watch.load();
+    let (page, _) = pool.get(PAGES[0]);
+    assert!(page.contains(&format!("\"total\":{MINERS}")), "all miners are listed");
+    miners.end();
+    let details = format!(
+        "median {:.0} ms, longest {:.0} ms; {} pages of {MINERS} miners, on the pool's one core",
+        quantile(&times, 0.5),
+        quantile(&times, 1.0),
+        times.len()
+    );
+    vec![
+        Figure::new("page of the miners, p99", quantile(&times, 0.99), "ms", Bound::AtMost(100.0), load)
+            .refused_above(NOISE)
+            .with(details),
     ]
 }
 

@@ -1,8 +1,10 @@
 //! The pool and the miners as two processes, each pinned to its own cores.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_setaffinity};
@@ -29,22 +31,39 @@ pub struct Pool {
     child: Child,
     data: tempfile::TempDir,
     pub address: String,
+    /// The address of its HTTP server.
+    pub http: String,
 }
 
 impl Pool {
     pub fn start(options: &[&str]) -> Self {
         let data = tempfile::tempdir().expect("a temporary folder");
         let mut command = Command::new(env!("CARGO_BIN_EXE_mesos-miner"));
-        command.args(["pool", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path()).args(options);
+        command.args(["pool", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data-dir"]);
+        command.arg(data.path()).args(options);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).env("RUST_LOG", "warn");
         let mut child = start(command, 0..1);
-        let listening = lines(&mut child).next().expect("it says where it listens").expect("text");
-        let address = listening.strip_prefix("listening on ").expect("an address").to_owned();
-        Pool { child, data, address }
+        let mut said = lines(&mut child);
+        let mut after = |words: &str| {
+            let line = said.next().expect("it says where it listens").expect("text");
+            line.strip_prefix(words).expect("an address").to_owned()
+        };
+        let (http, address) = (after("HTTP on http://"), after("listening on "));
+        Pool { child, data, address, http }
     }
 
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The answer to a GET, with its head, and how long it took.
+    pub fn get(&self, path: &str) -> (String, Duration) {
+        let start = Instant::now();
+        let mut stream = TcpStream::connect(&self.http).expect("it listens");
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: x\r\n\r\n").expect("it listens");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        (answer, start.elapsed())
     }
 
     /// Resident memory in bytes.

@@ -110,6 +110,11 @@ impl PoolHandle {
         self.0.source.summary(self.0.jobs.times())
     }
 
+    /// The upstream pool, if there is one.
+    pub fn upstream(&self) -> Option<UpstreamSummary> {
+        self.0.upstream()
+    }
+
     /// Whether there is work for miners.
     pub fn has_work(&self) -> bool {
         self.0.jobs.current().job().is_some()

@@ -1,9 +1,17 @@
-//! The pool's HTTP API: health, a summary and metrics. It only reads snapshots.
+//! The pool's HTTP API: health, a summary, metrics, and its lists. It only reads snapshots.
 
-use api::{JsonText, Metrics, OpenApiRouter, Program, QueryParameters, RequestError, routes};
+mod blocks;
+mod figures;
+mod miners;
+mod reasons;
+mod source;
+
+use api::{JsonText, Metrics, OpenApiRouter, Page, Program, QueryParameters, RequestError, routes};
 use axum::extract::State;
 use problem::Problem;
+use serde::Serialize;
 use serde_json::{Value, json};
+use series::SeriesHandle;
 use task::Totals;
 
 use crate::handle::{PoolHandle, PoolSummary};
@@ -21,16 +29,36 @@ impl Program for PoolHandle {
     }
 
     async fn not_ready(&self) -> Option<String> {
-        PoolHandle::trouble(self)
+        let why = || PoolHandle::trouble(self).unwrap_or_else(|| "there is no work yet".to_owned());
+        (!self.has_work()).then(why)
     }
 
     async fn metrics(&self) -> Result<Metrics, RequestError> {
         Ok(metrics::of(&PoolHandle::summary(self)))
     }
 
-    fn resources(&self) -> OpenApiRouter<()> {
-        OpenApiRouter::new().routes(routes!(summary)).with_state(self.clone())
+    fn series(&self) -> Option<SeriesHandle> {
+        Some(PoolHandle::series(self).clone())
     }
+
+    fn resources(&self) -> OpenApiRouter<()> {
+        OpenApiRouter::new()
+            .routes(routes!(summary))
+            .routes(routes!(miners::miners))
+            .routes(routes!(miners::addresses))
+            .routes(routes!(blocks::blocks))
+            .routes(routes!(reasons::reasons))
+            .routes(routes!(source::source))
+            .with_state(self.clone())
+    }
+}
+
+/// A page as JSON. It is made on a thread of its own: to sort and write many rows must not keep miners waiting.
+async fn page<T: Serialize>(
+    make: impl FnOnce() -> Result<Page<T>, RequestError> + Send + 'static,
+) -> Result<JsonText, RequestError> {
+    let made = tokio::task::spawn_blocking(move || make().map(|page| JsonText::new(&page))).await;
+    made.unwrap_or_else(|error| Err(RequestError::Unavailable(format!("the answer failed: {error}"))))
 }
 
 /// The pool's figures.
@@ -79,6 +107,7 @@ fn json(summary: &PoolSummary) -> Value {
         "difficulty": summary.live.difficulty,
         "hashrate": summary.hashrate,
         "best_share": summary.best_share,
+        "effort": summary.effort,
         "rejected_blocks": summary.rejected_blocks,
         "bans": {"present": summary.banned, "total": summary.bans},
         "totals": account(&summary.totals),

@@ -22,6 +22,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
+use crate::pool_miners::all;
 use crate::support::http::{get_json, get_text};
 use crate::support::process::{Process, mesos_miner};
 use crate::support::summary::Summary;
@@ -133,6 +134,19 @@ impl Pool {
         until(&format!("{blocks} blocks"), LONG_DEADLINE, || (self.blocks() >= blocks).then_some(()));
     }
 
+    /// Checks that the pool's list has this many accepted blocks, that these are in the node's chain, and that others are not.
+    fn blocks_are_those_of(&self, node: &Node, count: u64) {
+        let blocks = all(self.http, "blocks");
+        let accepted = blocks.iter().filter(|block| block["state"] == "accepted");
+        assert_eq!(accepted.count() as u64, count);
+        for block in &blocks {
+            let height = block["height"].as_u64().expect("a number");
+            let in_chain = block["hash"] == node.block(height).block_hash().to_string();
+            assert_eq!(in_chain, block["state"] == "accepted", "{block}");
+            assert!(block["effort"].as_f64() >= Some(0.0), "{block}");
+        }
+    }
+
     /// Waits until neither the pool's totals nor the node's height changes any more. Returns the number of blocks.
     fn at_rest(&self, node: &Node) -> u64 {
         let (mut last, mut same) = (Value::Null, 0);
@@ -219,6 +233,7 @@ fn the_nodes_height_rises_by_exactly_the_reported_blocks() {
     let summary = end(miner);
     until("the node has all blocks", DEADLINE, || (pool.blocks() == node.height()).then_some(()));
     assert_eq!(pool.rejected_blocks(), 0, "{summary:?}");
+    pool.blocks_are_those_of(&node, node.height());
     let blocks = pool.end();
     assert_eq!(blocks, node.height());
     assert!(blocks >= 200);

@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use testing::bitcoin_core::{BitcoinCore, Chain};
 
+use crate::pool_miners::all as items;
 use crate::support::node_pool::{NodePool, PAYOUT, accounts, node_options, number};
 use crate::support::process::{Process, mesos_miner};
 use crate::support::summary::Summary;
@@ -215,6 +216,14 @@ fn orphaned_blocks_are_marked_everywhere() {
     until("the orphans are marked", LONG_DEADLINE, || (totals(&pool, "orphaned") == ours).then_some(()));
     let all = mine_to(&pool, &core, core.height() + 5);
     assert_eq!(core.blocks_paying(PAYOUT, 0), all - ours);
+    let listed = items(pool.http, "blocks");
+    assert_eq!(listed.len() as u64, all);
+    for block in listed {
+        let in_chain: String = core.ask("getblockhash", json!([block["height"]]));
+        let state = if block["hash"] == in_chain { "accepted" } else { "orphaned" };
+        assert_eq!(block["state"], state, "{block}");
+        assert!(block["effort"].as_f64() >= Some(0.0), "{block}");
+    }
     let ended = pool.end();
     let orphaned = format!("blocks: {all} ({ours} orphaned)");
     assert!(ended.stdout.iter().any(|line| line.contains(&orphaned)), "{ended:#?}");

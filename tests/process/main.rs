@@ -45,6 +45,7 @@ mod plan;
 mod pool_data;
 mod pool_dialects;
 mod pool_lines;
+mod pool_miners;
 mod principal;
 mod prometheus;
 mod real_mesos;

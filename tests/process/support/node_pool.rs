@@ -22,7 +22,7 @@ pub fn node_options(core: &BitcoinCore) -> Vec<String> {
 pub struct NodePool {
     pub process: Process,
     pub stratum: String,
-    http: SocketAddr,
+    pub http: SocketAddr,
 }
 
 impl NodePool {
