@@ -168,7 +168,8 @@ impl Pool {
         let last = ended.stdout.last().expect("it sums up");
         let blocks = last.rsplit_once("blocks: ").expect("it counts blocks").1;
         let (blocks, _candidates) = blocks.split_once("; candidates: ").expect("it counts candidates");
-        blocks.parse().expect("a number")
+        // How many of them are orphaned may follow.
+        blocks.split(' ').next().and_then(|blocks| blocks.parse().ok()).expect("a number")
     }
 }
 
