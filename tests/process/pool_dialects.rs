@@ -187,29 +187,37 @@ fn an_upstream_pool_that_hangs_up_on_an_optional_request_gives_work() {
 }
 
 /// ckpool drops suggestions before the authorization, reads whole numbers only, and answers none. At its first difficulty, this
-/// miner would find no share for hours.
+/// miner, or those of this pool server, would find no share for hours.
 #[test]
 fn the_suggested_difficulty_counts_at_ckpool() {
-    let pool = Pool::start(
-        |method, params, authorized| match (method, params[0].as_u64()) {
-            ("mining.suggest_difficulty", Some(whole)) if authorized => Reaction::Difficulty(whole.max(1)),
-            ("mining.suggest_difficulty", _) => Reaction::Silence,
-            _ => welcome(method, params, authorized),
-        },
-        42.0,
-    );
-    let miner = mine_at(&pool, &["-D", "--share-interval", "1ms"]);
-    let whole = until("a suggestion that counts", LONG_DEADLINE, || {
-        let connections = pool.connections.lock().expect("no panic");
-        let requests = connections.first()?;
-        let authorized = requests.iter().position(|request| request["method"] == "mining.authorize")?;
-        let mut later = requests[authorized..].iter();
-        later
-            .find(|request| request["method"] == "mining.suggest_difficulty")
-            .map(|request| request["params"][0].clone())
-    });
-    assert_eq!(whole, 1);
-    end(miner);
+    let upstream = |pool: &Pool| {
+        let address = pool.address.to_string();
+        mesos_miner(["pool", "--listen", "127.0.0.1:0", "--upstream", &address, "-u", "farm"])
+    };
+    for start in [|pool: &Pool| mine_at(pool, &["-D", "--share-interval", "1ms"]), upstream] {
+        let pool = Pool::start(
+            |method, params, authorized| match (method, params[0].as_u64()) {
+                ("mining.suggest_difficulty", Some(whole)) if authorized => {
+                    Reaction::Difficulty(whole.max(1))
+                }
+                ("mining.suggest_difficulty", _) => Reaction::Silence,
+                _ => welcome(method, params, authorized),
+            },
+            42.0,
+        );
+        let process = start(&pool);
+        let whole = until("a suggestion that counts", LONG_DEADLINE, || {
+            let connections = pool.connections.lock().expect("no panic");
+            let requests = connections.first()?;
+            let authorized = requests.iter().position(|request| request["method"] == "mining.authorize")?;
+            let mut later = requests[authorized..].iter();
+            later
+                .find(|request| request["method"] == "mining.suggest_difficulty")
+                .map(|request| request["params"][0].clone())
+        });
+        assert_eq!(whole, 1);
+        end(process);
+    }
 }
 
 #[test]

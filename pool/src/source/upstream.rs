@@ -79,6 +79,8 @@ impl UpstreamSource {
         let pools = pools.iter().map(|url| url.parse().map(pool)).collect::<Result<Vec<_>, _>>()?;
         let mut config = Config::new(pools);
         config.set_rules(&access.rules);
+        // Some pools begin with a difficulty far above what a few CPUs reach in an hour, and some give no work before a suggestion.
+        config.suggest_difficulty = Some(shared.config.vardiff.start_difficulty);
         let secure = config.pools.iter().any(|pool| pool.url.scheme.is_secure());
         config.smallest_extranonce2 = ExtranonceLayout::SMALLEST_SPLIT;
         config.refusals = Config::FEW_REFUSALS;
