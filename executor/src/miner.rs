@@ -38,8 +38,8 @@ const BACKPRESSURE_PAUSE: Duration = Duration::from_millis(100);
 
 /// A candidate solves its tip, so nothing is searched for until the pool has answered it or sent a job for another tip, or until
 /// this time has passed. Where most hashes are candidates (regtest), everything else would flood the pool. Our pool server answers once
-/// a solution can make a block again, within 10 s.
-const VERDICT_WITHIN: Duration = Duration::from_secs(12);
+/// a solution can make a block again, within 5 s.
+const VERDICT_WITHIN: Duration = Duration::from_secs(6);
 
 /// A candidate for the tip of the present job was submitted.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ mod extranonce_layout;
 mod header_builder;
 mod issued;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bitcoin::ScriptBuf;
@@ -22,22 +22,41 @@ pub const VERSION_MASK: u32 = 0x1fff_e000;
 
 /// The right to make a block. Only one share gets it, since all jobs for the same block have the same claim.
 #[derive(Clone, Debug, Default)]
-pub struct BlockClaim(Arc<AtomicBool>);
+pub struct BlockClaim(Arc<AtomicU8>);
 
 impl BlockClaim {
+    const FREE: u8 = 0;
+    const TAKEN: u8 = 1;
+    const HELD: u8 = 2;
+
     /// Takes the right to make the block. Returns true for the first caller only.
     pub fn take(&self) -> bool {
-        !self.0.swap(true, Ordering::AcqRel)
+        self.leave_free(Self::TAKEN)
+    }
+
+    /// Keeps everybody from [taking](Self::take) the right until it is [released](Self::release): the operator wants no block yet.
+    /// Returns false if it is taken already.
+    pub fn hold(&self) -> bool {
+        self.leave_free(Self::HELD)
+    }
+
+    fn leave_free(&self, state: u8) -> bool {
+        self.0.compare_exchange(Self::FREE, state, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// Gives the right back, so that the next caller of [`take`](Self::take) gets it.
     pub fn release(&self) {
-        self.0.store(false, Ordering::Release);
+        self.0.store(Self::FREE, Ordering::Release);
     }
 
-    /// Whether [`take`](Self::take) has already returned true.
+    /// Whether [`take`](Self::take) would return false: the right is taken or held.
     pub fn is_taken(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.load(Ordering::Acquire) != Self::FREE
+    }
+
+    /// Whether the right is [held](Self::hold).
+    pub fn is_held(&self) -> bool {
+        self.0.load(Ordering::Acquire) == Self::HELD
     }
 }
 

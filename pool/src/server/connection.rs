@@ -33,8 +33,10 @@ const WRITE_WITHIN: Duration = Duration::from_secs(20);
 /// After this number of lines in a row that are no messages, the pool ends the connection: its peer is no miner.
 const MAX_UNREADABLE: u32 = 10;
 
-/// How long the answer to a candidate waits at most until there is something to search for.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How long the answer to a candidate waits at most until there is something to search for. Miners wait longer for a verdict.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// The same while the operator wants no block yet: then no verdict is awaited, and every answer would take that long.
+const ANSWER_WITHIN_HELD: Duration = Duration::from_secs(1);
 
 /// Why the pool ended a connection, or how the connection broke.
 #[derive(Debug, thiserror::Error)]
@@ -288,9 +290,10 @@ impl Connection {
             self.forward(request, share).await;
         } else if let Some(solved) = solved {
             let mut jobs = self.state.jobs.subscribe();
+            let limit = if CurrentJob::is_held(&solved) { ANSWER_WITHIN_HELD } else { ANSWER_WITHIN };
             self.forwarded.push(Box::pin(async move {
                 // A node's verdict may take seconds. Meanwhile, new templates on the solved tip change nothing.
-                let _ = timeout(ANSWER_WITHIN, jobs.wait_for(|current| current.goes_on_after(&solved))).await;
+                let _ = timeout(limit, jobs.wait_for(|current| current.goes_on_after(&solved))).await;
                 (request, Outcome::Accepted)
             }));
         }

@@ -63,7 +63,7 @@ impl BlockGate {
         self.claim = BlockClaim::default();
         self.tip = Tip::Open;
         if !self.admits(now) {
-            self.claim.take();
+            self.claim.hold();
             self.tip = Tip::Held;
         }
     }
@@ -91,7 +91,7 @@ impl BlockGate {
             // The claim of a block of an earlier run is not taken yet.
             self.claim.take();
             self.tip = Tip::Solved;
-        } else if self.tip == Tip::Open && !self.admits(now) && self.claim.take() {
+        } else if self.tip == Tip::Open && !self.admits(now) && self.claim.hold() {
             self.tip = Tip::Held;
         }
     }
