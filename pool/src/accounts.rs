@@ -15,7 +15,7 @@ use bitcoin::BlockHash;
 use task::{Account, ShareRow, Totals, Verdict};
 
 use self::block_history::BlockHistory;
-pub use self::block_history::{BlockState, BlockSummary, LOST, MAX_BLOCKS};
+pub use self::block_history::{BEATEN, BlockState, BlockSummary, LOST, MAX_BLOCKS};
 pub use self::hashrate::HashrateMeter;
 pub use self::record::{
     BlockRecord, FoundRecord, RecoveredAccounts, ShareRecord, UnsavedChanges, WorkerRecord,
@@ -268,6 +268,13 @@ impl Accounts {
         });
         self.rejected_blocks += 1;
         self.set_block(BlockRecord { refused: Some(reason), orphaned: false, ..record });
+    }
+
+    /// Counts a block as accepted that [`count_block`](Self::count_block) has counted as refused.
+    pub fn count_won(&mut self, record: BlockRecord, now: Instant) {
+        self.change_block(&record, now, |totals| totals.blocks += 1);
+        self.rejected_blocks = self.rejected_blocks.saturating_sub(1);
+        self.set_block(record);
     }
 
     /// Counts an accepted block as orphaned, or as back in the chain, as its record says.

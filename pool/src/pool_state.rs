@@ -185,6 +185,14 @@ impl PoolState {
         self.accounts().uncount_block(record, reason, Instant::now());
     }
 
+    /// Counts a block as accepted that was counted as refused, because another one was faster.
+    pub fn count_won(&self, record: BlockRecord) {
+        if !record.restored {
+            self.counters.send_modify(|counters| counters.blocks += 1);
+        }
+        self.accounts().count_won(record, Instant::now());
+    }
+
     /// Counts an accepted block as orphaned, or as back in the chain, as its record says.
     pub fn count_place(&self, record: BlockRecord) {
         let change = |orphaned: u64| match record.orphaned {

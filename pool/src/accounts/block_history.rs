@@ -14,6 +14,9 @@ pub const MAX_BLOCKS: usize = 1_000;
 /// A block that a node had accepted is recorded as refused with this before the reason.
 pub const LOST: &str = "lost: ";
 
+/// A block that came second, and that nodes keep on a branch, is recorded as refused with this (BIP-0022).
+pub const BEATEN: &str = "inconclusive";
+
 /// What has become of a found block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BlockState {

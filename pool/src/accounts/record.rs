@@ -112,7 +112,7 @@ pub struct RecoveredAccounts {
     pub workers: Vec<(Arc<str>, WorkerRecord)>,
     /// Number of blocks that did not become part of the chain.
     pub refused_blocks: u64,
-    /// The last blocks that were accepted, orphaned or not, oldest first.
+    /// The last blocks that were accepted, orphaned or not, or beaten by others, oldest first. Beaten ones count as orphaned here.
     pub last_blocks: Vec<BlockRecord>,
     /// Blocks without a verdict whose shares are not in the totals: the earlier run was killed before it had written them.
     pub uncounted: Vec<BlockHash>,

@@ -181,6 +181,18 @@ fn candidates_and_blocks_are_counted_apart_and_lost_and_orphaned_blocks_are_mark
 }
 
 #[test]
+fn a_block_that_came_second_and_won_after_all_is_no_longer_refused() {
+    let mut accounts = Accounts::default();
+    accounts.restore(RecoveredAccounts::default(), Instant::now());
+    let now = Instant::now();
+    accounts.count_block(block("a", Some(BEATEN)), now);
+    accounts.count_won(block("a", None), now);
+    let blocks = accounts.summary(now)[0].totals.blocks;
+    assert_eq!((blocks, accounts.rejected_blocks()), (1, 0));
+    assert_eq!(accounts.take_unsaved().blocks.last().unwrap().refused, None);
+}
+
+#[test]
 fn a_block_whose_share_was_lost_in_a_kill_is_a_candidate_too() {
     for (refused, blocks) in [(None, 1), (Some("high-hash"), 0)] {
         let mut accounts = Accounts::default();

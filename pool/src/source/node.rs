@@ -243,6 +243,7 @@ impl NodeSource {
             Effect::Count { .. }
             | Effect::CountLost { .. }
             | Effect::CountPlace(_)
+            | Effect::CountWon(_)
             | Effect::SetRejection { .. }
             | Effect::SetNotTaken { .. }
             | Effect::ClearRejection => {}
@@ -322,6 +323,7 @@ fn count(effect: &Effect, shared: &PoolState) {
             submission::count_lost(shared, record.clone(), reason.clone());
         }
         Effect::CountPlace(record) => submission::count_place(shared, record.clone()),
+        Effect::CountWon(record) => submission::count_won(shared, record.clone()),
         Effect::SetRejection { height, reason } => {
             let text = format!("the node has rejected our block at height {height}: {reason}");
             shared.block_health.set(Problem::new(ProblemKind::BlockRejected, text));

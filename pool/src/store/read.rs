@@ -10,7 +10,9 @@ use serde_json::Value;
 use task::Totals;
 
 use super::write::WorkerIds;
-use crate::accounts::{BlockRecord, BlockState, BlockSummary, MAX_BLOCKS, RecoveredAccounts, WorkerRecord};
+use crate::accounts::{
+    BEATEN, BlockRecord, BlockState, BlockSummary, MAX_BLOCKS, RecoveredAccounts, WorkerRecord,
+};
 use crate::share::{FoundBlock, RejectionCounts};
 use crate::source::WATCHED;
 
@@ -53,10 +55,11 @@ pub(super) fn recover(connection: &Connection) -> rusqlite::Result<(RecoveredAcc
     let refused = "SELECT count(*) FROM block WHERE refused IS NOT NULL";
     recovered.refused_blocks = connection.query_row(refused, [], |row| row.get(0)).map(unsigned)?;
     let last = format!(
-        "{BLOCK}, orphaned FROM block WHERE refused IS NULL ORDER BY height DESC, found DESC LIMIT {WATCHED}"
+        "{BLOCK}, orphaned OR refused IS NOT NULL FROM block WHERE refused IS NULL OR refused = ?
+         ORDER BY height DESC, found DESC LIMIT {WATCHED}"
     );
     recovered.last_blocks =
-        connection.prepare(&last)?.query_map([], block)?.collect::<rusqlite::Result<_>>()?;
+        connection.prepare(&last)?.query_map([BEATEN], block)?.collect::<rusqlite::Result<_>>()?;
     recovered.last_blocks.reverse();
     recovered.found = found_blocks(connection)?;
     recovered.round = round(connection)?;

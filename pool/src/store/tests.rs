@@ -8,7 +8,9 @@ use bitcoin::Network;
 use task::{ShareRow, Totals, Verdict};
 
 use super::*;
-use crate::accounts::{BlockRecord, BlockState, BlockSummary, FoundRecord, ShareRecord, WorkerRecord};
+use crate::accounts::{
+    BEATEN, BlockRecord, BlockState, BlockSummary, FoundRecord, ShareRecord, WorkerRecord,
+};
 use crate::share::{FoundBlock, RejectionCounts};
 
 fn options(folder: &Path) -> StoreOptions {
@@ -123,6 +125,19 @@ fn rows_are_kept_for_a_week_and_totals_for_ever() {
     );
     let worker = read_accounts(folder.path()).unwrap().workers.remove(0);
     assert_eq!((worker.rows, worker.totals), (4, totals(6)));
+}
+
+#[test]
+fn blocks_that_came_second_are_read_as_orphaned_and_rejected_ones_are_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for (refused, last) in [(BEATEN, vec![true]), ("high-hash", vec![])] {
+        let (store, _) = open(folder.path());
+        let blocks = vec![found().record(Some(refused.into()))];
+        write_all(store, vec![UnsavedChanges { blocks, ..UnsavedChanges::default() }]);
+        let (_store, recovered) = open(folder.path());
+        let orphaned: Vec<_> = recovered.last_blocks.iter().map(|block| block.orphaned).collect();
+        assert_eq!((orphaned, recovered.refused_blocks), (last, 1));
+    }
 }
 
 #[test]

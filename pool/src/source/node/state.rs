@@ -23,7 +23,7 @@ use self::block_gate::BlockGate;
 pub use self::event::{Effect, Event};
 pub use self::our_blocks::{ChainAnswer, WATCHED};
 use self::our_blocks::{LackingBlocks, OurBlocks};
-use crate::accounts::BlockRecord;
+use crate::accounts::{BEATEN, BlockRecord};
 use crate::clock::Now;
 use crate::config::BlockLimits;
 use crate::job::TemplateJob;
@@ -213,7 +213,7 @@ impl NodeWorkState {
                 if self.blocks.has_unknown() {
                     self.watch_at = self.watch_at.or(Some(now.at + WATCH_UNKNOWN));
                 }
-                news.map(Effect::CountPlace).into_iter().collect()
+                news.into_iter().collect()
             }
             Event::Tick => self.on_tick(now),
         }
@@ -280,6 +280,8 @@ impl NodeWorkState {
                 self.rejected = self.rejected.saturating_add(1);
             }
             BlockVerdict::Inconclusive => {
+                // The chain may still come to the branch with this block.
+                self.blocks.beaten(found.record(Some(BEATEN.to_owned())));
                 let is_healthy = is_taken_at_last && self.rejection_until.is_none();
                 effects.extend(is_healthy.then_some(Effect::ClearRejection));
             }
@@ -305,15 +307,16 @@ impl NodeWorkState {
                 let is_healthy = is_taken_at_last && self.rejection_until.is_none();
                 return is_healthy.then_some(Effect::ClearRejection).into_iter().collect();
             }
-            BlockVerdict::Inconclusive => "inconclusive".to_owned(),
+            BlockVerdict::Inconclusive => BEATEN.to_owned(),
             BlockVerdict::Rejected(reason) => reason,
         };
-        let Some(record) = self.blocks.remove(hash) else { return Vec::new() };
-        self.gate.on_gone(hash);
         // A node that still knows the block has it on a branch, or was told to leave it: its chain has left the block.
-        let is_known = ["inconclusive", "duplicate"].iter().any(|word| reason.starts_with(word));
+        let is_known = [BEATEN, "duplicate"].iter().any(|word| reason.starts_with(word));
+        let record = if is_known { self.blocks.orphaned(hash) } else { self.blocks.remove(hash) };
+        let Some(record) = record else { return Vec::new() };
+        self.gate.on_gone(hash);
         let mut effects = if is_known {
-            vec![Effect::CountPlace(BlockRecord { orphaned: true, ..record })]
+            vec![Effect::CountPlace(record)]
         } else {
             self.rejection_until = Some(now.at + REJECTION_LASTS);
             let rejection = Effect::SetRejection { height: found.height, reason: reason.clone() };

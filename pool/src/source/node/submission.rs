@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::state::{ChainAnswer, Event};
-use crate::accounts::{BlockRecord, LOST};
+use crate::accounts::{BEATEN, BlockRecord, LOST};
 use crate::pool_state::PoolState;
 use crate::share::FoundBlock;
 use crate::store::PendingBlocks;
@@ -146,7 +146,7 @@ pub fn count(shared: &PoolState, found: &FoundBlock, verdict: &BlockVerdict) {
             if shared.operator_log.admits_refused_block() {
                 tracing::warn!(height, %hash, worker, "candidate submitted, but another block was faster");
             }
-            Some("inconclusive".to_owned())
+            Some(BEATEN.to_owned())
         }
         BlockVerdict::Rejected(reason) => {
             if shared.operator_log.admits_refused_block() {
@@ -163,6 +163,13 @@ pub fn count_lost(shared: &PoolState, record: BlockRecord, reason: String) {
     let (hash, height) = (record.hash, record.height);
     tracing::error!(%hash, height, reason, "an accepted block is lost: no node has it any more");
     shared.uncount_block(record, format!("{LOST}{reason}"));
+}
+
+/// Counts a block as accepted that another one had beaten.
+pub fn count_won(shared: &PoolState, record: BlockRecord) {
+    let (hash, height) = (record.hash, record.height);
+    tracing::info!(%hash, height, "our block that came second is in the node's chain after all");
+    shared.count_won(record);
 }
 
 /// Counts an accepted block as orphaned, or as back in the chain.

@@ -88,6 +88,8 @@ pub enum Effect {
     },
     /// Count an accepted block as orphaned, or as back in the chain; see [`BlockRecord::orphaned`].
     CountPlace(BlockRecord),
+    /// Count a block as accepted that another one had beaten, and that was counted as refused: it is in the chain after all.
+    CountWon(BlockRecord),
     /// Make the pool unhealthy, because a node has rejected a block.
     SetRejection {
         /// The block's height.

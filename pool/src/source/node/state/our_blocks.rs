@@ -1,10 +1,11 @@
-//! Our last blocks that nodes have accepted: which of them a node has lost, and which have left its chain.
+//! Our last blocks that nodes know: which of them a node has lost, and which are in its chain.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bitcoin::BlockHash;
 
+use super::Effect;
 use crate::accounts::BlockRecord;
 use crate::share::FoundBlock;
 
@@ -42,11 +43,11 @@ enum Place {
     Orphaned,
 }
 
-/// A block that a node has accepted.
+/// A block that a node has accepted, or keeps on a branch.
 #[derive(Debug)]
 struct OurBlock {
     record: BlockRecord,
-    /// The block; `None` if it is too old to be kept.
+    /// The block; `None` if it need not be submitted again, or is too old to be kept.
     found: Option<FoundBlock>,
     place: Place,
     resubmissions: u32,
@@ -74,7 +75,7 @@ pub struct LackingBlocks {
     pub given_up: Vec<BlockRecord>,
 }
 
-/// Our last accepted blocks, oldest first.
+/// Our last blocks that nodes know, oldest first.
 #[derive(Debug, Default)]
 pub struct OurBlocks(VecDeque<OurBlock>);
 
@@ -93,21 +94,22 @@ impl OurBlocks {
 
     /// A node has accepted a block for the first time.
     pub fn accepted(&mut self, found: FoundBlock, now: Instant) {
-        let record = found.record(None);
+        self.push(found.record(None), Some(found), Place::Accepted(now));
+    }
+
+    /// The nodes have a block on a branch, since another one came first. `record` says that it is refused.
+    pub fn beaten(&mut self, record: BlockRecord) {
+        self.push(BlockRecord { orphaned: true, ..record }, None, Place::Orphaned);
+    }
+
+    fn push(&mut self, record: BlockRecord, found: Option<FoundBlock>, place: Place) {
         self.0.retain(|block| block.record.hash != record.hash);
-        let place = Place::Accepted(now);
-        self.0.push_back(OurBlock {
-            record,
-            found: Some(found),
-            place,
-            resubmissions: 0,
-            unknown_since: None,
-        });
-        // A block that is missing stays until it is known what has become of it, so that it does not count for ever.
-        if self.0.len() > WATCHED
-            && let Some(index) = self.0.iter().position(|block| !block.is_missing())
-        {
-            self.0.remove(index);
+        self.0.push_back(OurBlock { record, found, place, resubmissions: 0, unknown_since: None });
+        if self.0.len() > WATCHED {
+            // A block that is missing stays until it is known what has become of it, so that it does not count for ever.
+            let beaten = self.0.iter().position(|block| block.record.refused.is_some());
+            let oldest = beaten.or_else(|| self.0.iter().position(|block| !block.is_missing()));
+            oldest.and_then(|index| self.0.remove(index));
         }
         let mut room = KEPT_BYTES;
         for block in self.0.iter_mut().rev() {
@@ -162,6 +164,14 @@ impl OurBlocks {
         }
     }
 
+    /// A block that was submitted again is on a branch. Returns its record.
+    pub fn orphaned(&mut self, hash: BlockHash) -> Option<BlockRecord> {
+        let block = self.0.iter_mut().find(|block| block.record.hash == hash)?;
+        block.place = Place::Orphaned;
+        block.record.orphaned = true;
+        Some(block.record.clone())
+    }
+
     /// No node takes a block again. Returns its record.
     pub fn remove(&mut self, hash: BlockHash) -> Option<BlockRecord> {
         let index = self.0.iter().position(|block| block.record.hash == hash)?;
@@ -178,14 +188,14 @@ impl OurBlocks {
         self.0.iter().filter(watched).map(|block| block.record.hash).collect()
     }
 
-    /// A node whose tip is below `height` has said whether a block is in its chain. Returns the block's record if this is news.
+    /// A node whose tip is below `height` has said whether a block is in its chain. Returns what is to be counted if this is news.
     pub fn on_place(
         &mut self,
         hash: BlockHash,
         answer: ChainAnswer,
         height: u32,
         now: Instant,
-    ) -> Option<BlockRecord> {
+    ) -> Option<Effect> {
         let block = self.0.iter_mut().find(|block| block.record.hash == hash)?;
         let is_unknown = answer == ChainAnswer::Unknown;
         block.unknown_since = block.unknown_since.or(Some(now)).filter(|_| is_unknown);
@@ -199,7 +209,9 @@ impl OurBlocks {
         }
         block.record.orphaned = !in_chain;
         block.place = if in_chain { Place::Accepted(now) } else { Place::Orphaned };
-        Some(block.record.clone())
+        let was_beaten = block.record.refused.take().is_some();
+        let count = if was_beaten { Effect::CountWon } else { Effect::CountPlace };
+        Some(count(block.record.clone()))
     }
 
     /// Whether a node does not know a block that still counts as in the chain.

@@ -1,6 +1,7 @@
 //! Tests of the work state: what miners work on, and what becomes of our blocks.
 
 mod blocks;
+mod branches;
 mod properties;
 
 use bitcoin::block::{Header, Version};

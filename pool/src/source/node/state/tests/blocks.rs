@@ -2,12 +2,17 @@
 
 use super::*;
 
-fn judge(state: &mut NodeWorkState, found: &FoundBlock, verdict: BlockVerdict, at: u32) -> Vec<Effect> {
+pub(super) fn judge(
+    state: &mut NodeWorkState,
+    found: &FoundBlock,
+    verdict: BlockVerdict,
+    at: u32,
+) -> Vec<Effect> {
     state.on_event(Event::BlockJudged { found: found.clone(), verdict }, now(at))
 }
 
 /// Finds a block on the present tip, if that is allowed.
-fn find(state: &mut NodeWorkState, number: u32, at: u32) -> Option<FoundBlock> {
+pub(super) fn find(state: &mut NodeWorkState, number: u32, at: u32) -> Option<FoundBlock> {
     let work = state.work(now(at));
     if !work.claim.take() {
         return None;
@@ -17,7 +22,7 @@ fn find(state: &mut NodeWorkState, number: u32, at: u32) -> Option<FoundBlock> {
     Some(found)
 }
 
-fn renewed(state: &mut NodeWorkState, update: TemplateUpdate, at: u32) -> Vec<Effect> {
+pub(super) fn renewed(state: &mut NodeWorkState, update: TemplateUpdate, at: u32) -> Vec<Effect> {
     state.on_event(Event::Template(update), now(at))
 }
 
