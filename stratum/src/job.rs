@@ -63,6 +63,28 @@ impl Job {
         Target::from_compact(self.nbits).map_or(0.0, |target| target.difficulty())
     }
 
+    /// The height of the block, with which the script of its coinbase begins (BIP-0034). `None` if it is a block of version 1,
+    /// whose coinbase need not have it, or if the pool sends no coinbase that is well-formed.
+    pub fn height(&self) -> Option<u32> {
+        // Version, number of inputs, and the outpoint of a coinbase; then the length of the script and the script.
+        let (head, rest) = self.coinb1.split_at_checked(41)?;
+        let is_coinbase =
+            self.version > 1 && head[4] == 1 && head[5..37] == [0; 32] && head[37..] == [0xff; 4];
+        let (&length, script) = rest.split_first()?;
+        let (&push, pushed) = script.split_first().filter(|_| is_coinbase && (2..=100).contains(&length))?;
+        match push {
+            // OP_1 to OP_16.
+            0x51..=0x60 => Some(u32::from(push - 0x50)),
+            // A number of so many bytes, little-endian; the highest bit is the sign.
+            1..=4 if push < length => {
+                let bytes = pushed.get(..usize::from(push))?;
+                let number = bytes.iter().rev().fold(0, |number, byte| number << 8 | u32::from(*byte));
+                (bytes.last()? & 0x80 == 0).then_some(number)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether both jobs have the same id and the same headers. This holds for a job that is sent again with another difficulty
     /// or version mask: the miner continues it instead of starting over.
     pub fn same_work(&self, other: &Job) -> bool {

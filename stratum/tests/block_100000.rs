@@ -54,6 +54,11 @@ fn the_jobs_header_is_the_blocks() {
 }
 
 #[test]
+fn a_block_of_version_1_has_no_height() {
+    assert_eq!(job().height(), None);
+}
+
+#[test]
 fn the_coinbase_is_the_blocks() {
     let txid = hasher::sha256d(&job().coinbase(&submit().extranonce2));
     let displayed: Vec<u8> = txid.into_iter().rev().collect();

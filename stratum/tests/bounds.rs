@@ -104,9 +104,8 @@ fn a_reject_reason_counts_only_if_there_is_no_error() {
     assert_eq!(result(r#"{"id":1,"result":true,"error":null,"reject-reason":"Stale"}"#), Ok(()));
 }
 
-#[test]
-fn a_job_is_the_same_again_if_its_headers_are() {
-    let job = || Job {
+fn job() -> Job {
+    Job {
         id: "a".into(),
         prev_hash: [1; 32],
         coinb1: vec![1],
@@ -120,7 +119,54 @@ fn a_job_is_the_same_again_if_its_headers_are() {
         version_mask: 0,
         extranonce1: vec![4],
         extranonce2_len: 4,
-    };
+    }
+}
+
+/// A job whose coinbase begins with these bytes of a script, which is of this length.
+fn with_script(length: u8, script: &[u8]) -> Job {
+    let coinb1 = [&[1, 0, 0, 0, 1][..], &[0; 32], &[0xff; 4], &[length], script].concat();
+    Job { coinb1, ..job() }
+}
+
+#[test]
+fn the_height_is_read_from_a_coinbase_that_is_well_formed() {
+    for (script, height) in [
+        (&[0x51, 0][..], 1),
+        (&[0x60, 0], 16),
+        (&[1, 17], 17),
+        (&[1, 0x7f], 127),
+        (&[2, 0x80, 0], 128),
+        (&[3, 0x20, 0xa1, 0x07, 9], 500_000),
+        (&[4, 0xff, 0xff, 0xff, 0x7f], 0x7fff_ffff),
+    ] {
+        assert_eq!(with_script(50, script).height(), Some(height), "{script:?}");
+        assert_eq!(Job { version: 1, ..with_script(50, script) }.height(), None, "{script:?}");
+    }
+    for (length, script) in [
+        (50, &[][..]),
+        (50, &[0]),
+        (50, &[3, 0x20, 0xa1]),
+        (50, &[1, 0x80]),
+        (50, &[5, 1, 1, 1, 1, 1]),
+        (50, &[0x61, 1]),
+        (3, &[3, 0x20, 0xa1, 0x07]),
+        (101, &[3, 0x20, 0xa1, 0x07]),
+    ] {
+        assert_eq!(with_script(length, script).height(), None, "{length} {script:?}");
+    }
+    for place in [4, 5, 40] {
+        let mut other = with_script(50, &[3, 0x20, 0xa1, 0x07]);
+        other.coinb1[place] ^= 2;
+        assert_eq!(other.height(), None, "{place}");
+    }
+    for cut in 0..45 {
+        let Job { coinb1, .. } = with_script(50, &[3, 0x20, 0xa1, 0x07]);
+        assert_eq!(Job { coinb1: coinb1[..cut].to_vec(), ..job() }.height(), None, "{cut}");
+    }
+}
+
+#[test]
+fn a_job_is_the_same_again_if_its_headers_are() {
     let same = |change: fn(&mut Job)| {
         let mut other = job();
         change(&mut other);
