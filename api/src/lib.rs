@@ -31,7 +31,7 @@ mod token;
 
 pub use error::RequestError;
 pub use json::{Json, JsonText};
-pub use metrics::Metrics;
+pub use metrics::{Histogram, Metrics};
 pub use page::{Listing, Page, PageQuery, Sort};
 pub use program::Program;
 pub use query::QueryParameters;

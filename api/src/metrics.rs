@@ -5,7 +5,9 @@
 //!
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/>
 
-use std::collections::BTreeSet;
+mod histogram;
+
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Error;
 use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,6 +18,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 
+pub use self::histogram::Histogram;
 use crate::RequestError;
 
 /// All names of ours begin with it.
@@ -69,7 +72,13 @@ pub struct Metrics(Vec<Family>);
 struct Family {
     name: String,
     help: String,
-    samples: Vec<Sample>,
+    values: Values,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Values {
+    Samples(Vec<Sample>),
+    Histogram(Histogram),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -118,9 +127,9 @@ impl Metrics {
 
     /// Says the metric that was added last by its old name, too, so that dashboards of the version before go on.
     pub fn formerly(&mut self, old_name: &str) -> &mut Self {
-        if let Some(Family { name, samples, .. }) = self.0.last().cloned() {
+        if let Some(Family { name, values, .. }) = self.0.last().cloned() {
             let help = format!("The old name of {name}, which will be removed");
-            self.0.push(Family { name: old_name.to_owned(), help, samples });
+            self.0.push(Family { name: old_name.to_owned(), help, values });
         }
         self
     }
@@ -128,15 +137,24 @@ impl Metrics {
     /// Adds a metric of the version before that has no equal now, under its whole old name.
     pub fn add_former(&mut self, old_name: &str, help: &str, value: f64) -> &mut Self {
         let help = format!("{}. It will be removed", help.trim_end_matches('.'));
-        let samples = vec![Sample { labels: Vec::new(), value }];
-        self.0.push(Family { name: old_name.to_owned(), help, samples });
+        let values = Values::Samples(vec![Sample { labels: Vec::new(), value }]);
+        self.0.push(Family { name: old_name.to_owned(), help, values });
         self
     }
 
-    // Help texts are kept without a full stop, and written with one.
+    /// Adds a distribution.
+    pub fn add_histogram(&mut self, name: &str, help: &str, histogram: &Histogram) -> &mut Self {
+        self.push(name, help, Values::Histogram(histogram.clone()))
+    }
+
     fn family(&mut self, name: &str, help: &str, samples: Vec<Sample>) -> &mut Self {
+        self.push(name, help, Values::Samples(samples))
+    }
+
+    // Help texts are kept without a full stop, and written with one.
+    fn push(&mut self, name: &str, help: &str, values: Values) -> &mut Self {
         let help = help.trim_end_matches('.').to_owned();
-        self.0.push(Family { name: format!("{PREFIX}{name}"), help, samples });
+        self.0.push(Family { name: format!("{PREFIX}{name}"), help, values });
         self
     }
 
@@ -163,26 +181,43 @@ impl Metrics {
 
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), Error> {
-        self.0.iter().try_for_each(|family| {
-            // The formats add the ending to the names of counters.
-            let (name, kind) = match family.name.strip_suffix("_total") {
-                Some(name) => (name, MetricType::Counter),
-                None => (family.name.as_str(), MetricType::Gauge),
-            };
-            let mut metric = encoder.encode_descriptor(name, &format!("{}.", family.help), None, kind)?;
-            family.samples.iter().try_for_each(|sample| {
-                if sample.labels.is_empty() {
-                    return encode_value(&mut metric, kind, sample.value);
-                }
-                encode_value(&mut metric.encode_family(&sample.labels)?, kind, sample.value)
-            })
+        self.0.iter().try_for_each(|family| family.encode(&mut encoder))
+    }
+}
+
+impl Family {
+    fn encode(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
+        let help = format!("{}.", self.help);
+        let samples = match &self.values {
+            Values::Samples(samples) => samples,
+            Values::Histogram(values) => {
+                let mut metric = encoder.encode_descriptor(&self.name, &help, None, MetricType::Histogram)?;
+                const NO_EXEMPLARS: Option<&HashMap<usize, NoExemplar>> = None;
+                let (sum, count) = (values.sum(), values.count());
+                return metric.encode_histogram(sum, count, &values.buckets(), NO_EXEMPLARS);
+            }
+        };
+        // The formats add the ending to the names of counters.
+        let (name, kind) = match self.name.strip_suffix("_total") {
+            Some(name) => (name, MetricType::Counter),
+            None => (self.name.as_str(), MetricType::Gauge),
+        };
+        let mut metric = encoder.encode_descriptor(name, &help, None, kind)?;
+        samples.iter().try_for_each(|sample| {
+            if sample.labels.is_empty() {
+                return encode_value(&mut metric, kind, sample.value);
+            }
+            encode_value(&mut metric.encode_family(&sample.labels)?, kind, sample.value)
         })
     }
 }
 
+/// What no figure of ours has.
+type NoExemplar = Exemplar<[(&'static str, &'static str); 0], f64>;
+
 /// Whole numbers are written without a fraction, as far as an f64 counts them.
 fn encode_value(metric: &mut MetricEncoder<'_>, kind: MetricType, value: f64) -> Result<(), Error> {
-    const NO_EXEMPLAR: Option<&Exemplar<[(&str, &str); 0], f64>> = None;
+    const NO_EXEMPLAR: Option<&NoExemplar> = None;
     let whole =
         (value.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&value)).then_some(value as u64);
     match (kind, whole) {
@@ -222,6 +257,26 @@ mod tests {
                         # HELP mesos_miner_b Some.\n# TYPE mesos_miner_b gauge\n\
                         mesos_miner_b{of=\"x\\\"\\\\\\n\"} 0.5\nmesos_miner_b{of=\"y\"} 1e21\n# EOF\n";
         assert_eq!(example().written(Format::OpenMetrics).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_histogram_has_cumulative_buckets() {
+        let mut delays = Histogram::new(&[0.5, 1.0, 2.0]);
+        [0.25, 0.5, 1.5, 7.0].into_iter().for_each(|delay| delays.observe(delay));
+        let mut metrics = Metrics::default();
+        metrics.add_histogram("d_seconds", "Delays.", &delays);
+        let head = "# HELP mesos_miner_d_seconds Delays.\n# TYPE mesos_miner_d_seconds histogram\n";
+        let sums = "mesos_miner_d_seconds_sum 9.25\nmesos_miner_d_seconds_count 4\n";
+        let buckets = |bounds: [&str; 4]| {
+            let lines = bounds.iter().zip([2, 2, 3, 4]);
+            lines
+                .map(|(le, n)| format!("mesos_miner_d_seconds_bucket{{le=\"{le}\"}} {n}\n"))
+                .collect::<String>()
+        };
+        let prometheus = buckets(["0.5", "1", "2", "+Inf"]);
+        assert_eq!(metrics.clone().into_text().unwrap(), format!("{head}{prometheus}{sums}"));
+        let open = buckets(["0.5", "1.0", "2.0", "+Inf"]);
+        assert_eq!(metrics.written(Format::OpenMetrics).unwrap(), format!("{head}{sums}{open}# EOF\n"));
     }
 
     #[test]
