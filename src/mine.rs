@@ -7,10 +7,10 @@ use std::time::Instant;
 use anyhow::Context;
 use command_line::{NodeArgs, RunEnd, Summary, UsageError};
 use executor::cli::MineArgs;
-use executor::standalone::{self, MiningResult, OwnBlocks, OwnServer};
+use executor::standalone::{self, MiningResult, MiningStatus, OwnBlocks, OwnServer};
 use logging::Level;
 use pool::cli::DataArgs;
-use pool::{BlockLimits, Config, PoolCounters, PoolHandle, Server, ServerError, ServerOptions};
+use pool::{BlockLimits, Config, PoolCounters, PoolHandle, ServerError, ServerOptions, StartingServer};
 use stratum::PoolUrl;
 use task::BlockSourceSpec;
 use tokio::sync::watch;
@@ -99,8 +99,13 @@ async fn on_node(args: &MineArgs, options: ServerOptions, paid: String) -> anyho
         let nodes: Vec<_> = spec.nodes.iter().map(|node| node.url.as_str()).collect();
         logging::notice(Level::INFO, format_args!("connecting to node {}", nodes.join(", ")));
     }
+    const CANNOT: &str = "cannot mine on the node";
+    let starting = StartingServer::open(options).await.map_err(ServerError::with_remedy).context(CANNOT)?;
+    let pool = starting.handle();
+    let status = MiningStatus::new(Some(own_server(&pool, paid)));
+    let http = standalone::serve(&args.http, &status).await?;
     let server = tokio::select! {
-        server = Server::bind(options) => server.map_err(ServerError::with_remedy).context("cannot mine on the node")?,
+        server = starting.start(None) => server.map_err(ServerError::with_remedy).context(CANNOT)?,
         // The program was stopped while the server was still waiting for a node.
         () = stop.cancelled() => {
             let summary = Summary { seconds: started.elapsed().as_secs_f64(), ..Summary::default() };
@@ -109,33 +114,38 @@ async fn on_node(args: &MineArgs, options: ServerOptions, paid: String) -> anyho
     };
     let url: PoolUrl = server.stratum_addr().to_string().parse().context("the pool server's own address")?;
     let args = MineArgs { urls: vec![url.into()], ..args.clone() };
-    let pool = server.handle();
-    let own = OwnServer {
-        work: Arc::new({
-            let pool = pool.clone();
-            move || format!("{}, paying to {paid}", pool.work_from().unwrap_or_default())
-        }),
-        blocks: accepted_blocks(&pool),
-        trouble: Arc::new(move || pool.trouble()),
-    };
-    let handle = server.handle();
     if let Some(count) = count {
-        handle.stop_at_blocks(count, stop.clone());
+        pool.stop_at_blocks(count, stop.clone());
     }
     // The server outlives the miner, because it has to check the miner's last shares.
     let serving = CancellationToken::new();
     let mining = async {
-        let mined = standalone::mine(&args, Some(own), stop).await;
+        let mined = standalone::mine(&args, &status, http.as_ref(), stop).await;
         serving.cancel();
         mined
     };
     let (mined, served) = tokio::join!(mining, server.run(serving.clone()));
+    if let Some(http) = http {
+        http.end().await;
+    }
     let mut mined = mined?;
     // The miner knows only its candidates. Which of them became blocks, the server knows.
-    let PoolCounters { blocks, orphaned, .. } = *handle.counters().borrow();
+    let PoolCounters { blocks, orphaned, .. } = *pool.counters().borrow();
     (mined.summary.blocks, mined.summary.orphaned) = (Some(blocks), orphaned);
     let end = mined.end();
     Ok(RunEnd { result: end.result.and(served.map_err(Into::into)), ..end })
+}
+
+/// The server in this process, as the miner tells of it. It pays to the address `paid`.
+fn own_server(pool: &PoolHandle, paid: String) -> OwnServer {
+    let (working, troubled, problems) = (pool.clone(), pool.clone(), pool.clone());
+    OwnServer {
+        work: Arc::new(move || format!("{}, paying to {paid}", working.work_from().unwrap_or_default())),
+        blocks: accepted_blocks(pool),
+        trouble: Arc::new(move || troubled.trouble()),
+        problems: Arc::new(move || problems.problems()),
+        resources: pool.block_resources(),
+    }
 }
 
 /// The blocks that the pool's nodes accept, for the terminal. They are followed until the pool is gone.
@@ -144,12 +154,12 @@ fn accepted_blocks(pool: &PoolHandle) -> watch::Receiver<OwnBlocks> {
     let mut counters = pool.counters();
     tokio::spawn(async move {
         while counters.changed().await.is_ok() {
-            let PoolCounters { blocks: count, last_block, .. } = *counters.borrow_and_update();
+            let PoolCounters { blocks: count, orphaned, last_block, .. } = *counters.borrow_and_update();
             let last =
                 last_block.map(|(height, hash)| format!("height {height}, {hash}")).unwrap_or_default();
             sender.send_if_modified(|blocks| {
                 let more = count > blocks.count;
-                *blocks = OwnBlocks { count, last };
+                *blocks = OwnBlocks { count, orphaned, last };
                 more
             });
         }

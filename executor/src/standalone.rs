@@ -1,13 +1,19 @@
-//! `mesos-miner mine`: the terminal front end, similar to that of cpuminer.
+//! `mesos-miner mine`: the terminal front end, similar to that of cpuminer, and the HTTP API.
 
+mod hashrates;
+mod http_api;
 mod lines;
+mod own_server;
+pub mod record;
+mod status;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use command_line::{ConnectionArgs, Hashrate, Reread, RunEnd, Summary, pluralize};
+use command_line::{
+    ConnectionArgs, Hashrate, HttpArgs, HttpSettings, Reread, RunEnd, Summary, UsageError, pluralize,
+};
 use logging::{Level, LineLimit, Repeats};
 use net::{DialOptions, Dialer};
 use stratum::PoolUrl;
@@ -17,13 +23,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::MineArgs;
-use crate::engine::Counters;
 use crate::miner::{self, ClientError, Event};
-use crate::report_builder::{MinedShare, ReportBuilder};
+use crate::report_builder::MinedShare;
 use crate::started_engine::{StartedEngine, difficulty_for};
 use crate::worker::every;
 
+pub use self::http_api::HttpServer;
 use self::lines::{admit, line_limit, share_line, sum_up};
+pub use self::own_server::{OwnBlocks, OwnServer};
+pub use self::status::{MiningStatus, Snapshot, ThreadFigures};
 
 /// Capacity of the queue of events from the miner.
 const EVENTS: usize = 256;
@@ -37,31 +45,27 @@ const HASHRATE_LINES: Duration = Duration::from_secs(10);
 pub fn run(args: &MineArgs) -> anyhow::Result<RunEnd> {
     // Reports invalid options before mining starts.
     args.pools()?;
-    let mine = async { Ok(mine(args, None, stop_after(args.duration)?).await?.end()) };
-    command_line::block_on(1, mine)
+    command_line::block_on(1, async {
+        let (status, stop) = (MiningStatus::new(None), stop_after(args.duration)?);
+        let http = serve(&args.http, &status).await?;
+        let mined = mine(args, &status, http.as_ref(), stop).await;
+        if let Some(http) = http {
+            http.end().await;
+        }
+        Ok(mined?.end())
+    })
 }
 
-/// A pool server in this process, as the user is told of it. Its address means nothing to the user.
-#[derive(Clone, derive_more::Debug)]
-pub struct OwnServer {
-    /// Where the server's work comes from, and whom it pays: `node http://127.0.0.1:8332 (main), paying to bc1q…`.
-    #[debug(skip)]
-    pub work: Arc<dyn Fn() -> String + Send + Sync>,
-    /// The blocks that the server's nodes have accepted.
-    #[debug(skip)]
-    pub blocks: watch::Receiver<OwnBlocks>,
-    /// Why the server has no work, if it has none.
-    #[debug(skip)]
-    pub trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,
-}
-
-/// The blocks that the nodes of a server in this process have accepted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OwnBlocks {
-    /// How many.
-    pub count: u64,
-    /// The last one, for the user: `height 812, 00ab…`.
-    pub last: String,
+/// Starts the HTTP server; `None` without `--http`.
+///
+/// # Errors
+/// If an option is invalid, or nothing can listen on the address.
+pub async fn serve(args: &HttpArgs, status: &MiningStatus) -> anyhow::Result<Option<HttpServer>> {
+    let settings = args.read().map_err(|error| UsageError(format!("{error:#}")))?;
+    Ok(match settings {
+        Some(settings) => Some(HttpServer::start(settings, status).await.context("--http")?),
+        None => None,
+    })
 }
 
 /// The result of mining.
@@ -85,37 +89,37 @@ impl MiningResult {
     }
 }
 
-/// Mines until `stop` is cancelled. `server` is the pool if it is in this process.
+/// Mines until `stop` is cancelled, and tells `status` of it. `http` serves that status, if anything does.
 ///
 /// # Errors
 /// If the engine cannot be started.
 pub async fn mine(
     args: &MineArgs,
-    server: Option<OwnServer>,
+    status: &MiningStatus,
+    http: Option<&HttpServer>,
     stop: CancellationToken,
 ) -> anyhow::Result<MiningResult> {
     let started = Instant::now();
     let dial_options = args.connection.dial_options(|name| std::env::var(name).ok())?;
     let pools = args.pools()?;
+    status.set_pools(&pools);
     let dialer = Dialer::new(&dial_options, pools.iter().any(|pool| pool.url.scheme.is_secure()))?;
-    if server.is_none()
+    if status.server().is_none()
         && let Some(pool) = pools.first()
     {
         logging::notice(Level::INFO, format_args!("connecting to {}", pool.url));
     }
     let engine = StartedEngine::start_in_background(args.backend(), args.cpus()).await?;
-    let user = pools.first().map(|pool| pool.user.as_str()).unwrap_or_default();
+    status.set_engine(&engine);
     let mut terminal = Terminal {
-        report: ReportBuilder::new(user),
-        counters: engine.engine.counters(),
+        status: status.clone(),
         started,
         last: (0, started),
         shares: !args.quiet,
         share_lines: line_limit(),
         block_lines: line_limit(),
         // Whoever runs the server looks after the output, too, since that begins before the miner.
-        unread: server.is_none().then(|| stop.clone()),
-        server,
+        unread: status.server().is_none().then(|| stop.clone()),
         mining_on: None,
         repeats: Repeats::default(),
         retry_pause: args.retry_pause,
@@ -139,8 +143,12 @@ pub async fn mine(
     let (sender, events) = mpsc::channel(EVENTS);
     let (changes, configs) = watch::channel(config);
     let (connection, mut options) = (args.connection.clone(), dial_options);
-    command_line::reread_on_hangup(move || reread(&connection, &mut options, &changes))
-        .context("cannot listen for signals")?;
+    let http = http.map(|http| http.settings().clone());
+    let reread = move || {
+        let http = http.iter().flat_map(HttpSettings::reread);
+        reread(&connection, &mut options, &changes).into_iter().chain(http).collect()
+    };
+    command_line::reread_on_hangup(reread).context("cannot listen for signals")?;
     // `mine` has no way to pause.
     let (_, pauses) = watch::channel(false);
     let mining = miner::run(configs, pauses, engine.engine, engine.found, sender, stop);
@@ -191,8 +199,8 @@ pub fn stop_after(duration: Option<Duration>) -> anyhow::Result<CancellationToke
 
 /// The terminal output, with the counts that it shows.
 struct Terminal {
-    report: ReportBuilder,
-    counters: Counters,
+    /// What the miner has done so far.
+    status: MiningStatus,
     started: Instant,
     /// The number of hashes when the last line with the hashrate was printed, and the time of that line.
     last: (u128, Instant),
@@ -200,8 +208,6 @@ struct Terminal {
     shares: bool,
     share_lines: LineLimit,
     block_lines: LineLimit,
-    /// The pool server, if it is in this process.
-    server: Option<OwnServer>,
     /// The line that says what the miner works for, as it was last printed.
     mining_on: Option<String>,
     repeats: Repeats,
@@ -218,7 +224,7 @@ struct Terminal {
 impl Terminal {
     async fn show(&mut self, mut events: mpsc::Receiver<Event>) {
         let mut lines = every(HASHRATE_LINES);
-        let mut blocks = self.server.as_ref().map(|server| server.blocks.clone());
+        let mut blocks = self.status.server().map(|server| server.blocks.clone());
         loop {
             tokio::select! {
                 event = events.recv() => match event {
@@ -235,13 +241,14 @@ impl Terminal {
         if let Some(stop) = self.unread.take() {
             stop_when_unread(stop);
         }
+        self.status.on_event(&event);
         match event {
             Event::Authorized { pool, .. } => self.show_pool(&pool),
             Event::Lost { error, retry_in, .. } => self.on_lost(error, retry_in),
             Event::Waiting { pool, awaited } => {
                 self.on_silence(format!("{pool} is silent: still waiting for {awaited}"))
             }
-            Event::Unfit { error, problem } if self.server.is_none() => {
+            Event::Unfit { error, problem } if self.status.server().is_none() => {
                 self.warn(format_args!("{error}; {}", problem.kind.remedy()));
             }
             Event::Unfit { .. } | Event::Fit => {}
@@ -256,27 +263,27 @@ impl Terminal {
             }
             Event::Working => {
                 self.mined = true;
-                self.last = (self.counters.hashes(), Instant::now());
+                self.last = (self.status.hashes(), Instant::now());
             }
             Event::Message(text) => self.log(format_args!("the pool says: {text}")),
             Event::FirstHash { .. } | Event::Paused(_) => {}
             Event::Share { share, reason, .. } => {
                 let text = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
-                self.on_share(*share, &text);
+                self.on_share(&share, &text);
             }
         }
     }
 
     /// Says which pool the miner works for, whenever it has connected.
     fn show_pool(&mut self, pool: &PoolUrl) {
-        if self.server.is_none() {
+        if self.status.server().is_none() {
             self.log(format_args!("mining for {pool}"));
         }
     }
 
     /// Says where the work of the server in this process comes from, whenever that changes.
     fn show_work(&mut self) {
-        let Some(server) = &self.server else { return };
+        let Some(server) = self.status.server() else { return };
         let line = format!("mining on {}", (server.work)());
         if self.mining_on.as_ref() != Some(&line) {
             self.warn(format_args!("{line}"));
@@ -285,7 +292,7 @@ impl Terminal {
     }
 
     fn on_lost(&mut self, error: String, retry_in: Duration) {
-        let error = match self.server.as_ref().map(|server| (server.trouble)()) {
+        let error = match self.status.server().map(|server| (server.trouble)()) {
             None => error,
             Some(Some(trouble)) => trouble,
             // The server has work again, so the miner will have some in a moment.
@@ -294,7 +301,7 @@ impl Terminal {
         let Some(omitted) = self.repeats.print(&error, std::time::Instant::now()) else { return };
         let tries =
             if omitted == 0 { String::new() } else { format!(" ({})", pluralize(omitted, "more time")) };
-        if self.server.is_some() {
+        if self.status.server().is_some() {
             self.warn(format_args!("{error}"));
         } else if retry_in.is_zero() {
             self.warn(format_args!("{error}{tries}; trying the next pool"));
@@ -305,25 +312,24 @@ impl Terminal {
     }
 
     fn on_silence(&mut self, line: String) {
-        if self.server.is_none() && self.repeats.print(&line, std::time::Instant::now()).is_some() {
+        if self.status.server().is_none() && self.repeats.print(&line, std::time::Instant::now()).is_some() {
             self.warn(format_args!("{line}"));
         }
     }
 
-    fn on_share(&mut self, share: MinedShare, reason: &str) {
+    fn on_share(&mut self, share: &MinedShare, reason: &str) {
         let (verdict, candidate) = (share.row.verdict, share.candidate);
-        self.report.count(share);
         if self.shares
             && let Some(omitted) = admit(&mut self.share_lines)
         {
-            let totals = self.report.totals(self.counters.hashes());
+            let totals = self.status.totals();
             let rate = Hashrate(self.hashrate_since_start());
             self.log(format_args!("{}{reason}{omitted}", share_line(verdict, candidate, totals, rate)));
         }
     }
 
     /// The nodes of the server in this process have accepted a block.
-    fn on_block(&mut self, OwnBlocks { count, last }: &OwnBlocks) {
+    fn on_block(&mut self, OwnBlocks { count, last, .. }: &OwnBlocks) {
         if let Some(omitted) = admit(&mut self.block_lines) {
             self.log(format_args!("block found, and accepted by the node: {last}; blocks: {count}{omitted}"));
         }
@@ -337,14 +343,14 @@ impl Terminal {
     }
 
     fn show_hashrate(&mut self) {
-        let (hashes, now) = (self.counters.hashes(), Instant::now());
+        let (hashes, now) = (self.status.hashes(), Instant::now());
         let (before, since) = std::mem::replace(&mut self.last, (hashes, now));
         let rate = Hashrate((hashes - before) as f64 / (now - since).as_secs_f64().max(1e-9));
         self.log(format_args!("{}: {rate}", pluralize(self.threads, "thread")));
     }
 
     fn hashrate_since_start(&self) -> f64 {
-        self.counters.hashes() as f64 / self.started.elapsed().as_secs_f64().max(1e-9)
+        self.status.hashes() as f64 / self.started.elapsed().as_secs_f64().max(1e-9)
     }
 
     /// Prints progress to stderr. Results go to stdout.
@@ -358,7 +364,7 @@ impl Terminal {
     }
 
     fn summary(&self) -> Summary {
-        let totals = self.report.totals(self.counters.hashes());
+        let totals = self.status.totals();
         let workers = u64::from(self.mined);
         let seconds = self.started.elapsed().as_secs_f64();
         // Which candidates became blocks, only the pool knows.

@@ -25,6 +25,8 @@ pub struct StartedEngine {
     pub backends: BackendChoice,
     /// The number of mining threads.
     pub threads: u32,
+    /// The core of each thread; empty if the threads are not pinned.
+    pub pins: Vec<usize>,
     /// Expected hashes per second of all threads together, with version rolling.
     pub hashrate: f64,
 }
@@ -46,7 +48,7 @@ impl StartedEngine {
         let threads = u32::try_from(cpus.threads.get()).unwrap_or(u32::MAX);
         let hashrate = rate * f64::from(threads) * cpus.duty;
         info!(%backends, threads, duty = cpus.duty, pinned = !cpus.pins.is_empty(), "ready to mine");
-        Ok(StartedEngine { engine, found, backends, threads, hashrate })
+        Ok(StartedEngine { engine, found, backends, threads, pins: cpus.pins, hashrate })
     }
 
     /// Like [`StartedEngine::start`], but runs on a blocking thread.

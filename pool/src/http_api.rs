@@ -53,6 +53,13 @@ impl Program for PoolHandle {
     }
 }
 
+impl PoolHandle {
+    /// The list of blocks alone, for a program with a pool server inside.
+    pub fn block_resources(&self) -> OpenApiRouter<()> {
+        OpenApiRouter::new().routes(routes!(blocks::blocks)).with_state(self.clone())
+    }
+}
+
 /// A page as JSON. It is made on a thread of its own: to sort and write many rows must not keep miners waiting.
 async fn page<T: Serialize>(
     make: impl FnOnce() -> Result<Page<T>, RequestError> + Send + 'static,

@@ -22,6 +22,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
+use crate::mine_http::http_of;
 use crate::pool_miners::all;
 use crate::support::http::{get_json, get_text};
 use crate::support::process::{Process, mesos_miner};
@@ -309,10 +310,13 @@ fn mine_works_on_a_node_without_a_pool() {
     let (data, address) = (data.to_string_lossy(), payout().to_string());
     let line =
         ["--bitcoind", &url, "--rpc-user", "x", "--rpc-password-file", &password, "--address", &address];
-    let line = [["mine", "-t", "1", "--json", "--data-dir", &data].as_slice(), &line].concat();
+    let line =
+        [["mine", "-t", "1", "--json", "--data-dir", &data, "--http", "127.0.0.1:0"].as_slice(), &line]
+            .concat();
     let mut miner = mesos_miner(line);
     // The user is told of the node, not of the port of the server in the same process.
     miner.wait_for_error(DEADLINE, |line| line.contains(&format!("connecting to node {url}")).then_some(()));
+    let http = http_of(&mut miner);
     let mining = format!("mining on node {url} (regtest), paying to {address}");
     miner.wait_for_error(DEADLINE, |line| line.contains(&mining).then_some(()));
     assert!(!miner.stderr().iter().any(|line| line.contains("stratum+tcp")), "{:#?}", miner.stderr());
@@ -320,6 +324,12 @@ fn mine_works_on_a_node_without_a_pool() {
         assert!(miner.is_running(), "{:#?}", miner.stderr());
         (node.height() >= 20).then_some(())
     });
+    let figures = get_json(http, "/api/v1/summary").expect("it answers");
+    assert!(figures["blocks"].as_u64() >= Some(1), "{figures}");
+    assert!(figures["work_from"].as_str().is_some_and(|text| text.contains(&url)), "{figures}");
+    let blocks = get_json(http, "/api/v1/blocks?limit=1").expect("it answers");
+    assert!(blocks["total"].as_u64() >= figures["blocks"].as_u64(), "{blocks}");
+    assert!(blocks["items"][0]["height"].as_u64() >= Some(1), "{blocks}");
     let summary = end(miner);
     until("the node has all blocks", DEADLINE, || (summary.blocks == node.height()).then_some(()));
     assert!(summary.shares.accepted >= summary.blocks && summary.shares.rejected == 0, "{summary:?}");

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use testing::third_party::{folder, require};
 
+use crate::mine_http::http_of;
 use crate::page::page_of;
+use crate::standalone::Pool;
 use crate::support::embedded::EmbeddedCluster;
 use crate::support::process::{Ended, mesos_miner, start};
 use crate::support::{DEADLINE, LONG_DEADLINE, http, until};
@@ -66,6 +68,16 @@ fn a_pool_answers_as_its_description_says_and_a_wrong_description_is_noticed() {
         let ended = wrong(schema, value);
         assert_eq!(ended.status.code(), Some(1), "{what}: {}", ended.stdout.join("\n"));
     }
+}
+
+#[test]
+fn a_miner_answers_as_its_description_says() {
+    let Some(installed) = installed() else { return };
+    let pool = Pool::start();
+    let mut miner = mesos_miner(["mine", "-o", &pool.stratum, "-t", "1", "--http", "127.0.0.1:0"]);
+    let address = http_of(&mut miner);
+    until("it mines", LONG_DEADLINE, || (http::get_text(address, "/readyz")? == "ready\n").then_some(()));
+    keeps_its_word(&installed, address);
 }
 
 #[test]

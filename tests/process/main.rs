@@ -32,6 +32,7 @@ mod local;
 mod log_style;
 mod maintenance;
 mod mesos_on_node;
+mod mine_http;
 mod mine_lines;
 mod new_cookie;
 mod no_offers;

@@ -7,7 +7,9 @@ use std::process::{Command, Output, Stdio};
 
 use testing::third_party::{folder, require, root};
 
+use crate::mine_http::http_of;
 use crate::page::page_of;
+use crate::standalone::Pool;
 use crate::support::embedded::EmbeddedCluster;
 use crate::support::process::mesos_miner;
 use crate::support::{DEADLINE, LONG_DEADLINE, http, until};
@@ -54,13 +56,24 @@ fn is_clean(promtool: &Path, address: SocketAddr, program: &str) {
 }
 
 #[test]
-fn promtool_finds_no_fault_in_the_figures_of_a_scheduler_and_a_pool() {
+fn promtool_finds_no_fault_in_the_figures_of_a_scheduler_a_pool_and_a_miner() {
     let Some(promtool) = promtool() else { return };
     let mut pool = mesos_miner(["pool", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
     let address: SocketAddr =
         pool.wait_for_output(DEADLINE, |line| line.strip_prefix("HTTP on http://")?.parse().ok());
     pool.wait_for_output(DEADLINE, |line| line.starts_with("listening on ").then_some(()));
     is_clean(&promtool, address, "pool");
+
+    let pool = Pool::start();
+    let mut miner = mesos_miner(["mine", "-o", &pool.stratum, "-t", "1", "--http", "127.0.0.1:0"]);
+    let address = http_of(&mut miner);
+    let counted = "\nmesos_miner_share_round_trip_seconds_bucket{le=\"+Inf\"} ";
+    let none = format!("{counted}0\n");
+    until("a share is answered", LONG_DEADLINE, || {
+        let metrics = http::get_text(address, "/metrics")?;
+        (metrics.contains(counted) && !metrics.contains(&none)).then_some(())
+    });
+    is_clean(&promtool, address, "mine");
 
     let cluster = EmbeddedCluster::start(1, 1.0, |_| ());
     let master = cluster.master.to_string();

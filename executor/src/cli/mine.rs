@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{BoolishValueParser, TypedValueParser};
-use command_line::{ConnectionArgs, LogArgs, RedactedParser, UsageError, difficulty, duration, whole_number};
+use command_line::{
+    ConnectionArgs, HttpArgs, LogArgs, RedactedParser, UsageError, difficulty, duration, whole_number,
+};
 
 use super::minerd::{IgnoredArgs, RefusedArgs};
 use super::values::{AUTO, PoolAddress, affinity, backend, pool_address, threads, userpass};
@@ -81,6 +83,9 @@ pub struct MineArgs {
     /// Do not print a line for each share
     #[arg(short, long, env = "MINER_QUIET", value_parser = BoolishValueParser::new())]
     pub quiet: bool,
+    /// The HTTP API.
+    #[command(flatten)]
+    pub http: HttpArgs,
     /// Log more
     #[arg(short = 'D', long, env = "MINER_DEBUG", value_parser = BoolishValueParser::new())]
     pub debug: bool,
@@ -184,6 +189,13 @@ mod tests {
             (args.threads.map(NonZeroUsize::get), args.retries(), args.backend()),
             (Some(2), Some(5), None)
         );
+    }
+
+    #[test]
+    fn the_http_api_has_an_address() {
+        let args = parse("-o h:1 --http [::1]:8080").expect("a valid line");
+        assert_eq!(args.http.http, Some("[::1]:8080".parse().expect("an address")));
+        assert!(parse("-o h:1").is_ok_and(|args| args.http.http.is_none()));
     }
 
     #[test]
@@ -295,6 +307,7 @@ mod tests {
             ("-o h:1 -O me", "no colon"),
             ("-o h:1 --duration 5y", "\"5y\" is not a duration"),
             ("-o h:1 --duration 0s", "out of range"),
+            ("-o h:1 --http localhost:80", "127.0.0.1:8080"),
             ("-o h:1 --frobnicate", "--frobnicate"),
         ] {
             let message = parse(line).expect_err(line);

@@ -107,11 +107,10 @@ impl RefusedArgs {
                 self.config.is_some(),
                 "--config: there are no configuration files; use options or environment variables, see --help",
             ),
-            (self.api_bind.is_some(), "--api-bind: there is no API; --json prints a summary at the end"),
+            (self.api_bind.is_some(), "--api-bind: figures are served over HTTP, --http ADDRESS:PORT; --json prints a summary"),
             (
                 self.http_port.is_some() || self.http_enabled,
-                "--http-port: `mine` has no API; --json prints a summary at the end, and `mesos-miner pool` and `scheduler` \
-                 serve figures with --http ADDRESS:PORT",
+                "--http-port: write address and port in one, --http ADDRESS:PORT; the API reads only, so it needs no token",
             ),
             (self.no_stratum, "--no-stratum: for a node instead of a pool give --bitcoind URL --address ADDRESS"),
             (
