@@ -28,11 +28,6 @@ impl CurrentJob {
         }
     }
 
-    /// Whether the operator wants no block yet, so that nothing comes of a candidate for `solved`.
-    pub fn is_held(solved: &Job) -> bool {
-        solved.claim().is_some_and(BlockClaim::is_held)
-    }
-
     /// Whether there is anything to search for after a candidate for `solved`: another tip, or a solution that can make a block.
     pub fn goes_on_after(&self, solved: &Job) -> bool {
         let is_taken = |job: &Job| job.claim().is_some_and(BlockClaim::is_taken);
@@ -146,11 +141,9 @@ mod tests {
         assert!(!job(&here, &claim).goes_on_after(solved), "the template is new, the tip is the same");
         assert!(job(&here, &BlockClaim::default()).goes_on_after(solved), "the block was refused");
         assert!(CurrentJob::Nothing.goes_on_after(solved));
-        assert!(!CurrentJob::is_held(solved), "a node judges the block");
+        assert!(!solved.is_held(), "a node judges the block");
         claim.release();
-        assert!(
-            claim.hold() && CurrentJob::is_held(solved) && !claim.take() && !present.goes_on_after(solved)
-        );
+        assert!(claim.hold() && solved.is_held() && !claim.take() && !present.goes_on_after(solved));
         claim.release();
         assert!(present.goes_on_after(solved), "the time for the next block has come");
     }

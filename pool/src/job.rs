@@ -211,6 +211,11 @@ impl Job {
         }
     }
 
+    /// Whether the operator wants no block yet, so that nothing comes of a candidate for this job.
+    pub fn is_held(&self) -> bool {
+        self.claim().is_some_and(BlockClaim::is_held)
+    }
+
     /// Whether a connection whose last job id is `last` has used all ids of this job.
     pub fn is_exhausted_after(&self, last: JobId) -> bool {
         last.serial == self.serial && last.issue == self.layout.last_issue()

@@ -290,7 +290,7 @@ impl Connection {
             self.forward(request, share).await;
         } else if let Some(solved) = solved {
             let mut jobs = self.state.jobs.subscribe();
-            let limit = if CurrentJob::is_held(&solved) { ANSWER_WITHIN_HELD } else { ANSWER_WITHIN };
+            let limit = if solved.is_held() { ANSWER_WITHIN_HELD } else { ANSWER_WITHIN };
             self.forwarded.push(Box::pin(async move {
                 // A node's verdict may take seconds. Meanwhile, new templates on the solved tip change nothing.
                 let _ = timeout(limit, jobs.wait_for(|current| current.goes_on_after(&solved))).await;
