@@ -352,6 +352,19 @@ catalogue! {
         remedy: "Nothing: the agent is used again after its maintenance.",
         one_agent: true,
     }
+    AgentAvoided {
+        code: "agent-avoided",
+        symptom: "nothing is launched on an agent that is avoided",
+        cause: "An operator has told the scheduler to avoid the agent (POST /api/v1/agents/ID/avoid, or `mesos-miner ctl avoid`).",
+        remedy: "Nothing; or allow it again (`mesos-miner ctl allow`).",
+        one_agent: true,
+    }
+    MiningPaused {
+        code: "mining-paused",
+        symptom: "an operator has paused mining",
+        cause: "An operator has told the scheduler to pause (POST /api/v1/pause, or `mesos-miner ctl pause`); the text says who and when.",
+        remedy: "Nothing; or resume (`mesos-miner ctl resume`).",
+    }
     ServerLaunchSlow {
         code: "server-launch-slow",
         symptom: "the launch of the server takes long",

@@ -32,6 +32,7 @@ use crate::dry_run;
 use crate::options::{FrameworkOptions, OnServerLoss, TaskOptions};
 use crate::store::{self, ShareLimits};
 use crate::task_info::EXECUTABLE;
+use crate::webui_url;
 
 /// The shortest allowed `--silence-timeout` for tasks. While the master is silent, all tasks seem silent. A silent master is
 /// noticed after 30 s, when two heartbeats are missing.
@@ -84,6 +85,9 @@ pub struct Args {
     /// The HTTP API.
     #[command(flatten)]
     pub http: HttpArgs,
+    /// Address for browsers, to which Mesos' page of frameworks links [default: that of --http, if other machines can reach it].
+    #[arg(long, value_name = "URL", env = "MINER_WEBUI_URL", value_parser = webui_url::parse)]
+    pub webui_url: Option<String>,
     /// The framework's name.
     #[arg(long, env = "MINER_NAME", default_value = "mesos-miner")]
     pub name: String,
@@ -222,6 +226,7 @@ impl Args {
             role: self.role,
             quiet: self.json,
             http: self.http.read()?,
+            webui_url: self.webui_url,
             retry: !self.no_retry,
             new_cluster: false,
             framework: self.framework,

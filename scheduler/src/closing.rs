@@ -74,7 +74,7 @@ fn end(config: &Config, mut state: State, last_calls: Result<(), String>, store:
         let why = removed(config, framework, state.failover_timeout(), &removal);
         return SchedulerEnd::Removed { summary: state.summary(Instant::now()), why };
     }
-    let teardown = config.framework.teardown_on_exit;
+    let teardown = state.tears_down();
     if teardown && last_calls.is_ok() {
         for change in state.torn_down(Instant::now()) {
             store.persist(0, change);
@@ -104,7 +104,7 @@ fn end_cut_short(config: &Config, state: &State, why: &str) -> Option<SchedulerE
     let framework = state.framework().filter(|_| state.is_ending())?;
     let left = LeftFramework::new(config, framework, state.failover_timeout());
     let (tasks, summary) = (state.live_tasks(), state.summary(Instant::now()));
-    let unknown = if config.framework.teardown_on_exit {
+    let unknown = if state.tears_down() {
         let ended = if tasks > 0 {
             format!("{} ended, and whether ", pluralize(tasks, "task"))
         } else {

@@ -46,6 +46,9 @@ pub struct Config {
     pub quiet: bool,
     /// Where and how the HTTP API is served, if it is.
     pub http: Option<HttpSettings>,
+    /// The address of the HTTP API for a browser, which Mesos' page of frameworks links to; `None`: it is made of the address of
+    /// the HTTP server, if other machines can reach that.
+    pub webui_url: Option<String>,
     /// Whether to keep trying when the master or ZooKeeper cannot be reached.
     pub retry: bool,
     /// Whether the cluster was started together with this scheduler. If so, a removed framework is replaced by a new one even
@@ -80,6 +83,7 @@ impl Config {
             agent_access: AgentAccess::default(),
             quiet: false,
             http: None,
+            webui_url: None,
             retry: true,
             new_cluster: false,
             framework: FrameworkOptions::default(),

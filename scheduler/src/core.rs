@@ -13,6 +13,7 @@
 //!   is killed, or redirected to the next server;
 //! - a task that should not run is sent KILLs until Mesos says that it has ended.
 
+mod commands;
 mod events;
 mod intents;
 mod outbox;
@@ -34,7 +35,7 @@ use self::transition::Transition;
 use crate::event::{Effect, Event};
 use crate::fleet::{Fleet, Task};
 use crate::history::History;
-use crate::journal::{Change, RecoveredState, Removal};
+use crate::journal::{AvoidedAgent, Change, RecordedCommand, RecoveredState, Removal};
 use crate::policy::{Policy, PolicyEvent, View, policies};
 use crate::run_state::RunState;
 use crate::settings::Settings;
@@ -67,6 +68,8 @@ pub struct Ages {
     pub framework: Duration,
     /// The time since the launch of each task that has not started yet, by task id.
     pub launches: HashMap<String, Duration>,
+    /// The present time by the wall clock, in milliseconds since the Unix epoch.
+    pub now_ms: u64,
 }
 
 impl State {
@@ -88,7 +91,8 @@ impl State {
             state.fleet.insert(Task::launched_before(record, age, now));
         }
         let mut transition = state.transition(now);
-        transition.resume();
+        transition.run.teardown = transition.settings.options.teardown_on_exit;
+        transition.resume(ages.now_ms);
         let policy_events = transition.policy_events;
         state.run_policies(policy_events, now);
         state
@@ -112,6 +116,17 @@ impl State {
     /// Whether the scheduler is shutting down.
     pub fn is_ending(&self) -> bool {
         self.run.ending
+    }
+
+    /// Whether the end of this run, which may have begun, ends the tasks and the framework.
+    pub fn tears_down(&self) -> bool {
+        self.run.teardown
+    }
+
+    /// The last commands of operators, the oldest first, and the agents to avoid.
+    pub fn commands(&self) -> (Vec<RecordedCommand>, Vec<AvoidedAgent>) {
+        let avoided = self.history.avoided().values().cloned().collect();
+        (self.history.controls.commands.clone(), avoided)
     }
 
     /// Records that an earlier run of the scheduler received the master's last event. `before` is the time from that event until
@@ -147,7 +162,7 @@ impl State {
 
     /// The current figures.
     pub fn overview(&self, now: Instant) -> Overview {
-        overview::overview(&self.run, &self.fleet, &self.history, now)
+        overview::overview(&self.settings, &self.run, &self.fleet, &self.history, now)
     }
 
     /// At most `limit` tasks, and at most [`MAX_PAGE`], that were launched after the task `after`. The task `after` need not

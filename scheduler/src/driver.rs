@@ -36,6 +36,7 @@ use self::subscription_end::{Loss, SubscriptionEnd};
 pub(crate) use self::thread::{DriverExit, run_on_own_thread};
 use crate::config::Config;
 use crate::constraints::Constraint;
+use crate::control::{ControlError, ControlQueue};
 use crate::core::State;
 use crate::display::{Display, FrameTimer};
 use crate::election::{self, Leadership, RunError};
@@ -73,6 +74,8 @@ pub(crate) struct Driver {
     pub inquiry: Inquiry,
     /// The incoming queries about the framework's state, which the driver answers between events.
     pub queries: QueryQueue,
+    /// The orders of operators, which are events, too.
+    pub controls: ControlQueue,
     /// Reads the standard error of executors that do not run.
     pub sandboxes: SandboxReader,
 }
@@ -211,6 +214,14 @@ impl Driver {
                     self.queries.answer(query, &self.state);
                     continue;
                 }
+                // An order is answered when it is recorded, so it needs the store.
+                order = self.controls.next() => {
+                    if !self.store.is_started() {
+                        self.controls.answer(Err(ControlError::NotSubscribed));
+                        continue;
+                    }
+                    vec![Event::Order(Box::new(order))]
+                }
             };
             if self.handle_all(events, None).is_break() {
                 return Ok(ControlFlow::Break(()));
@@ -280,6 +291,7 @@ impl Driver {
                 self.queries.answer(query, &self.state);
                 Vec::new()
             }
+            order = self.controls.next() => vec![Event::Order(Box::new(order))],
             events = internal.next(self.state.next_deadline(), &self.display) => events,
             () = unanswered.below_burst(), if delayed => Vec::new(),
             next = active.subscription.next(), if !delayed => {
@@ -359,6 +371,7 @@ impl Driver {
             match effect {
                 Effect::Persist(change_id, change) => queued.changes.push((change_id, change)),
                 Effect::ReadStderr(sandbox, end) => self.sandboxes.read(sandbox, end),
+                Effect::Answer(answer) => self.controls.answer(answer.map_err(ControlError::Refused)),
                 Effect::AskMaster(question) => self.inquiry.ask(self.access.settings(), question),
                 Effect::Notify(notice) => queued.lines.push((notice.level(), notice.to_string())),
                 Effect::Finish => flow = ControlFlow::Break(()),

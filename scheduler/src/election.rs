@@ -12,6 +12,7 @@
 mod lease;
 
 use std::convert::Infallible;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,7 +31,7 @@ use zookeeper_client::{
 
 pub(crate) use self::lease::Lease;
 use crate::display::Display;
-use crate::query::SchedulerPhase;
+use crate::query::{SchedulerPhase, Standby};
 use crate::subscription_problem::no_election;
 
 /// The first and the longest pause between two attempts to open a session.
@@ -55,12 +56,24 @@ pub struct ZkConfig {
 struct Candidate {
     host: String,
     process: u32,
+    /// The address of its HTTP API, if others can reach one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    http: Option<String>,
+}
+
+impl fmt::Display for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Candidate { host, process, http } = self;
+        write!(f, "{host} (process {process}")?;
+        http.iter().try_for_each(|http| write!(f, ", {http}"))?;
+        f.write_str(")")
+    }
 }
 
 impl Candidate {
-    fn this_process() -> Self {
+    fn this_process(http: Option<&str>) -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Candidate { host, process: std::process::id() }
+        Candidate { host, process: std::process::id(), http: http.map(str::to_owned) }
     }
 
     fn to_json(&self) -> Vec<u8> {
@@ -173,12 +186,14 @@ pub(crate) fn persistent(ensemble: &Ensemble) -> CreateOptions<'static> {
     CreateMode::Persistent.with_acls(acls(ensemble))
 }
 
-/// Stands for election until this scheduler leads. Returns `None` if `stop` is cancelled before it leads.
+/// Stands for election until this scheduler leads. Returns `None` if `stop` is cancelled before it leads. `http` is the address of this
+/// scheduler's HTTP API, if others can reach one: those that stand by tell it to those who ask them.
 ///
 /// # Errors
 /// If ZooKeeper denies access, or cannot be reached and `retry` is off.
 pub(crate) async fn win(
     zk: &ZkConfig,
+    http: Option<&str>,
     retry: bool,
     display: &Display,
     phase: &watch::Sender<SchedulerPhase>,
@@ -186,7 +201,7 @@ pub(crate) async fn win(
 ) -> anyhow::Result<Option<Leadership>> {
     let mut backoff = Backoff::new(RETRY.0, RETRY.1);
     loop {
-        let error = match stand(zk, display, phase, &mut backoff, stop).await {
+        let error = match stand(zk, http, display, phase, &mut backoff, stop).await {
             Ok(won) => return Ok(won),
             Err(error) => error,
         };
@@ -198,7 +213,8 @@ pub(crate) async fn win(
         if !retry {
             return Err(error).context(format!("no session with ZooKeeper at {ensemble}"));
         }
-        phase.send_replace(SchedulerPhase::Standby(Some(no_election(ensemble, &error))));
+        let problem = Some(no_election(ensemble, &error));
+        phase.send_replace(SchedulerPhase::Standby(Standby { problem, leader: None }));
         let pause = backoff.delay();
         let next = InWords(pause);
         display.warn(format!("no session with ZooKeeper at {ensemble}, retrying in {next} ({error})"));
@@ -212,6 +228,7 @@ pub(crate) async fn win(
 /// Opens a session and waits in it until this scheduler leads. Returns `None` if `stop` is cancelled before it leads.
 async fn stand(
     zk: &ZkConfig,
+    http: Option<&str>,
     display: &Display,
     phase: &watch::Sender<SchedulerPhase>,
     backoff: &mut Backoff,
@@ -223,14 +240,14 @@ async fn stand(
         () = stop.cancelled() => return Ok(None),
     };
     backoff.reset();
-    phase.send_replace(SchedulerPhase::Standby(None));
+    phase.send_replace(SchedulerPhase::Standby(Standby::default()));
     let folder = format!("{}/election", zk.ensemble.path());
-    let candidate = Candidate::this_process();
+    let candidate = Candidate::this_process(http);
     let options = LockOptions::new(acls(&zk.ensemble)).with_ancestor_options(persistent(&zk.ensemble))?;
     let (prefix, content) = (LockPrefix::new_curator(&folder, LATCH)?, candidate.to_json());
     let lock = tokio::select! {
         lock = client.lock(prefix, &content, options) => lock?.into_owned(),
-        Err(error) = log_leaders(&client, &folder, &candidate, display) => return Err(error.into()),
+        Err(error) = log_leaders(&client, &folder, &candidate, display, phase) => return Err(error.into()),
         () = stop.cancelled() => {
             // If this scheduler's election node stayed, it could become the node with the lowest number. Then no scheduler would
             // lead until the session expires.
@@ -262,12 +279,13 @@ async fn withdraw(client: &Client, folder: &str) -> Result<(), ZkError> {
     Ok(())
 }
 
-/// Logs the leader's name whenever it changes.
+/// Logs the leader's name whenever it changes, and publishes it with the scheduler's phase.
 async fn log_leaders(
     client: &Client,
     folder: &str,
     this: &Candidate,
     display: &Display,
+    phase: &watch::Sender<SchedulerPhase>,
 ) -> Result<Infallible, ZkError> {
     let mut logged = None;
     loop {
@@ -290,7 +308,9 @@ async fn log_leaders(
                 Err(error) => return Err(error),
             };
             if let Some(leader) = leader.filter(|leader| leader != this && logged.as_ref() != Some(leader)) {
-                display.log(format!("waiting for {} (process {}), which leads", leader.host, leader.process));
+                display.log(format!("waiting for {leader}, which leads"));
+                let leader_text = Some(leader.to_string());
+                phase.send_replace(SchedulerPhase::Standby(Standby { problem: None, leader: leader_text }));
                 logged = Some(leader);
             }
         }

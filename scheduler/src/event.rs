@@ -8,6 +8,7 @@ use task::NodeAccess;
 
 use crate::artifact::DownloadStats;
 use crate::cluster_view::{ClusterView, Question};
+use crate::control::{Obeyed, OrderRequest, Refusal};
 use crate::history::Topic;
 use crate::journal::{Change, ChangeId};
 use crate::sandbox::{Sandbox, StderrRead};
@@ -80,6 +81,8 @@ pub enum Event {
     ClusterViewed(Option<ClusterView>),
     /// The cookie file of a node has changed: the server's nodes, with the users and passwords of today.
     NodeCredentials(Vec<NodeAccess>),
+    /// An operator tells the scheduler to do something. [`Effect::Answer`] answers it, before the next order comes.
+    Order(Box<OrderRequest>),
     /// The time for periodic work has come.
     Tick,
     /// The user wants the scheduler to stop.
@@ -120,6 +123,7 @@ impl Event {
                 | Event::Problem { .. }
                 | Event::ClusterViewed(_)
                 | Event::NodeCredentials(_)
+                | Event::Order(_)
                 | Event::Tick
                 | Event::Stop
         )
@@ -154,6 +158,8 @@ pub enum Effect {
     AskMaster(Question),
     /// Show a notice to the user.
     Notify(UserNotice),
+    /// Answer the order of an operator.
+    Answer(Result<Obeyed, Refusal>),
     /// Read the end of an executor's standard error, because of a failure, and report [`Event::StderrRead`].
     ReadStderr(Sandbox, TaskEnd),
     /// The shutdown is complete. No further effect follows.

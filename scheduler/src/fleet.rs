@@ -220,7 +220,7 @@ impl Fleet {
         self.launch_limit.as_ref().filter(|limit| limit.is_cautious())?.failure.as_ref()
     }
 
-    /// What affects launches on an agent. A machine that becomes unavailable within `notice` counts as leaving.
+    /// What affects launches on an agent, except for what the agent's id does not tell. A machine that becomes unavailable within `notice` counts as leaving.
     pub fn marks(&self, agent: &str, notice: Duration, now: Instant) -> AgentMarks {
         let Some(agent) = self.agents.get(agent) else { return AgentMarks::default() };
         let window = agent.window.filter(|window| window.from <= now + notice);
@@ -229,6 +229,7 @@ impl Fleet {
             paused: agent.pause.filter(|pause| pause.until > now).map(|pause| pause.until - now),
             leaving: window.map(|window| window.from.saturating_duration_since(now)),
             held: agent.held,
+            avoided: false,
             fetches: false,
         }
     }

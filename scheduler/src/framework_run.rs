@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use database::now_ms;
 use mesos::scheduler::SchedulerClient;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::artifact::ArtifactServer;
 use crate::closing::{close, end_before_subscription};
 use crate::config::Config;
+use crate::control;
 use crate::cookie_watch;
 use crate::core::{Ages, State};
 use crate::display::Display;
@@ -18,7 +20,7 @@ use crate::driver::{Driver, Inquiry, InternalEvents, SandboxReader, run_on_own_t
 use crate::election::{Leadership, RunError, lost};
 use crate::executor_delivery::prepare_delivery;
 use crate::framework_fate::refusal;
-use crate::query::{SchedulerPhase, channel};
+use crate::query::{self, SchedulerPhase};
 use crate::scheduler_end::SchedulerEnd;
 use crate::store::Store;
 use crate::time_limit::TimeLimit;
@@ -75,10 +77,11 @@ impl FrameworkRun<'_> {
         // there, too.
         let age = recovered.framework.as_ref().map_or(self.time.elapsed(), |it| elapsed_since(it.started_ms));
         let launches = store.launch_times().iter().map(|(task, ms)| (task.clone(), elapsed_since(*ms)));
-        let ages = Ages { framework: age, launches: launches.collect() };
+        let ages = Ages { framework: age, launches: launches.collect(), now_ms: now_ms() };
         let settings = config.framework_settings(delivery, self.time.remaining());
-        let (queries, query_queue) = channel();
-        self.phase.send_replace(SchedulerPhase::Leading(queries));
+        let (queries, query_queue) = query::channel();
+        let (orders, controls) = control::channel();
+        self.phase.send_replace(SchedulerPhase::Leading(queries, orders));
         let mut state = State::new(settings, recovered, &ages, Instant::now());
         if let Some(last) = store.last_recorded_ms() {
             state.heard_before(elapsed_since(last));
@@ -98,6 +101,7 @@ impl FrameworkRun<'_> {
             leadership: self.leadership.cloned(),
             inquiry: Inquiry::new(answers),
             queries: query_queue,
+            controls,
             sandboxes,
         };
         let downloads = artifact.as_ref().map(ArtifactServer::downloads);

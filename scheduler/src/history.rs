@@ -9,8 +9,10 @@ use problem::{Problem, ProblemKind};
 
 use crate::fleet::{Fleet, Task};
 use crate::journal::{
-    Account, AvoidedAgent, Entry, Ledger, Records, RecoveredState, Removal, RetiredTasks, TaskRecord,
+    Account, AvoidedAgent, Controls, Entry, Ledger, Records, RecoveredState, Removal, RetiredTasks,
+    TaskRecord,
 };
+use crate::offers::WorkerLimits;
 use crate::task_id::{TaskKind, task_id};
 
 /// Maximum number of failed tasks that are stored for display; the oldest is dropped first.
@@ -33,6 +35,8 @@ pub struct History {
     pub(crate) failures: RecentFailures,
     /// The problems that exist now, to be shown to the user. Those of agents are in the fleet.
     pub(crate) problems: BTreeMap<Topic, Problem>,
+    /// What holds because operators have said so.
+    pub(crate) controls: Controls,
     avoided: BTreeMap<String, AvoidedAgent>,
     next_number: u64,
     /// The framework's age at an earlier instant, and that instant.
@@ -56,6 +60,7 @@ impl History {
             persisted_peak: recovered.peak_workers,
             failures: RecentFailures::default(),
             problems: BTreeMap::new(),
+            controls: recovered.controls,
             avoided: avoided.collect(),
             next_number: recovered.next_number.max(1),
             age: (age, now),
@@ -74,6 +79,30 @@ impl History {
         match problem {
             Some(problem) => drop(self.problems.insert(topic, problem)),
             None => drop(self.problems.remove(&topic)),
+        }
+    }
+
+    /// Why nothing is to be launched on an agent; `None` if tasks may be launched there.
+    pub fn avoids(&self, agent: &str, host: &str) -> Option<&AvoidedAgent> {
+        if self.avoided.is_empty() {
+            return None;
+        }
+        self.avoided.get(agent).or_else(|| self.avoided.get(host))
+    }
+
+    /// The agents on which nothing is to be launched, by id or host name.
+    pub fn avoided(&self) -> &BTreeMap<String, AvoidedAgent> {
+        &self.avoided
+    }
+
+    /// The limits that hold now: those of the options, and those that an operator has set within them.
+    pub fn limits(&self, options: &WorkerLimits) -> WorkerLimits {
+        let Some(scale) = &self.controls.scale else { return *options };
+        let least = |one: Option<u64>, other: Option<u64>| one.into_iter().chain(other).min();
+        WorkerLimits {
+            max_workers: least(options.max_workers, scale.limits.max_workers),
+            max_cpus_milli: least(options.max_cpus_milli, scale.limits.max_cpus_milli),
+            ..*options
         }
     }
 
@@ -111,6 +140,8 @@ pub enum Topic {
     ServerLaunch,
     /// The server has as many workers as it admits.
     Admission,
+    /// An operator has paused mining.
+    MiningPause,
     /// Agents wait for their turn to fetch the executor.
     Fetching,
     /// A server is to be replaced because it does not match the present options, but there is no room for the new server yet.
@@ -200,6 +231,7 @@ impl Records for InMemoryRecords<'_> {
         let recovered = RecoveredState {
             next_number: self.history.next_number,
             avoided: std::mem::take(&mut self.history.avoided).into_values().collect(),
+            controls: std::mem::take(&mut self.history.controls),
             ..RecoveredState::default()
         };
         *self.history = History::new(recovered, Duration::ZERO, self.now);
@@ -285,6 +317,15 @@ impl Records for InMemoryRecords<'_> {
 
     fn allow_agent(&mut self, agent: &str) -> Result<(), Infallible> {
         self.history.avoided.remove(agent);
+        Ok(())
+    }
+
+    fn controls(&self) -> Result<Cow<'_, Controls>, Infallible> {
+        Ok(Cow::Borrowed(&self.history.controls))
+    }
+
+    fn set_controls(&mut self, controls: Controls) -> Result<(), Infallible> {
+        self.history.controls = controls;
         Ok(())
     }
 }

@@ -2,19 +2,21 @@
 //!
 //! `/healthz` answers 200 while a worker mines, or while another scheduler leads; otherwise 503.
 
+mod control;
+
 use std::sync::Arc;
 
 use api::{JsonText, Metrics, OpenApiRouter, Program, QueryParameters, RequestError, routes};
 use axum::extract::State;
 use command_line::ShareCounts;
-use problem::Problem;
+use problem::{Problem, ProblemKind};
 use serde_json::{Value, json};
 use task::{Intervals, Live, Totals};
 use tokio::sync::{Mutex, watch};
 
 use crate::core::{MAX_PAGE, Overview, TaskOverview, TaskPage};
 use crate::history::TaskFailure;
-use crate::query::{QueryClient, QueryError, SchedulerPhase};
+use crate::query::{QueryClient, QueryError, SchedulerPhase, Standby};
 
 mod metrics;
 
@@ -26,7 +28,6 @@ const LONGEST_ID: usize = 255;
 const STARTING: &str = "the scheduler is starting: it has not subscribed to a master yet";
 const ENDING: &str = "the scheduler is ending";
 const UNSUBSCRIBED: &str = "not subscribed to a master";
-const STANDBY: &str = "another scheduler leads: ask that one";
 
 /// Answers HTTP requests. Clones share the cached answers.
 #[derive(Clone, Debug)]
@@ -52,8 +53,8 @@ enum Leader {
     This(QueryClient),
     /// This one, but this problem keeps it from going on, so that nobody can answer queries yet.
     Waits(Problem),
-    /// Another one. The problem, if any, keeps this one from taking part in the election.
-    Other(Option<Problem>),
+    /// Another one.
+    Other(Standby),
 }
 
 impl From<QueryError> for RequestError {
@@ -74,20 +75,25 @@ impl HttpApi {
     /// While this scheduler starts without a problem, or ends.
     fn leader(&self) -> Result<Leader, RequestError> {
         match &*self.phase.borrow() {
-            SchedulerPhase::Standby(problem) => Ok(Leader::Other(problem.clone())),
-            SchedulerPhase::Leading(client) => Ok(Leader::This(client.clone())),
+            SchedulerPhase::Standby(standby) => Ok(Leader::Other(standby.clone())),
+            SchedulerPhase::Leading(client, _) => Ok(Leader::This(client.clone())),
             SchedulerPhase::Starting(Some(problem)) => Ok(Leader::Waits(problem.clone())),
             SchedulerPhase::Starting(None) => Err(RequestError::Unavailable(STARTING.to_owned())),
             SchedulerPhase::Ending => Err(RequestError::Unavailable(ENDING.to_owned())),
         }
     }
 
-    async fn page_of_tasks(&self, after: Option<&str>, limit: usize) -> Result<Arc<TaskPage>, RequestError> {
+    /// The driver's client, if this scheduler leads.
+    fn leading(&self) -> Result<QueryClient, RequestError> {
         match self.leader()? {
-            Leader::This(client) => Ok(client.tasks(after.map(str::to_owned), limit).await?),
+            Leader::This(client) => Ok(client),
             Leader::Waits(problem) => Err(RequestError::Unavailable(problem.text)),
-            Leader::Other(_) => Err(RequestError::Unavailable(STANDBY.to_owned())),
+            Leader::Other(standby) => Err(RequestError::Unavailable(standby.text())),
         }
+    }
+
+    async fn page_of_tasks(&self, after: Option<&str>, limit: usize) -> Result<Arc<TaskPage>, RequestError> {
+        Ok(self.leading()?.tasks(after.map(str::to_owned), limit).await?)
     }
 
     /// The answer to `/api/v1/summary`.
@@ -97,8 +103,8 @@ impl HttpApi {
             Leader::Waits(problem) => {
                 return Ok(JsonText::from(&without_framework(true, std::slice::from_ref(&problem))));
             }
-            Leader::Other(problem) => {
-                return Ok(JsonText::from(&without_framework(false, problem.as_slice())));
+            Leader::Other(standby) => {
+                return Ok(JsonText::from(&without_framework(false, standby.problem.as_slice())));
             }
         };
         let overview = client.overview().await?;
@@ -147,7 +153,7 @@ async fn json_of(
 impl Program for HttpApi {
     async fn problem(&self) -> Option<String> {
         let overview = match self.leader() {
-            Ok(Leader::Other(problem)) => return unhealthy(problem.as_slice()),
+            Ok(Leader::Other(standby)) => return unhealthy(standby.problem.as_slice()),
             Ok(Leader::Waits(problem)) => return Some(problem.with_remedy()),
             Ok(Leader::This(client)) => client.overview().await.map_err(RequestError::from),
             Err(error) => Err(error),
@@ -158,10 +164,18 @@ impl Program for HttpApi {
         }
     }
 
+    /// Whether an operator has paused mining.
+    async fn warning(&self) -> Option<String> {
+        let overview = self.leading().ok()?.overview().await.ok()?;
+        let paused =
+            overview.problems.first.iter().find(|problem| problem.kind == ProblemKind::MiningPaused)?;
+        Some(paused.text.clone())
+    }
+
     /// A scheduler is ready when it leads and is subscribed, and when it stands by.
     async fn not_ready(&self) -> Option<String> {
         let overview = match self.leader() {
-            Ok(Leader::Other(problem)) => return problem.map(|problem| problem.with_remedy()),
+            Ok(Leader::Other(standby)) => return standby.problem.map(|problem| problem.with_remedy()),
             Ok(Leader::Waits(problem)) => return Some(problem.with_remedy()),
             Ok(Leader::This(client)) => client.overview().await.map_err(RequestError::from),
             Err(error) => Err(error),
@@ -177,13 +191,14 @@ impl Program for HttpApi {
         Ok(match self.leader() {
             Ok(Leader::This(client)) => metrics::leading(client.overview().await?.as_ref()),
             Ok(Leader::Waits(problem)) => metrics::without_framework(true, Some(&problem)),
-            Ok(Leader::Other(problem)) => metrics::without_framework(false, problem.as_ref()),
+            Ok(Leader::Other(standby)) => metrics::without_framework(false, standby.problem.as_ref()),
             Err(_) => metrics::without_framework(true, None),
         })
     }
 
     fn resources(&self) -> OpenApiRouter<()> {
-        OpenApiRouter::new().routes(routes!(get_summary)).routes(routes!(get_tasks)).with_state(self.clone())
+        let own = OpenApiRouter::new().routes(routes!(get_summary)).routes(routes!(get_tasks));
+        own.merge(control::router()).with_state(self.clone())
     }
 }
 
@@ -229,6 +244,9 @@ fn trouble(overview: &Overview) -> Option<String> {
     if !overview.connected {
         return Some(UNSUBSCRIBED.to_owned());
     }
+    if overview.steering.pause.is_some() {
+        return None;
+    }
     let what = match (overview.mines(), overview.lacks_work()) {
         (false, _) => "no worker mines",
         (true, true) => "the server has no work for its workers",
@@ -268,6 +286,8 @@ fn summary(overview: &Overview, page: &TaskPage) -> Value {
         "leads": true,
         "connected": overview.connected,
         "framework": overview.framework,
+        "steering": control::SteeringJson::from(&overview.steering),
+        "running_workers": overview.running_workers,
         "hashrate": overview.hashrate,
         "hashes": overview.totals.worker.hashes.to_string(),
         "live_hashes": overview.unaccounted.hashes.to_string(),

@@ -5,6 +5,7 @@
 
 mod apply;
 mod change;
+mod command;
 mod framework_record;
 mod ledger;
 mod recovered;
@@ -15,6 +16,9 @@ mod task_record;
 
 pub use self::apply::{Records, apply, new_state, record_accounts};
 pub use self::change::{AvoidedAgent, Change, ChangeId, StatusRecord};
+pub use self::command::{
+    Command, Controls, KEPT_COMMANDS, MiningPause, Operator, RecordedCommand, Said, Scale, ScaleLimits,
+};
 pub use self::framework_record::{FrameworkRecord, Removal};
 pub use self::ledger::{Account, AggregatedWorker, Entry, Ledger, OTHERS, UNTRACKED_MINERS, accounts};
 pub use self::recovered::{RecoveredState, RetiredTasks};

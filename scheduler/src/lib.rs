@@ -12,7 +12,7 @@
 //! policies in [`policy`]. `driver` talks to the master. [`journal`] defines the meaning of each change of the records,
 //! [`store`] writes the records, and [`ledger_table`] shows the ledger. [`master_access`] has the credentials for masters, and
 //! [`artifact`] serves the executor to agents. `display` draws on the terminal. `http_api` answers HTTP requests by asking the
-//! driver through `query`. With several schedulers, `election` decides which one leads, and `run` makes this scheduler a
+//! driver through `query`, and passes the orders of operators to it through [`control`]. With several schedulers, `election` decides which one leads, and `run` makes this scheduler a
 //! candidate. `framework_run` runs the framework while this scheduler leads, and `closing` writes the last records.
 
 pub mod agent_access;
@@ -23,6 +23,7 @@ mod closing;
 mod cluster_view;
 pub mod config;
 pub mod constraints;
+pub mod control;
 mod cookie_watch;
 pub mod core;
 mod display;
@@ -61,6 +62,7 @@ pub mod task_info;
 mod time_limit;
 mod unix_time;
 pub mod user_notice;
+mod webui_url;
 
 pub use config::Config;
 pub use run::run;

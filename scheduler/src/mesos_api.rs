@@ -141,6 +141,7 @@ pub(crate) fn framework_info(config: &Config, id: Option<&str>) -> FrameworkInfo
         checkpoint: Some(true),
         roles: vec![config.role.clone()],
         hostname: rustix::system::uname().nodename().to_str().ok().map(str::to_owned),
+        webui_url: config.webui_url.clone(),
         principal: config.master_access.principal().map(str::to_owned),
         capabilities: capabilities.into_iter().map(capability).collect(),
         ..FrameworkInfo::default()

@@ -62,6 +62,8 @@ pub struct AgentMarks {
     /// Whether the agent's workers are being replaced by one larger worker. The agent's offers are declined until the resources
     /// of all these workers can be offered together.
     pub held: bool,
+    /// Whether nothing is launched on the agent until an operator allows it again.
+    pub avoided: bool,
     /// Whether a launch on the agent makes the agent fetch the executor from this scheduler.
     pub fetches: bool,
 }
@@ -83,8 +85,8 @@ pub struct PlanContext<'a> {
     /// For each constraint: the number of existing workers for each value of the constraint's field, for example for each
     /// rack.
     pub placed: &'a Occupancy,
-    /// Returns what affects launches on the agent with this id.
-    pub marks: &'a dyn Fn(&str) -> AgentMarks,
+    /// Returns what affects launches on the agent with this id and host name.
+    pub marks: &'a dyn Fn(&str, &str) -> AgentMarks,
     /// How long offers that cannot be used are declined.
     pub refuse: Duration,
     /// Whether agents with fewer failed launches are used first.
@@ -97,7 +99,7 @@ impl<'a> PlanContext<'a> {
         demand: Demand,
         placement: &'a Placement,
         placed: &'a Occupancy,
-        marks: &'a dyn Fn(&str) -> AgentMarks,
+        marks: &'a dyn Fn(&str, &str) -> AgentMarks,
     ) -> Self {
         Self {
             demand,
@@ -178,7 +180,8 @@ pub fn plan<'a>(offers: &'a [Offer], context: &PlanContext<'_>) -> Plan {
     let mut waiting: BTreeMap<Vec<Option<String>>, Vec<Candidate<'_>>> = BTreeMap::new();
     let mut agents: Vec<_> = agents.into_iter().collect();
     if context.fewest_failures_first {
-        agents.sort_by_cached_key(|(agent, _)| (context.marks)(agent).failures);
+        let host = |offers: &[&'a Offer]| offers.first().map_or("", |offer| offer.hostname.as_str());
+        agents.sort_by_cached_key(|(agent, offers)| (context.marks)(agent, host(offers.as_slice())).failures);
     }
     for (agent, offers) in agents {
         let place = offers.first().map(|offer| Place::of(offer)).unwrap_or_default();
@@ -196,8 +199,8 @@ pub fn plan<'a>(offers: &'a [Offer], context: &PlanContext<'_>) -> Plan {
 
 /// Whether the wanted task could be launched on an agent that has the resources of these offers.
 pub fn is_place(agent: &str, place: &Place, offers: &[&Offer], context: &PlanContext<'_>) -> bool {
-    let marks = (context.marks)(agent);
-    let is_used = !marks.held && marks.paused.is_none() && marks.leaving.is_none();
+    let marks = (context.marks)(agent, &place.host);
+    let is_used = !marks.held && !marks.avoided && marks.paused.is_none() && marks.leaving.is_none();
     is_used && Planner::new(context).unmet(place).is_none() && fill(offers, context, marks.failures).is_ok()
 }
 
@@ -227,12 +230,14 @@ impl<'a> Planner<'a> {
 
     /// Plans launches on an agent, or declines its offers. Returns the candidate if only a constraint prevents a launch.
     fn try_agent<'c>(&mut self, candidate: Candidate<'c>) -> Option<Candidate<'c>> {
-        let marks = (self.context.marks)(candidate.agent);
+        let marks = (self.context.marks)(candidate.agent, &candidate.place.host);
         let refuse = self.context.refuse;
         if marks.held {
             self.decline(&candidate, HELD, None);
         } else if self.nothing_wanted() {
             self.decline(&candidate, refuse, None);
+        } else if marks.avoided {
+            self.decline(&candidate, refuse, Some(DeclineReason::Avoided));
         } else if let Some(rest) = marks.paused {
             self.decline(&candidate, rest, Some(DeclineReason::Paused(rest)));
         } else if let Some(left) = marks.leaving {

@@ -14,7 +14,9 @@
 mod acknowledge;
 mod admission;
 mod agent_pause;
+mod avoided_agents;
 mod beyond_limits;
+mod commanded_kills;
 mod common_failure;
 mod decline_groups;
 mod event;
@@ -29,6 +31,7 @@ mod launch;
 mod launch_timeout;
 mod maintenance;
 mod merge;
+mod mining_pause;
 mod no_offers;
 mod node_credentials;
 mod reconcile;
@@ -103,6 +106,9 @@ pub fn policies(settings: &Settings) -> Vec<Box<dyn Policy>> {
         Box::<unreachable::Unreachable>::default(),
         Box::<silence::Silence>::default(),
         Box::<maintenance::Maintenance>::default(),
+        Box::<avoided_agents::AvoidedAgents>::default(),
+        Box::<commanded_kills::CommandedKills>::default(),
+        Box::<mining_pause::PauseMining>::default(),
         Box::<merge::Merge>::default(),
         Box::<redirect::Redirects>::default(),
         Box::new(node_credentials::NodeCredentials::new(settings.seed)),

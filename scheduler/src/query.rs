@@ -12,7 +12,9 @@ use text::InWords;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::control::ControlClient;
 use crate::core::{Overview, State, TaskPage};
+use crate::journal::{AvoidedAgent, RecordedCommand};
 
 /// Maximum number of queries that wait for the driver. When the queue is full, further clients wait until it has room.
 const QUEUE: usize = 16;
@@ -28,14 +30,33 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(60);
 /// Whether this scheduler runs the framework, and so can answer queries.
 #[derive(Clone, Debug)]
 pub(crate) enum SchedulerPhase {
-    /// This scheduler does not lead. The problem, if any, keeps it from taking part in the election.
-    Standby(Option<Problem>),
+    /// This scheduler does not lead.
+    Standby(Standby),
     /// This scheduler is about to run the framework, and cannot answer queries yet. The problem, if any, keeps it from going on.
     Starting(Option<Problem>),
     /// This scheduler runs the framework.
-    Leading(QueryClient),
+    Leading(QueryClient, ControlClient),
     /// This scheduler has ended its work on the framework.
     Ending,
+}
+
+/// What a scheduler knows that does not lead.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standby {
+    /// What keeps it from taking part in the election, if anything does.
+    pub problem: Option<Problem>,
+    /// The scheduler that leads, with its address: as text for the user, if it is known.
+    pub leader: Option<String>,
+}
+
+impl Standby {
+    /// Whom to ask instead, as text for the user.
+    pub fn text(&self) -> String {
+        match &self.leader {
+            Some(leader) => format!("another scheduler leads, {leader}: ask that one"),
+            None => "another scheduler leads: ask that one".to_owned(),
+        }
+    }
 }
 
 /// A query, with the channel for the answer.
@@ -52,13 +73,19 @@ pub(crate) enum Query {
         /// The channel for the page.
         answer: oneshot::Sender<TaskPage>,
     },
+    /// The last commands of operators, the oldest first, and the agents to avoid.
+    Commands(oneshot::Sender<Commands>),
 }
+
+/// The answer to [`Query::Commands`].
+pub(crate) type Commands = (Vec<RecordedCommand>, Vec<AvoidedAgent>);
 
 impl Query {
     fn is_abandoned(&self) -> bool {
         match self {
             Query::Overview(answer) => answer.is_closed(),
             Query::Tasks { answer, .. } => answer.is_closed(),
+            Query::Commands(answer) => answer.is_closed(),
         }
     }
 
@@ -69,6 +96,7 @@ impl Query {
             Query::Tasks { after, limit, answer } => {
                 drop(answer.send(state.tasks(after.as_deref(), limit, now)));
             }
+            Query::Commands(answer) => drop(answer.send(state.commands())),
         }
     }
 }
@@ -93,6 +121,7 @@ struct Shared {
     queries: mpsc::Sender<Query>,
     overview: LastAnswer<(), Overview>,
     page: LastAnswer<PageArguments, TaskPage>,
+    commands: LastAnswer<(), Commands>,
 }
 
 /// The arguments of [`Query::Tasks`].
@@ -119,7 +148,8 @@ pub(crate) struct QueryQueue {
 /// Creates a queue of queries.
 pub(crate) fn channel() -> (QueryClient, QueryQueue) {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let shared = Shared { queries: sender, overview: Mutex::default(), page: Mutex::default() };
+    let (overview, page, commands) = Default::default();
+    let shared = Shared { queries: sender, overview, page, commands };
     (QueryClient(Arc::new(shared)), QueryQueue { queries: receiver, paused_until: Instant::now() })
 }
 
@@ -136,6 +166,11 @@ impl QueryClient {
             move |answer| Query::Tasks { after, limit, answer }
         };
         self.ask(&self.0.page, (after, limit), query).await
+    }
+
+    /// The last commands of operators, the oldest first, and the agents to avoid; at most half a second old.
+    pub async fn commands(&self) -> Result<Arc<Commands>, QueryError> {
+        self.ask(&self.0.commands, (), Query::Commands).await
     }
 
     /// Asks the driver, unless a recent answer to the same arguments exists. Concurrent callers share one answer.

@@ -86,6 +86,7 @@ fn unused_text(fleet: &Fleet, failures: Option<&RecentFailures>, unused: &Unused
 fn kind(fleet: &Fleet, unused: &UnusedAgent) -> ProblemKind {
     match unused.reason {
         DeclineReason::Constraint(..) => ProblemKind::ConstraintNotMet,
+        DeclineReason::Avoided => ProblemKind::AgentAvoided,
         DeclineReason::Paused(_) => ProblemKind::AgentPaused,
         DeclineReason::Leaving(_) => ProblemKind::Maintenance,
         DeclineReason::NoServer { .. } | DeclineReason::NoWorker { .. } => {

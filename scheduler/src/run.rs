@@ -14,9 +14,10 @@ use crate::display::Display;
 use crate::election::{self, Leadership, RunError, ZkConfig};
 use crate::framework_run::FrameworkRun;
 use crate::http_api::HttpApi;
-use crate::query::SchedulerPhase;
+use crate::query::{SchedulerPhase, Standby};
 use crate::scheduler_end::SchedulerEnd;
 use crate::time_limit::TimeLimit;
+use crate::webui_url;
 
 /// Runs the framework until `stop` is cancelled, or `duration` or `blocks` is reached, and then ends what has to end. With
 /// several schedulers, waits until this one leads, and waits again whenever it has lost the leadership.
@@ -24,14 +25,14 @@ use crate::time_limit::TimeLimit;
 /// # Errors
 /// If the configuration is invalid, the state folder or the executable cannot be used, or the master is not a Mesos master or
 /// refuses the framework; with `retry` off, also if the master or ZooKeeper cannot be reached.
-pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<SchedulerEnd> {
-    let (display, config) = (Arc::new(Display::start(config.quiet)), Arc::new(config));
+pub async fn run(mut config: Config, stop: CancellationToken) -> anyhow::Result<SchedulerEnd> {
+    let display = Arc::new(Display::start(config.quiet));
     for image in config.programs.images() {
         display
             .log(format!("tasks of {image} send no reports: only our own pool server counts their shares"));
     }
     let phase = watch::Sender::new(if config.zk.is_some() {
-        SchedulerPhase::Standby(None)
+        SchedulerPhase::Standby(Standby::default())
     } else {
         SchedulerPhase::Starting(None)
     });
@@ -43,8 +44,16 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<Sche
         if let Some(warning) = http.open_listener(server.local_addr()) {
             display.warn(warning);
         }
+        let host = rustix::system::uname();
+        let url = webui_url::of_server(
+            server.local_addr(),
+            http.options.tls.is_some(),
+            host.nodename().to_str().ok(),
+        );
+        config.webui_url = config.webui_url.or(url);
         tokio::spawn(server.run(end));
     }
+    let config = Arc::new(config);
     let time = TimeLimit::start(config.framework.duration);
     let single = FrameworkRun {
         config: &config,
@@ -77,7 +86,7 @@ async fn run_while_leading(zk: &ZkConfig, run: FrameworkRun<'_>) -> anyhow::Resu
             Ok(end) => return Ok(end),
             Err(RunError::Failed(error)) => return Err(error),
             Err(RunError::LeadershipLost(why)) => {
-                run.phase.send_replace(SchedulerPhase::Standby(None));
+                run.phase.send_replace(SchedulerPhase::Standby(Standby::default()));
                 display.warn(format!("not leading any more ({why})"));
             }
         }
@@ -90,9 +99,9 @@ async fn stand_for_election(
     retry: bool,
     run: FrameworkRun<'_>,
 ) -> anyhow::Result<Option<Leadership>> {
-    let FrameworkRun { time, display, phase, stop, .. } = run;
+    let FrameworkRun { config, time, display, phase, stop, .. } = run;
     let waiting = stop.child_token();
-    let mut won = pin!(election::win(zk, retry, display, phase, &waiting));
+    let mut won = pin!(election::win(zk, config.webui_url.as_deref(), retry, display, phase, &waiting));
     tokio::select! {
         won = &mut won => won,
         () = time.reached() => {

@@ -15,6 +15,8 @@ pub struct RunState {
     pub connected: bool,
     /// Whether the scheduler is shutting down.
     pub ending: bool,
+    /// Whether the end of this run, which may have begun, ends the tasks and the framework.
+    pub teardown: bool,
     /// When this process began to run the framework.
     pub started: Instant,
     /// Updates of tasks could be received without interruption since this time. An interruption is a lost subscription, or a stop
@@ -43,6 +45,7 @@ impl RunState {
         Self {
             connected: false,
             ending: false,
+            teardown: false,
             started: now,
             resumed: now,
             ticked: now,

@@ -252,6 +252,11 @@ impl Store {
         self.folder.start(self.handover.take().as_ref(), self.limits, on_event)
     }
 
+    /// Whether changes are being written.
+    pub fn is_started(&self) -> bool {
+        self.folder.is_started()
+    }
+
     /// Queues a change.
     pub fn persist(&self, change_id: ChangeId, change: Change) {
         self.folder.persist_all(vec![(change_id, change)]);

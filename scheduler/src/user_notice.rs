@@ -10,6 +10,7 @@ use problem::Problem;
 use task::{Intervals, ServerAddress};
 
 use crate::fleet::CommonFailure;
+use crate::journal::RecordedCommand;
 use crate::offers::{DeclineReason, UnusedAgent};
 
 /// Something that the user wants to know. Tasks are given by their ids, agents by their host names.
@@ -165,6 +166,8 @@ pub enum UserNotice {
     Unused(UnusedAgent),
     /// A problem that the user can do something about, or that explains why fewer tasks run than resources would allow.
     Problem(Problem),
+    /// An operator has told the scheduler to do something.
+    Command(RecordedCommand),
     /// A remark on a step of the scheduler.
     Remark(String),
     /// A line from the end of the standard error of an executor that does not run.

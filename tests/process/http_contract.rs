@@ -1,6 +1,7 @@
 //! The HTTP API is what its description says: schemathesis makes requests of the description, valid and invalid ones, and checks
 //! each answer against it.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -85,10 +86,15 @@ fn a_scheduler_answers_as_its_description_says() {
     let Some(installed) = installed() else { return };
     let cluster = EmbeddedCluster::start(1, 1.0, |_| ());
     let master = cluster.master.to_string();
+    let mut tokens = tempfile::NamedTempFile::new().expect("a file");
+    writeln!(tokens, "0123456789abcdef0123456789abcdef").expect("written");
+    let tokens_file = tokens.path().to_str().expect("UTF-8");
     let mut scheduler = mesos_miner([
         "scheduler",
         "--http",
         "127.0.0.1:0",
+        "--http-token-file",
+        tokens_file,
         "--server-cpus",
         "0.1",
         "--teardown-on-exit",

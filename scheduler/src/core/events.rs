@@ -17,7 +17,8 @@ use crate::user_notice::UserNotice;
 
 impl Transition<'_> {
     /// Resumes with the tasks of an earlier run of the scheduler, which are already in the fleet.
-    pub fn resume(&mut self) {
+    /// `now_ms` is the time, in milliseconds since the Unix epoch.
+    pub fn resume(&mut self, now_ms: u64) {
         if self.history.framework.as_ref().is_some_and(|framework| framework.removal.is_some()) {
             // The master has removed this framework. In this case, the scheduler starts only if the user has allowed a new
             // framework.
@@ -42,6 +43,7 @@ impl Transition<'_> {
             self.note_unknown_address(&server);
             self.fleet.servers.insert(server.id, ServerState::Open);
         }
+        self.check_scale(now_ms);
         self.raise(PolicyEvent::Started);
     }
 
@@ -85,6 +87,7 @@ impl Transition<'_> {
             Event::StderrRead(read) => self.raise(PolicyEvent::StderrRead(read)),
             Event::Problem { topic, problem } => self.history.set_problem(topic, problem),
             Event::ClusterViewed(view) => self.raise(PolicyEvent::ClusterViewed(view)),
+            Event::Order(request) => self.order(*request),
             Event::NodeCredentials(_) => self.raise(PolicyEvent::NodeCredentialsChanged),
             Event::Tick => self.tick(),
             Event::Stop => self.raise(PolicyEvent::Stop),
@@ -103,7 +106,7 @@ impl Transition<'_> {
             self.change(Change::FailoverTimeout { ms }, OnPersisted::Nothing);
         }
         // An earlier run was about to tear the framework down, but the master still knows it.
-        let tears_down = self.run.ending && self.settings.options.teardown_on_exit;
+        let tears_down = self.run.ending && self.run.teardown;
         if !tears_down && self.history.framework.as_ref().is_some_and(|known| known.tearing_down) {
             self.change(Change::TearingDown(false), OnPersisted::Nothing);
         }
@@ -117,15 +120,20 @@ impl Transition<'_> {
 
     /// The master has removed the framework, and all its tasks with it. Normally, the scheduler records that the framework was
     /// removed, and ends. It begins a new framework instead if the user has allowed this, or if an earlier run sent TEARDOWN and
-    /// did not receive the answer. If the scheduler is shutting down with `teardown_on_exit`, it ends and records nothing.
+    /// did not receive the answer. If the scheduler is tearing the framework down, it ends and records nothing.
     fn removed(&mut self, now_ms: u64) {
         self.run.connected = false;
         self.end_tasks();
-        let FrameworkOptions { new_framework, teardown_on_exit, .. } = self.settings.options;
+        let FrameworkOptions { new_framework, .. } = self.settings.options;
         let ours = self.history.framework.as_ref().is_some_and(|framework| framework.tearing_down);
         match self.run.ending {
+            // An operator has commanded it, and the answer to TEARDOWN was lost.
+            false if ours && self.history.controls.teardown.is_some() => {
+                self.change(Change::FrameworkEnded, OnPersisted::Nothing);
+                self.outbox.finish();
+            }
             false if new_framework || ours => self.begin_anew(),
-            true if teardown_on_exit => self.outbox.finish(),
+            true if self.run.teardown => self.outbox.finish(),
             true if ours => {
                 self.change(Change::FrameworkEnded, OnPersisted::Nothing);
                 self.outbox.finish();
@@ -171,6 +179,7 @@ impl Transition<'_> {
         match self.outbox.persisted(change_id) {
             OnPersisted::Launch(task) => self.raise(PolicyEvent::LaunchPersisted(task)),
             OnPersisted::Update(update) => self.apply_update(*update),
+            OnPersisted::Command(command) => self.obey(*command),
             OnPersisted::Raise(event) => self.raise(*event),
             OnPersisted::Peak => self.update_peak(),
             OnPersisted::Nothing => {}

@@ -71,7 +71,7 @@ impl Transition<'_> {
             }
             Intent::Retire(tasks) => self.retire(tasks),
             Intent::ExpireAgents => self.fleet.agents.expire(now),
-            Intent::BeginShutdown => self.run.ending = true,
+            Intent::BeginShutdown { teardown } => (self.run.ending, self.run.teardown) = (true, teardown),
             Intent::RecordTeardown => self.change(Change::TearingDown(true), OnPersisted::Nothing),
             Intent::Finish => self.outbox.finish(),
         }

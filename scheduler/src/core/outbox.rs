@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use mesos::v1::task_status;
 
 use crate::event::Effect;
-use crate::journal::{Change, ChangeId, StatusRecord};
+use crate::journal::{Change, ChangeId, RecordedCommand, StatusRecord};
 use crate::policy::PolicyEvent;
 
 /// The action that follows when a change is on disk.
@@ -16,6 +16,8 @@ pub(super) enum OnPersisted {
     Launch(String),
     /// The update is applied, and then acknowledged.
     Update(Box<StatusUpdate>),
+    /// The command is applied, and answered.
+    Command(Box<RecordedCommand>),
     /// Policies get an event.
     Raise(Box<PolicyEvent>),
     /// The number of running workers may have reached a higher peak while this peak was written. If so, the higher peak is
@@ -90,9 +92,11 @@ impl Outbox {
         self.pending.len()
     }
 
-    /// Cancels the actions that would follow the pending changes.
+    /// Cancels the actions that would follow the pending changes, because the tasks are gone. Commands of operators hold all the
+    /// same.
     pub fn cancel_pending(&mut self) {
-        self.pending.values_mut().for_each(|then| *then = OnPersisted::Nothing);
+        let of_tasks = self.pending.values_mut().filter(|then| !matches!(then, OnPersisted::Command(_)));
+        of_tasks.for_each(|then| *then = OnPersisted::Nothing);
         self.peak_pending = false;
     }
 }

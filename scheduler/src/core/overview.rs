@@ -7,11 +7,13 @@ use std::time::Instant;
 use ::task::{Live, Totals};
 use command_line::Summary;
 
+use crate::control::Steering;
 use crate::fleet::{Fleet, Task};
 use crate::history::{History, TaskFailure};
-use crate::journal::{Ledger, LedgerLine};
+use crate::journal::{Ledger, LedgerLine, ScaleLimits};
 use crate::ranked_problems::Problems;
 use crate::run_state::RunState;
+use crate::settings::Settings;
 use crate::task_id::TaskKind;
 
 /// Maximum number of servers in an overview. The same limit applies to slow workers and to failures.
@@ -50,6 +52,8 @@ pub struct Overview {
     pub peak: u64,
     /// What is wrong, and why agents are unused.
     pub problems: Problems,
+    /// What operators have said, and what holds because of it.
+    pub steering: Steering,
     /// The servers that have not ended, at most 10, in the order of their launch.
     pub servers: Vec<TaskOverview>,
     /// At most 10 workers, the slowest per CPU first. Workers without a recent hashrate come last.
@@ -120,7 +124,13 @@ impl TaskOverview {
 }
 
 /// The current figures.
-pub(super) fn overview(run: &RunState, fleet: &Fleet, history: &History, now: Instant) -> Overview {
+pub(super) fn overview(
+    settings: &Settings,
+    run: &RunState,
+    fleet: &Fleet,
+    history: &History,
+    now: Instant,
+) -> Overview {
     let (totals, blocks) = history.ledger.sum();
     let (hashrate, reporting_workers) = fleet.hashrate();
     let line = |task: &Task| line(task, &history.ledger, now);
@@ -138,9 +148,22 @@ pub(super) fn overview(run: &RunState, fleet: &Fleet, history: &History, now: In
         blocks,
         peak: history.peak_workers,
         problems: Problems::of(fleet, history),
+        steering: steering(settings, history),
         servers: fleet.active_servers().take(LISTED).map(line).collect(),
         slowest: slowest(fleet).into_iter().map(line).collect(),
         failures: history.failures.list(now),
+    }
+}
+
+fn steering(settings: &Settings, history: &History) -> Steering {
+    let limits = history.limits(&settings.placement.limits);
+    let controls = &history.controls;
+    Steering {
+        pause: controls.pause.clone(),
+        scale: controls.scale.clone(),
+        limits: ScaleLimits { max_workers: limits.max_workers, max_cpus_milli: limits.max_cpus_milli },
+        avoided: history.avoided().len() as u64,
+        teardown: controls.teardown.clone(),
     }
 }
 

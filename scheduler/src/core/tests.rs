@@ -2,6 +2,7 @@
 
 mod admission;
 mod changed_options;
+mod commands;
 mod common_failure;
 mod duplicates;
 mod end;
@@ -45,6 +46,7 @@ use problem::{Problem, ProblemKind};
 
 use super::*;
 use crate::cluster_view::Question;
+use crate::control::{Obeyed, Refusal};
 use crate::event::TaskEnd;
 use crate::event::{Call, InverseOffer, Unavailability};
 use crate::fleet::Slot;
@@ -137,6 +139,8 @@ pub(crate) struct Script {
     pub to_read: Vec<(Sandbox, TaskEnd)>,
     /// The questions to the master's operator API.
     pub questions: Vec<Question>,
+    /// The answers to orders of operators.
+    pub answers: Vec<Result<Obeyed, Refusal>>,
     pub finished: bool,
     settings: Settings,
     /// The framework id in the SUBSCRIBED event of [`Script::subscribe`].
@@ -153,7 +157,7 @@ impl Script {
     pub fn with(settings: Settings) -> Self {
         let (now, disk) = (Instant::now(), Memory::new());
         let state = State::new(settings.clone(), disk.recover(), &Ages::default(), now);
-        let (queue, calls, notices, to_read, questions) = Default::default();
+        let (queue, calls, notices, to_read, questions, answers) = Default::default();
         let created = HashMap::new();
         let framework = "f".into();
         Script {
@@ -165,6 +169,7 @@ impl Script {
             notices,
             to_read,
             questions,
+            answers,
             finished: false,
             settings,
             framework,
@@ -226,6 +231,7 @@ impl Script {
                 Effect::Notify(notice) => self.notices.push(notice),
                 Effect::ReadStderr(sandbox, end) => self.to_read.push((sandbox, end)),
                 Effect::AskMaster(question) => self.questions.push(question),
+                Effect::Answer(answer) => self.answers.push(answer),
                 Effect::Finish => self.finished = true,
             }
         }
@@ -317,7 +323,7 @@ impl Script {
     fn resume(&mut self, recovered: RecoveredState) {
         let age = |(task, created): (&String, &Instant)| (task.clone(), self.now.duration_since(*created));
         let launches = self.created.iter().map(age).collect();
-        let ages = Ages { framework: Duration::from_secs(5), launches };
+        let ages = Ages { framework: Duration::from_secs(5), launches, now_ms: 5000 };
         self.state = State::new(self.settings.clone(), recovered, &ages, self.now);
         self.clear();
     }

@@ -207,7 +207,7 @@ impl<'a> Forecaster<'a> {
             // Agents may have to wait for their turn to fetch the executor, but in the end all of them have it.
             fetches_left: u64::MAX,
             placed: self.fleet.occupancy(),
-            marks: &|agent| self.fleet.marks(agent, maintenance_notice(demand), self.now),
+            marks: &|agent, _host| self.fleet.marks(agent, maintenance_notice(demand), self.now),
             refuse: Duration::ZERO,
             fewest_failures_first: false,
         };

@@ -111,6 +111,7 @@ fn kind(why_not: &WhyNot) -> &'static str {
         WhyNot::Declined(DeclineReason::NoWorker { .. }) => "too small for a worker",
         WhyNot::Declined(DeclineReason::Constraint(Demand::Server { .. }, _)) => "--server-constraint",
         WhyNot::Declined(DeclineReason::Constraint(..)) => "--constraint",
+        WhyNot::Declined(DeclineReason::Avoided) => "avoided",
         WhyNot::Declined(DeclineReason::Leaving(_)) => "maintenance",
         WhyNot::Declined(DeclineReason::Paused(_)) => "failures",
         WhyNot::Limit(_) => "a limit is reached",

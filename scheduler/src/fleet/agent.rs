@@ -178,6 +178,17 @@ impl Agents {
         }
     }
 
+    /// Forgets that an agent, given by its id or host name, is unused because it is avoided.
+    pub fn forget_avoided(&mut self, agent: &str) {
+        let is_it = |unused: &UnusedAgent| {
+            unused.reason == DeclineReason::Avoided && (unused.agent == agent || unused.host == agent)
+        };
+        let known = self.known.values().filter_map(|agent| agent.unused.as_ref());
+        let ids: Vec<String> =
+            known.filter(|(_, unused)| is_it(unused)).map(|(_, unused)| unused.agent.clone()).collect();
+        ids.iter().for_each(|id| self.forget_unused(id));
+    }
+
     fn forget_reason(&mut self, unused: &UnusedAgent) {
         let key = key(unused);
         if let Some(reason) = self.reasons.get_mut(&key) {

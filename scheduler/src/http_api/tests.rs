@@ -5,7 +5,9 @@ use task::WorkerLive;
 use tokio::time::Instant;
 
 use super::*;
-use crate::query::{Query, channel};
+use crate::control;
+use crate::journal::{Operator, Said};
+use crate::query::{Query, Standby, channel};
 use crate::ranked_problems::Problems;
 use crate::task_id::TaskKind;
 
@@ -45,10 +47,11 @@ fn leading(overview: Overview) -> HttpApi {
                     let next = (limit == 2).then(|| format!("miner-worker-{}", first + 1));
                     drop(answer.send(TaskPage { tasks, next }));
                 }
+                Query::Commands(answer) => drop(answer.send((Vec::new(), Vec::new()))),
             }
         }
     });
-    api(SchedulerPhase::Leading(client))
+    api(SchedulerPhase::Leading(client, control::channel().0))
 }
 
 fn mining() -> Overview {
@@ -91,8 +94,25 @@ async fn summary_of(api: &HttpApi) -> Result<Value, RequestError> {
 }
 
 #[tokio::test]
+async fn a_pause_is_a_warning_and_no_problem() {
+    let mut overview = Overview { connected: true, ..Overview::default() };
+    overview.problems.first = vec![Problem::new(ProblemKind::MiningPaused, "paused by alice since then")];
+    let pause = crate::journal::MiningPause {
+        release: false,
+        said: Said { by: Operator { name: "alice".into(), address: None }, at_ms: 1 },
+    };
+    overview.steering.pause = Some(pause);
+    let paused = leading(overview.clone());
+    assert_eq!(paused.problem().await, None);
+    assert_eq!(paused.warning().await.as_deref(), Some("paused by alice since then"));
+    overview.connected = false;
+    assert!(leading(overview).problem().await.unwrap().contains("not subscribed"));
+    assert_eq!(leading(mining()).warning().await, None);
+}
+
+#[tokio::test]
 async fn there_is_no_problem_if_a_worker_mines_or_another_scheduler_leads() {
-    assert_eq!(api(SchedulerPhase::Standby(None)).problem().await, None);
+    assert_eq!(api(SchedulerPhase::Standby(Standby::default())).problem().await, None);
     assert_eq!(leading(mining()).problem().await, None);
     assert!(api(SchedulerPhase::Starting(None)).problem().await.unwrap().contains("not subscribed"));
     assert!(api(SchedulerPhase::Ending).problem().await.unwrap().contains("ending"));
@@ -127,7 +147,7 @@ async fn a_scheduler_that_cannot_work_is_unhealthy_while_workers_mine_or_another
     let told = full.with_remedy();
     assert_eq!(problem(with(vec![unmet.clone()])).await, None);
     assert_eq!(problem(with(vec![full.clone(), unmet])).await, Some(told.clone()));
-    let standby = api(SchedulerPhase::Standby(Some(full.clone())));
+    let standby = api(SchedulerPhase::Standby(Standby { problem: Some(full.clone()), leader: None }));
     let reason = json!({
         "rank": 1,
         "code": "state-folder-full",
@@ -152,7 +172,7 @@ async fn a_scheduler_that_cannot_work_is_unhealthy_while_workers_mine_or_another
 #[tokio::test]
 async fn the_summary_has_both_accounts_and_the_first_tasks() {
     assert_eq!(
-        summary_of(&api(SchedulerPhase::Standby(None))).await,
+        summary_of(&api(SchedulerPhase::Standby(Standby::default()))).await,
         Ok(json!({"leads": false, "reasons": [], "remarks": []}))
     );
     let summary = summary_of(&leading(mining())).await.unwrap();
@@ -220,11 +240,11 @@ async fn there_is_an_answer_in_time_in_every_phase() {
     let (ended, queries) = channel();
     drop(queries);
     for (phase, why) in [
-        (SchedulerPhase::Leading(client), "busy"),
-        (SchedulerPhase::Leading(ended), "does not run"),
+        (SchedulerPhase::Leading(client, control::channel().0), "busy"),
+        (SchedulerPhase::Leading(ended, control::channel().0), "does not run"),
         (SchedulerPhase::Starting(None), "starting"),
         (SchedulerPhase::Ending, "ending"),
-        (SchedulerPhase::Standby(None), "another scheduler leads"),
+        (SchedulerPhase::Standby(Standby::default()), "another scheduler leads"),
     ] {
         let standby = matches!(phase, SchedulerPhase::Standby(_));
         let api = api(phase);
@@ -248,7 +268,11 @@ async fn there_is_an_answer_in_time_in_every_phase() {
 #[tokio::test]
 async fn the_figures_tell_what_runs_and_what_ended() {
     let text = async |api: HttpApi| api.metrics().await.unwrap().into_text().unwrap();
-    assert!(text(api(SchedulerPhase::Standby(None))).await.ends_with("scheduler_leads 0\n"));
+    let standby = api(SchedulerPhase::Standby(Standby::default()));
+    assert!(text(standby).await.ends_with(
+        "scheduler_leads 0
+"
+    ));
     let starting = text(api(SchedulerPhase::Starting(None))).await;
     assert!(starting.contains("scheduler_leads 1\n") && starting.ends_with("scheduler_connected 0\n"));
     let text = text(leading(mining())).await;

@@ -7,6 +7,7 @@ use mesos::v1::TaskState;
 use task::ShareRow;
 
 use super::change::{AvoidedAgent, Change, StatusRecord};
+use super::command::{Command, Controls, RecordedCommand};
 use super::framework_record::Removal;
 use super::ledger::{Account, Entry, accounts};
 use super::task_record::{Assignment, TaskRecord};
@@ -22,7 +23,8 @@ pub trait Records {
     fn framework(&self) -> Result<Option<Cow<'_, str>>, Self::Error>;
     /// Begins a framework.
     fn begin_framework(&mut self, id: &str, now_ms: u64) -> Result<(), Self::Error>;
-    /// Ends the framework: its tasks and accounts are no longer current. The used task numbers and the avoided agents are kept.
+    /// Ends the framework: its tasks and accounts are no longer current. The used task numbers, the avoided agents and the controls
+    /// are kept.
     fn end_framework(&mut self, now_ms: u64) -> Result<(), Self::Error>;
 
     /// Sets the failover timeout that the master knows, in milliseconds.
@@ -60,6 +62,11 @@ pub trait Records {
     fn avoid_agent(&mut self, agent: &AvoidedAgent) -> Result<(), Self::Error>;
     /// Stops avoiding an agent.
     fn allow_agent(&mut self, agent: &str) -> Result<(), Self::Error>;
+
+    /// What holds because operators have said so.
+    fn controls(&self) -> Result<Cow<'_, Controls>, Self::Error>;
+    /// Replaces what [`controls`](Self::controls) returns.
+    fn set_controls(&mut self, controls: Controls) -> Result<(), Self::Error>;
 
     /// Stores Mesos' reason and message for a task's new state.
     fn explain(&mut self, _status: &StatusRecord) -> Result<(), Self::Error> {
@@ -99,7 +106,7 @@ pub fn apply<R: Records>(records: &mut R, change: &Change, now_ms: u64) -> Resul
             }
             Ok(())
         }
-        Change::FrameworkEnded => records.end_framework(now_ms),
+        Change::FrameworkEnded => end_framework(records, now_ms),
         Change::FailoverTimeout { ms } => records.set_failover_timeout(*ms),
         Change::TearingDown(tearing_down) => records.set_tearing_down(*tearing_down),
         Change::FrameworkRemoved(removal) => records.mark_removed(*removal),
@@ -118,6 +125,33 @@ pub fn apply<R: Records>(records: &mut R, change: &Change, now_ms: u64) -> Resul
         Change::Peak(workers) => records.raise_peak_workers(*workers),
         Change::AvoidAgent(agent) => records.avoid_agent(agent),
         Change::AllowAgent(agent) => records.allow_agent(agent),
+        Change::Command(command) => obey(records, command),
+    }
+}
+
+/// Ends the framework, and with it the command to do so.
+fn end_framework<R: Records>(records: &mut R, now_ms: u64) -> Result<(), R::Error> {
+    records.end_framework(now_ms)?;
+    let controls = records.controls()?;
+    if controls.teardown.is_none() {
+        return Ok(());
+    }
+    let controls = Controls { teardown: None, ..controls.into_owned() };
+    records.set_controls(controls)
+}
+
+fn obey<R: Records>(records: &mut R, command: &RecordedCommand) -> Result<(), R::Error> {
+    let mut controls = records.controls()?.into_owned();
+    if controls.apply(command) {
+        records.set_controls(controls)?;
+    }
+    match &command.what {
+        Command::Avoid { agent } => {
+            let (agent, why) = (agent.clone(), format!("{} has said so", command.said.by));
+            records.avoid_agent(&AvoidedAgent { agent, why, since_ms: command.said.at_ms })
+        }
+        Command::Allow { agent } => records.allow_agent(agent),
+        _ => Ok(()),
     }
 }
 

@@ -4,6 +4,7 @@ use mesos::v1::TaskState;
 use serde::{Deserialize, Serialize};
 use task::Report;
 
+use super::command::RecordedCommand;
 use super::framework_record::Removal;
 use super::task_record::TaskRecord;
 use crate::task_id::TaskKind;
@@ -60,6 +61,8 @@ pub enum Change {
     AvoidAgent(AvoidedAgent),
     /// Tasks may be launched again on the agent that was avoided under this id or host name.
     AllowAgent(String),
+    /// An operator has told the scheduler to do something.
+    Command(Box<RecordedCommand>),
 }
 
 /// The recorded content of a status update.
@@ -88,7 +91,7 @@ impl StatusRecord {
     }
 }
 
-/// An agent on which nothing is to be launched. Its JSON is part of the format of the tree in ZooKeeper.
+/// An agent on which nothing is to be launched, until it is allowed again. Its JSON is part of the format of the tree in ZooKeeper.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AvoidedAgent {
     /// The agent's id or host name.

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use mesos::v1::TaskState;
 
 use super::change::AvoidedAgent;
+use super::command::Controls;
 use super::framework_record::FrameworkRecord;
 use super::ledger::Ledger;
 use super::specification_key::SpecificationKey;
@@ -30,6 +31,8 @@ pub struct RecoveredState {
     pub peak_workers: u64,
     /// The agents on which nothing is to be launched.
     pub avoided: Vec<AvoidedAgent>,
+    /// What holds because operators have said so.
+    pub controls: Controls,
     /// The key for the fingerprints of task specifications. A store always sets it.
     pub specification_key: Option<SpecificationKey>,
 }

@@ -6,7 +6,7 @@ use crate::constraints::Constraint;
 const WORKER_CPUS_MILLI: u64 = 100;
 
 /// The limits for workers. CPU is in thousandths.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerLimits {
     /// Maximum CPU of all tasks together, including the server; `None` for no limit.
     pub max_cpus_milli: Option<u64>,

@@ -37,7 +37,7 @@ fn demand_with(wanted: Demand, placement: Placement) -> PlanContext<'static> {
         workers_left: u64::MAX,
         fetches_left: u64::MAX,
         placed: Box::leak(Box::default()),
-        marks: &|_| AgentMarks::default(),
+        marks: &|_, _| AgentMarks::default(),
         refuse: Duration::from_secs(60),
         fewest_failures_first: false,
     }
@@ -45,7 +45,7 @@ fn demand_with(wanted: Demand, placement: Placement) -> PlanContext<'static> {
 
 /// A context in which agent `a` has these marks (for example that it is paused). All other agents have none.
 fn marked(marks: AgentMarks, context: PlanContext<'static>) -> PlanContext<'static> {
-    let marks = move |agent: &str| if agent == "a" { marks } else { AgentMarks::default() };
+    let marks = move |agent: &str, _host: &str| if agent == "a" { marks } else { AgentMarks::default() };
     PlanContext { marks: Box::leak(Box::new(marks)), ..context }
 }
 
@@ -94,7 +94,7 @@ fn total(resources: &[Resource], name: &str) -> u64 {
 #[test]
 fn agents_wait_when_no_more_may_fetch() {
     let offers = ["a", "b", "c"].map(|agent| simple(&format!("of-{agent}"), agent, 4.0, 4096, 9));
-    let marks = |agent: &str| AgentMarks { fetches: agent != "c", ..AgentMarks::default() };
+    let marks = |agent: &str, _host: &str| AgentMarks { fetches: agent != "c", ..AgentMarks::default() };
     let context = |wanted, fetches_left| PlanContext { marks: &marks, fetches_left, ..context(wanted) };
     let launched = |plan: &Plan| plan.tasks.iter().map(|planned| planned.agent.clone()).collect::<Vec<_>>();
     let one = plan(&offers, &context(Demand::Workers, 1));

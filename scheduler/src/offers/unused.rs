@@ -49,6 +49,8 @@ pub enum DeclineReason {
     },
     /// The agent does not meet a constraint for the wanted tasks. The constraint is given in its original text.
     Constraint(Demand, String),
+    /// The agent is avoided until an operator allows it again.
+    Avoided,
     /// Tasks have failed on the agent, so nothing is launched on it for this time.
     Paused(Duration),
     /// The agent's machine becomes unavailable after this time because of maintenance.
@@ -60,6 +62,7 @@ impl fmt::Display for UnusedAgent {
         let host = &self.host;
         let cpu = |milli: &u64| *milli as f64 / 1e3;
         match &self.reason {
+            DeclineReason::Avoided => write!(f, "nothing is launched on {host}, which is avoided"),
             DeclineReason::Paused(rest) => {
                 write!(f, "nothing is launched on {host} for {}, since tasks failed there", InWords(*rest))
             }

@@ -51,7 +51,7 @@ impl View<'_> {
 /// What to tell the user if only the server's limit prevents more workers.
 fn full(view: &View<'_>) -> Option<String> {
     let admitted = view.admitted().filter(|_| !view.run.ending && !view.admission_is_unknown())?;
-    let most = view.settings.placement.limits.max_workers;
+    let most = view.limits().max_workers;
     let (_, workers) = view.fleet.placed();
     if workers < admitted || most.is_some_and(|most| most <= admitted) {
         return None;

@@ -9,6 +9,7 @@ use crate::artifact::DownloadStats;
 use crate::cluster_view::ClusterView;
 use crate::event::{InverseOffer, Unavailability};
 use crate::fleet::StateChange;
+use crate::journal::Command;
 use crate::offers::UnusedAgent;
 use crate::sandbox::StderrRead;
 
@@ -110,6 +111,8 @@ pub enum PolicyEvent {
     ClusterViewed(Option<ClusterView>),
     /// The users and passwords of the server's nodes have changed. The settings have the new ones.
     NodeCredentialsChanged,
+    /// A command of an operator is on disk, and applied to the records.
+    Commanded(Command),
     /// A measurement of how fast agents fetch the executor from this scheduler.
     Fetching(DownloadStats),
 }

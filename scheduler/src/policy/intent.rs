@@ -126,7 +126,10 @@ pub enum Intent {
     /// Forget old failures of agents, and old reasons why agents are unused.
     ExpireAgents,
     /// Begin the shutdown: nothing more is launched.
-    BeginShutdown,
+    BeginShutdown {
+        /// Whether the tasks and the framework end. Otherwise the tasks go on.
+        teardown: bool,
+    },
     /// Record that TEARDOWN is about to be sent.
     RecordTeardown,
     /// End the run: nothing is left to do.

@@ -22,7 +22,7 @@ impl Policy for LastingProblem {
         if !matches!(event, PolicyEvent::Tick) {
             return Vec::new();
         }
-        if view.run.ending || mines(view, now) {
+        if view.run.ending || view.mining_pause().is_some() || mines(view, now) {
             self.again.end();
             return Vec::new();
         }

@@ -13,6 +13,7 @@ use super::{Intent, Policy, PolicyEvent, View, decline_groups, jitter, maintenan
 use crate::event::Call;
 use crate::fleet::Task;
 use crate::history::Topic;
+use crate::journal::Command;
 use crate::offers::{self, AgentMarks, Decline, Demand, PlanContext};
 use crate::settings::Settings;
 use crate::task_id::TaskKind;
@@ -38,7 +39,7 @@ pub(super) struct Launch {
     held_back: bool,
     /// Whether offers that were declined earlier may be usable now. If so, REVIVE asks the master for them again.
     offer_again: bool,
-    /// Whether offers were declined, or used only partly, because no more launches were allowed.
+    /// Whether offers were declined, or used only partly, because no more launches were allowed, or before an operator's command.
     limited: bool,
     pacing: FetchPacing,
     /// When the user was last notified that agents wait for their turn to fetch the executor.
@@ -91,6 +92,10 @@ impl Policy for Launch {
             PolicyEvent::Fetching(fetching) => self.pacing.measure(fetching),
             PolicyEvent::Tick => return self.tick(view, now),
             PolicyEvent::OffersRevived => self.offer_again = true,
+            // Offers that were declined before may be wanted now.
+            PolicyEvent::Commanded(Command::Allow { .. } | Command::Resume | Command::Scale { .. }) => {
+                self.limited = true;
+            }
             PolicyEvent::Settled => return self.announce_demand(view, now),
             _ => {}
         }
@@ -116,9 +121,9 @@ impl Launch {
             workers_left,
             fetches_left: self.pacing.room(),
             placed: view.fleet.occupancy(),
-            marks: &|agent| AgentMarks {
+            marks: &|agent, host| AgentMarks {
                 fetches: self.pacing.must_fetch(agent),
-                ..view.fleet.marks(agent, notice, now)
+                ..view.marks(agent, host, notice, now)
             },
             refuse,
             fewest_failures_first: allowed.is_some(),
@@ -248,7 +253,7 @@ impl Launch {
 
 /// The demand for the next offers.
 pub(super) fn wanted(view: &View<'_>) -> Demand {
-    if view.run.ending {
+    if view.run.ending || view.mining_pause().is_some() {
         return Demand::Nothing;
     }
     if lacks_server(view) {
@@ -262,7 +267,11 @@ pub(super) fn wanted(view: &View<'_>) -> Demand {
 /// launched.
 fn to_announce(view: &View<'_>) -> Demand {
     match wanted(view) {
-        Demand::Nothing if view.fleet.seeks_server_place && !view.run.ending => server_demand(view),
+        Demand::Nothing
+            if view.fleet.seeks_server_place && !view.run.ending && view.mining_pause().is_none() =>
+        {
+            server_demand(view)
+        }
         wanted => wanted,
     }
 }
@@ -280,7 +289,8 @@ pub(super) fn lacks_server(view: &View<'_>) -> bool {
 
 /// Whether a task that is about to be launched is still wanted.
 fn is_still_wanted(view: &View<'_>, task: &Task) -> bool {
-    if view.run.ending {
+    let avoided = view.history.avoids(task.agent(), task.host()).is_some();
+    if view.run.ending || view.mining_pause().is_some() || avoided {
         return false;
     }
     if !task.is_worker() {

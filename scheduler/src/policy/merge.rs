@@ -130,6 +130,11 @@ impl Merge {
             self.due.add(*last + EVERY, agent.to_owned());
             return Vec::new();
         }
+        if view.mining_pause().is_some() {
+            // Nothing is launched now, so a larger worker would have to wait.
+            self.due.add(now + SETTLED, agent.to_owned());
+            return Vec::new();
+        }
         let workers: Vec<&Task> = view.fleet.on_agent(agent).filter(|task| task.is_worker()).collect();
         let is_settled = |task: &&Task| {
             let mined = task.running_since.is_some_and(|since| now.duration_since(since) >= SETTLED);

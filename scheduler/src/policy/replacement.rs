@@ -153,7 +153,7 @@ impl Policy for Replacement {
 
 impl Replacement {
     fn may_begin(&self, view: &View<'_>) -> bool {
-        view.run.connected && !view.run.ending && self.reconciled
+        view.run.connected && !view.run.ending && self.reconciled && view.mining_pause().is_none()
     }
 
     /// Finds the workers that an earlier run of the scheduler launched and that have to be replaced now.

@@ -61,10 +61,11 @@ fn most_dispensable(view: &View<'_>, now: Instant) -> Option<String> {
     let nobody = Occupancy::default();
     let nobody = TentativeOccupancy::of(&nobody);
     let helps = |task: &&Task| {
-        let marks = view.fleet.marks(task.agent(), maintenance::NO_SERVER, now);
+        let marks = view.marks(task.agent(), task.host(), maintenance::NO_SERVER, now);
         task.state() != Some(TaskState::TaskUnreachable)
             && marks.paused.is_none()
             && marks.leaving.is_none()
+            && !marks.avoided
             && all_allow(&placement.server, &task.place(), &nobody)
     };
     // A server cannot use revocable CPU.

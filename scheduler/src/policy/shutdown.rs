@@ -8,6 +8,7 @@ use mesos::v1::TaskState;
 use super::{Intent, Policy, PolicyEvent, View};
 use crate::event::Call;
 use crate::fleet::Task;
+use crate::journal::Command;
 use crate::task_id::TaskKind;
 use crate::user_notice::UserNotice;
 
@@ -50,8 +51,13 @@ enum Step {
 impl Policy for Shutdown {
     fn on_event(&mut self, view: &View<'_>, event: &PolicyEvent, now: Instant) -> Vec<Intent> {
         match event {
-            PolicyEvent::Stop => self.begin(view, now),
-            PolicyEvent::Tick if is_reached(view, now) => self.begin(view, now),
+            PolicyEvent::Stop => self.begin(view, view.run.teardown, now),
+            PolicyEvent::Tick if is_reached(view, now) => self.begin(view, view.run.teardown, now),
+            PolicyEvent::Commanded(Command::Teardown) => self.begin(view, true, now),
+            // An earlier run of the scheduler has not carried the command out.
+            PolicyEvent::Subscribed if view.history.controls.teardown.is_some() => {
+                self.begin(view, true, now)
+            }
             PolicyEvent::Alive { task, .. } => match (self.step, view.fleet.get(task)) {
                 (Step::Ending(kind, _), Some(task)) if task.record.kind == kind && !task.is_to_end() => {
                     vec![Intent::end(task)]
@@ -75,19 +81,19 @@ fn is_reached(view: &View<'_>, now: Instant) -> bool {
 }
 
 impl Shutdown {
-    fn begin(&mut self, view: &View<'_>, now: Instant) -> Vec<Intent> {
+    fn begin(&mut self, view: &View<'_>, teardown: bool, now: Instant) -> Vec<Intent> {
         if self.step != Step::No {
             return Vec::new();
         }
         self.say_at = Some(now + SAY_AFTER);
-        if !view.settings.options.teardown_on_exit {
+        if !teardown {
             self.step = Step::Leaving(now + PERSIST);
-            return vec![Intent::BeginShutdown];
+            return vec![Intent::BeginShutdown { teardown }];
         }
         let tasks = view.fleet.count_live();
         let notice = (tasks > 0).then_some(Intent::Notify(UserNotice::Ending(tasks)));
         let ends = self.begin_step(view, TaskKind::Worker, now);
-        [Intent::BeginShutdown].into_iter().chain(notice).chain(ends).collect()
+        [Intent::BeginShutdown { teardown }].into_iter().chain(notice).chain(ends).collect()
     }
 
     fn begin_step(&mut self, view: &View<'_>, kind: TaskKind, now: Instant) -> Vec<Intent> {

@@ -63,7 +63,7 @@ fn has_free_slot(view: &View<'_>, task: &Task) -> bool {
         (cpus, count) = (cpus.saturating_add(task.record.cpus_milli()), count + 1);
     }
     let cpus = cpus.saturating_add(view.server_cpus_milli());
-    let limits = &placement.limits;
+    let limits = view.limits();
     limits.max_workers.is_none_or(|most| count <= most)
         && limits.max_cpus_milli.is_none_or(|most| cpus <= most)
         && all_allow(&placement.workers, &place, &others)

@@ -1,6 +1,6 @@
 //! What policies may look at.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mesos::v1::TaskState;
 use problem::Problem;
@@ -8,7 +8,8 @@ use problem::Problem;
 use super::Intent;
 use crate::fleet::{Fleet, Task};
 use crate::history::{History, Topic};
-use crate::journal::Assignment;
+use crate::journal::{Assignment, MiningPause};
+use crate::offers::{AgentMarks, WorkerLimits};
 use crate::options::OnServerLoss;
 use crate::run_state::RunState;
 use crate::settings::Settings;
@@ -109,6 +110,22 @@ impl View<'_> {
         }
     }
 
+    /// The pause that an operator has commanded; `None` while mining is wanted.
+    pub fn mining_pause(&self) -> Option<&MiningPause> {
+        self.history.controls.pause.as_ref()
+    }
+
+    /// The limits that hold now: those of the options, and those that an operator has set within them.
+    pub fn limits(&self) -> WorkerLimits {
+        self.history.limits(&self.settings.placement.limits)
+    }
+
+    /// What affects launches on an agent. A machine that becomes unavailable within `notice` counts as leaving.
+    pub fn marks(&self, agent: &str, host: &str, notice: Duration, now: Instant) -> AgentMarks {
+        let avoided = self.history.avoids(agent, host).is_some();
+        AgentMarks { avoided, ..self.fleet.marks(agent, notice, now) }
+    }
+
     /// The CPU (in thousandths) that further workers may use, and the maximum number of further workers; `None` if no more are
     /// allowed.
     pub fn room(&self) -> Option<(u64, u64)> {
@@ -117,7 +134,7 @@ impl View<'_> {
         }
         let (used, count) = self.fleet.placed();
         let used = used.saturating_add(self.server_cpus_milli());
-        self.settings.placement.limits.room(used, count, self.admitted())
+        self.limits().room(used, count, self.admitted())
     }
 
     /// Thousandths of a CPU reserved for the server, whether or not it runs. With an external pool, those that servers from

@@ -204,6 +204,11 @@ impl StateFolder {
         Ok(())
     }
 
+    /// Whether the writing thread was started.
+    pub fn is_started(&self) -> bool {
+        self.thread.is_some()
+    }
+
     /// Queues changes.
     pub fn persist_all(&self, changes: Vec<(ChangeId, Change)>) {
         let mut changes = changes.into_iter();

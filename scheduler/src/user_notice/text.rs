@@ -7,6 +7,7 @@ use command_line::pluralize;
 use task::ServerAddress;
 
 use super::UserNotice;
+use crate::journal::RecordedCommand;
 use crate::server_address::stratum_url;
 
 /// Maximum number of tasks that one notice names. Further tasks are only counted.
@@ -114,6 +115,9 @@ impl fmt::Display for UserNotice {
             }
             UserNotice::Unused(unused) => unused.fmt(f),
             UserNotice::Problem(problem) => problem.fmt(f),
+            UserNotice::Command(RecordedCommand { said, what }) => {
+                write!(f, "{} tells the scheduler: {what}", said.by)
+            }
             UserNotice::MesosFailure(text) | UserNotice::Remark(text) => f.write_str(text),
             UserNotice::Stderr { task, host, line } => write!(f, "{task} on {host}, stderr: {line}"),
             UserNotice::Sandbox { task, url } => write!(f, "the sandbox of {task}: {url}"),

@@ -236,7 +236,7 @@ fn a_returned_worker_is_ended_if_its_slot_is_taken() {
             [(Some(1), None, true), (None, Some(2999), true), (None, Some(3000), false)]
         {
             let limits = WorkerLimits { max_workers, max_cpus_milli: max_cpus, ..WorkerLimits::default() };
-            let mut script = script(Placement { limits: limits.clone(), ..Placement::default() });
+            let mut script = script(Placement { limits, ..Placement::default() });
             script.event(Event::Offers(vec![offer("o2", "b", 1.0, 512)]));
             script.write();
             for state in [TaskState::TaskRunning, lost] {

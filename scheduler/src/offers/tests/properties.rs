@@ -51,7 +51,7 @@ fn offered_to(tasks: &[PlannedTask], offers: &[Offer]) -> Vec<Resource> {
 proptest! {
     #[test]
     fn limits_hold_and_every_offer_is_answered_once(offers in offers(), placement in placements(), placed in 0..3usize) {
-        let limits = placement.limits.clone();
+        let limits = placement.limits;
         let (cpus, workers) = (limits.max_cpus_milli.unwrap_or(u64::MAX), limits.max_workers.unwrap_or(u64::MAX));
         let placed = (0..placed).map(|i| Place { host: format!("{}.host", ["a", "b"][i]), ..Place::default() });
         let context = beside(&placed.collect::<Vec<_>>(), demand_with(Demand::Workers, placement));

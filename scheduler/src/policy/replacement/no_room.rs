@@ -78,7 +78,9 @@ impl NoRoom {
 /// Whether a new worker has room in these offers of an agent. Whether launches fail there does not matter.
 fn has_room(view: &View<'_>, agent: &str, offers: &[&Offer]) -> bool {
     let (placement, placed) = (&view.settings.placement, view.fleet.occupancy());
-    let marks = |_: &str| AgentMarks::default();
+    let avoided = |agent: &str, host: &str| view.history.avoids(agent, host).is_some();
+    let marks =
+        |agent: &str, host: &str| AgentMarks { avoided: avoided(agent, host), ..AgentMarks::default() };
     let context = PlanContext::without_limits(Demand::Workers, placement, placed, &marks);
     let place = offers.first().map(|offer| Place::of(offer));
     place.is_some_and(|place| offers::is_place(agent, &place, offers, &context))

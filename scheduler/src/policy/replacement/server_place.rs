@@ -29,7 +29,7 @@ pub(super) fn find(view: &View<'_>, ends: &[&Task], offers: &[Offer], now: Insta
         agent.or_insert_with(|| (Place::of(offer), Vec::new())).1.push(offer);
     }
     let (placement, placed) = (&view.settings.placement, view.fleet.occupancy());
-    let marks = |agent: &str| view.fleet.marks(agent, maintenance::NO_SERVER, now);
+    let marks = |agent: &str, host: &str| view.marks(agent, host, maintenance::NO_SERVER, now);
     let context = PlanContext::without_limits(launch::server_demand(view), placement, placed, &marks);
     let is_place = |(agent, (place, offers)): &(&str, (Place, Vec<&Offer>))| {
         offers::is_place(agent, place, offers, &context)

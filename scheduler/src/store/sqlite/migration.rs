@@ -77,9 +77,10 @@ pub(in crate::store) fn prepare(connection: &mut Connection, path: &Path) -> Res
     if format < FORMAT {
         migrate(connection, path, format)
     } else {
-        // A database in the current format may lack newer columns, because the format number stays the same when a column is
-        // added.
-        connection.execute_batch(&missing_columns(connection).map_err(&error)?.join(";")).map_err(error)
+        // A database in the current format may lack newer columns and tables, because the format number stays the same when one
+        // is added.
+        let columns = missing_columns(connection).map_err(&error)?.join(";");
+        connection.execute_batch(&format!("{columns};{TABLES}")).map_err(error)
     }
 }
 

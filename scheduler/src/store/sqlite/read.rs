@@ -12,8 +12,8 @@ use super::failed_launches::failed_runs;
 use super::schema::{RETIRED_ELSEWHERE, has_table};
 use crate::attributes::Attributes;
 use crate::journal::{
-    self, Assignment, AvoidedAgent, Entry, FrameworkRecord, Ledger, LedgerLine, Origin, RecoveredState,
-    Removal, RetiredTasks, SpecificationKey, TaskRecord,
+    self, Assignment, AvoidedAgent, Controls, Entry, FrameworkRecord, Ledger, LedgerLine, Origin,
+    RecoveredState, Removal, RetiredTasks, SpecificationKey, TaskRecord,
 };
 use crate::store::{totals_json::RetiredJson, totals_json::SumJson};
 use crate::task_id::TaskKind;
@@ -26,6 +26,7 @@ pub(in crate::store) fn recover(connection: &Connection) -> rusqlite::Result<Rec
     let mut recovered = RecoveredState {
         next_number: unsigned(last).saturating_add(1),
         avoided: avoided(connection)?,
+        controls: controls(connection)?,
         specification_key: specification_key(connection)?,
         ..RecoveredState::default()
     };
@@ -264,6 +265,17 @@ fn avoided(connection: &Connection) -> rusqlite::Result<Vec<AvoidedAgent>> {
         Ok(AvoidedAgent { agent: row.get(0)?, why: row.get(1)?, since_ms: unsigned(row.get(2)?) })
     };
     query.query_map([], agent)?.collect()
+}
+
+/// What holds because operators have said so.
+pub(super) fn controls(connection: &Connection) -> rusqlite::Result<Controls> {
+    let mut query = connection.prepare_cached("SELECT json FROM controls WHERE id = 1")?;
+    let text: Option<String> = query.query_row([], |row| row.get(0)).optional()?;
+    let read = |text: String| serde_json::from_str(&text);
+    let controls = text.map(read).transpose();
+    controls
+        .map(Option::unwrap_or_default)
+        .map_err(|error| invalid(0, &format!("column json of table controls: {error}")))
 }
 
 /// The secret key with which fingerprints of task specifications are computed. `None` if the database has no key yet.

@@ -10,8 +10,8 @@ use super::schema::RETIRED_HERE;
 use super::tables::Tables;
 use super::{failed_launches, read, share_columns};
 use crate::journal::{
-    self, Account, AvoidedAgent, Change, ChangeId, Entry, OTHERS, Records, Removal, StatusRecord, TaskRecord,
-    UNTRACKED_MINERS,
+    self, Account, AvoidedAgent, Change, ChangeId, Controls, Entry, OTHERS, Records, Removal, StatusRecord,
+    TaskRecord, UNTRACKED_MINERS,
 };
 use crate::task_id::TaskKind;
 
@@ -129,6 +129,14 @@ impl Records for Tables<'_> {
 
     fn allow_agent(&mut self, agent: &str) -> rusqlite::Result<()> {
         self.run("DELETE FROM avoided_agent WHERE agent = ?1", [agent])
+    }
+
+    fn controls(&self) -> rusqlite::Result<Cow<'_, Controls>> {
+        Ok(Cow::Owned(read::controls(self.transaction)?))
+    }
+
+    fn set_controls(&mut self, controls: Controls) -> rusqlite::Result<()> {
+        self.write_controls(&controls)
     }
 
     /// Writes the reason and the message of a status update, but only if one of them has changed: most updates repeat both from

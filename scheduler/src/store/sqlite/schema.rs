@@ -29,6 +29,8 @@ pub(super) const RETIRED_ELSEWHERE: i64 = 2;
 /// `shares_sequence` is the number of the last report whose shares were stored, so that a repeated report does not store them
 /// twice.
 ///
+/// The only row of `controls` has what holds because operators have said so, as the JSON of [`Controls`](crate::journal::Controls).
+///
 /// A row of `failed_launches` stands for tasks with consecutive numbers whose launches failed in the same way. `first` and `last`
 /// are the first and the last of these numbers. `reason` is empty if there was none.
 pub(super) const TABLES: &str = "
@@ -83,6 +85,11 @@ CREATE TABLE IF NOT EXISTS avoided_agent (
     why      TEXT NOT NULL,
     since_ms INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS controls (
+    id   INTEGER PRIMARY KEY CHECK (id = 1),
+    json TEXT NOT NULL
+);
 
 CREATE TABLE IF NOT EXISTS earlier (
     framework     TEXT PRIMARY KEY,

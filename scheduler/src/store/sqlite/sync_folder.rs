@@ -42,6 +42,7 @@ pub(in crate::store) fn sync_folder(
     )?;
     set_key(&tables, recovered.specification_key.as_ref())?;
     replace_avoided(&tables, recovered)?;
+    tables.write_controls(&recovered.controls)?;
     if let Some(framework) = &recovered.framework {
         set_framework(&tables, framework, recovered.peak_workers)?;
         retire_or_delete_tasks(&tables, &framework.id, recovered)?;

@@ -3,7 +3,7 @@
 use database::integer;
 use rusqlite::{Params, Transaction, params};
 
-use crate::journal::{Account, Assignment, AvoidedAgent, Entry, Origin, TaskRecord};
+use crate::journal::{Account, Assignment, AvoidedAgent, Controls, Entry, Origin, TaskRecord};
 
 /// The number at the end of a task id, which gives the order of the launches.
 fn number(id: &str) -> i64 {
@@ -114,6 +114,12 @@ impl Tables<'_> {
             "INSERT OR REPLACE INTO avoided_agent (agent, why, since_ms) VALUES (?1, ?2, ?3)",
             params![agent.agent, agent.why, integer(agent.since_ms)],
         )
+    }
+
+    pub fn write_controls(&self, controls: &Controls) -> rusqlite::Result<()> {
+        // Controls consist of numbers and text, so this cannot fail.
+        let json = serde_json::to_string(controls).unwrap_or_default();
+        self.run("INSERT OR REPLACE INTO controls (id, json) VALUES (1, ?1)", [json])
     }
 }
 

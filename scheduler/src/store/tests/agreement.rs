@@ -6,7 +6,10 @@ use proptest::prelude::*;
 
 use self::plain::Plain;
 use super::*;
-use crate::journal::{self, AvoidedAgent, FrameworkRecord, Removal, TaskRecord};
+use crate::journal::{
+    self, AvoidedAgent, Command, FrameworkRecord, Operator, RecordedCommand, Removal, Said, ScaleLimits,
+    TaskRecord,
+};
 use crate::store::sqlite::{migration, read, records};
 use crate::store::zookeeper::fake::FakeTree;
 use crate::task_id::task_number;
@@ -109,6 +112,7 @@ impl Three {
             }
             (21, _) => vec![Change::FailoverTimeout { ms: number }],
             (22, _) => vec![Change::TearingDown(number.is_multiple_of(2))],
+            (23, id) => vec![command(which, number, id)],
             (19, _) => {
                 self.nodes.hand_over();
                 vec![]
@@ -180,6 +184,7 @@ impl Three {
             assert_eq!(recovered.tasks, tasks);
             assert_eq!(recovered.retired, plain.retired);
             assert_eq!((recovered.peak_workers, &recovered.avoided), (plain.peak_workers, &avoided));
+            assert_eq!(recovered.controls, plain.controls);
             assert_eq!(recovered.ledger.sum().0, plain.ledger.sum().0);
             for account in plain.ledger.iter() {
                 assert_eq!(recovered.ledger.account(account.reporter, account.worker), Some(account));
@@ -190,12 +195,31 @@ impl Three {
     }
 }
 
+fn command(which: usize, number: u64, id: Option<String>) -> Change {
+    let limits = ScaleLimits {
+        max_workers: (!number.is_multiple_of(3)).then_some(number),
+        max_cpus_milli: (!number.is_multiple_of(2)).then_some(number * 100),
+    };
+    let agent = format!("agent/{}", number % 3);
+    let what = match which % 7 {
+        0 => Command::Scale { limits, options: ScaleLimits::default() },
+        1 => Command::Pause { release: number.is_multiple_of(2) },
+        2 => Command::Resume,
+        3 => Command::Avoid { agent },
+        4 => Command::Allow { agent },
+        5 => Command::Kill { task: id.unwrap_or_default() },
+        _ => Command::Teardown,
+    };
+    let by = Operator { name: "alice".into(), address: Some("127.0.0.1".into()) };
+    Change::Command(Box::new(RecordedCommand { said: Said { by, at_ms: number }, what }))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn memory_sqlite_and_zookeeper_agree(
-        actions in prop::collection::vec((0u8..23, any::<u16>(), any::<u32>()), 0..120),
+        actions in prop::collection::vec((0u8..24, any::<u16>(), any::<u32>()), 0..120),
     ) {
         let mut three = Three::new();
         for (action, which, number) in actions {
@@ -223,6 +247,10 @@ fn the_last_change_may_be_repeated() {
         (3, 0),
         (20, 0),
         (21, 0),
+        (23, 0),
+        (23, 1),
+        (23, 3),
+        (23, 6),
     ];
     for (action, which) in kinds {
         let changes = three.change(action, which, 8);

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
 use super::*;
-use crate::journal::{AvoidedAgent, Removal};
+use crate::journal::{AvoidedAgent, Command, Operator, RecordedCommand, Removal, Said};
 use crate::store::sqlite::{migration, records};
 
 /// SQLite's query plan for a statement.
@@ -26,6 +26,7 @@ fn looks_through(plan: &[String]) -> bool {
 
 fn every_change() -> Vec<Change> {
     let avoided = AvoidedAgent { agent: "a".into(), why: "it errs".into(), since_ms: 1 };
+    let said = Said { by: Operator::options(), at_ms: 1 };
     let strangers = (0..UNTRACKED_MINERS + 5)
         .map(|n| Account { worker: format!("stranger {n}"), ..Account::default() })
         .collect();
@@ -43,6 +44,7 @@ fn every_change() -> Vec<Change> {
         Change::AgentUrl { task: worker(2).id, url: "http://10.0.0.2:5051".into() },
         Change::AvoidAgent(avoided),
         Change::AllowAgent("a".into()),
+        Change::Command(Box::new(RecordedCommand { said, what: Command::Avoid { agent: "a".into() } })),
         status(&server(), TaskState::TaskKilled, None),
         Change::AggregateUntrackedMiners(server().id),
         Change::Retire(vec![server().id]),

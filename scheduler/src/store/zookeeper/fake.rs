@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::tree::{Tree, WriteError};
 use super::tree_state::{NodeWrite, TreeState};
-use super::znode::{FRAMEWORK, FRAMEWORK_1};
+use super::znode::{CONTROLS, FRAMEWORK, FRAMEWORK_1};
 use crate::journal::{Change, ChangeId, Records, RecoveredState};
 
 /// A tree, and the state of the leader that writes it.
@@ -80,7 +80,7 @@ impl FakeTree {
 
 pub(super) fn put(content: &mut BTreeMap<String, Vec<u8>>, writes: &[NodeWrite]) {
     for NodeWrite { name, data } in writes {
-        let known = [FRAMEWORK, FRAMEWORK_1].contains(&name.as_str());
+        let known = [CONTROLS, FRAMEWORK, FRAMEWORK_1].contains(&name.as_str());
         assert!(known || name.starts_with("miner-") || name.starts_with("avoided+"), "{name}");
         match data {
             Some(data) => {

@@ -15,10 +15,10 @@ use std::convert::Infallible;
 
 use self::account_pages::AccountPages;
 pub(super) use self::read::{UnreadableNode, format};
-use super::znode::{AVOIDED, FORMAT, FrameworkNode, Leader, Node, avoided_name};
+use super::znode::{AVOIDED, CONTROLS, FORMAT, FrameworkNode, Leader, Node, avoided_name};
 use crate::journal::{
-    self, Account, AggregatedWorker, AvoidedAgent, Change, Entry, FrameworkRecord, Ledger, LedgerLine,
-    Records, RecoveredState, Removal, RetiredTasks, SpecificationKey, TaskRecord,
+    self, Account, AggregatedWorker, AvoidedAgent, Change, Controls, Entry, FrameworkRecord, Ledger,
+    LedgerLine, Records, RecoveredState, Removal, RetiredTasks, SpecificationKey, TaskRecord,
 };
 use crate::task_id::{TaskKind, task_number};
 
@@ -39,6 +39,7 @@ pub(super) struct TreeState {
     next_number: u64,
     peak_workers: u64,
     avoided: BTreeMap<String, AvoidedAgent>,
+    controls: Controls,
     specification_key: Option<SpecificationKey>,
     leader: Option<Leader>,
     /// The pages that contain the accounts of miners that are not tasks. Each page is a ZooKeeper node.
@@ -72,6 +73,7 @@ impl TreeState {
             next_number: recovered.next_number,
             peak_workers: recovered.peak_workers,
             avoided: recovered.avoided.into_iter().map(|it| (it.agent.clone(), it)).collect(),
+            controls: recovered.controls,
             specification_key: recovered.specification_key,
             ..TreeState::default()
         };
@@ -90,6 +92,7 @@ impl TreeState {
         self.framework_changed = true;
         self.changed.extend(self.tasks.keys().cloned());
         self.changed.extend(self.avoided.keys().map(|agent| avoided_name(agent)));
+        self.changed.extend((self.controls != Controls::default()).then(|| CONTROLS.to_owned()));
         let names = self.ledger.iter().filter_map(|it| self.node_of(it.reporter, it.worker));
         let names: BTreeSet<String> = names.collect();
         self.changed.extend(names);
@@ -107,6 +110,7 @@ impl TreeState {
             next_number: self.next_number,
             peak_workers: self.peak_workers,
             avoided: self.avoided.values().cloned().collect(),
+            controls: self.controls.clone(),
             specification_key: self.specification_key.clone(),
         }
     }
@@ -183,6 +187,8 @@ impl TreeState {
                 node.task = self.tasks.get(name).cloned().map(Into::into);
                 node.accounts = self.ledger.accounts_of(name).map(Into::into).collect();
                 node.avoided = self.avoided_in(name).cloned();
+                let controls = name == CONTROLS && self.controls != Controls::default();
+                node.controls = controls.then(|| self.controls.clone());
             }
         }
         (node != Node::default()).then_some(node)
@@ -228,6 +234,7 @@ impl Records for TreeState {
         *self = TreeState {
             next_number: self.next_number,
             avoided: std::mem::take(&mut self.avoided),
+            controls: std::mem::take(&mut self.controls),
             specification_key: self.specification_key.take(),
             leader: self.leader.take(),
             changed: std::mem::take(&mut self.changed),
@@ -339,6 +346,16 @@ impl Records for TreeState {
         if self.avoided.remove(agent).is_some() {
             self.changed.insert(avoided_name(agent));
         }
+        Ok(())
+    }
+
+    fn controls(&self) -> Result<Cow<'_, Controls>, Infallible> {
+        Ok(Cow::Borrowed(&self.controls))
+    }
+
+    fn set_controls(&mut self, controls: Controls) -> Result<(), Infallible> {
+        self.changed.insert(CONTROLS.to_owned());
+        self.controls = controls;
         Ok(())
     }
 }

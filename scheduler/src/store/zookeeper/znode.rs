@@ -5,6 +5,7 @@
 //! PATH/shards/NN/miner-worker-7      a task (at first only its launch intent) and all its accounts
 //! PATH/shards/NN/miner-server-1+0    that server's accounts of miners that are not tasks
 //! PATH/shards/NN/avoided+HEX         an agent to avoid
+//! PATH/shards/NN/controls            what holds because operators have said so
 //! ```
 //!
 //! Shards limit the number of children per node: a client accepts at most one million bytes of child names.
@@ -13,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use task::{ServerAddress, Totals};
 
 use crate::attributes::Attributes;
-use crate::journal::{Account, Assignment, AvoidedAgent, Entry, FrameworkRecord, Origin, TaskRecord};
+use crate::journal::{
+    Account, Assignment, AvoidedAgent, Controls, Entry, FrameworkRecord, Origin, TaskRecord,
+};
 use crate::store::totals_json::{RetiredJson, StateName, SumJson, TotalsJson};
 use crate::task_id::{TaskKind, task_number};
 
@@ -58,13 +61,16 @@ pub(super) fn avoided_name(agent: &str) -> String {
 /// Each avoided agent has a ZooKeeper node. The node's name begins with this prefix.
 pub(super) const AVOIDED: &str = "avoided+";
 
+/// The name of the node with what holds because operators have said so. Earlier versions of format 2 ignore it.
+pub(super) const CONTROLS: &str = "controls";
+
 /// The number of the storage format. In every format, the framework node's content has this field.
 #[derive(Deserialize)]
 pub(super) struct FormatNode {
     pub format: u32,
 }
 
-/// The node `framework`: all state except tasks, accounts and avoided agents. In storage format 1, the fields `retired` and `sum`
+/// The node `framework`: all state except tasks, accounts, avoided agents and controls. In storage format 1, the fields `retired` and `sum`
 /// have other names. They may be missing there, because the oldest versions of this program did not write them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct FrameworkNode {
@@ -97,7 +103,7 @@ pub struct Leader {
 }
 
 /// The content of a ZooKeeper node. It is either a task with all its accounts, or some accounts of miners that are not tasks, or
-/// an agent to avoid.
+/// an agent to avoid, or what holds because operators have said so.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Node {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,6 +112,8 @@ pub(super) struct Node {
     pub accounts: Vec<AccountJson>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub avoided: Option<AvoidedAgent>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controls: Option<Controls>,
 }
 
 impl Node {

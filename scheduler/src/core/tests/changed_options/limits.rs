@@ -77,7 +77,7 @@ fn workers_of_a_wrong_size_are_replaced() {
         WorkerLimits { min_worker_cpus_milli: 2000, ..WorkerLimits::default() },
     ] {
         let mut script = fleet_of(settings(), 2);
-        restart_a_minute_ago_with(&mut script, |settings| settings.placement.limits = limits.clone());
+        restart_a_minute_ago_with(&mut script, |settings| settings.placement.limits = limits);
         assert_eq!(killed_within(&mut script, MINUTE), workers([2]), "{limits:?}");
     }
 }

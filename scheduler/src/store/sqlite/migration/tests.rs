@@ -9,7 +9,7 @@ use task::{Report, ShareRow, Verdict};
 use tempfile::TempDir;
 
 use super::*;
-use crate::journal::{Assignment, Change, Origin, RecoveredState, StatusRecord};
+use crate::journal::{Assignment, Change, Controls, Origin, RecoveredState, StatusRecord};
 use crate::store::LedgerSnapshot;
 use crate::store::sqlite::{StateFolder, StoredShare, ledger_snapshot, stored_shares};
 use crate::store::sqlite::{read, records};
@@ -259,18 +259,20 @@ fn an_interrupted_migration_changes_nothing_and_the_next_one_starts_anew() {
     }
 }
 
-/// Earlier versions with this format did not record that TEARDOWN was about to be sent.
+/// Earlier versions with this format did not record that TEARDOWN was about to be sent, nor what operators have said.
 #[test]
-fn a_folder_of_this_format_gets_the_columns_that_it_lacks() {
+fn a_folder_of_this_format_gets_the_columns_and_tables_that_it_lacks() {
     let mut connection = Connection::open_in_memory().unwrap();
     prepare(&mut connection, Path::new("memory")).unwrap();
-    connection.execute_batch("ALTER TABLE framework DROP COLUMN tearing_down").unwrap();
+    connection.execute_batch("ALTER TABLE framework DROP COLUMN tearing_down; DROP TABLE controls").unwrap();
     for _ in 0..2 {
         prepare(&mut connection, Path::new("memory")).unwrap();
     }
     let changes = [Change::Framework("f".into()), Change::TearingDown(true)];
     records::write(&mut connection, &mut None, &changes.map(|change| (0, change))).unwrap();
-    assert!(read::recover(&connection).unwrap().framework.unwrap().tearing_down);
+    let recovered = read::recover(&connection).unwrap();
+    assert!(recovered.framework.unwrap().tearing_down);
+    assert_eq!(recovered.controls, Controls::default());
 }
 
 /// The child processes that this test starts die in the middle of the transaction.

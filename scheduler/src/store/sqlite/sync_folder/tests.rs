@@ -5,7 +5,8 @@ use task::{Account as Reported, Report, ServerAddress, ShareRow, Verdict};
 
 use super::*;
 use crate::journal::{
-    Account, AvoidedAgent, Change, Entry, Origin, Removal, SpecificationKey, StatusRecord, TaskRecord,
+    Account, AvoidedAgent, Change, Command, Controls, Entry, Operator, Origin, RecordedCommand, Removal,
+    Said, SpecificationKey, StatusRecord, TaskRecord,
 };
 use crate::store::sqlite::{migration, records};
 use crate::task_id::{TaskKind, task_id};
@@ -90,6 +91,7 @@ fn handover() -> Handover {
         next_number: 20,
         peak_workers: 7,
         avoided: vec![AvoidedAgent { agent: "bad".into(), why: "it errs".into(), since_ms: 3 }],
+        controls: paused(),
         specification_key: Some(SpecificationKey::random()),
         ..RecoveredState::default()
     };
@@ -103,6 +105,14 @@ fn handover() -> Handover {
     Handover { recovered, was_last_leader: false }
 }
 
+/// An operator has paused.
+fn paused() -> Controls {
+    let mut controls = Controls::default();
+    let said = Said { by: Operator { name: "alice".into(), address: None }, at_ms: 5 };
+    controls.apply(&RecordedCommand { said, what: Command::Pause { release: true } });
+    controls
+}
+
 #[test]
 fn records_of_other_leaders_are_copied() {
     let (mut connection, handover) = (folder(), handover());
@@ -114,6 +124,7 @@ fn records_of_other_leaders_are_copied() {
         let framework = found.framework.unwrap();
         assert_eq!((framework.tearing_down, framework.removal), (true, Some(REMOVAL)));
         assert_eq!(found.avoided, handover.recovered.avoided);
+        assert_eq!(found.controls, handover.recovered.controls);
         assert_eq!(found.specification_key, handover.recovered.specification_key);
         assert_eq!(found.retired, handover.recovered.retired);
         assert_eq!(found.ledger.sum(), handover.recovered.ledger.sum());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use super::super::*;
-use crate::journal::{self, AvoidedAgent, Entry, Records, Removal, RetiredTasks, TaskRecord};
+use crate::journal::{self, AvoidedAgent, Controls, Entry, Records, Removal, RetiredTasks, TaskRecord};
 
 /// The simplest implementation of [`Records`], with which SQLite and ZooKeeper are compared.
 #[derive(Default)]
@@ -19,6 +19,7 @@ pub(super) struct Plain {
     pub ledger: Ledger,
     pub peak_workers: u64,
     pub avoided: BTreeMap<String, AvoidedAgent>,
+    pub controls: Controls,
 }
 
 impl Records for Plain {
@@ -34,7 +35,8 @@ impl Records for Plain {
     }
 
     fn end_framework(&mut self, _now_ms: u64) -> Result<(), Infallible> {
-        *self = Plain { avoided: std::mem::take(&mut self.avoided), ..Plain::default() };
+        let Plain { avoided, controls, .. } = std::mem::take(self);
+        *self = Plain { avoided, controls, ..Plain::default() };
         Ok(())
     }
 
@@ -107,6 +109,15 @@ impl Records for Plain {
 
     fn allow_agent(&mut self, agent: &str) -> Result<(), Infallible> {
         self.avoided.remove(agent);
+        Ok(())
+    }
+
+    fn controls(&self) -> Result<Cow<'_, Controls>, Infallible> {
+        Ok(Cow::Borrowed(&self.controls))
+    }
+
+    fn set_controls(&mut self, controls: Controls) -> Result<(), Infallible> {
+        self.controls = controls;
         Ok(())
     }
 }

@@ -89,6 +89,10 @@ impl TreeState {
             self.avoided.insert(avoided.agent.clone(), avoided);
             return;
         }
+        if let Some(controls) = node.controls {
+            self.controls = controls;
+            return;
+        }
         if self.framework.is_none() {
             // This node is left over from a framework that was torn down, and is to be deleted.
             self.dropped.insert(name.to_owned());

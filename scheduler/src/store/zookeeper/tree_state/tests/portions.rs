@@ -1,7 +1,7 @@
 //! Changes that are too large for one transaction.
 
 use super::*;
-use crate::journal::AvoidedAgent;
+use crate::journal::{AvoidedAgent, Command, Operator, RecordedCommand, Said};
 use crate::store::zookeeper::tree_state::transactions::{MAX_BYTES, MAX_NODES};
 use crate::store::zookeeper::znode::{SHARD_COUNT, shard};
 
@@ -124,4 +124,23 @@ fn avoided_agents_are_found_by_the_next_leader_and_outlive_the_framework() {
     assert_eq!(found, [("20-a/S1", "it errs"), ("h+x", "asked again")]);
     written.write(&[Change::AllowAgent("h+x".into())]);
     assert_eq!(read(&written.content).recovered().avoided.len(), 1);
+}
+
+#[test]
+fn what_operators_have_said_is_found_by_the_next_leader_and_outlives_the_framework() {
+    let mut written = Written::with_two_tasks();
+    let command = |at_ms: u64, what: Command| {
+        let by = Operator { name: "alice".into(), address: Some("127.0.0.1".into()) };
+        Change::Command(Box::new(RecordedCommand { said: Said { by, at_ms }, what }))
+    };
+    let avoid = Command::Avoid { agent: "h".into() };
+    let pause = Command::Pause { release: false };
+    let names = written.write(&[command(1, pause), command(2, avoid), command(3, Command::Teardown)]);
+    assert_eq!(names.len(), 2, "{names:?}: the node of the controls, and that of the agent");
+    assert!(read(&written.content).recovered().controls.teardown.is_some());
+    written.write(&[Change::FrameworkEnded]);
+    let found = read(&written.content).recovered();
+    assert!(found.controls.pause.is_some() && found.controls.teardown.is_none(), "{:?}", found.controls);
+    assert_eq!((found.controls.commands.len(), found.avoided.len()), (3, 1));
+    assert_eq!(found.avoided[0].why, "alice (127.0.0.1) has said so");
 }
