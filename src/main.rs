@@ -44,6 +44,7 @@ enum Command {
     Mine(Box<mine::Args>),
     /// Measure the search
     Bench(cli::BenchArgs),
+    Ctl(ctl::Args),
     /// Run as a Mesos executor; an agent starts this
     Executor,
 }
@@ -63,6 +64,10 @@ fn run(command: Command) -> ExitCode {
             command_line::exit_with_summary(args.json(), started, mine::run(&args))
         }
         Command::Bench(args) => logged(args.json, &args.log, "warn", || executor::run_bench(&args)),
+        Command::Ctl(args) => {
+            let json = args.json;
+            command_line::exit_with_json(json, command_line::block_on(1, ctl::run(args)))
+        }
         Command::Executor => command_line::exit(executor::run_executor(server_task::runner())),
         Command::Local(args) => {
             let checked = args.log.init("warn").map_err(Into::into);

@@ -14,6 +14,7 @@ mod broken_setups;
 mod busy_node;
 mod changed_options;
 mod common_failure;
+mod control;
 mod core_chains;
 mod core_totals;
 mod election;
