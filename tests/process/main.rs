@@ -23,6 +23,7 @@ mod ends;
 mod executor;
 mod executor_failure;
 mod faults;
+mod grafana;
 mod hangup;
 mod historical_block;
 mod http_api;
