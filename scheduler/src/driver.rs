@@ -9,6 +9,7 @@ mod inquiry;
 mod internal_events;
 mod launch_burst;
 mod offer_chunks;
+mod queued;
 mod sandbox_reader;
 mod subscription_end;
 mod thread;
@@ -25,11 +26,13 @@ use problem::Problem;
 
 #[cfg(test)]
 pub(crate) use self::call_queue::arrivals;
+pub(crate) use self::call_queue::{CallDelays, DelayHistograms};
 use self::call_queue::{CallQueue, QueueEvent};
 pub(crate) use self::inquiry::Inquiry;
 pub(crate) use self::internal_events::InternalEvents;
 use self::launch_burst::LaunchBurst;
 use self::offer_chunks::OfferChunks;
+use self::queued::Queued;
 pub(crate) use self::sandbox_reader::SandboxReader;
 pub(crate) use self::subscription_end::hint as credentials_hint;
 use self::subscription_end::{Loss, SubscriptionEnd};
@@ -42,7 +45,6 @@ use crate::display::{Display, FrameTimer};
 use crate::election::{self, Leadership, RunError};
 use crate::event::{Effect, Event};
 use crate::history::Topic;
-use crate::journal::{Change, ChangeId};
 use crate::master_access::MasterAccess;
 use crate::mesos_api;
 use crate::query::QueryQueue;
@@ -78,6 +80,8 @@ pub(crate) struct Driver {
     pub controls: ControlQueue,
     /// Reads the standard error of executors that do not run.
     pub sandboxes: SandboxReader,
+    /// How long the master waits for calls.
+    pub delays: CallDelays,
 }
 
 /// A subscription, and the driver's state that is dropped when the subscription ends.
@@ -165,7 +169,7 @@ impl Driver {
         let workers = &self.config.placement.workers;
         let mut active = ActiveSubscription {
             subscription,
-            calls: CallQueue::start(self.client.clone()),
+            calls: CallQueue::start(self.client.clone(), self.delays.clone()),
             chunks: OfferChunks::new(workers.iter().any(Constraint::waits_for_others)),
             burst: LaunchBurst::default(),
         };
@@ -252,7 +256,7 @@ impl Driver {
             }
             // If this process was frozen, an event may be received before the end of the lease is noticed.
             election::check_lease(self.leadership.as_deref())?;
-            if self.handle_all(events, Some(&active.calls)).is_break() {
+            if self.handle_all(events, Some(&mut active.calls)).is_break() {
                 return Ok(SubscriptionEnd::Finished(Ok(())));
             }
             let unsent = self.state.unsent_launches() + active.calls.unanswered().count();
@@ -295,7 +299,7 @@ impl Driver {
             events = internal.next(self.state.next_deadline(), &self.display) => events,
             () = unanswered.below_burst(), if delayed => Vec::new(),
             next = active.subscription.next(), if !delayed => {
-                match self.check_event(next, &active.calls, ever).await? {
+                match self.check_event(next, &mut active.calls, ever).await? {
                     Ok(event) => mesos_api::events(active.chunks.split(event)),
                     Err(end) => return Ok(ControlFlow::Break(end)),
                 }
@@ -318,7 +322,7 @@ impl Driver {
     async fn check_event(
         &mut self,
         next: Result<Option<scheduler::Event>, StreamError>,
-        calls: &CallQueue,
+        calls: &mut CallQueue,
         ever: &mut bool,
     ) -> Result<Result<scheduler::Event, SubscriptionEnd>, RunError> {
         let event = match next {
@@ -339,6 +343,7 @@ impl Driver {
             let secure = self.access.settings().tls.is_some();
             self.sandboxes.set_master(subscribed.master_info.as_ref(), secure);
         }
+        calls.received(&event);
         Ok(Ok(event))
     }
 
@@ -353,9 +358,9 @@ impl Driver {
     }
 
     /// Passes events to the state machine and carries out its effects. Returns `Break` when the state machine has finished.
-    fn handle_all(&mut self, events: Vec<Event>, calls: Option<&CallQueue>) -> ControlFlow<()> {
-        let mut queued = Queued::default();
-        let flow = events.into_iter().try_for_each(|event| self.handle(event, calls, &mut queued));
+    fn handle_all(&mut self, events: Vec<Event>, calls: Option<&mut CallQueue>) -> ControlFlow<()> {
+        let mut queued = Queued { calls, ..Queued::default() };
+        let flow = events.into_iter().try_for_each(|event| self.handle(event, &mut queued));
         // All changes go to the store together, and all lines go to the display together, because each handover costs a system
         // call.
         self.store.persist_all(queued.changes);
@@ -363,7 +368,7 @@ impl Driver {
         flow
     }
 
-    fn handle(&mut self, event: Event, calls: Option<&CallQueue>, queued: &mut Queued) -> ControlFlow<()> {
+    fn handle(&mut self, event: Event, queued: &mut Queued<'_>) -> ControlFlow<()> {
         let now = Instant::now();
         let tick = matches!(event, Event::Tick);
         let mut flow = ControlFlow::Continue(());
@@ -375,11 +380,7 @@ impl Driver {
                 Effect::AskMaster(question) => self.inquiry.ask(self.access.settings(), question),
                 Effect::Notify(notice) => queued.lines.push((notice.level(), notice.to_string())),
                 Effect::Finish => flow = ControlFlow::Break(()),
-                Effect::Call(call) => {
-                    if let Some(calls) = calls {
-                        calls.send(call);
-                    }
-                }
+                Effect::Call(call) => queued.call(call),
             }
         }
         if tick && self.frames.is_due(now) {
@@ -387,11 +388,4 @@ impl Driver {
         }
         flow
     }
-}
-
-/// Effects that are handed to other threads.
-#[derive(Default)]
-struct Queued {
-    changes: Vec<(ChangeId, Change)>,
-    lines: Vec<(logging::Level, String)>,
 }

@@ -16,7 +16,7 @@ use crate::control;
 use crate::cookie_watch;
 use crate::core::{Ages, State};
 use crate::display::Display;
-use crate::driver::{Driver, Inquiry, InternalEvents, SandboxReader, run_on_own_thread};
+use crate::driver::{CallDelays, Driver, Inquiry, InternalEvents, SandboxReader, run_on_own_thread};
 use crate::election::{Leadership, RunError, lost};
 use crate::executor_delivery::prepare_delivery;
 use crate::framework_fate::refusal;
@@ -36,6 +36,8 @@ pub(crate) struct FrameworkRun<'a> {
     pub display: &'a Arc<Display>,
     /// Where the run publishes the scheduler's phase, for the HTTP API.
     pub phase: &'a watch::Sender<SchedulerPhase>,
+    /// Where the run records how long the master waits for it, for the HTTP API.
+    pub delays: &'a CallDelays,
     pub stop: &'a CancellationToken,
 }
 
@@ -103,6 +105,7 @@ impl FrameworkRun<'_> {
             queries: query_queue,
             controls,
             sandboxes,
+            delays: self.delays.clone(),
         };
         let downloads = artifact.as_ref().map(ArtifactServer::downloads);
         let stop = self.stop.clone();

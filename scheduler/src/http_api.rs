@@ -15,6 +15,7 @@ use task::{Intervals, Live, Totals};
 use tokio::sync::{Mutex, watch};
 
 use crate::core::{MAX_PAGE, Overview, TaskOverview, TaskPage};
+use crate::driver::CallDelays;
 use crate::history::TaskFailure;
 use crate::query::{QueryClient, QueryError, SchedulerPhase, Standby};
 
@@ -37,6 +38,7 @@ pub(crate) struct HttpApi {
     summary: Arc<Mutex<Option<CachedJson>>>,
     /// The last JSON of a page of tasks, which is reused in the same way as `summary`.
     tasks: Arc<Mutex<Option<CachedJson>>>,
+    delays: CallDelays,
 }
 
 /// An answer, and the data from which it was made.
@@ -64,9 +66,9 @@ impl From<QueryError> for RequestError {
 }
 
 impl HttpApi {
-    /// `phase` is the scheduler's current phase.
-    pub fn new(phase: watch::Receiver<SchedulerPhase>) -> Self {
-        HttpApi { phase, summary: Arc::default(), tasks: Arc::default() }
+    /// `phase` is the scheduler's current phase, and `delays` has how long the master has waited for it.
+    pub fn new(phase: watch::Receiver<SchedulerPhase>, delays: CallDelays) -> Self {
+        HttpApi { phase, summary: Arc::default(), tasks: Arc::default(), delays }
     }
 
     /// Who can answer queries now.
@@ -189,7 +191,7 @@ impl Program for HttpApi {
 
     async fn metrics(&self) -> Result<Metrics, RequestError> {
         Ok(match self.leader() {
-            Ok(Leader::This(client)) => metrics::leading(client.overview().await?.as_ref()),
+            Ok(Leader::This(client)) => metrics::leading(client.overview().await?.as_ref(), &self.delays),
             Ok(Leader::Waits(problem)) => metrics::without_framework(true, Some(&problem)),
             Ok(Leader::Other(standby)) => metrics::without_framework(false, standby.problem.as_ref()),
             Err(_) => metrics::without_framework(true, None),

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::display::Display;
+use crate::driver::CallDelays;
 use crate::election::{self, Leadership, RunError, ZkConfig};
 use crate::framework_run::FrameworkRun;
 use crate::http_api::HttpApi;
@@ -36,10 +37,11 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> anyhow::Result<
     } else {
         SchedulerPhase::Starting(None)
     });
+    let delays = CallDelays::default();
     let end = CancellationToken::new();
     let _end = end.clone().drop_guard();
     if let Some(http) = &config.http {
-        let server = listen(http, HttpApi::new(phase.subscribe())).await?;
+        let server = listen(http, HttpApi::new(phase.subscribe(), delays.clone())).await?;
         display.log(format!("HTTP on {}", http.url(server.local_addr())));
         if let Some(warning) = http.open_listener(server.local_addr()) {
             display.warn(warning);
@@ -61,6 +63,7 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> anyhow::Result<
         time,
         display: &display,
         phase: &phase,
+        delays: &delays,
         stop: &stop,
     };
     match &config.zk {

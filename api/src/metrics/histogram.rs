@@ -26,7 +26,7 @@ impl Histogram {
     }
 
     /// The number of values.
-    pub(super) fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 

@@ -3,9 +3,11 @@
 //! ([`congestion`]).
 
 mod congestion;
+mod delays;
 mod footprint;
 mod lane;
 mod order;
+mod received;
 mod sender;
 #[cfg(test)]
 mod tests;
@@ -16,15 +18,17 @@ use std::time::{Duration, Instant};
 
 use logging::error_chain;
 use mesos::CallError;
-use mesos::scheduler::SchedulerClient;
+use mesos::scheduler::{self, SchedulerClient};
 use mesos::v1::FrameworkId;
 use text::InWords;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+pub(crate) use self::delays::{CallDelays, DelayHistograms};
 #[cfg(test)]
 pub(crate) use self::order::arrivals;
+use self::received::Received;
 use self::sender::{Input, Sender, SenderEvent};
 pub(super) use self::unanswered::{BURST, Unanswered};
 use crate::event::Call;
@@ -40,6 +44,7 @@ pub(super) struct CallQueue {
     unanswered: Arc<Unanswered>,
     /// Whether `mark` was called and the resulting [`QueueEvent::Answered`] has not been reported yet.
     marked: bool,
+    received: Received,
 }
 
 /// An event that the queue reports.
@@ -60,14 +65,15 @@ impl Drop for CallQueue {
 }
 
 impl CallQueue {
-    /// Starts the task that sends calls through this client.
-    pub fn start(client: SchedulerClient) -> Self {
+    /// Starts the task that sends calls through this client. `delays` gets how long the master waited for them.
+    pub fn start(client: SchedulerClient, delays: CallDelays) -> Self {
         let (queue, inputs) = mpsc::unbounded_channel();
         let (sender, events) = mpsc::unbounded_channel();
         let unanswered = Arc::<Unanswered>::default();
         let counted = Arc::clone(&unanswered);
-        let run = async move { Sender::new(&client, sender, counted)?.run(inputs).await };
-        CallQueue { queue, sender: tokio::spawn(run), events, unanswered, marked: false }
+        let run = async move { Sender::new(&client, sender, counted, delays)?.run(inputs).await };
+        let sender = tokio::spawn(run);
+        CallQueue { queue, sender, events, unanswered, marked: false, received: Received::default() }
     }
 
     /// Sets the framework id, which every call contains.
@@ -80,8 +86,13 @@ impl CallQueue {
         &self.unanswered
     }
 
+    /// Remembers what the master has just sent, if a call is to answer it.
+    pub fn received(&mut self, event: &scheduler::Event) {
+        self.received.add(event, Instant::now());
+    }
+
     /// Queues a call.
-    pub fn send(&self, call: Call) {
+    pub fn send(&mut self, call: Call) {
         match &call {
             // A task's data may contain a password, so it is not logged.
             Call::Accept { tasks, .. } => {
@@ -92,7 +103,8 @@ impl CallQueue {
         }
         self.unanswered.add();
         // The queue is closed if a call has failed. Then the subscription is about to end.
-        let _ = self.queue.send(Input::Call(call));
+        let wait = self.received.answer(&call);
+        let _ = self.queue.send(Input::Call(call, wait));
     }
 
     /// Makes the queue report [`QueueEvent::Answered`] when all calls that were queued before `now` are answered. Does nothing

@@ -6,6 +6,7 @@ use problem::Problem;
 use task::{Live, Totals};
 
 use crate::core::Overview;
+use crate::driver::{CallDelays, DelayHistograms};
 
 /// The figures of a scheduler that does not run the framework: because another one leads, or because it cannot go on yet.
 pub(super) fn without_framework(leads: bool, problem: Option<&Problem>) -> Metrics {
@@ -19,7 +20,7 @@ pub(super) fn without_framework(leads: bool, problem: Option<&Problem>) -> Metri
 }
 
 /// The figures of the scheduler that runs the framework.
-pub(super) fn leading(overview: &Overview) -> Metrics {
+pub(super) fn leading(overview: &Overview, delays: &CallDelays) -> Metrics {
     let mut metrics = Metrics::new("scheduler");
     problems(&overview.problems.first, &mut metrics);
     leader(true, &mut metrics);
@@ -27,6 +28,7 @@ pub(super) fn leading(overview: &Overview) -> Metrics {
     tasks(overview, &mut metrics);
     network(overview, &mut metrics);
     ledger(overview, &mut metrics);
+    waits(delays, &mut metrics);
     metrics
 }
 
@@ -99,6 +101,15 @@ fn ledger(overview: &Overview, metrics: &mut Metrics) {
     let help = "Accepted blocks that have left the node's chain.";
     metrics.add("orphaned_blocks_total", help, pool.orphaned as f64);
     metrics.formerly("scheduler_orphaned_blocks_total");
+}
+
+/// How long the master has waited for the scheduler.
+fn waits(delays: &CallDelays, metrics: &mut Metrics) {
+    let DelayHistograms { update_to_acknowledgement, offer_to_launch } = delays.histograms();
+    let help = "From the receipt of a status update until the master has taken its acknowledgement.";
+    metrics.add_histogram("update_to_acknowledgement_seconds", help, &update_to_acknowledgement);
+    let help = "From the receipt of an offer until the master has taken the launch of tasks on it.";
+    metrics.add_histogram("offer_to_launch_seconds", help, &offer_to_launch);
 }
 
 fn verdicts(totals: Totals) -> [(&'static str, f64); 4] {

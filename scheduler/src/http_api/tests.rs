@@ -28,7 +28,7 @@ fn worker(n: u64, state: &str, hashrate: Option<f64>) -> TaskOverview {
 
 fn api(phase: SchedulerPhase) -> HttpApi {
     // The receiver still has the last value after its sender is gone.
-    HttpApi::new(watch::Sender::new(phase).subscribe())
+    HttpApi::new(watch::Sender::new(phase).subscribe(), CallDelays::default())
 }
 
 /// The API of a leader whose driver answers with this overview.
@@ -283,6 +283,8 @@ async fn the_figures_tell_what_runs_and_what_ended() {
         "mesos_miner_shares_total{verdict=\"stale\"} 1",
         "mesos_miner_pool_shares_total{verdict=\"accepted\"} 8",
         "mesos_miner_workers 1",
+        "mesos_miner_update_to_acknowledgement_seconds_count 0",
+        "mesos_miner_offer_to_launch_seconds_bucket{le=\"+Inf\"} 0",
         "scheduler_leads 1",
         "scheduler_connected 1",
         "scheduler_tasks{state=\"TASK_RUNNING\"} 1",

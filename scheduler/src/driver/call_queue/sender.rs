@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
 use super::congestion::CongestionWindow;
+use super::delays::{CallDelays, Wait};
 use super::footprint::Footprint;
 use super::order::CallOrder;
 use super::unanswered::Unanswered;
@@ -27,8 +28,8 @@ const BATCH: usize = 256;
 pub(super) enum Input {
     /// The framework id, which every call contains.
     Framework(FrameworkId),
-    /// A call to be sent.
-    Call(Call),
+    /// A call to be sent, and the wait of the master that it ends.
+    Call(Call, Option<Wait>),
     /// Requests [`SenderEvent::Answered`] for the calls that were queued before this instant.
     Mark(Instant),
 }
@@ -36,7 +37,7 @@ pub(super) enum Input {
 /// An entry of the queue.
 #[derive(Clone, Debug)]
 enum Item {
-    Call(EncodedCall),
+    Call(EncodedCall, Option<Wait>),
     /// An entry that is not sent. When all calls before the mark are answered, the sender reports this to the driver.
     Mark(Instant),
 }
@@ -90,6 +91,7 @@ pub(super) struct Sender {
     pipeline: Pipeline,
     events: mpsc::UnboundedSender<SenderEvent>,
     unanswered: Arc<Unanswered>,
+    delays: CallDelays,
 }
 
 impl Sender {
@@ -101,6 +103,7 @@ impl Sender {
         client: &SchedulerClient,
         events: mpsc::UnboundedSender<SenderEvent>,
         unanswered: Arc<Unanswered>,
+        delays: CallDelays,
     ) -> Result<Self, CallError> {
         let settings = PipelineSettings::default();
         let most = settings.connections * settings.calls_per_connection;
@@ -112,6 +115,7 @@ impl Sender {
             pipeline: client.pipeline(settings)?,
             events,
             unanswered,
+            delays,
         })
     }
 
@@ -163,11 +167,11 @@ impl Sender {
     fn take(&mut self, input: Input) {
         match input {
             Input::Framework(id) => self.framework = Some(id),
-            Input::Call(call) => {
+            Input::Call(call, wait) => {
                 let Some(framework) = &self.framework else { return self.unanswered.remove() };
                 let footprint = self.order.footprint(&call);
                 match mesos_api::call(framework, call) {
-                    Some(call) => self.order.add(footprint, Item::Call(EncodedCall::from(&call))),
+                    Some(call) => self.order.add(footprint, Item::Call(EncodedCall::from(&call), wait)),
                     None => self.unanswered.remove(),
                 }
             }
@@ -189,7 +193,7 @@ impl Sender {
             && let Some((number, item)) = self.order.next()
         {
             match item.clone() {
-                Item::Call(call) => calls.push((number, call)),
+                Item::Call(call, _) => calls.push((number, call)),
                 Item::Mark(decided_before) => {
                     self.order.done(number);
                     self.marks -= 1;
@@ -202,7 +206,12 @@ impl Sender {
 
     fn answered(&mut self, number: u64, outcome: CallOutcome) -> Result<(), CallError> {
         match outcome {
-            CallOutcome::Accepted => self.taken(number),
+            CallOutcome::Accepted => {
+                if let Some(Item::Call(_, Some(wait))) = self.order.content(number) {
+                    self.delays.record(*wait, Instant::now());
+                }
+                self.taken(number);
+            }
             CallOutcome::NotSent => self.order.put_back(number),
             // The master would now refuse other calls, too, so no call is sent for a while. Then this call is sent again.
             CallOutcome::Failed(error) if is_refused_for_now(&error) => return self.refused(number, error),
@@ -235,7 +244,7 @@ impl Sender {
             || error.concerns_credentials()
             || matches!(error, CallError::Connect { .. });
         let teardown = match self.order.content(number) {
-            Some(Item::Call(call)) => call.name() == "TEARDOWN",
+            Some(Item::Call(call, _)) => call.name() == "TEARDOWN",
             Some(Item::Mark(_)) | None => true,
         };
         !all && !teardown

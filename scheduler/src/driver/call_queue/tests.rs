@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use mesos::Subscription;
 use mesos::scheduler::{Event, subscribe};
-use mesos::v1::FrameworkInfo;
 use mesos::v1::scheduler::Call as WireCall;
 use mesos::v1::scheduler::call::Type;
+use mesos::v1::{FrameworkInfo, Offer, TaskStatus};
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestRunner};
 use prost::Message;
@@ -52,6 +52,7 @@ impl Manner {
 }
 
 struct Master {
+    delays: CallDelays,
     taken: Arc<Mutex<Vec<WireCall>>>,
     queue: CallQueue,
     _subscription: Subscription<Event>,
@@ -70,13 +71,14 @@ impl Master {
         });
         let info = FrameworkInfo { user: "u".into(), name: "n".into(), ..FrameworkInfo::default() };
         let subscription = client.subscribe(&subscribe(info)).await.unwrap();
-        let queue = CallQueue::start(client);
+        let delays = CallDelays::default();
+        let queue = CallQueue::start(client, delays.clone());
         queue.set_framework_id(&"f".into());
-        Master { taken, queue, _subscription: subscription }
+        Master { delays, taken, queue, _subscription: subscription }
     }
 
     /// Sends these calls and waits until all are answered. Returns the accepted calls in the order in which they took effect.
-    async fn take(self, calls: &[Call]) -> Vec<WireCall> {
+    async fn take(mut self, calls: &[Call]) -> Vec<WireCall> {
         calls.iter().for_each(|call| self.queue.send(call.clone()));
         timeout(DEADLINE, self.queue.flush()).await.expect("an end").expect("no failure");
         self.taken.lock().unwrap().clone()
@@ -242,4 +244,26 @@ async fn a_mark_reports_when_all_earlier_calls_are_answered() {
     // The sender also finishes if the last entry of the queue is a mark, for which no answer comes.
     master.queue.mark(now);
     assert_eq!(master.take(&[]).await.len(), calls.len());
+}
+
+#[tokio::test]
+async fn waits_of_the_master_end_when_it_has_taken_the_call() {
+    let mut master = Master::start(Manner { refuses: 1, ..Manner::plain(4) }).await;
+    let update = TaskStatus { uuid: Some(b"u".to_vec()), ..TaskStatus::default() };
+    let offers = ["o1", "o2"].map(|id| Offer { id: id.into(), ..Offer::default() });
+    master.queue.received(&Event::Update(Box::new(update)));
+    master.queue.received(&Event::Offers(offers.into()));
+    let acknowledge =
+        |uuid: &[u8]| Call::Acknowledge { task: "t".into(), agent: "a".into(), uuid: uuid.to_vec() };
+    let decline = Call::Decline { offers: vec!["o2".into()], refuse: Duration::ZERO };
+    let launch = accept("t1", "o1", Duration::from_secs(60));
+    let delays = master.delays.clone();
+    let counts = || {
+        let delays = delays.histograms();
+        (delays.update_to_acknowledgement.count(), delays.offer_to_launch.count())
+    };
+    assert_eq!(counts(), (0, 0));
+    let calls = [launch, acknowledge(b"u"), acknowledge(b"of another subscription"), decline, kill(1)];
+    assert_eq!(master.take(&calls).await.len(), calls.len());
+    assert_eq!(counts(), (1, 1));
 }

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 use super::changes::page;
 use super::*;
 use crate::control::{self, Steering};
+use crate::driver::CallDelays;
 use crate::journal::{Command, MiningPause, RecordedCommand, ScaleLimits};
 use crate::query::{Standby, channel};
 
@@ -15,7 +16,7 @@ fn command(at_ms: u64, what: Command) -> RecordedCommand {
 }
 
 fn api(phase: SchedulerPhase) -> HttpApi {
-    HttpApi::new(watch::channel(phase).1)
+    HttpApi::new(watch::channel(phase).1, CallDelays::default())
 }
 
 fn alice() -> Caller {
