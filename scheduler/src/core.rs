@@ -18,6 +18,7 @@ mod events;
 mod intents;
 mod outbox;
 mod overview;
+mod rows;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transition;
@@ -29,12 +30,13 @@ use std::time::{Duration, Instant};
 use command_line::Summary;
 
 pub use self::overview::{MAX_PAGE, Overview, TaskOverview, TaskPage};
+pub use self::rows::{AgentFacts, AgentRow, AgentState, BlockFinder, Pulse, Slice, agent_rows};
 
 use self::outbox::Outbox;
 use self::transition::Transition;
 use crate::event::{Effect, Event};
 use crate::fleet::{Fleet, Task};
-use crate::history::History;
+use crate::history::{History, TaskFailure};
 use crate::journal::{AvoidedAgent, Change, RecordedCommand, RecoveredState, Removal};
 use crate::policy::{Policy, PolicyEvent, View, policies};
 use crate::run_state::RunState;
@@ -169,6 +171,31 @@ impl State {
     /// exist any more, since ids are numbered in launch order.
     pub fn tasks(&self, after: Option<&str>, limit: usize, now: Instant) -> TaskPage {
         overview::tasks(&self.fleet, &self.history.ledger, after, limit, now)
+    }
+
+    /// The next tasks of those that have not ended, in the order of their launch, after the task with the id `after`.
+    pub fn task_slice(&self, after: Option<&str>, now: Instant) -> Slice<TaskOverview> {
+        rows::tasks(&self.fleet, &self.history, after, now)
+    }
+
+    /// The next agents of those about which something is known, after the agent with the id `after`.
+    pub fn agent_slice(&self, after: Option<&str>, now: Instant) -> Slice<AgentFacts> {
+        rows::agents(&self.fleet, after, now)
+    }
+
+    /// The next workers of those that have found blocks, after the worker with the name `after`.
+    pub fn block_slice(&self, after: Option<&str>, now: Instant) -> Slice<BlockFinder> {
+        rows::blocks(&self.fleet, &self.history, after, now)
+    }
+
+    /// The tasks that failed most recently, the newest first.
+    pub(crate) fn failures(&self, now: Instant) -> Vec<TaskFailure> {
+        self.history.failures.list(usize::MAX, now)
+    }
+
+    /// The figures of this moment, for the series.
+    pub fn pulse(&self) -> Pulse {
+        rows::pulse(&self.fleet, &self.history)
     }
 
     /// The figures of the framework so far.

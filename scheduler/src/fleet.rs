@@ -93,6 +93,11 @@ impl Fleet {
         self.index.active.iter().filter_map(|key| self.tasks.get(*key))
     }
 
+    /// How many tasks have not ended.
+    pub fn count_active(&self) -> usize {
+        self.index.active.len()
+    }
+
     /// The servers that have not ended, including those that the scheduler has given up on.
     pub fn active_servers(&self) -> impl Iterator<Item = &Task> {
         self.index.active_servers.iter().filter_map(|key| self.tasks.get(*key))

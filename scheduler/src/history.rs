@@ -1,7 +1,8 @@
 //! The part of the framework's state that outlives its tasks: its id and age, its ledger, and what remains of retired tasks.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,9 @@ use crate::offers::WorkerLimits;
 use crate::task_id::{TaskKind, task_id};
 
 /// Maximum number of failed tasks that are stored for display; the oldest is dropped first.
-const FAILURES: usize = 10;
+const FAILURES: usize = 100;
+/// At least for this many workers, and at most for twice as many, it is stored when their last block was found.
+const BLOCKS: usize = 1000;
 
 /// The part of the framework's state that outlives its tasks.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub struct History {
     pub persisted_peak: u64,
     /// The tasks that failed most recently, to be shown to the user.
     pub(crate) failures: RecentFailures,
+    /// When this run of the scheduler learned of blocks, to be shown to the user.
+    pub(crate) block_times: BlockTimes,
     /// The problems that exist now, to be shown to the user. Those of agents are in the fleet.
     pub(crate) problems: BTreeMap<Topic, Problem>,
     /// What holds because operators have said so.
@@ -59,6 +64,7 @@ impl History {
             peak_workers: recovered.peak_workers,
             persisted_peak: recovered.peak_workers,
             failures: RecentFailures::default(),
+            block_times: BlockTimes::default(),
             problems: BTreeMap::new(),
             controls: recovered.controls,
             avoided: avoided.collect(),
@@ -156,41 +162,73 @@ pub enum Topic {
 
 /// The last failures of tasks.
 #[derive(Debug, Default)]
-pub(crate) struct RecentFailures(VecDeque<(Instant, TaskFailure)>);
+pub(crate) struct RecentFailures {
+    /// The failures, and when each happened; the newest is first.
+    failures: VecDeque<(Instant, TaskFailure)>,
+    /// How many failures there were.
+    count: u64,
+}
 
 impl RecentFailures {
     pub fn push(&mut self, task: &str, host: &str, text: &str, now: Instant) {
-        self.0.truncate(FAILURES - 1);
+        self.failures.truncate(FAILURES - 1);
+        self.count += 1;
         let (task, host, text) = (task.to_owned(), host.to_owned(), text.to_owned());
         let (ago, stderr, sandbox) = Default::default();
-        self.0.push_front((now, TaskFailure { ago, task, host, text, stderr, sandbox }));
+        let failure = TaskFailure { number: self.count, ago, task, host, text, stderr, sandbox };
+        self.failures.push_front((now, failure));
     }
 
     /// Adds what was read of a task's sandbox to its last failure, whose text then says more.
     pub fn add_stderr(&mut self, task: &str, text: String, stderr: Option<String>, sandbox: Option<String>) {
-        if let Some((_, failure)) = self.0.iter_mut().find(|(_, failure)| failure.task == task) {
+        if let Some((_, failure)) = self.failures.iter_mut().find(|(_, failure)| failure.task == task) {
             (failure.text, failure.stderr, failure.sandbox) = (text, stderr, sandbox);
         }
     }
 
     /// The text of the last failure on a host.
     pub fn last_on(&self, host: &str) -> Option<&str> {
-        let (_, failure) = self.0.iter().find(|(_, failure)| failure.host == host)?;
+        let (_, failure) = self.failures.iter().find(|(_, failure)| failure.host == host)?;
         Some(&failure.text)
     }
 
-    pub fn list(&self, now: Instant) -> Vec<TaskFailure> {
+    /// At most `limit` failures, the newest first.
+    pub fn list(&self, limit: usize, now: Instant) -> Vec<TaskFailure> {
         let aged = |(at, failure): &(Instant, TaskFailure)| TaskFailure {
             ago: now.duration_since(*at),
             ..failure.clone()
         };
-        self.0.iter().map(aged).collect()
+        self.failures.iter().take(limit).map(aged).collect()
+    }
+}
+
+/// When blocks were found: a worker's name → when this run of the scheduler learned of the worker's last block.
+#[derive(Debug, Default)]
+pub(crate) struct BlockTimes(HashMap<String, Instant>);
+
+impl BlockTimes {
+    fn note(&mut self, worker: &str, now: Instant) {
+        self.0.insert(worker.to_owned(), now);
+        // Half of them go at once, so that a report of many blocks costs little for each.
+        if self.0.len() >= 2 * BLOCKS {
+            let mut all: Vec<(String, Instant)> = self.0.drain().collect();
+            all.select_nth_unstable_by_key(BLOCKS, |(_, at)| Reverse(*at));
+            all.truncate(BLOCKS);
+            self.0.extend(all);
+        }
+    }
+
+    /// When this run of the scheduler learned of the worker's last block.
+    pub fn last(&self, worker: &str) -> Option<Instant> {
+        self.0.get(worker).copied()
     }
 }
 
 /// A task that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskFailure {
+    /// The number of the failure in this run of the scheduler; the first is 1.
+    pub number: u64,
     /// How long ago the task failed.
     pub ago: Duration,
     /// The task's id.
@@ -291,7 +329,11 @@ impl Records for InMemoryRecords<'_> {
     }
 
     fn put_account(&mut self, account: Account<'_>) -> Result<(), Infallible> {
+        let blocks = self.history.ledger.blocks();
         self.history.ledger.put(account);
+        if self.history.ledger.blocks() > blocks {
+            self.history.block_times.note(account.worker, self.now);
+        }
         Ok(())
     }
 

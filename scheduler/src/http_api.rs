@@ -315,7 +315,7 @@ fn reason(problem: &Problem) -> Value {
 }
 
 fn failure(failure: &TaskFailure) -> Value {
-    let TaskFailure { ago, task, host, text, stderr, sandbox } = failure;
+    let TaskFailure { ago, task, host, text, stderr, sandbox, .. } = failure;
     json!({
         "seconds_ago": ago.as_secs(),
         "task": task,

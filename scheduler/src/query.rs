@@ -2,28 +2,33 @@
 //!
 //! Nothing is computed without a query, and many queries cost little: an answer is reused for half a second, and the driver
 //! pauses after each answer, so that answers take at most a twentieth of its time. The pause is limited to 60 ms, so that no
-//! query waits long.
+//! query waits long. A long list is read in slices, with events between them, and reused for a second; its slices take at most
+//! a third of the driver's time, so that the list is complete soon.
 
-use std::sync::Arc;
+mod client;
+
 use std::time::Duration;
 
 use problem::Problem;
 use text::InWords;
-use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+pub(crate) use self::client::QueryClient;
 
 use crate::control::ControlClient;
-use crate::core::{Overview, State, TaskPage};
+use crate::core::{AgentFacts, BlockFinder, Overview, Pulse, Slice, State, TaskOverview, TaskPage};
+use crate::history::TaskFailure;
 use crate::journal::{AvoidedAgent, RecordedCommand};
 
 /// Maximum number of queries that wait for the driver. When the queue is full, further clients wait until it has room.
 const QUEUE: usize = 16;
-/// How long an answer is reused for further queries with the same arguments.
-const REUSED: Duration = Duration::from_millis(500);
 /// If the driver has not answered a query within this time, the client gets the error [`QueryError::Busy`].
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// The length of the driver's pause after an answer, as a multiple of the time that the answer took.
 const PAUSE_FACTOR: u32 = 19;
+/// The same for a slice of a list.
+const SLICE_PAUSE_FACTOR: u32 = 2;
 /// The longest pause of the driver between two answers.
 const LONGEST_PAUSE: Duration = Duration::from_millis(60);
 
@@ -73,19 +78,51 @@ pub(crate) enum Query {
         /// The channel for the page.
         answer: oneshot::Sender<TaskPage>,
     },
+    /// The next tasks of the list of all tasks that have not ended.
+    TaskSlice(SliceQuery<TaskOverview>),
+    /// The next agents of the list of those about which something is known.
+    AgentSlice(SliceQuery<AgentFacts>),
+    /// The next workers of the list of those that have found blocks.
+    BlockSlice(SliceQuery<BlockFinder>),
+    /// The tasks that failed most recently, the newest first.
+    Failures(oneshot::Sender<Vec<TaskFailure>>),
     /// The last commands of operators, the oldest first, and the agents to avoid.
     Commands(oneshot::Sender<Commands>),
+    /// The figures of this moment, for the series.
+    Pulse(oneshot::Sender<Pulse>),
 }
 
 /// The answer to [`Query::Commands`].
 pub(crate) type Commands = (Vec<RecordedCommand>, Vec<AvoidedAgent>);
+
+/// A query for the next slice of a list.
+#[derive(Debug)]
+pub(crate) struct SliceQuery<T> {
+    /// The name of the row before the first row of the slice.
+    pub after: Option<String>,
+    /// The channel for the slice.
+    pub answer: oneshot::Sender<Slice<T>>,
+}
 
 impl Query {
     fn is_abandoned(&self) -> bool {
         match self {
             Query::Overview(answer) => answer.is_closed(),
             Query::Tasks { answer, .. } => answer.is_closed(),
+            Query::TaskSlice(query) => query.answer.is_closed(),
+            Query::AgentSlice(query) => query.answer.is_closed(),
+            Query::BlockSlice(query) => query.answer.is_closed(),
+            Query::Failures(answer) => answer.is_closed(),
             Query::Commands(answer) => answer.is_closed(),
+            Query::Pulse(answer) => answer.is_closed(),
+        }
+    }
+
+    /// How long the driver pauses after the answer, as a multiple of the time that the answer took.
+    fn pause_factor(&self) -> u32 {
+        match self {
+            Query::TaskSlice(_) | Query::AgentSlice(_) | Query::BlockSlice(_) => SLICE_PAUSE_FACTOR,
+            _ => PAUSE_FACTOR,
         }
     }
 
@@ -96,7 +133,18 @@ impl Query {
             Query::Tasks { after, limit, answer } => {
                 drop(answer.send(state.tasks(after.as_deref(), limit, now)));
             }
+            Query::TaskSlice(SliceQuery { after, answer }) => {
+                drop(answer.send(state.task_slice(after.as_deref(), now)));
+            }
+            Query::AgentSlice(SliceQuery { after, answer }) => {
+                drop(answer.send(state.agent_slice(after.as_deref(), now)));
+            }
+            Query::BlockSlice(SliceQuery { after, answer }) => {
+                drop(answer.send(state.block_slice(after.as_deref(), now)));
+            }
+            Query::Failures(answer) => drop(answer.send(state.failures(now))),
             Query::Commands(answer) => drop(answer.send(state.commands())),
+            Query::Pulse(answer) => drop(answer.send(state.pulse())),
         }
     }
 }
@@ -112,31 +160,6 @@ pub(crate) enum QueryError {
     Ended,
 }
 
-/// The clients' end of the queue. It caches the last answers, and clones share this cache.
-#[derive(Clone, Debug)]
-pub(crate) struct QueryClient(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    queries: mpsc::Sender<Query>,
-    overview: LastAnswer<(), Overview>,
-    page: LastAnswer<PageArguments, TaskPage>,
-    commands: LastAnswer<(), Commands>,
-}
-
-/// The arguments of [`Query::Tasks`].
-type PageArguments = (Option<String>, usize);
-/// The last answer. A client keeps it locked while it asks the driver. Other clients with the same question wait for the lock and
-/// then get the same answer.
-type LastAnswer<Q, A> = Mutex<Option<Answer<Q, A>>>;
-
-#[derive(Debug)]
-struct Answer<Q, A> {
-    question: Q,
-    answer: Arc<A>,
-    at: Instant,
-}
-
 /// The driver's end of the queue.
 #[derive(Debug)]
 pub(crate) struct QueryQueue {
@@ -148,54 +171,7 @@ pub(crate) struct QueryQueue {
 /// Creates a queue of queries.
 pub(crate) fn channel() -> (QueryClient, QueryQueue) {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let (overview, page, commands) = Default::default();
-    let shared = Shared { queries: sender, overview, page, commands };
-    (QueryClient(Arc::new(shared)), QueryQueue { queries: receiver, paused_until: Instant::now() })
-}
-
-impl QueryClient {
-    /// The overview, at most half a second old.
-    pub async fn overview(&self) -> Result<Arc<Overview>, QueryError> {
-        self.ask(&self.0.overview, (), Query::Overview).await
-    }
-
-    /// A page of tasks, at most half a second old.
-    pub async fn tasks(&self, after: Option<String>, limit: usize) -> Result<Arc<TaskPage>, QueryError> {
-        let query = {
-            let after = after.clone();
-            move |answer| Query::Tasks { after, limit, answer }
-        };
-        self.ask(&self.0.page, (after, limit), query).await
-    }
-
-    /// The last commands of operators, the oldest first, and the agents to avoid; at most half a second old.
-    pub async fn commands(&self) -> Result<Arc<Commands>, QueryError> {
-        self.ask(&self.0.commands, (), Query::Commands).await
-    }
-
-    /// Asks the driver, unless a recent answer to the same arguments exists. Concurrent callers share one answer.
-    async fn ask<Q: PartialEq, A>(
-        &self,
-        last: &LastAnswer<Q, A>,
-        question: Q,
-        query: impl FnOnce(oneshot::Sender<A>) -> Query,
-    ) -> Result<Arc<A>, QueryError> {
-        let asking = async {
-            let mut last = last.lock().await;
-            if let Some(known) = &*last
-                && known.question == question
-                && known.at.elapsed() < REUSED
-            {
-                return Ok(Arc::clone(&known.answer));
-            }
-            let (sender, answer) = oneshot::channel();
-            self.0.queries.send(query(sender)).await.map_err(|_| QueryError::Ended)?;
-            let answer = Arc::new(answer.await.map_err(|_| QueryError::Ended)?);
-            *last = Some(Answer { question, answer: Arc::clone(&answer), at: Instant::now() });
-            Ok(answer)
-        };
-        timeout(ANSWER_WITHIN, asking).await.unwrap_or(Err(QueryError::Busy))
-    }
+    (QueryClient::new(sender), QueryQueue { queries: receiver, paused_until: Instant::now() })
 }
 
 impl QueryQueue {
@@ -218,95 +194,15 @@ impl QueryQueue {
             return;
         }
         let begun = std::time::Instant::now();
+        let factor = query.pause_factor();
         query.answer(state, begun);
-        self.pause_after(begun.elapsed());
+        self.pause_after(begun.elapsed(), factor);
     }
 
-    fn pause_after(&mut self, took: Duration) {
-        self.paused_until = Instant::now() + (took * PAUSE_FACTOR).min(LONGEST_PAUSE);
+    fn pause_after(&mut self, took: Duration, factor: u32) {
+        self.paused_until = Instant::now() + (took * factor).min(LONGEST_PAUSE);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn overview(peak: u64) -> Overview {
-        Overview { peak, ..Overview::default() }
-    }
-
-    /// Answers the next query with an overview. The tests recognize the overview by its field `peak`.
-    async fn serve(queue: &mut QueryQueue, peak: u64) {
-        let Query::Overview(answer) = queue.next().await else { panic!("another query") };
-        answer.send(overview(peak)).unwrap();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_is_reused_for_a_while_and_by_all_who_ask_at_once() {
-        let (client, mut queue) = channel();
-        let first = tokio::join!(client.overview(), client.overview(), serve(&mut queue, 1));
-        assert_eq!((first.0.unwrap().peak, first.1.unwrap().peak), (1, 1));
-        tokio::time::advance(REUSED / 2).await;
-        assert_eq!(client.overview().await.unwrap().peak, 1);
-        tokio::time::advance(REUSED).await;
-        let (later, ()) = tokio::join!(client.overview(), serve(&mut queue, 2));
-        assert_eq!(later.unwrap().peak, 2);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn another_page_is_another_query() {
-        let (client, mut queue) = channel();
-        let serve = async {
-            for _ in 0..2 {
-                let Query::Tasks { after, answer, .. } = queue.next().await else { panic!("no page") };
-                answer.send(TaskPage { next: after, ..TaskPage::default() }).unwrap();
-            }
-        };
-        let ask = async {
-            assert_eq!(client.tasks(None, 5).await.unwrap().next, None);
-            assert_eq!(client.tasks(None, 5).await.unwrap().next, None);
-            assert_eq!(client.tasks(Some("x".into()), 5).await.unwrap().next.as_deref(), Some("x"));
-        };
-        tokio::join!(serve, ask);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn answers_take_a_small_part_of_the_time() {
-        let (client, mut queue) = channel();
-        for (took, rest) in [(2, 38), (1, 19), (60_000, 60)] {
-            queue.pause_after(Duration::from_millis(took));
-            let asking = tokio::spawn({
-                let client = client.clone();
-                async move { client.tasks(Some(took.to_string()), 1).await.map(|_| ()) }
-            });
-            let begun = Instant::now();
-            let Query::Tasks { answer, .. } = queue.next().await else { panic!("another query") };
-            assert_eq!(begun.elapsed(), Duration::from_millis(rest));
-            answer.send(TaskPage::default()).unwrap();
-            assert_eq!(asking.await.unwrap(), Ok(()));
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn all_clients_of_a_busy_driver_get_an_error_in_time() {
-        let (client, queue) = channel();
-        let begun = Instant::now();
-        let asking: Vec<_> = (0..100)
-            .map(|n| {
-                let client = client.clone();
-                tokio::spawn(async move {
-                    match n % 2 {
-                        0 => client.overview().await.map(|_| ()),
-                        _ => client.tasks(Some(n.to_string()), 10).await.map(|_| ()),
-                    }
-                })
-            })
-            .collect();
-        for asked in asking {
-            assert_eq!(asked.await.unwrap(), Err(QueryError::Busy));
-        }
-        assert!(begun.elapsed() < 2 * ANSWER_WITHIN);
-        drop(queue);
-        assert_eq!(client.overview().await.unwrap_err(), QueryError::Ended);
-    }
-}
+mod tests;

@@ -2,11 +2,12 @@
 //! decision depends on them.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ::task::{Live, Totals};
 use command_line::Summary;
 
+use crate::attributes::Attributes;
 use crate::control::Steering;
 use crate::fleet::{Fleet, Task};
 use crate::history::{History, TaskFailure};
@@ -69,10 +70,16 @@ pub struct TaskOverview {
     pub id: String,
     /// The task's kind.
     pub kind: TaskKind,
+    /// The id of the task's agent.
+    pub agent: String,
     /// The host name of the task's agent.
     pub host: String,
+    /// The attributes of the task's agent.
+    pub attributes: Attributes,
     /// Mesos' name of the task's state; `writing` or `launched` before Mesos has reported a state.
-    pub state: String,
+    pub state: &'static str,
+    /// How long ago the launch was sent, as far as it is known.
+    pub launched: Option<Duration>,
     /// Whether the task is healthy, if it reports its health.
     pub healthy: Option<bool>,
     /// The CPU of executor and task together, in thousandths of a CPU.
@@ -90,6 +97,8 @@ pub struct TaskPage {
     pub tasks: Vec<TaskOverview>,
     /// The id of the last task on this page, after which the next page begins; `None` if this page is the last one.
     pub next: Option<String>,
+    /// The number of all tasks that have not ended.
+    pub total: usize,
 }
 
 impl Overview {
@@ -121,6 +130,25 @@ impl TaskOverview {
             _ => None,
         }
     }
+
+    /// The hashrate per CPU of a worker in H/s, if it has a recent live message.
+    pub fn hashrate_per_cpu(&self) -> Option<f64> {
+        let cpus = self.cpus_milli.max(1) as f64 / 1000.0;
+        self.hashrate().map(|hashrate| hashrate / cpus)
+    }
+
+    /// The name of a worker's CPU, if the worker has told it lately.
+    pub fn cpu_model(&self) -> Option<&str> {
+        match &self.live {
+            Some(Live::Worker(live)) if !live.cpu_model.is_empty() => Some(&live.cpu_model),
+            _ => None,
+        }
+    }
+
+    /// Whether the task is a worker.
+    pub fn is_worker(&self) -> bool {
+        self.kind == TaskKind::Worker
+    }
 }
 
 /// The current figures.
@@ -151,7 +179,7 @@ pub(super) fn overview(
         steering: steering(settings, history),
         servers: fleet.active_servers().take(LISTED).map(line).collect(),
         slowest: slowest(fleet).into_iter().map(line).collect(),
-        failures: history.failures.list(now),
+        failures: history.failures.list(LISTED, now),
     }
 }
 
@@ -182,7 +210,7 @@ pub(super) fn tasks(
     let more = tasks.len() > limit;
     tasks.truncate(limit);
     let next = tasks.last().filter(|_| more).map(|task| task.id.clone());
-    TaskPage { tasks, next }
+    TaskPage { tasks, next, total: fleet.count_active() }
 }
 
 /// The figures of the framework so far.
@@ -224,7 +252,7 @@ fn slowest(fleet: &Fleet) -> Vec<&Task> {
     told.into_iter().chain(silent).collect()
 }
 
-fn line(task: &Task, ledger: &Ledger, now: Instant) -> TaskOverview {
+pub(super) fn line(task: &Task, ledger: &Ledger, now: Instant) -> TaskOverview {
     let id = task.id();
     let state = match task.state() {
         Some(state) => state.as_str_name(),
@@ -235,8 +263,11 @@ fn line(task: &Task, ledger: &Ledger, now: Instant) -> TaskOverview {
     TaskOverview {
         id: id.to_owned(),
         kind: task.record.kind,
+        agent: task.agent().to_owned(),
         host: task.host().to_owned(),
-        state: state.to_owned(),
+        attributes: task.record.attributes.clone(),
+        state,
+        launched: task.launched().map(|launched| now.saturating_duration_since(launched)),
         healthy: task.health.map(|health| health.healthy),
         cpus_milli: task.record.cpus_milli(),
         live: live.map(|(_, live)| live.clone()),

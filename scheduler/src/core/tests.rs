@@ -26,6 +26,7 @@ mod reconnect;
 mod redirect;
 mod removal;
 mod retired;
+mod rows;
 mod server_url;
 mod silence;
 mod slow_launch;

@@ -1,6 +1,7 @@
 //! What is known about agents, apart from their tasks.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::time::{Duration, Instant};
 
 use crate::offers::{DeclineReason, UnusedAgent};
@@ -69,6 +70,11 @@ pub(super) struct Failed {
 }
 
 impl Agent {
+    /// Why the agent is unused, if it is.
+    pub fn unused(&self) -> Option<&UnusedAgent> {
+        self.unused.as_ref().map(|(_, unused)| unused)
+    }
+
     fn is_blank(&self) -> bool {
         self.pause.is_none() && self.window.is_none() && !self.held && self.unused.is_none()
     }
@@ -90,7 +96,7 @@ struct Reason {
 /// All agents about which something is known.
 #[derive(Debug, Default)]
 pub struct Agents {
-    known: HashMap<String, Agent>,
+    known: BTreeMap<String, Agent>,
     /// The reasons why agents are unused, for the user. Agents on one machine have the same host name, so a reason is shown only
     /// once for all of them.
     reasons: BTreeMap<ReasonKey, Reason>,
@@ -100,6 +106,12 @@ impl Agents {
     /// What is known about the agent with this id.
     pub fn get(&self, id: &str) -> Option<&Agent> {
         self.known.get(id)
+    }
+
+    /// The agents about which something is known, by id. The list begins after the id `after`, which need not be known.
+    pub fn known(&self, after: Option<&str>) -> impl Iterator<Item = (&str, &Agent)> {
+        let from = after.map_or(Unbounded, Excluded);
+        self.known.range::<str, _>((from, Unbounded)).map(|(id, agent)| (id.as_str(), agent))
     }
 
     /// Changes an agent, and forgets the agent if nothing is known about it any more.

@@ -11,14 +11,17 @@ use crate::query::{Query, Standby, channel};
 use crate::ranked_problems::Problems;
 use crate::task_id::TaskKind;
 
-fn worker(n: u64, state: &str, hashrate: Option<f64>) -> TaskOverview {
+fn worker(n: u64, state: &'static str, hashrate: Option<f64>) -> TaskOverview {
     let intervals = Some(Intervals::new(Duration::from_millis(6300), Duration::from_secs(60)));
     let live = |hashrate| Live::Worker(WorkerLive { hashrate, intervals, ..WorkerLive::default() });
     TaskOverview {
         id: format!("miner-worker-{n}"),
         kind: TaskKind::Worker,
+        agent: "a".into(),
         host: "h".into(),
-        state: state.into(),
+        attributes: Default::default(),
+        state,
+        launched: None,
         healthy: None,
         cpus_milli: 1500,
         live: hashrate.map(live),
@@ -45,9 +48,10 @@ fn leading(overview: Overview) -> HttpApi {
                         worker(first + 1, "TASK_STAGING", None),
                     ];
                     let next = (limit == 2).then(|| format!("miner-worker-{}", first + 1));
-                    drop(answer.send(TaskPage { tasks, next }));
+                    drop(answer.send(TaskPage { tasks, next, total: 7 }));
                 }
                 Query::Commands(answer) => drop(answer.send((Vec::new(), Vec::new()))),
+                other => panic!("{other:?}"),
             }
         }
     });
@@ -70,6 +74,7 @@ fn mining() -> Overview {
             more: 3,
         },
         failures: vec![TaskFailure {
+            number: 3,
             ago: Duration::from_secs(9),
             task: "miner-worker-1".into(),
             host: "h".into(),

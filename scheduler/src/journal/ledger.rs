@@ -5,6 +5,7 @@
 //! change, so that reading them costs nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 use task::{Report, Totals};
@@ -105,6 +106,8 @@ pub struct AggregatedWorker {
 pub struct Ledger {
     /// Worker name → its accounts. If the worker is a task of this framework, its name is its task id.
     workers: BTreeMap<Arc<str>, WorkerAccounts>,
+    /// The names of the workers whose accounts have blocks.
+    with_blocks: BTreeSet<Arc<str>>,
     /// Id of a reporting task → the workers that it reports about, other than itself.
     reported: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
     /// The sums of the accounts that are no longer kept one by one, and the number of blocks in these accounts.
@@ -150,21 +153,36 @@ impl Ledger {
             self.workers.insert(worker.into(), WorkerAccounts::default());
         }
         let Some(accounts) = self.workers.get_mut(worker) else { return };
-        self.blocks -= accounts.blocks();
+        let before = accounts.blocks();
+        self.blocks -= before;
         *column(&mut self.sum, kind) += &entry.totals;
-        match accounts.position(reporter) {
+        let after = match accounts.position(reporter) {
             Ok(at) => {
                 let known = &mut accounts.0[at];
                 *column(&mut self.sum, known.kind) -= &known.entry.totals;
                 (known.kind, known.entry) = (kind, entry);
-                self.blocks += accounts.blocks();
+                accounts.blocks()
             }
             Err(at) => {
                 let reporter = self.note_reporter(reporter, worker);
                 let Some(accounts) = self.workers.get_mut(worker) else { return };
                 accounts.insert(at, ReporterAccount { reporter, kind, entry });
-                self.blocks += accounts.blocks();
+                accounts.blocks()
             }
+        };
+        self.blocks += after;
+        self.note_blocks(worker, before, after);
+    }
+
+    /// Keeps the list of workers with blocks, after the number of blocks in a worker's accounts has changed.
+    fn note_blocks(&mut self, worker: &str, before: u128, after: u128) {
+        match (before, after) {
+            (0, 1..) => {
+                let name = self.workers.get_key_value(worker).map(|(name, _)| Arc::clone(name));
+                self.with_blocks.extend(name);
+            }
+            (1.., 0) => drop(self.with_blocks.remove(worker)),
+            _ => {}
         }
     }
 
@@ -267,6 +285,7 @@ impl Ledger {
 
     fn aggregate_worker(&mut self, worker: String) -> Option<AggregatedWorker> {
         let accounts = self.workers.remove(&*worker)?;
+        self.with_blocks.remove(&*worker);
         let sum = accounts.sum();
         let line = sum.line();
         self.aggregated += &sum;
@@ -292,6 +311,19 @@ impl Ledger {
     /// All workers that have accounts of their own: their names, and the sums of their accounts.
     pub fn lines(&self) -> impl ExactSizeIterator<Item = (&str, LedgerLine)> {
         self.workers.iter().map(|(worker, accounts)| (&**worker, accounts.sum().line()))
+    }
+
+    /// The workers that have found blocks and have accounts of their own, by name, and the sums of their accounts. The list begins
+    /// after the name `after`, which need not exist.
+    pub fn with_blocks(&self, after: Option<&str>) -> impl Iterator<Item = (&str, LedgerLine)> {
+        let from = after.map_or(Unbounded, Excluded);
+        let names = self.with_blocks.range::<str, _>((from, Unbounded));
+        names.filter_map(|name| Some((&**name, self.line(name)?)))
+    }
+
+    /// The number of blocks in all accounts, aggregated or not.
+    pub fn blocks(&self) -> u64 {
+        capped(self.blocks)
     }
 
     /// The sums of all accounts, aggregated or not, and the number of blocks in them.

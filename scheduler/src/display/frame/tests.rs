@@ -13,8 +13,11 @@ fn worker(n: usize, hashrate: f64) -> TaskOverview {
     TaskOverview {
         id: format!("miner-worker-{n}"),
         kind: TaskKind::Worker,
+        agent: "a".into(),
         host: "h".into(),
-        state: "TASK_RUNNING".into(),
+        attributes: Default::default(),
+        state: "TASK_RUNNING",
+        launched: None,
         healthy: None,
         cpus_milli: 1900,
         live: Some(Live::Worker(WorkerLive {
@@ -44,6 +47,7 @@ fn overview(workers: Vec<TaskOverview>) -> Overview {
 
 fn failure(n: u64) -> TaskFailure {
     TaskFailure {
+        number: n,
         stderr: None,
         sandbox: None,
         ago: Duration::from_secs(n),
