@@ -5,25 +5,22 @@ use axum::response::{IntoResponse, Response};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 use text::printable_lines;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-use crate::RequestError;
-use crate::events::{__path_events, events};
+use crate::events::events;
 use crate::metrics::Format;
 use crate::program::AnyProgram;
+use crate::{RequestError, Resources};
 
 /// The longest line of an answer for people, in characters.
 const LONGEST_LINE: usize = 8192;
 
 /// Health, readiness, metrics and events of a program. The first three take any parameters, since monitoring may add some.
-pub(crate) fn resources(program: AnyProgram) -> OpenApiRouter<()> {
-    OpenApiRouter::new()
-        .routes(routes!(healthz))
-        .routes(routes!(readyz))
-        .routes(routes!(metrics))
-        .routes(routes!(events))
-        .with_state(program)
+pub(crate) fn resources() -> Resources<AnyProgram> {
+    Resources::new(include_str!("../openapi/program.json"))
+        .get("/healthz", healthz)
+        .get("/readyz", readyz)
+        .get("/metrics", metrics)
+        .get("/api/v1/events", events)
 }
 
 /// Whether the program is healthy.
@@ -96,4 +93,24 @@ fn typed(content_type: &'static str, text: String) -> Response {
     let mut response = text.into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use utoipa::OpenApi;
+
+    use super::*;
+    use crate::describe;
+    use crate::error::ProblemDetails;
+    use crate::events::__path_events;
+
+    #[derive(OpenApi)]
+    #[openapi(paths(healthz, readyz, metrics, events), components(schemas(ProblemDetails<'static>)))]
+    struct Described;
+
+    #[test]
+    fn openapi_describes_what_all_programs_have() {
+        let description = describe(Described::openapi()).unwrap();
+        testing::openapi::is_current("api/openapi/program.json", &resources().operations(), &description);
+    }
 }

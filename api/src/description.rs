@@ -1,13 +1,16 @@
 //! The description of a program's API as OpenAPI 3.1. Handlers describe what is their own; what all have in common is added here.
+//!
+//! Each group of [`Resources`](crate::Resources) has its part of the description in a file, made by [`describe`]. The program
+//! only joins the parts.
 
-use utoipa::PartialSchema;
+use serde_json::{Map, Value, json};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::response::Response;
 use utoipa::openapi::schema::{Schema, SchemaType, Type};
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Content, InfoBuilder, OpenApi, PathItem, Ref, RefOr};
+use utoipa::openapi::security::SecurityRequirement;
+use utoipa::openapi::{Content, OpenApi, PathItem, Ref, RefOr};
 
-use crate::error::{PROBLEM_JSON, ProblemDetails};
+use crate::error::PROBLEM_JSON;
 
 /// The name of the schema of errors.
 const PROBLEM: &str = "Problem";
@@ -21,17 +24,13 @@ const REFUSALS: [(&str, &str); 3] = [
     ("413", "The body is larger than 64 KiB."),
 ];
 
-/// Completes a description: who it is about, that errors are problem details, and that changes need a token.
-pub(crate) fn complete(description: &mut OpenApi) {
-    description.info = InfoBuilder::new()
-        .title("mesos-miner")
-        .description(Some("A Bitcoin mining system on Apache Mesos."))
-        .version(env!("CARGO_PKG_VERSION"))
-        .build();
-    let components = description.components.get_or_insert_default();
-    components.schemas.insert(PROBLEM.to_owned(), ProblemDetails::schema());
-    components.add_security_scheme(TOKEN, SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
-    for item in description.paths.paths.values_mut() {
+/// The part of a description that is about some resources, as JSON: their paths, and the schemas that these use. A test compares
+/// it with the file that [`Resources::new`](crate::Resources::new) is given.
+///
+/// # Errors
+/// Never: a description has a JSON form.
+pub fn describe(mut resources: OpenApi) -> serde_json::Result<String> {
+    for item in resources.paths.paths.values_mut() {
         let PathItem { get, put, post, delete, patch, .. } = item;
         for operation in [&mut *put, post, delete, patch].into_iter().flatten() {
             need_token(operation);
@@ -41,6 +40,35 @@ pub(crate) fn complete(description: &mut OpenApi) {
             describe_parameters(operation);
         }
     }
+    let schemas = resources.components.map(|components| components.schemas).unwrap_or_default();
+    let part = json!({"paths": resources.paths, "components": {"schemas": schemas}});
+    Ok(serde_json::to_string_pretty(&part)? + "\n")
+}
+
+/// The whole description, of its parts.
+pub(crate) fn join(parts: &[&str]) -> Value {
+    let (mut paths, mut schemas) = (Map::new(), Map::new());
+    for part in parts {
+        let mut part: Value = serde_json::from_str(part).expect("a test compares each part with `describe`");
+        for (target, pointer) in [(&mut paths, "/paths"), (&mut schemas, "/components/schemas")] {
+            if let Some(Value::Object(more)) = part.pointer_mut(pointer).map(Value::take) {
+                target.extend(more);
+            }
+        }
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "mesos-miner",
+            "description": "A Bitcoin mining system on Apache Mesos.",
+            "version": env!("CARGO_PKG_VERSION"),
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {TOKEN: {"type": "http", "scheme": "bearer"}},
+        },
+    })
 }
 
 fn need_token(operation: &mut Operation) {

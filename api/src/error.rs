@@ -40,6 +40,7 @@ pub enum RequestError {
 
 /// Problem details for HTTP APIs (RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
 pub(crate) struct ProblemDetails<'a> {
     /// `about:blank`: the status says what kind of problem it is.
     r#type: &'static str,

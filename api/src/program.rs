@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use ::series::SeriesHandle;
 use futures_util::future::{BoxFuture, FutureExt};
-use utoipa_axum::router::OpenApiRouter;
 
-use crate::{Metrics, RequestError};
+use crate::{Metrics, RequestError, Resources};
 
 /// A program with an API. Answers are computed on request and should be quick: an implementation that waits for other tasks
 /// must set a deadline.
@@ -32,7 +31,7 @@ pub trait Program: Clone + Send + Sync + 'static {
     }
 
     /// The program's own resources, below `/api/v1/`, with their description.
-    fn resources(&self) -> OpenApiRouter<()>;
+    fn resources(&self) -> Resources;
 }
 
 /// A [`Program`] of any type, for handlers that are compiled once.

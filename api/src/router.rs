@@ -1,7 +1,9 @@
 //! All resources of a program, and what all answers have in common.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use ::series::SeriesHandle;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
@@ -12,12 +14,11 @@ use hyper::header::{
 };
 use hyper::{Method, Request};
 use tower_service::Service;
-use utoipa::openapi::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::error::{PROBLEM_JSON, problem_response};
-use crate::{JsonText, Program, QueryParameters, RequestError, common, description, series};
+use crate::program::AnyProgram;
+use crate::resources::Operation;
+use crate::{JsonText, Program, QueryParameters, RequestError, Resources, common, description, series};
 
 /// The largest body of a request, in bytes.
 const LARGEST_BODY: usize = 64 << 10;
@@ -36,17 +37,22 @@ pub(crate) struct Api(Router);
 impl Api {
     /// The API of a program.
     pub fn new<P: Program>(program: &P) -> Self {
-        let series = program.series().map(series::resources).unwrap_or_default();
-        let common = common::resources(Arc::new(program.clone())).merge(series);
-        let described = common.merge(program.resources());
-        let (router, mut description) = described.split_for_parts();
+        Api::of(Arc::new(program.clone()), program.series(), program.resources())
+    }
+
+    fn of(program: AnyProgram, series: Option<SeriesHandle>, own: Resources) -> Self {
+        let mut all = common::resources().with_state(program).merge(own);
+        if let Some(series) = series {
+            all = all.merge(series::resources().with_state(series));
+        }
+        let (router, mut operations, mut parts) = all.into_parts();
         // The description contains itself.
-        let (own, itself) = OpenApiRouter::new().routes(routes!(openapi)).split_for_parts();
-        description.merge(itself);
-        description::complete(&mut description);
-        let not_found = RequestError::NotFound(paths(&description));
+        let (itself, more, part) = description_resource().into_parts();
+        operations.extend(more);
+        parts.extend(part);
+        let not_found = RequestError::NotFound(paths(&operations));
         let router = router
-            .merge(own.with_state(JsonText::new(&description)))
+            .merge(itself.with_state(JsonText::new(&description::join(&parts))))
             .fallback(move || std::future::ready(not_found.clone()))
             .method_not_allowed_fallback(method_not_allowed)
             .layer(DefaultBodyLimit::max(LARGEST_BODY));
@@ -69,6 +75,10 @@ impl Api {
     }
 }
 
+fn description_resource() -> Resources<JsonText> {
+    Resources::new(include_str!("../openapi/openapi.json")).get("/api/v1/openapi.json", openapi)
+}
+
 /// What there is, as OpenAPI 3.1 describes it.
 #[utoipa::path(
     get,
@@ -84,9 +94,9 @@ async fn openapi(
     Ok(description)
 }
 
-fn paths(description: &OpenApi) -> String {
-    let paths: Vec<_> = description.paths.paths.keys().map(String::as_str).collect();
-    format!("there are {}", paths.join(", "))
+fn paths(operations: &[Operation]) -> String {
+    let paths: BTreeSet<_> = operations.iter().map(|(_, path)| *path).collect();
+    format!("there are {}", paths.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 async fn method_not_allowed() -> RequestError {
@@ -114,8 +124,21 @@ mod tests {
     use axum::extract::Path;
     use serde_json::{Value, json};
 
+    use utoipa::OpenApi;
+
     use super::*;
-    use crate::{Json, Metrics};
+    use crate::{Json, Metrics, describe};
+
+    #[derive(OpenApi)]
+    #[openapi(paths(openapi))]
+    struct Described;
+
+    #[test]
+    fn openapi_describes_itself() {
+        let description = describe(Described::openapi()).unwrap();
+        let operations = description_resource().operations();
+        testing::openapi::is_current("api/openapi/openapi.json", &operations, &description);
+    }
 
     #[derive(Clone)]
     struct Fixed(Result<(), RequestError>);
@@ -133,12 +156,15 @@ mod tests {
             self.0.clone().map(|()| Metrics::default())
         }
 
-        fn resources(&self) -> OpenApiRouter<()> {
-            OpenApiRouter::new().routes(routes!(own, put)).routes(routes!(numbered)).with_state(self.clone())
+        fn resources(&self) -> Resources {
+            Resources::new(r#"{"paths": {"/api/v1/own": {}, "/api/v1/own/{number}": {}}}"#)
+                .get("/api/v1/own", own)
+                .put("/api/v1/own", put)
+                .get("/api/v1/own/{number}", numbered)
+                .with_state(self.clone())
         }
     }
 
-    #[utoipa::path(get, path = "/api/v1/own", responses((status = 200), RequestError))]
     async fn own(
         State(program): State<Fixed>,
         parameters: QueryParameters,
@@ -148,12 +174,10 @@ mod tests {
         Ok(JsonText::from(&json!({"x": parameters.get("x")})))
     }
 
-    #[utoipa::path(put, path = "/api/v1/own", responses((status = 200), RequestError))]
     async fn put(Json(value): Json<Value>) -> Json<Value> {
         Json(value)
     }
 
-    #[utoipa::path(get, path = "/api/v1/own/{number}", responses((status = 200), RequestError))]
     async fn numbered(Path(number): Path<u32>) -> Json<u32> {
         Json(number)
     }

@@ -4,18 +4,16 @@ use ::series::{Figures, Point, SeriesHandle, Step};
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::query::bad;
-use crate::{Json, QueryParameters, RequestError};
+use crate::{Json, QueryParameters, RequestError, Resources};
 
 /// The figures that a client can choose among.
 const FIGURES: [&str; 7] = ["hashrate", "workers", "accepted", "rejected", "stale", "unanswered", "blocks"];
 
 /// The resource of a program that records a series.
-pub(crate) fn resources(series: SeriesHandle) -> OpenApiRouter<()> {
-    OpenApiRouter::new().routes(routes!(get_series)).with_state(series)
+pub(crate) fn resources() -> Resources<SeriesHandle> {
+    Resources::new(include_str!("../openapi/series.json")).get("/api/v1/series", get_series)
 }
 
 /// Figures over time.
@@ -135,8 +133,19 @@ fn figures(of: Option<&str>) -> Result<Vec<&str>, RequestError> {
 #[cfg(test)]
 mod tests {
     use ::series::{Counters, Sample};
+    use utoipa::OpenApi;
 
     use super::*;
+
+    #[derive(OpenApi)]
+    #[openapi(paths(get_series))]
+    struct Described;
+
+    #[test]
+    fn openapi_describes_the_series() {
+        let description = crate::describe(Described::openapi()).unwrap();
+        testing::openapi::is_current("api/openapi/series.json", &resources().operations(), &description);
+    }
 
     async fn ask(series: &SeriesHandle, query: &str) -> Result<String, RequestError> {
         let answer = get_series(State(series.clone()), QueryParameters::parse(query)?).await?;

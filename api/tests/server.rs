@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use api::{Caller, Json, Metrics, OpenApiRouter, Options, Program, RequestError, Server, Tokens, routes};
+use api::{Caller, Json, Metrics, Options, Program, RequestError, Resources, Server, Tokens};
 use logging::Level;
 use net::{ServerTls, Tls, Trust};
 use serde_json::Value;
@@ -33,12 +33,11 @@ impl Program for Idle {
         Ok(Metrics::default())
     }
 
-    fn resources(&self) -> OpenApiRouter<()> {
-        OpenApiRouter::new().routes(routes!(change))
+    fn resources(&self) -> Resources {
+        Resources::new("{}").put("/api/v1/change", change)
     }
 }
 
-#[utoipa::path(put, path = "/api/v1/change", responses((status = 200), RequestError))]
 async fn change(caller: Caller, Json(value): Json<Value>) -> Json<Value> {
     assert!(caller.address.ip().is_loopback());
     Json(serde_json::json!({"by": caller.name, "value": value}))

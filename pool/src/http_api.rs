@@ -6,7 +6,7 @@ mod miners;
 mod reasons;
 mod source;
 
-use api::{JsonText, Metrics, OpenApiRouter, Page, Program, QueryParameters, RequestError, routes};
+use api::{JsonText, Metrics, Page, Program, QueryParameters, RequestError, Resources};
 use axum::extract::State;
 use problem::Problem;
 use serde::Serialize;
@@ -41,23 +41,29 @@ impl Program for PoolHandle {
         Some(PoolHandle::series(self).clone())
     }
 
-    fn resources(&self) -> OpenApiRouter<()> {
-        OpenApiRouter::new()
-            .routes(routes!(summary))
-            .routes(routes!(miners::miners))
-            .routes(routes!(miners::addresses))
-            .routes(routes!(blocks::blocks))
-            .routes(routes!(reasons::reasons))
-            .routes(routes!(source::source))
-            .with_state(self.clone())
+    fn resources(&self) -> Resources {
+        resources().merge(block_resources()).with_state(self.clone())
     }
 }
 
 impl PoolHandle {
     /// The list of blocks alone, for a program with a pool server inside.
-    pub fn block_resources(&self) -> OpenApiRouter<()> {
-        OpenApiRouter::new().routes(routes!(blocks::blocks)).with_state(self.clone())
+    pub fn block_resources(&self) -> Resources {
+        block_resources().with_state(self.clone())
     }
+}
+
+fn resources() -> Resources<PoolHandle> {
+    Resources::new(include_str!("../openapi/pool.json"))
+        .get("/api/v1/summary", summary)
+        .get("/api/v1/miners", miners::miners)
+        .get("/api/v1/addresses", miners::addresses)
+        .get("/api/v1/reasons", reasons::reasons)
+        .get("/api/v1/source", source::source)
+}
+
+fn block_resources() -> Resources<PoolHandle> {
+    Resources::new(include_str!("../openapi/blocks.json")).get("/api/v1/blocks", blocks::blocks)
 }
 
 /// A page as JSON. It is made on a thread of its own: to sort and write many rows must not keep miners waiting.
@@ -134,4 +140,30 @@ fn json(summary: &PoolSummary) -> Value {
         });
     }
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use api::describe;
+    use utoipa::OpenApi;
+
+    use super::*;
+
+    #[derive(OpenApi)]
+    #[openapi(paths(summary, miners::miners, miners::addresses, reasons::reasons, source::source))]
+    struct Described;
+
+    #[derive(OpenApi)]
+    #[openapi(paths(blocks::blocks))]
+    struct DescribedBlocks;
+
+    #[test]
+    fn openapi_describes_the_resources() {
+        for (file, resources, described) in [
+            ("pool/openapi/pool.json", resources(), Described::openapi()),
+            ("pool/openapi/blocks.json", block_resources(), DescribedBlocks::openapi()),
+        ] {
+            testing::openapi::is_current(file, &resources.operations(), &describe(described).unwrap());
+        }
+    }
 }

@@ -6,7 +6,7 @@ mod control;
 
 use std::sync::Arc;
 
-use api::{JsonText, Metrics, OpenApiRouter, Program, QueryParameters, RequestError, routes};
+use api::{JsonText, Metrics, Program, QueryParameters, RequestError, Resources};
 use axum::extract::State;
 use command_line::ShareCounts;
 use problem::{Problem, ProblemKind};
@@ -198,10 +198,15 @@ impl Program for HttpApi {
         })
     }
 
-    fn resources(&self) -> OpenApiRouter<()> {
-        let own = OpenApiRouter::new().routes(routes!(get_summary)).routes(routes!(get_tasks));
-        own.merge(control::router()).with_state(self.clone())
+    fn resources(&self) -> Resources {
+        resources().merge(control::resources()).with_state(self.clone())
     }
+}
+
+fn resources() -> Resources<HttpApi> {
+    Resources::new(include_str!("../openapi/lists.json"))
+        .get("/api/v1/summary", get_summary)
+        .get("/api/v1/tasks", get_tasks)
 }
 
 /// The framework's figures, and the first tasks.

@@ -1,5 +1,5 @@
 //! Helpers that the tests of several crates share: an HTTP peer with prepared replies, a Mesos master and agent that a test
-//! controls, a real Bitcoin Core, reserved ports, and third-party programs that tests run.
+//! controls, a real Bitcoin Core, reserved ports, descriptions of APIs, and third-party programs that tests run.
 
 #[cfg(feature = "bitcoin-core")]
 pub mod bitcoin_core;
@@ -10,6 +10,7 @@ pub mod http_peer;
 mod json_rpc;
 #[cfg(feature = "mesos")]
 pub mod mesos_peer;
+pub mod openapi;
 pub mod ports;
 pub mod third_party;
 

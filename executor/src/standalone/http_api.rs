@@ -4,7 +4,7 @@ mod lists;
 mod metrics;
 mod summary;
 
-use api::{OpenApiRouter, Program, RequestError, routes};
+use api::{Program, RequestError, Resources};
 use command_line::HttpSettings;
 use logging::Level;
 use series::SeriesHandle;
@@ -80,18 +80,21 @@ impl Program for MiningStatus {
         Some(MiningStatus::series(self).clone())
     }
 
-    fn resources(&self) -> OpenApiRouter<()> {
-        let own = OpenApiRouter::new()
-            .routes(routes!(summary::summary))
-            .routes(routes!(lists::threads))
-            .routes(routes!(lists::pools))
-            .routes(routes!(lists::jobs))
-            .with_state(self.clone());
+    fn resources(&self) -> Resources {
+        let own = resources().with_state(self.clone());
         match self.server() {
             Some(server) => own.merge(server.resources.clone()),
             None => own,
         }
     }
+}
+
+fn resources() -> Resources<MiningStatus> {
+    Resources::new(include_str!("../../openapi.json"))
+        .get("/api/v1/summary", summary::summary)
+        .get("/api/v1/threads", lists::threads)
+        .get("/api/v1/pools", lists::pools)
+        .get("/api/v1/jobs", lists::jobs)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::OpenApiRouter;
+use api::Resources;
 use problem::Problem;
 use tokio::sync::watch;
 
@@ -23,7 +23,7 @@ pub struct OwnServer {
     pub problems: Arc<dyn Fn() -> Vec<Problem> + Send + Sync>,
     /// What the server adds to the miner's HTTP API.
     #[debug(skip)]
-    pub resources: OpenApiRouter<()>,
+    pub resources: Resources,
 }
 
 /// The blocks that the nodes of a server in this process have accepted.

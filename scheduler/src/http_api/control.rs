@@ -2,7 +2,7 @@
 
 mod changes;
 
-use api::{Caller, Json, OpenApiRouter, QueryParameters, RequestError, routes};
+use api::{Caller, Json, QueryParameters, RequestError, Resources};
 use axum::extract::{FromRequest, Path, Request, State};
 use database::now_ms;
 use hyper::body::Body as _;
@@ -21,15 +21,16 @@ use crate::query::SchedulerPhase;
 const HIGHEST: u64 = 1_000_000_000;
 
 /// The resources of operators.
-pub(super) fn router() -> OpenApiRouter<HttpApi> {
-    OpenApiRouter::new()
-        .routes(routes!(put_scale))
-        .routes(routes!(post_pause))
-        .routes(routes!(post_resume))
-        .routes(routes!(post_kill))
-        .routes(routes!(post_avoid, delete_avoid))
-        .routes(routes!(post_teardown))
-        .routes(routes!(changes::get_changes))
+pub(super) fn resources() -> Resources<HttpApi> {
+    Resources::new(include_str!("../../openapi/control.json"))
+        .put("/api/v1/scale", put_scale)
+        .post("/api/v1/pause", post_pause)
+        .post("/api/v1/resume", post_resume)
+        .post("/api/v1/tasks/{id}/kill", post_kill)
+        .post("/api/v1/agents/{id}/avoid", post_avoid)
+        .delete("/api/v1/agents/{id}/avoid", delete_avoid)
+        .post("/api/v1/teardown", post_teardown)
+        .get("/api/v1/changes", changes::get_changes)
 }
 
 /// Limits of workers. What is not given stays as it is; `null` clears a limit. The scheduler's options bound both.

@@ -3,6 +3,7 @@ use std::time::Duration;
 use problem::ProblemKind;
 use task::WorkerLive;
 use tokio::time::Instant;
+use utoipa::OpenApi;
 
 use super::*;
 use crate::control;
@@ -10,6 +11,16 @@ use crate::journal::{Operator, Said};
 use crate::query::{Query, Standby, channel};
 use crate::ranked_problems::Problems;
 use crate::task_id::TaskKind;
+
+#[derive(OpenApi)]
+#[openapi(paths(get_summary, get_tasks))]
+struct Described;
+
+#[test]
+fn openapi_describes_the_resources() {
+    let description = api::describe(Described::openapi()).unwrap();
+    testing::openapi::is_current("scheduler/openapi/lists.json", &resources().operations(), &description);
+}
 
 fn worker(n: u64, state: &'static str, hashrate: Option<f64>) -> TaskOverview {
     let intervals = Some(Intervals::new(Duration::from_millis(6300), Duration::from_secs(60)));

@@ -1,19 +1,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Listing, PageQuery, QueryParameters};
+use api::{Listing, PageQuery, QueryParameters, describe};
 use axum::extract::State;
 use hasher::{Backend, CompactTarget, Target};
 use problem::{Problem, ProblemKind};
 use serde_json::{Value, json};
 use stratum::Job;
 use tokio::sync::watch;
+use utoipa::OpenApi;
 
 use super::*;
 use crate::engine::cpus::CpuRequest;
 use crate::miner::{Event, Pool};
 use crate::standalone::{OwnBlocks, OwnServer};
 use crate::started_engine::StartedEngine;
+
+#[derive(OpenApi)]
+#[openapi(paths(summary::summary, lists::threads, lists::pools, lists::jobs))]
+struct Described;
+
+#[test]
+fn openapi_describes_the_resources() {
+    let description = describe(Described::openapi()).unwrap();
+    testing::openapi::is_current("executor/openapi.json", &resources().operations(), &description);
+}
 
 fn status(server: Option<OwnServer>) -> MiningStatus {
     let status = MiningStatus::new(server);
@@ -132,7 +143,7 @@ async fn a_server_in_this_process_tells_its_blocks_and_its_trouble() {
         blocks,
         trouble: Arc::new(|| Some("the node is away".into())),
         problems: Arc::new(|| vec![Problem::new(ProblemKind::NodeUnreachable, "the node is away")]),
-        resources: OpenApiRouter::new(),
+        resources: Resources::new("{}"),
     };
     let status = status(Some(server));
     let summary = summary_of(&status).await;

@@ -2,6 +2,7 @@ use api::Page;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use utoipa::OpenApi;
 
 use super::changes::page;
 use super::*;
@@ -9,6 +10,25 @@ use crate::control::{self, Steering};
 use crate::driver::CallDelays;
 use crate::journal::{Command, MiningPause, RecordedCommand, ScaleLimits};
 use crate::query::{Standby, channel};
+
+#[derive(OpenApi)]
+#[openapi(paths(
+    put_scale,
+    post_pause,
+    post_resume,
+    post_kill,
+    post_avoid,
+    delete_avoid,
+    post_teardown,
+    changes::get_changes
+))]
+struct Described;
+
+#[test]
+fn openapi_describes_what_operators_tell() {
+    let description = api::describe(Described::openapi()).unwrap();
+    testing::openapi::is_current("scheduler/openapi/control.json", &resources().operations(), &description);
+}
 
 fn command(at_ms: u64, what: Command) -> RecordedCommand {
     let by = Operator { name: "alice".into(), address: Some("127.0.0.1".into()) };
