@@ -34,7 +34,8 @@ impl Program for PoolHandle {
     }
 
     async fn metrics(&self) -> Result<Metrics, RequestError> {
-        Ok(metrics::of(&PoolHandle::summary(self)))
+        let pool = self.clone();
+        off_runtime(move || Ok(metrics::of(&PoolHandle::summary(&pool)))).await
     }
 
     fn series(&self) -> Option<SeriesHandle> {
@@ -66,12 +67,19 @@ fn block_resources() -> Resources<PoolHandle> {
     Resources::new(include_str!("../openapi/blocks.json")).get("/api/v1/blocks", blocks::blocks)
 }
 
-/// A page as JSON. It is made on a thread of its own: to sort and write many rows must not keep miners waiting.
+/// Makes an answer on a thread of its own: to collect, sort and write what is known of many workers must not keep miners waiting.
+async fn off_runtime<T: Send + 'static>(
+    make: impl FnOnce() -> Result<T, RequestError> + Send + 'static,
+) -> Result<T, RequestError> {
+    let made = tokio::task::spawn_blocking(make).await;
+    made.unwrap_or_else(|error| Err(RequestError::Unavailable(format!("the answer failed: {error}"))))
+}
+
+/// A page as JSON.
 async fn page<T: Serialize>(
     make: impl FnOnce() -> Result<Page<T>, RequestError> + Send + 'static,
 ) -> Result<JsonText, RequestError> {
-    let made = tokio::task::spawn_blocking(move || make().map(|page| JsonText::new(&page))).await;
-    made.unwrap_or_else(|error| Err(RequestError::Unavailable(format!("the answer failed: {error}"))))
+    off_runtime(move || make().map(|page| JsonText::new(&page))).await
 }
 
 /// The pool's figures.
@@ -86,7 +94,7 @@ async fn summary(
     parameters: QueryParameters,
 ) -> Result<JsonText, RequestError> {
     parameters.allow(&[])?;
-    Ok(JsonText::from(&json(&pool.summary())))
+    off_runtime(move || Ok(JsonText::from(&json(&pool.summary())))).await
 }
 
 /// An account as JSON. `accepted_work` is a string, because many JSON readers cannot represent such large numbers.
