@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Context;
 use command_line::{NodeArgs, RunEnd, Summary, UsageError};
 use executor::cli::MineArgs;
-use executor::standalone::{self, MiningResult, MiningStatus, OwnBlocks, OwnServer};
+use executor::standalone::{self, MiningResult, MiningStatus, Observers, OwnBlocks, OwnServer};
 use logging::Level;
 use pool::cli::DataArgs;
 use pool::{BlockLimits, Config, PoolCounters, PoolHandle, ServerError, ServerOptions, StartingServer};
@@ -103,7 +103,7 @@ async fn on_node(args: &MineArgs, options: ServerOptions, paid: String) -> anyho
     let starting = StartingServer::open(options).await.map_err(ServerError::with_remedy).context(CANNOT)?;
     let pool = starting.handle();
     let status = MiningStatus::new(Some(own_server(&pool, paid)));
-    let http = standalone::serve(&args.http, &status).await?;
+    let observers = Observers::start(args, &status).await?;
     let server = tokio::select! {
         server = starting.start(None) => server.map_err(ServerError::with_remedy).context(CANNOT)?,
         // The program was stopped while the server was still waiting for a node.
@@ -120,14 +120,12 @@ async fn on_node(args: &MineArgs, options: ServerOptions, paid: String) -> anyho
     // The server outlives the miner, because it has to check the miner's last shares.
     let serving = CancellationToken::new();
     let mining = async {
-        let mined = standalone::mine(&args, &status, http.as_ref(), stop).await;
+        let mined = standalone::mine(&args, &status, &observers, stop).await;
         serving.cancel();
         mined
     };
     let (mined, served) = tokio::join!(mining, server.run(serving.clone()));
-    if let Some(http) = http {
-        http.end().await;
-    }
+    observers.end().await;
     let mut mined = mined?;
     // The miner knows only its candidates. Which of them became blocks, the server knows.
     let PoolCounters { blocks, orphaned, .. } = *pool.counters().borrow();

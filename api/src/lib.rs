@@ -35,7 +35,7 @@ pub use error::RequestError;
 pub use json::{Json, JsonText};
 pub use metrics::{Histogram, Metrics};
 pub use page::{Listing, Page, PageQuery, Sort};
-pub use program::Program;
+pub use program::{MetricsSource, Program};
 pub use query::QueryParameters;
 pub use resources::{Operation, Resources};
 pub use server::{Options, Server};

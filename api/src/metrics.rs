@@ -5,6 +5,7 @@
 //!
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/>
 
+mod each;
 mod histogram;
 
 use std::collections::{BTreeSet, HashMap};

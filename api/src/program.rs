@@ -1,5 +1,6 @@
 //! The program whose API it is.
 
+use std::fmt;
 use std::sync::Arc;
 
 use ::series::SeriesHandle;
@@ -36,6 +37,29 @@ pub trait Program: Clone + Send + Sync + 'static {
 
 /// A [`Program`] of any type, for handlers that are compiled once.
 pub(crate) type AnyProgram = Arc<dyn DynProgram>;
+
+/// A program's figures, for those who take them without HTTP.
+#[derive(Clone)]
+pub struct MetricsSource(AnyProgram);
+
+impl MetricsSource {
+    /// The figures of a program.
+    pub fn new<P: Program>(program: &P) -> Self {
+        crate::metrics::started();
+        MetricsSource(Arc::new(program.clone()))
+    }
+
+    /// The present figures; `None` if the program has none now.
+    pub async fn metrics(&self) -> Option<Metrics> {
+        self.0.metrics().await.ok()
+    }
+}
+
+impl fmt::Debug for MetricsSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MetricsSource")
+    }
+}
 
 /// The methods of [`Program`] that handlers need.
 pub(crate) trait DynProgram: Send + Sync {

@@ -1,10 +1,11 @@
 //! The command-line behaviour that all programs of the workspace share: parsing options, printing lines, stopping on signals,
 //! the exit status, and the final summary. The options that several programs share are here, too: those for connections to
-//! pools, for the source of work, and for the HTTP API.
+//! pools, for the source of work, for the HTTP API and for Graphite.
 
 mod connection;
 mod exit;
 mod exposed;
+mod graphite;
 mod hangup;
 mod http;
 mod log;
@@ -15,6 +16,7 @@ mod source;
 mod summary;
 mod values;
 
+pub use self::graphite::GraphiteArgs;
 pub use connection::{ConnectionArgs, dial_options, pool_access};
 pub use exit::{EX_USAGE, EXIT_STATUS_HELP, RunEnd, UsageError, exit, exit_with_json, exit_with_summary};
 pub use exposed::{warn_if_exposed, warn_if_password_exposed};

@@ -3,6 +3,7 @@
 mod hashrates;
 mod http_api;
 mod lines;
+mod observers;
 mod own_server;
 pub mod record;
 mod status;
@@ -11,9 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context;
-use command_line::{
-    ConnectionArgs, Hashrate, HttpArgs, HttpSettings, Reread, RunEnd, Summary, UsageError, pluralize,
-};
+use command_line::{ConnectionArgs, Hashrate, HttpSettings, Reread, RunEnd, Summary, pluralize};
 use logging::{Level, LineLimit, Repeats};
 use net::{DialOptions, Dialer};
 use stratum::PoolUrl;
@@ -28,8 +27,8 @@ use crate::report_builder::MinedShare;
 use crate::started_engine::{StartedEngine, difficulty_for};
 use crate::worker::every;
 
-pub use self::http_api::HttpServer;
 use self::lines::{admit, line_limit, share_line, sum_up};
+pub use self::observers::Observers;
 pub use self::own_server::{OwnBlocks, OwnServer};
 pub use self::status::{MiningStatus, Snapshot, ThreadFigures};
 
@@ -47,24 +46,10 @@ pub fn run(args: &MineArgs) -> anyhow::Result<RunEnd> {
     args.pools()?;
     command_line::block_on(1, async {
         let (status, stop) = (MiningStatus::new(None), stop_after(args.duration)?);
-        let http = serve(&args.http, &status).await?;
-        let mined = mine(args, &status, http.as_ref(), stop).await;
-        if let Some(http) = http {
-            http.end().await;
-        }
+        let observers = Observers::start(args, &status).await?;
+        let mined = mine(args, &status, &observers, stop).await;
+        observers.end().await;
         Ok(mined?.end())
-    })
-}
-
-/// Starts the HTTP server; `None` without `--http`.
-///
-/// # Errors
-/// If an option is invalid, or nothing can listen on the address.
-pub async fn serve(args: &HttpArgs, status: &MiningStatus) -> anyhow::Result<Option<HttpServer>> {
-    let settings = args.read().map_err(|error| UsageError(format!("{error:#}")))?;
-    Ok(match settings {
-        Some(settings) => Some(HttpServer::start(settings, status).await.context("--http")?),
-        None => None,
     })
 }
 
@@ -89,14 +74,14 @@ impl MiningResult {
     }
 }
 
-/// Mines until `stop` is cancelled, and tells `status` of it. `http` serves that status, if anything does.
+/// Mines until `stop` is cancelled, and tells `status` of it, which `observers` see.
 ///
 /// # Errors
 /// If the engine cannot be started.
 pub async fn mine(
     args: &MineArgs,
     status: &MiningStatus,
-    http: Option<&HttpServer>,
+    observers: &Observers,
     stop: CancellationToken,
 ) -> anyhow::Result<MiningResult> {
     let started = Instant::now();
@@ -143,7 +128,7 @@ pub async fn mine(
     let (sender, events) = mpsc::channel(EVENTS);
     let (changes, configs) = watch::channel(config);
     let (connection, mut options) = (args.connection.clone(), dial_options);
-    let http = http.map(|http| http.settings().clone());
+    let http = observers.http().cloned();
     let reread = move || {
         let http = http.iter().flat_map(HttpSettings::reread);
         reread(&connection, &mut options, &changes).into_iter().chain(http).collect()

@@ -10,7 +10,8 @@ use anyhow::{Context, ensure};
 use clap::Parser;
 use clap::builder::BoolishValueParser;
 use command_line::{
-    HttpArgs, HttpSettings, LogArgs, RunEnd, UsageError, duration, pluralize, print_result, whole_number,
+    GraphiteArgs, HttpArgs, HttpSettings, LogArgs, RunEnd, UsageError, duration, pluralize, print_result,
+    whole_number,
 };
 use scheduler::SchedulerEnd;
 use scheduler::artifact::ArtifactAddress;
@@ -54,6 +55,9 @@ pub struct Args {
     /// The scheduler's HTTP API.
     #[command(flatten)]
     pub http: HttpArgs,
+    /// Graphite.
+    #[command(flatten)]
+    pub graphite: GraphiteArgs,
     /// Target time between two shares of a worker.
     #[arg(long, value_name = "TIME", env = "MINER_SHARE_INTERVAL", default_value = "1s", value_parser = duration)]
     pub share_interval: Duration,
@@ -74,7 +78,7 @@ pub struct Args {
     pub log: LogArgs,
     /// Serve only the cluster, for any framework, until Ctrl-C or --duration.
     #[arg(long, env = "MINER_CLUSTER_ONLY", value_parser = BoolishValueParser::new())]
-    #[arg(conflicts_with_all = ["blocks", "json", "http"])]
+    #[arg(conflicts_with_all = ["blocks", "json", "http", "graphite"])]
     pub cluster_only: bool,
 }
 
@@ -204,6 +208,7 @@ fn scheduler_config(
         state_dir,
         quiet: args.json,
         http,
+        graphite: args.graphite.settings("scheduler"),
         new_cluster: true,
         framework: FrameworkOptions {
             teardown_on_exit: true,
@@ -285,6 +290,7 @@ mod tests {
             &["--port", "65536"],
             &["--blocks", "0"],
             &["--cluster-only", "--json"],
+            &["--cluster-only", "--graphite", "127.0.0.1:2003"],
             &["--no-such-flag"],
         ] {
             assert!(parse(args).is_err(), "{args:?}");

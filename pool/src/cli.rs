@@ -9,13 +9,15 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use api::MetricsSource;
 use command_line::{
-    BlockSourceChoice, ConnectionArgs, CookieFiles, HttpArgs, HttpSettings, LogArgs, NodeArgs, UpstreamArgs,
-    UsageError, dial_options, listen_address, pool_access, print_line, print_result,
+    BlockSourceChoice, ConnectionArgs, CookieFiles, GraphiteArgs, HttpArgs, HttpSettings, LogArgs, NodeArgs,
+    UpstreamArgs, UsageError, dial_options, listen_address, pool_access, print_line, print_result,
 };
 use net::DialOptions;
 use task::{BlockSourceSpec, Totals};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 pub use self::data::DataArgs;
 use crate::config::{BlockLimits, Config};
@@ -34,6 +36,9 @@ pub struct Args {
     /// The HTTP API.
     #[command(flatten)]
     pub http: HttpArgs,
+    /// Graphite.
+    #[command(flatten)]
+    pub graphite: GraphiteArgs,
     /// Where blocks come from
     #[arg(long, value_enum, env = "MINER_CHAIN", default_value = "builtin")]
     pub chain: BlockSourceChoice,
@@ -163,6 +168,7 @@ fn reread_on_hangup(
 async fn serve(options: ServerOptions, http: Option<HttpSettings>, args: Args) -> anyhow::Result<()> {
     let count = options.config.blocks.count;
     let stop = command_line::stop_token().context("cannot wait for signals")?;
+    let graphite = args.graphite.settings("pool");
     let changes = reread_on_hangup(&options, http.clone(), args).context("cannot wait for signals")?;
     let starting = StartingServer::open(options).await?;
     if let (Some(http), Some(address)) = (http, starting.http_addr()) {
@@ -171,6 +177,11 @@ async fn serve(options: ServerOptions, http: Option<HttpSettings>, args: Args) -
             logging::notice(logging::Level::WARN, warning);
         }
     }
+    let _graphite_ends = graphite.map(|settings| {
+        let ended = CancellationToken::new();
+        tokio::spawn(graphite::send(settings, MetricsSource::new(&starting.handle()), ended.clone()));
+        ended.drop_guard()
+    });
     let server = tokio::select! {
         server = starting.start(Some(changes)) => server.map_err(ServerError::with_remedy)?,
         // The pool is stopped while it waits for a node or an upstream pool.

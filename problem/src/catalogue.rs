@@ -365,6 +365,13 @@ catalogue! {
         cause: "An operator has told the scheduler to pause (POST /api/v1/pause, or `mesos-miner ctl pause`); the text says who and when.",
         remedy: "Nothing; or resume (`mesos-miner ctl resume`).",
     }
+    GraphiteUnreachable {
+        code: "graphite-unreachable",
+        symptom: "no figures reach Graphite",
+        cause: "Nothing takes connections at the address of --graphite, or it closes them. Mining goes on.",
+        remedy: "Start carbon, and compare the address with its LINE_RECEIVER_INTERFACE and LINE_RECEIVER_PORT (2003 unless changed). Figures \
+                 wait in a queue of 4 MiB, and are sent with their times when it answers.",
+    }
     ServerLaunchSlow {
         code: "server-launch-slow",
         symptom: "the launch of the server takes long",

@@ -17,7 +17,8 @@ use anyhow::{Context, ensure};
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use clap::{Parser, ValueEnum};
 use command_line::{
-    ConnectionArgs, HttpArgs, HttpSettings, LogArgs, Reread, RunEnd, UsageError, duration, pool_access,
+    ConnectionArgs, GraphiteArgs, HttpArgs, HttpSettings, LogArgs, Reread, RunEnd, UsageError, duration,
+    pool_access,
 };
 use task::PoolAccess;
 
@@ -85,6 +86,9 @@ pub struct Args {
     /// The HTTP API.
     #[command(flatten)]
     pub http: HttpArgs,
+    /// Graphite.
+    #[command(flatten)]
+    pub graphite: GraphiteArgs,
     /// Address for browsers, to which Mesos' page of frameworks links [default: that of --http, if other machines can reach it].
     #[arg(long, value_name = "URL", env = "MINER_WEBUI_URL", value_parser = webui_url::parse)]
     pub webui_url: Option<String>,
@@ -226,6 +230,7 @@ impl Args {
             role: self.role,
             quiet: self.json,
             http: self.http.read()?,
+            graphite: self.graphite.settings("scheduler"),
             webui_url: self.webui_url,
             retry: !self.no_retry,
             new_cluster: false,

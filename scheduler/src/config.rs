@@ -46,6 +46,8 @@ pub struct Config {
     pub quiet: bool,
     /// Where and how the HTTP API is served, if it is.
     pub http: Option<HttpSettings>,
+    /// Where figures are sent, if they are.
+    pub graphite: Option<graphite::Settings>,
     /// The address of the HTTP API for a browser, which Mesos' page of frameworks links to; `None`: it is made of the address of
     /// the HTTP server, if other machines can reach that.
     pub webui_url: Option<String>,
@@ -83,6 +85,7 @@ impl Config {
             agent_access: AgentAccess::default(),
             quiet: false,
             http: None,
+            graphite: None,
             webui_url: None,
             retry: true,
             new_cluster: false,

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::Context;
-use api::Server;
+use api::{MetricsSource, Server};
 use command_line::{HttpSettings, Summary};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -40,8 +40,12 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> anyhow::Result<
     let delays = CallDelays::default();
     let end = CancellationToken::new();
     let _end = end.clone().drop_guard();
+    let api = HttpApi::new(phase.subscribe(), delays.clone());
+    if let Some(settings) = config.graphite.clone() {
+        tokio::spawn(graphite::send(settings, MetricsSource::new(&api), end.clone()));
+    }
     if let Some(http) = &config.http {
-        let server = listen(http, HttpApi::new(phase.subscribe(), delays.clone())).await?;
+        let server = listen(http, api).await?;
         display.log(format!("HTTP on {}", http.url(server.local_addr())));
         if let Some(warning) = http.open_listener(server.local_addr()) {
             display.warn(warning);

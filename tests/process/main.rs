@@ -24,6 +24,7 @@ mod executor;
 mod executor_failure;
 mod faults;
 mod grafana;
+mod graphite;
 mod hangup;
 mod historical_block;
 mod http_api;

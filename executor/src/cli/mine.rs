@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::{BoolishValueParser, TypedValueParser};
 use command_line::{
-    ConnectionArgs, HttpArgs, LogArgs, RedactedParser, UsageError, difficulty, duration, whole_number,
+    ConnectionArgs, GraphiteArgs, HttpArgs, LogArgs, RedactedParser, UsageError, difficulty, duration,
+    whole_number,
 };
 
 use super::minerd::{IgnoredArgs, RefusedArgs};
@@ -86,6 +87,9 @@ pub struct MineArgs {
     /// The HTTP API.
     #[command(flatten)]
     pub http: HttpArgs,
+    /// Graphite.
+    #[command(flatten)]
+    pub graphite: GraphiteArgs,
     /// Log more
     #[arg(short = 'D', long, env = "MINER_DEBUG", value_parser = BoolishValueParser::new())]
     pub debug: bool,
