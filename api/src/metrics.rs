@@ -126,6 +126,16 @@ impl Metrics {
         self.family(name, help, samples.into_iter().map(sample).collect())
     }
 
+    /// Adds a metric with samples that differ in several labels.
+    pub fn add_samples(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl Iterator<Item = (Vec<(&'static str, String)>, f64)>,
+    ) -> &mut Self {
+        self.family(name, help, samples.map(|(labels, value)| Sample { labels, value }).collect())
+    }
+
     /// Says the metric that was added last by its old name, too, so that dashboards of the version before go on.
     pub fn formerly(&mut self, old_name: &str) -> &mut Self {
         if let Some(Family { name, values, .. }) = self.0.last().cloned() {

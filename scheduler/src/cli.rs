@@ -89,6 +89,9 @@ pub struct Args {
     /// Graphite.
     #[command(flatten)]
     pub graphite: GraphiteArgs,
+    /// Have the hashrate of every worker and every host in the metrics, not only those of the 20 slowest and the 20 fastest hosts
+    #[arg(long, env = "MINER_METRICS_PER_WORKER")]
+    pub metrics_per_worker: bool,
     /// Address for browsers, to which Mesos' page of frameworks links [default: that of --http, if other machines can reach it].
     #[arg(long, value_name = "URL", env = "MINER_WEBUI_URL", value_parser = webui_url::parse)]
     pub webui_url: Option<String>,
@@ -231,6 +234,7 @@ impl Args {
             quiet: self.json,
             http: self.http.read()?,
             graphite: self.graphite.settings("scheduler"),
+            metrics_per_worker: self.metrics_per_worker,
             webui_url: self.webui_url,
             retry: !self.no_retry,
             new_cluster: false,

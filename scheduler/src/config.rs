@@ -48,6 +48,8 @@ pub struct Config {
     pub http: Option<HttpSettings>,
     /// Where figures are sent, if they are.
     pub graphite: Option<graphite::Settings>,
+    /// Whether the metrics have every worker and every host.
+    pub metrics_per_worker: bool,
     /// The address of the HTTP API for a browser, which Mesos' page of frameworks links to; `None`: it is made of the address of
     /// the HTTP server, if other machines can reach that.
     pub webui_url: Option<String>,
@@ -86,6 +88,7 @@ impl Config {
             quiet: false,
             http: None,
             graphite: None,
+            metrics_per_worker: false,
             webui_url: None,
             retry: true,
             new_cluster: false,

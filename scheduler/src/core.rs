@@ -23,6 +23,7 @@ mod rows;
 pub(crate) mod tests;
 mod transition;
 mod updates;
+mod worker_sums;
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -31,6 +32,7 @@ use command_line::Summary;
 
 pub use self::overview::{MAX_PAGE, Overview, TaskOverview, TaskPage};
 pub use self::rows::{AgentFacts, AgentRow, AgentState, BlockFinder, Pulse, Slice, agent_rows};
+pub use self::worker_sums::{WorkerRate, WorkerSum, WorkerSums};
 
 use self::outbox::Outbox;
 use self::transition::Transition;
@@ -196,6 +198,12 @@ impl State {
     /// The figures of this moment, for the series.
     pub fn pulse(&self) -> Pulse {
         rows::pulse(&self.fleet, &self.history)
+    }
+
+    /// Adds a part of the tasks to `sums`, and each worker if `each` is true. Returns the id to begin the next part with (`after`);
+    /// `None` after the last part.
+    pub fn add_worker_sums(&self, after: Option<&str>, each: bool, sums: &mut WorkerSums) -> Option<String> {
+        worker_sums::add_part(&self.fleet, after, each, sums)
     }
 
     /// The figures of the framework so far.

@@ -15,11 +15,12 @@ use task::{Intervals, Live, Totals};
 use tokio::sync::{Mutex, watch};
 
 use crate::core::{MAX_PAGE, Overview, TaskOverview, TaskPage};
-use crate::driver::CallDelays;
 use crate::history::TaskFailure;
 use crate::query::{QueryClient, QueryError, SchedulerPhase, Standby};
 
 mod metrics;
+
+pub(crate) use self::metrics::MetricsInputs;
 
 /// The number of tasks in the summary, and in an answer to `/api/v1/tasks` without the parameter `limit`.
 const PAGE: usize = 100;
@@ -38,7 +39,7 @@ pub(crate) struct HttpApi {
     summary: Arc<Mutex<Option<CachedJson>>>,
     /// The last JSON of a page of tasks, which is reused in the same way as `summary`.
     tasks: Arc<Mutex<Option<CachedJson>>>,
-    delays: CallDelays,
+    inputs: MetricsInputs,
 }
 
 /// An answer, and the data from which it was made.
@@ -66,9 +67,9 @@ impl From<QueryError> for RequestError {
 }
 
 impl HttpApi {
-    /// `phase` is the scheduler's current phase, and `delays` has how long the master has waited for it.
-    pub fn new(phase: watch::Receiver<SchedulerPhase>, delays: CallDelays) -> Self {
-        HttpApi { phase, summary: Arc::default(), tasks: Arc::default(), delays }
+    /// `phase` is the scheduler's current phase, and `inputs` are for the metrics.
+    pub fn new(phase: watch::Receiver<SchedulerPhase>, inputs: MetricsInputs) -> Self {
+        HttpApi { phase, summary: Arc::default(), tasks: Arc::default(), inputs }
     }
 
     /// Who can answer queries now.
@@ -191,7 +192,10 @@ impl Program for HttpApi {
 
     async fn metrics(&self) -> Result<Metrics, RequestError> {
         Ok(match self.leader() {
-            Ok(Leader::This(client)) => metrics::leading(client.overview().await?.as_ref(), &self.delays),
+            Ok(Leader::This(client)) => {
+                let sums = client.worker_sums(self.inputs.per_worker).await?;
+                metrics::leading(client.overview().await?.as_ref(), &sums, &self.inputs)
+            }
             Ok(Leader::Waits(problem)) => metrics::without_framework(true, Some(&problem)),
             Ok(Leader::Other(standby)) => metrics::without_framework(false, standby.problem.as_ref()),
             Err(_) => metrics::without_framework(true, None),

@@ -17,7 +17,9 @@ use tokio::time::{Instant, sleep_until};
 pub(crate) use self::client::QueryClient;
 
 use crate::control::ControlClient;
-use crate::core::{AgentFacts, BlockFinder, Overview, Pulse, Slice, State, TaskOverview, TaskPage};
+use crate::core::{
+    AgentFacts, BlockFinder, Overview, Pulse, Slice, State, TaskOverview, TaskPage, WorkerSums,
+};
 use crate::history::TaskFailure;
 use crate::journal::{AvoidedAgent, RecordedCommand};
 
@@ -90,6 +92,8 @@ pub(crate) enum Query {
     Commands(oneshot::Sender<Commands>),
     /// The figures of this moment, for the series.
     Pulse(oneshot::Sender<Pulse>),
+    /// A part of the sums over all workers.
+    WorkerSums(Box<PartialSums>),
 }
 
 /// The answer to [`Query::Commands`].
@@ -104,6 +108,26 @@ pub(crate) struct SliceQuery<T> {
     pub answer: oneshot::Sender<Slice<T>>,
 }
 
+/// Sums over some workers, to which the next ones are to be added.
+#[derive(Debug)]
+pub(crate) struct PartialSums {
+    /// The sums so far.
+    pub sums: WorkerSums,
+    /// The id of the last task that was read.
+    pub after: Option<String>,
+    /// Whether each worker is wanted, too.
+    pub each: bool,
+    /// The channel for the sums, and the id of the last task that was read; `None` if they are complete.
+    pub answer: oneshot::Sender<(WorkerSums, Option<String>)>,
+}
+
+impl PartialSums {
+    fn answer(mut self, state: &State) {
+        let next = state.add_worker_sums(self.after.as_deref(), self.each, &mut self.sums);
+        drop(self.answer.send((self.sums, next)));
+    }
+}
+
 impl Query {
     fn is_abandoned(&self) -> bool {
         match self {
@@ -115,13 +139,16 @@ impl Query {
             Query::Failures(answer) => answer.is_closed(),
             Query::Commands(answer) => answer.is_closed(),
             Query::Pulse(answer) => answer.is_closed(),
+            Query::WorkerSums(part) => part.answer.is_closed(),
         }
     }
 
     /// How long the driver pauses after the answer, as a multiple of the time that the answer took.
     fn pause_factor(&self) -> u32 {
         match self {
-            Query::TaskSlice(_) | Query::AgentSlice(_) | Query::BlockSlice(_) => SLICE_PAUSE_FACTOR,
+            Query::TaskSlice(_) | Query::AgentSlice(_) | Query::BlockSlice(_) | Query::WorkerSums(_) => {
+                SLICE_PAUSE_FACTOR
+            }
             _ => PAUSE_FACTOR,
         }
     }
@@ -145,6 +172,7 @@ impl Query {
             Query::Failures(answer) => drop(answer.send(state.failures(now))),
             Query::Commands(answer) => drop(answer.send(state.commands())),
             Query::Pulse(answer) => drop(answer.send(state.pulse())),
+            Query::WorkerSums(part) => part.answer(state),
         }
     }
 }

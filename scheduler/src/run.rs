@@ -14,7 +14,7 @@ use crate::display::Display;
 use crate::driver::CallDelays;
 use crate::election::{self, Leadership, RunError, ZkConfig};
 use crate::framework_run::FrameworkRun;
-use crate::http_api::HttpApi;
+use crate::http_api::{HttpApi, MetricsInputs};
 use crate::query::{SchedulerPhase, Standby};
 use crate::scheduler_end::SchedulerEnd;
 use crate::time_limit::TimeLimit;
@@ -40,7 +40,8 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> anyhow::Result<
     let delays = CallDelays::default();
     let end = CancellationToken::new();
     let _end = end.clone().drop_guard();
-    let api = HttpApi::new(phase.subscribe(), delays.clone());
+    let inputs = MetricsInputs { delays: delays.clone(), per_worker: config.metrics_per_worker };
+    let api = HttpApi::new(phase.subscribe(), inputs);
     if let Some(settings) = config.graphite.clone() {
         tokio::spawn(graphite::send(settings, MetricsSource::new(&api), end.clone()));
     }

@@ -43,16 +43,49 @@ fn open_metrics(address: SocketAddr) -> String {
     answer
 }
 
+/// The names of the metrics that a text describes.
+fn described(metrics: &str) -> impl Iterator<Item = &str> {
+    metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+}
+
 fn is_clean(promtool: &Path, address: SocketAddr, program: &str) {
     let metrics = http::get_text(address, "/metrics").expect("it answers");
     assert!(metrics.contains(&format!("program=\"{program}\"}} 1\n")), "{metrics}");
     let output = check(promtool, &metrics);
     assert!(output.status.success() && said(&output).is_empty(), "{}\n{metrics}", said(&output));
+    const DOCUMENT: &str = include_str!("../../docs/METRICS.md");
+    for name in described(&metrics).filter_map(|name| name.strip_prefix("mesos_miner_")) {
+        let documented = ["`", "{"].iter().any(|end| DOCUMENT.contains(&format!("`{name}{end}")));
+        assert!(documented, "docs/METRICS.md lacks {name}");
+    }
     let open = open_metrics(address);
     assert!(
         open.contains("application/openmetrics-text; version=1.0.0") && open.ends_with("# EOF\n"),
         "{open}"
     );
+}
+
+/// What comes from a real worker and a real subscription is there. A delay is told for a minute.
+fn has_figures_of_workers(page: SocketAddr) {
+    let mut wanted = vec![
+        "host_hashrate_hashes_per_second{host=",
+        "host_cpus{host=",
+        "cpu_model_hashrate_hashes_per_second{model=",
+        "worker_hashrate_hashes_per_second{task=\"miner-worker-2\",host=",
+        "worker_notify_to_first_hash_seconds{percentile=\"99\"}",
+        "worker_share_round_trip_seconds{percentile=\"50\"}",
+        "paused 0",
+    ];
+    until("it has the worker's figures", LONG_DEADLINE, || {
+        let metrics = http::get_text(page, "/metrics")?;
+        wanted.retain(|begin| !metrics.contains(&format!("\nmesos_miner_{begin}")));
+        wanted.is_empty().then_some(())
+    });
+    let metrics = http::get_text(page, "/metrics").expect("it answers");
+    for counted in ["update_to_acknowledgement_seconds_count ", "offer_to_launch_seconds_count "] {
+        let found = metrics.contains(counted) && !metrics.contains(&format!("{counted}0\n"));
+        assert!(found, "{counted}: {metrics}");
+    }
 }
 
 #[test]
@@ -78,10 +111,11 @@ fn promtool_finds_no_fault_in_the_figures_of_a_scheduler_a_pool_and_a_miner() {
     let cluster = EmbeddedCluster::start(1, 1.0, |_| ());
     let master = cluster.master.to_string();
     let options =
-        ["--http", "127.0.0.1:0", "--server-cpus", "0.1", "--teardown-on-exit", "--master", &master];
-    let mut scheduler = mesos_miner(["scheduler"].into_iter().chain(options));
+        ["--http", "127.0.0.1:0", "--server-cpus", "0.1", "--teardown-on-exit", "--metrics-per-worker"];
+    let mut scheduler = mesos_miner(["scheduler", "--master", &master].into_iter().chain(options));
     let page = page_of(&mut scheduler);
     until("it mines", LONG_DEADLINE, || (http::get_text(page, "/healthz")? == "ok\n").then_some(()));
+    has_figures_of_workers(page);
     is_clean(&promtool, page, "scheduler");
     scheduler.interrupt(LONG_DEADLINE);
 

@@ -33,6 +33,7 @@ mod slow_launch;
 mod teardown;
 mod terminated_executor;
 mod versions;
+mod worker_sums;
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};

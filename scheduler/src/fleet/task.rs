@@ -374,6 +374,11 @@ impl Task {
         self.rate.map_or(0.0, |rate| rate.millihashes as f64 / 1e3 / cpus)
     }
 
+    /// The hashrate in the worker's last live message in H/s; `None` if this message is not recent, or the worker is paused.
+    pub fn hashrate(&self) -> Option<f64> {
+        self.rate.map(|rate| rate.millihashes as f64 / 1e3)
+    }
+
     /// Whether the task is a paused worker, as its last live message says.
     pub fn is_paused(&self) -> bool {
         matches!(&self.live, Some((_, Live::Worker(live))) if live.paused == Some(true))

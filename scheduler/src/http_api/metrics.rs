@@ -1,12 +1,25 @@
-//! The scheduler's figures for Prometheus: sums, and no series of single tasks.
+//! The scheduler's figures for Prometheus: sums, and no series of single tasks unless they are asked for.
+
+mod workers;
 
 use api::Metrics;
 use command_line::ShareCounts;
 use problem::Problem;
 use task::{Live, Totals};
 
-use crate::core::Overview;
+use crate::control::Steering;
+use crate::core::{Overview, WorkerSums};
 use crate::driver::{CallDelays, DelayHistograms};
+use crate::journal::ScaleLimits;
+
+/// What the metrics have besides the framework's state.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MetricsInputs {
+    /// How long the master has waited for the scheduler.
+    pub delays: CallDelays,
+    /// Whether every worker and every host is shown.
+    pub per_worker: bool,
+}
 
 /// The figures of a scheduler that does not run the framework: because another one leads, or because it cannot go on yet.
 pub(super) fn without_framework(leads: bool, problem: Option<&Problem>) -> Metrics {
@@ -20,15 +33,17 @@ pub(super) fn without_framework(leads: bool, problem: Option<&Problem>) -> Metri
 }
 
 /// The figures of the scheduler that runs the framework.
-pub(super) fn leading(overview: &Overview, delays: &CallDelays) -> Metrics {
+pub(super) fn leading(overview: &Overview, sums: &WorkerSums, inputs: &MetricsInputs) -> Metrics {
     let mut metrics = Metrics::new("scheduler");
     problems(&overview.problems.first, &mut metrics);
     leader(true, &mut metrics);
     connected(overview.connected, &mut metrics);
     tasks(overview, &mut metrics);
+    steering(&overview.steering, &mut metrics);
+    workers::add(sums, inputs.per_worker, &mut metrics);
     network(overview, &mut metrics);
     ledger(overview, &mut metrics);
-    waits(delays, &mut metrics);
+    waits(&inputs.delays, &mut metrics);
     metrics
 }
 
@@ -67,6 +82,19 @@ fn tasks(overview: &Overview, metrics: &mut Metrics) {
     let help = "Hashrate of all workers, as they recently reported it.";
     metrics.add("hashrate_hashes_per_second", help, overview.hashrate);
     metrics.formerly("scheduler_hashrate_hashes_per_second");
+}
+
+/// What operators have said, and the limits that hold. Without a limit, there is no sample of it.
+fn steering(steering: &Steering, metrics: &mut Metrics) {
+    metrics.add("paused", "Whether an operator has paused mining.", flag(steering.pause.is_some()));
+    let ScaleLimits { max_workers, max_cpus_milli } = steering.limits;
+    if let Some(most) = max_workers {
+        metrics.add("max_workers", "Most workers, by the options and operators together.", most as f64);
+    }
+    if let Some(most) = max_cpus_milli {
+        let help = "Most CPUs of all tasks, by the options and operators together.";
+        metrics.add("max_cpus", help, most as f64 / 1000.0);
+    }
 }
 
 /// Metrics of the block that servers work on: of the newest, if they differ. At an external pool there are none.

@@ -7,7 +7,8 @@ use utoipa::OpenApi;
 
 use super::*;
 use crate::control;
-use crate::journal::{Operator, Said};
+use crate::core::WorkerSum;
+use crate::journal::{Operator, Said, ScaleLimits};
 use crate::query::{Query, Standby, channel};
 use crate::ranked_problems::Problems;
 use crate::task_id::TaskKind;
@@ -42,7 +43,7 @@ fn worker(n: u64, state: &'static str, hashrate: Option<f64>) -> TaskOverview {
 
 fn api(phase: SchedulerPhase) -> HttpApi {
     // The receiver still has the last value after its sender is gone.
-    HttpApi::new(watch::Sender::new(phase).subscribe(), CallDelays::default())
+    HttpApi::new(watch::Sender::new(phase).subscribe(), MetricsInputs::default())
 }
 
 /// The API of a leader whose driver answers with this overview.
@@ -62,6 +63,12 @@ fn leading(overview: Overview) -> HttpApi {
                     drop(answer.send(TaskPage { tasks, next, total: 7 }));
                 }
                 Query::Commands(answer) => drop(answer.send((Vec::new(), Vec::new()))),
+                Query::WorkerSums(part) => {
+                    let sum = WorkerSum { hashrate: 4e6, cpus_milli: 1500, accepted: 3, rejected: 0 };
+                    let mut sums = part.sums;
+                    sums.hosts.insert("h".into(), sum);
+                    drop(part.answer.send((sums, None)));
+                }
                 other => panic!("{other:?}"),
             }
         }
@@ -291,7 +298,9 @@ async fn the_figures_tell_what_runs_and_what_ended() {
     ));
     let starting = text(api(SchedulerPhase::Starting(None))).await;
     assert!(starting.contains("scheduler_leads 1\n") && starting.ends_with("scheduler_connected 0\n"));
-    let text = text(leading(mining())).await;
+    let mut overview = mining();
+    overview.steering.limits = ScaleLimits { max_workers: Some(7), max_cpus_milli: Some(2500) };
+    let text = text(leading(overview)).await;
     for line in [
         "mesos_miner_leader 1",
         "mesos_miner_connected 1",
@@ -299,6 +308,10 @@ async fn the_figures_tell_what_runs_and_what_ended() {
         "mesos_miner_shares_total{verdict=\"stale\"} 1",
         "mesos_miner_pool_shares_total{verdict=\"accepted\"} 8",
         "mesos_miner_workers 1",
+        "mesos_miner_host_hashrate_hashes_per_second{host=\"h\"} 4000000",
+        "mesos_miner_paused 0",
+        "mesos_miner_max_workers 7",
+        "mesos_miner_max_cpus 2.5",
         "mesos_miner_update_to_acknowledgement_seconds_count 0",
         "mesos_miner_offer_to_launch_seconds_bucket{le=\"+Inf\"} 0",
         "scheduler_leads 1",

@@ -8,8 +8,10 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
-use super::{ANSWER_WITHIN, Commands, Query, QueryError, SliceQuery};
-use crate::core::{AgentFacts, AgentRow, BlockFinder, Overview, Pulse, TaskOverview, TaskPage, agent_rows};
+use super::{ANSWER_WITHIN, Commands, PartialSums, Query, QueryError, SliceQuery};
+use crate::core::{
+    AgentFacts, AgentRow, BlockFinder, Overview, Pulse, TaskOverview, TaskPage, WorkerSums, agent_rows,
+};
 use crate::history::TaskFailure;
 
 /// How long an answer is reused for further queries with the same arguments.
@@ -32,6 +34,7 @@ struct Shared {
     blocks: LastAnswer<(), Vec<BlockFinder>>,
     failures: LastAnswer<(), Vec<TaskFailure>>,
     commands: LastAnswer<(), Commands>,
+    sums: LastAnswer<bool, WorkerSums>,
 }
 
 /// The arguments of [`Query::Tasks`].
@@ -59,6 +62,7 @@ impl QueryClient {
             blocks: Mutex::default(),
             failures: Mutex::default(),
             commands: Mutex::default(),
+            sums: Mutex::default(),
         }))
     }
 
@@ -117,12 +121,28 @@ impl QueryClient {
         timeout(ANSWER_WITHIN, self.send(Query::Pulse)).await.unwrap_or(Err(QueryError::Busy))
     }
 
+    /// The sums over all workers, at most half a second old, with each worker if `each` is true.
+    pub async fn worker_sums(&self, each: bool) -> Result<Arc<WorkerSums>, QueryError> {
+        let adding = async {
+            let (mut sums, mut after) = (WorkerSums::default(), None);
+            loop {
+                let part = |answer| Query::WorkerSums(Box::new(PartialSums { sums, after, each, answer }));
+                (sums, after) = self.send(part).await?;
+                if after.is_none() {
+                    return Ok(sums);
+                }
+            }
+        };
+        reuse(&self.0.sums, each, REUSED, adding).await
+    }
+
     /// Forgets long lists that are too old to be reused, so that they take no memory while nobody asks.
     pub fn forget_old_lists(&self) {
         forget_old(&self.0.tasks);
         forget_old(&self.0.facts);
         forget_old(&self.0.agents);
         forget_old(&self.0.blocks);
+        forget_old(&self.0.sums);
     }
 
     /// Asks the driver for a list, slice by slice.
@@ -169,7 +189,7 @@ async fn reuse<Q: PartialEq, A>(
     timeout(ANSWER_WITHIN, asking).await.unwrap_or(Err(QueryError::Busy))
 }
 
-fn forget_old<A>(last: &LastAnswer<(), A>) {
+fn forget_old<Q, A>(last: &LastAnswer<Q, A>) {
     // A list that is being read is not old.
     if let Ok(mut last) = last.try_lock()
         && last.as_ref().is_some_and(|known| known.at.elapsed() >= LIST_REUSED)

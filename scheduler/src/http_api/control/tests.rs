@@ -7,7 +7,7 @@ use utoipa::OpenApi;
 use super::changes::page;
 use super::*;
 use crate::control::{self, Steering};
-use crate::driver::CallDelays;
+use crate::http_api::MetricsInputs;
 use crate::journal::{Command, MiningPause, RecordedCommand, ScaleLimits};
 use crate::query::{Standby, channel};
 
@@ -36,7 +36,7 @@ fn command(at_ms: u64, what: Command) -> RecordedCommand {
 }
 
 fn api(phase: SchedulerPhase) -> HttpApi {
-    HttpApi::new(watch::channel(phase).1, CallDelays::default())
+    HttpApi::new(watch::channel(phase).1, MetricsInputs::default())
 }
 
 fn alice() -> Caller {
