@@ -136,10 +136,11 @@ async fn on_node(args: &MineArgs, options: ServerOptions, paid: String) -> anyho
 
 /// The server in this process, as the miner tells of it. It pays to the address `paid`.
 fn own_server(pool: &PoolHandle, paid: String) -> OwnServer {
-    let (working, troubled, problems) = (pool.clone(), pool.clone(), pool.clone());
+    let (working, refused, troubled, problems) = (pool.clone(), pool.clone(), pool.clone(), pool.clone());
     OwnServer {
         work: Arc::new(move || format!("{}, paying to {paid}", working.work_from().unwrap_or_default())),
         blocks: accepted_blocks(pool),
+        rejected_blocks: Arc::new(move || refused.rejected_blocks()),
         trouble: Arc::new(move || troubled.trouble()),
         problems: Arc::new(move || problems.problems()),
         resources: pool.block_resources(),

@@ -217,6 +217,11 @@ impl PoolHandle {
         self.0.accounts().blocks()
     }
 
+    /// Number of found blocks that the chain refused.
+    pub fn rejected_blocks(&self) -> u64 {
+        self.0.accounts().rejected_blocks()
+    }
+
     /// A summary of the pool.
     pub fn summary(&self) -> PoolSummary {
         let live = self.live();

@@ -15,6 +15,9 @@ pub struct OwnServer {
     /// The blocks that the server's nodes have accepted.
     #[debug(skip)]
     pub blocks: watch::Receiver<OwnBlocks>,
+    /// The number of blocks found that no node has taken.
+    #[debug(skip)]
+    pub rejected_blocks: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// Why the server has no work, if it has none.
     #[debug(skip)]
     pub trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,

@@ -71,6 +71,8 @@ pub struct Snapshot {
     pub problems: Vec<ProblemKind>,
     /// The blocks of the pool server in this process, if there is one.
     pub blocks: Option<OwnBlocks>,
+    /// The number of blocks found by that server that no node has taken.
+    pub rejected_blocks: Option<u64>,
     /// Where the work of that server comes from, and whom it pays.
     pub work_from: Option<String>,
 }
@@ -199,6 +201,7 @@ impl MiningStatus {
                 None => record.problem_kind().into_iter().collect(),
             },
             blocks: server.map(|server| server.blocks.borrow().clone()),
+            rejected_blocks: server.map(|server| (server.rejected_blocks)()),
             work_from: server.map(|server| (server.work)()),
         }
     }

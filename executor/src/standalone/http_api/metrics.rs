@@ -40,6 +40,10 @@ fn add_shares(snapshot: &Snapshot, metrics: &mut Metrics) {
         let help = "Accepted blocks that have left the node's chain.";
         metrics.add("orphaned_blocks_total", help, blocks.orphaned as f64);
     }
+    if let Some(rejected) = snapshot.rejected_blocks {
+        let help = "Blocks found that the chain has not taken.";
+        metrics.add("rejected_blocks_total", help, rejected as f64);
+    }
 }
 
 fn add_hashrates(snapshot: &Snapshot, metrics: &mut Metrics) {

@@ -141,6 +141,7 @@ async fn a_server_in_this_process_tells_its_blocks_and_its_trouble() {
     let server = OwnServer {
         work: Arc::new(|| "node http://n, paying to me".into()),
         blocks,
+        rejected_blocks: Arc::new(|| 2),
         trouble: Arc::new(|| Some("the node is away".into())),
         problems: Arc::new(|| vec![Problem::new(ProblemKind::NodeUnreachable, "the node is away")]),
         resources: Resources::new("{}"),
@@ -151,7 +152,12 @@ async fn a_server_in_this_process_tells_its_blocks_and_its_trouble() {
     assert_eq!(summary["work_from"], "node http://n, paying to me");
     assert_eq!(status.not_ready().as_deref(), Some("the node is away"));
     let metrics = metrics_of(&status).await;
-    for line in ["blocks_total 3", "orphaned_blocks_total 1", "problems{code=\"node-unreachable\"} 1"] {
+    for line in [
+        "blocks_total 3",
+        "orphaned_blocks_total 1",
+        "rejected_blocks_total 2",
+        "problems{code=\"node-unreachable\"} 1",
+    ] {
         assert!(metrics.contains(&format!("\nmesos_miner_{line}\n")), "{line}: {metrics}");
     }
 }
