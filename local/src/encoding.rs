@@ -1,39 +1,28 @@
 //! The two encodings of the API, and how a request chooses between them.
 
+mod json;
+
 use crate::http::{Request, header};
 use mesos::v1::{executor, scheduler};
 use prost::Message;
-use prost_reflect::{
-    DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions,
-};
-use std::sync::LazyLock;
 
-/// The descriptors of all messages, for JSON.
-static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    let bytes: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
-    DescriptorPool::decode(bytes).expect("the build script wrote valid descriptors")
-});
-
-/// A message with a descriptor, which the JSON encoding needs. The descriptor is found by the message's name.
+/// A message with its fields' names, which the JSON encoding needs.
 pub trait NamedMessage: Message + Default {
-    /// The message's full name in the .proto files.
-    const NAME: &'static str;
-
-    /// The message's descriptor.
-    fn descriptor() -> MessageDescriptor {
-        POOL.get_message_by_name(Self::NAME).expect("each NamedMessage message is in the .proto files")
-    }
+    /// The message's fields.
+    const FIELDS: json::table::Message;
 }
 
 macro_rules! named {
-    ($($kind:ty = $name:literal),* $(,)?) => { $(impl NamedMessage for $kind { const NAME: &'static str = $name; })* };
+    ($($kind:ty = $fields:ident),* $(,)?) => {
+        $(impl NamedMessage for $kind { const FIELDS: json::table::Message = json::table::$fields; })*
+    };
 }
 
 named! {
-    scheduler::Call = "mesos.v1.scheduler.Call",
-    scheduler::Event = "mesos.v1.scheduler.Event",
-    executor::Call = "mesos.v1.executor.Call",
-    executor::Event = "mesos.v1.executor.Event",
+    scheduler::Call = SCHEDULER_CALL,
+    scheduler::Event = SCHEDULER_EVENT,
+    executor::Call = EXECUTOR_CALL,
+    executor::Event = EXECUTOR_EVENT,
 }
 
 /// An encoding of the API.
@@ -77,29 +66,19 @@ impl Encoding {
 }
 
 fn to_json<T: NamedMessage>(message: &T) -> Vec<u8> {
-    let mut dynamic = DynamicMessage::new(T::descriptor());
-    let mut bytes = Vec::new();
-    let options = SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false);
-    let written = dynamic.transcode_from(message).map_err(|error| error.to_string()).and_then(|()| {
-        dynamic
-            .serialize_with_options(&mut serde_json::Serializer::new(&mut bytes), &options)
-            .map_err(|error| error.to_string())
-    });
-    if let Err(error) = written {
-        tracing::error!(error, message = T::NAME, "a message has no JSON form");
-    }
-    bytes
+    json::to_json(T::FIELDS, &message.encode_to_vec()).unwrap_or_else(|error| {
+        tracing::error!(%error, kind = std::any::type_name::<T>(), "a message has no JSON form");
+        Vec::new()
+    })
 }
 
-fn from_json<T: NamedMessage>(bytes: &[u8]) -> Result<T, String> {
+fn from_json<T: NamedMessage>(text: &[u8]) -> Result<T, String> {
     // JSON is converted in two steps, because text that is not JSON is refused differently from JSON that is not a Call.
-    let value: serde_json::Value =
-        serde_json::from_slice(bytes).map_err(|error| format!("Failed to parse body into JSON: {error}"))?;
-    let options = DeserializeOptions::new().deny_unknown_fields(false);
+    let value =
+        serde_json::from_slice(text).map_err(|error| format!("Failed to parse body into JSON: {error}"))?;
     let convert = |error: String| format!("Failed to convert JSON into Call protobuf: {error}");
-    let dynamic = DynamicMessage::deserialize_with_options(T::descriptor(), value, &options)
-        .map_err(|error| convert(error.to_string()))?;
-    dynamic.transcode_to().map_err(|error| convert(error.to_string()))
+    let bytes = json::from_json(T::FIELDS, &value).map_err(|error| convert(error.to_string()))?;
+    T::decode(bytes.as_slice()).map_err(|error| convert(error.to_string()))
 }
 
 /// Returns the encoding that the answer must have, and the request's message.
