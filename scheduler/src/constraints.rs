@@ -11,6 +11,8 @@
 //! | `LIKE:R` | matches the regular expression as a whole |
 //! | `UNLIKE:R` | does not match the regular expression, or there is no such attribute |
 //! | `MAX_PER:N` | is that of fewer than `N` tasks |
+//!
+//! Regular expressions are those of the crate regex-lite: `\d`, `\w`, `\s` and `(?i)` know ASCII alone, and there is no `\p`.
 
 mod groups;
 
@@ -18,7 +20,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use mesos::v1::{Attribute, Offer};
-use regex::Regex;
+use regex_lite::Regex;
 
 pub use self::groups::{Occupancy, TentativeOccupancy};
 use crate::attributes::Attributes;
@@ -83,14 +85,22 @@ pub enum ConstraintError {
         /// The text in place of the number; empty if the value is missing.
         value: String,
     },
-    /// The operator needs a regular expression as its value, but the value is missing or something else.
-    #[error("{operator} takes a regular expression")]
+    /// The operator needs a regular expression as its value, but there is none.
+    #[error("{operator} takes a regular expression, but none is given")]
+    NoRegex {
+        /// The constraint's operator.
+        operator: &'static str,
+    },
+    /// The operator needs a regular expression as its value, but the value is something else, or too large a one.
+    #[error("{operator} takes a regular expression, not {value:?}")]
     Regex {
         /// The constraint's operator.
         operator: &'static str,
+        /// The text in place of the regular expression.
+        value: String,
         /// The regex parser's error.
         #[source]
-        source: regex::Error,
+        source: regex_lite::Error,
     },
 }
 
@@ -129,8 +139,8 @@ fn number(operator: &'static str, value: &str) -> Result<usize, ConstraintError>
 
 /// Compiles the value of a constraint as a regular expression that is anchored at both ends, as in Marathon.
 fn regex(operator: &'static str, value: Option<&str>) -> Result<Regex, ConstraintError> {
-    let error = |source| ConstraintError::Regex { operator, source };
-    let value = value.ok_or_else(|| error(regex::Error::Syntax("there is none".to_owned())))?;
+    let value = value.ok_or(ConstraintError::NoRegex { operator })?;
+    let error = |source| ConstraintError::Regex { operator, value: value.to_owned(), source };
     // The value must be valid by itself, so that a stray parenthesis in it cannot close the group that is put around it below.
     Regex::new(value).map_err(error)?;
     Regex::new(&format!("^(?:{value})$")).map_err(error)

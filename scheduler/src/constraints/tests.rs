@@ -46,6 +46,11 @@ fn each_operator_does_what_marathon_says() {
         ("rack:LIKE:a[0-9]", "a17", &[], false),
         ("rack:LIKE:a|b1", "b1", &[], true),
         ("rack:LIKE:(?i)A:.*", "a:b", &[], true),
+        (r"rack:LIKE:\d\w\s", "1a ", &[], true),
+        (r"rack:LIKE:\d", "\u{663}", &[], false),
+        ("rack:LIKE:(?i)ü", "ü", &[], true),
+        ("rack:LIKE:(?i)ü", "Ü", &[], false),
+        ("rack:LIKE:.", "ü", &[], true),
         ("rack:UNLIKE:a", "ab", &[], true),
         ("rack:UNLIKE:a.", "ab", &[], false),
         ("rack:MAX_PER:2", "a", &["a", "b"], true),
@@ -77,6 +82,9 @@ fn errors_name_what_is_wrong() {
         ("rack:LIKE", "LIKE takes"),
         ("rack:UNLIKE:(", "UNLIKE takes"),
         ("rack:LIKE:a)(b", "LIKE takes"),
+        (r"rack:LIKE:\pL", "LIKE takes"),
+        ("rack:LIKE:(a{1000}){1000}{1000}", "LIKE takes"),
+        (&format!("rack:LIKE:{}a{}", "(".repeat(10_000), ")".repeat(10_000)), "LIKE takes"),
     ] {
         let error = text.parse::<Constraint>().unwrap_err().to_string();
         assert!(error.contains(part), "{text}: {error}");
