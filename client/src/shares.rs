@@ -125,7 +125,7 @@ impl InFlightShares {
     /// Removes all shares, in the order of their submission.
     pub fn take_all(&mut self) -> Vec<InFlightShare> {
         let mut left: Vec<InFlightShare> = std::mem::take(&mut self.0).into_values().collect();
-        left.sort_by_key(|share| share.ticket);
+        left.sort_unstable_by_key(|share| share.ticket);
         left
     }
 }

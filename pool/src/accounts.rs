@@ -361,7 +361,7 @@ impl Accounts {
                 }
             })
             .collect();
-        accounts.sort_by(|a, b| a.worker.cmp(&b.worker));
+        accounts.sort_unstable_by(|a, b| a.worker.cmp(&b.worker));
         accounts
     }
 

@@ -129,7 +129,7 @@ impl PoolHandle {
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems: Vec<_> = self.faults().map(|(_, problem)| problem).collect();
         problems.extend(self.0.warnings.get());
-        problems.sort();
+        problems.sort_unstable();
         problems
     }
 
@@ -179,7 +179,7 @@ impl PoolHandle {
     pub fn workers(&self) -> Vec<WorkerSummary> {
         let mut workers = Vec::new();
         self.each_worker(|worker| workers.push(worker));
-        workers.sort_by(|a, b| a.worker.cmp(&b.worker));
+        workers.sort_unstable_by(|a, b| a.worker.cmp(&b.worker));
         workers
     }
 

@@ -51,7 +51,7 @@ pub fn join(
     } else {
         rows.extend(sessions.into_iter().map(new));
     }
-    rows.sort_by(|a, b| a.account.worker.cmp(&b.account.worker));
+    rows.sort_unstable_by(|a, b| a.account.worker.cmp(&b.account.worker));
     rows
 }
 

@@ -109,7 +109,7 @@ pub async fn blocks(
 ) -> Result<JsonText, RequestError> {
     page(move || {
         let mut blocks = pool.blocks();
-        blocks.sort_by_key(|block| Reverse(place(block)));
+        blocks.sort_unstable_by_key(|block| Reverse(place(block)));
         Ok(list::page(blocks.iter(), &query)?.into_page(Block::from))
     })
     .await

@@ -129,7 +129,7 @@ impl PendingBlocks {
             let metadata = fs::metadata(&path)?;
             files.push((metadata.modified()?, metadata.len(), path));
         }
-        files.sort();
+        files.sort_unstable();
         for (index, (_, size, path)) in files.into_iter().rev().enumerate() {
             bytes = bytes.saturating_sub(size);
             if index >= count || bytes == 0 {
