@@ -1,6 +1,7 @@
 //! An HTTP/1.1 server on a listening socket. The server accepts connections, with or without TLS, limits their number and the
 //! size of request heads, and closes the connections when it is stopped; a hyper service answers the requests.
 
+mod boxed;
 mod stream;
 
 use std::convert::Infallible;
@@ -9,7 +10,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper::{Request, Response};
@@ -21,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::boxed::{BoxFuture, BoxService};
 use crate::stream::Stream;
 
 /// The pause after a connection could not be accepted, usually because no file descriptor is left.
@@ -72,12 +74,11 @@ pub async fn serve<S, B, E>(
     listener: TcpListener,
     limits: Limits,
     stop: CancellationToken,
-    accept: impl Fn(&TcpStream) -> (S, E),
+    accept: impl Fn(&TcpStream) -> (S, E) + Sync,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
-    B: Body + Send + 'static,
-    B::Data: Send,
+    B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
     E: Future<Output = ()> + Send + 'static,
 {
@@ -94,15 +95,31 @@ pub async fn serve_connections<S, B, E>(
     tls: Option<ServerTls>,
     limits: Limits,
     stop: CancellationToken,
-    accept: impl Fn(&TcpStream, Connection) -> (S, E),
+    accept: impl Fn(&TcpStream, Connection) -> (S, E) + Sync,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
-    B: Body + Send + 'static,
-    B::Data: Send,
+    B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
     E: Future<Output = ()> + Send + 'static,
 {
+    let accept = |stream: &TcpStream, connection: Connection| -> (BoxService, BoxFuture<()>) {
+        let (service, ended) = accept(stream, connection);
+        (BoxService::new(service), Box::pin(ended))
+    };
+    serve_boxed(listener, tls, limits, stop, &accept).await;
+}
+
+/// Makes the service of a connection, and the future that ends it.
+type Accept<'a> = dyn Fn(&TcpStream, Connection) -> (BoxService, BoxFuture<()>) + Sync + 'a;
+
+async fn serve_boxed(
+    listener: TcpListener,
+    tls: Option<ServerTls>,
+    limits: Limits,
+    stop: CancellationToken,
+    accept: &Accept<'_>,
+) {
     let slots = Arc::new(Semaphore::new(limits.connections));
     let (connections, closed) = (TaskTracker::new(), CancellationToken::new());
     let accept_all = async {
@@ -144,12 +161,7 @@ pub async fn serve_connections<S, B, E>(
     connections.wait().await;
 }
 
-async fn connection<S, B>(stream: TcpStream, tls: Option<ServerTls>, limits: Limits, service: S)
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
-    B: Body + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
+async fn connection(stream: TcpStream, tls: Option<ServerTls>, limits: Limits, service: BoxService) {
     let Some(stream) = secured(stream, tls, limits).await else { return };
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -182,7 +194,6 @@ mod tests {
     use std::io::ErrorKind;
 
     use http_body_util::Empty;
-    use hyper::body::Bytes;
     use hyper::service::service_fn;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
