@@ -4,7 +4,7 @@
 //! or `unzip`. The agent caches files that are marked `cache`, with the whole URI as the key.
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use mesos::v1::command_info::Uri;
@@ -152,7 +152,8 @@ async fn download(uri: &str, target: &Path) -> Result<(), FetchError> {
     let io = |source| FetchError::Io { uri: uri.to_owned(), source };
     let address: hyper::Uri = uri.parse().map_err(|error| http(format!("not a URI: {error}")))?;
     let connector = PlainConnector::new(None, None, "it is not supported here");
-    let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
+    // No body is sent. `node` has clients of this type, too, so that hyper's client is compiled once.
+    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
     let response = tokio::time::timeout(SILENCE_TIMEOUT, client.get(address)).await.map_err(late)?;
     let response = response.map_err(|error| http(reason_of(&error)))?;
     if !response.status().is_success() {
