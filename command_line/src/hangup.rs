@@ -77,16 +77,20 @@ impl Reread {
 ///
 /// # Errors
 /// If the system refuses the signal handler.
-pub fn reread_on_hangup(mut reread: impl FnMut() -> Vec<Reread> + Send + 'static) -> io::Result<()> {
-    let Some(mut hangups) = Hangups::new()? else { return Ok(()) };
-    tokio::spawn(async move {
-        loop {
-            hangups.next().await;
-            let files: Vec<_> = reread().into_iter().chain(reread_log_filter()).collect();
-            logging::notice(logging::Level::INFO, reread_text(&files));
-        }
-    });
+pub fn reread_on_hangup(reread: impl FnMut() -> Vec<Reread> + Send + 'static) -> io::Result<()> {
+    if let Some(hangups) = Hangups::new()? {
+        tokio::spawn(reread_on_each(hangups, Box::new(reread)));
+    }
     Ok(())
+}
+
+/// Takes a function in a box, so that this task is compiled once.
+async fn reread_on_each(mut hangups: Hangups, mut reread: Box<dyn FnMut() -> Vec<Reread> + Send>) {
+    loop {
+        hangups.next().await;
+        let files: Vec<_> = reread().into_iter().chain(reread_log_filter()).collect();
+        logging::notice(logging::Level::INFO, reread_text(&files));
+    }
 }
 
 /// The SIGHUPs of a process that reads files again on each of them.

@@ -151,12 +151,15 @@ where
     type Value = T;
 
     fn parse_ref(&self, cmd: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<T, clap::Error> {
-        (self.0)(&value.to_string_lossy()).map_err(|error| {
-            let option = arg.map(|arg| format!(" for '{arg}'")).unwrap_or_default();
-            let message = format!("invalid value{option}: {error:#}\n");
-            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(cmd)
-        })
+        (self.0)(&value.to_string_lossy()).map_err(|error| redacted(cmd, arg, &error))
     }
+}
+
+/// clap's error for an invalid value, without the value.
+fn redacted(cmd: &Command, arg: Option<&Arg>, error: &dyn Display) -> clap::Error {
+    let option = arg.map(|arg| format!(" for '{arg}'")).unwrap_or_default();
+    let message = format!("invalid value{option}: {error:#}\n");
+    clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(cmd)
 }
 
 #[cfg(test)]
