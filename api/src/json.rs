@@ -51,6 +51,18 @@ impl IntoResponse for JsonText {
     }
 }
 
+/// Makes an answer on a thread of its own: to collect, sort and write many rows must not keep others waiting. What makes it is
+/// boxed, so that this is compiled once for all that make the same.
+///
+/// # Errors
+/// Those of `make`.
+pub async fn off_runtime<T: Send + 'static>(
+    make: Box<dyn FnOnce() -> Result<T, RequestError> + Send>,
+) -> Result<T, RequestError> {
+    let made = tokio::task::spawn_blocking(make).await;
+    made.unwrap_or_else(|error| Err(RequestError::Unavailable(format!("the answer failed: {error}"))))
+}
+
 /// A value as JSON: the answer to a request, or the body of one.
 ///
 /// As the body of a request, it must have the media type `application/json`. A body that is no JSON is answered 400, and one of

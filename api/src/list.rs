@@ -133,34 +133,40 @@ fn compare(a: &Place<'_>, b: &Place<'_>, descending: bool) -> Ordering {
     a.0.compare(&b.0, descending).then_with(|| a.1.cmp(&b.1))
 }
 
-/// Only the rows of the page are sorted, so that the cost grows with the list as that of a search.
 fn sorted<'a, R: Row>(
     found: impl Iterator<Item = &'a R>,
     sort: &Sort<KeyOf<R>>,
     wanted: &PageQuery<R>,
 ) -> Result<Rows<'a, R>, RequestError> {
-    let place = |row: &'a R| -> Place<'a> { ((sort.key)(row), row.id()) };
-    let mut total = 0;
-    let after = wanted.after.as_deref().map(place_of).transpose()?;
-    let found = found.inspect(|_| total += 1).map(|row| (place(row), row));
-    let mut rows: Vec<_> = match &after {
-        None => found.collect(),
-        Some(after) => found
-            .filter(|(place, _)| {
-                // A number is compared with a number.
-                let after = (after.0.like(&place.0), Cow::Borrowed(after.1.as_str()));
-                compare(place, &after, sort.descending).is_gt()
-            })
-            .collect(),
-    };
-    let more = rows.len() > wanted.limit;
-    if more {
-        rows.select_nth_unstable_by(wanted.limit, |a, b| compare(&a.0, &b.0, sort.descending));
-        rows.truncate(wanted.limit);
+    let rows: Vec<&R> = found.collect();
+    let place = |(index, row): (usize, &&'a R)| (((sort.key)(row), row.id()), index);
+    let places = rows.iter().enumerate().map(place).collect();
+    let (order, next) = cut(places, wanted.after.as_deref(), wanted.limit, sort.descending)?;
+    Ok(Rows { total: rows.len(), rows: order.into_iter().map(|index| rows[index]).collect(), next })
+}
+
+/// The indexes of the rows after the place `after`, at most `limit`, in their order, and the cursor of the next page. Only these
+/// rows are sorted, so that the cost grows with the list as that of a search. It is compiled once for all kinds of rows.
+fn cut(
+    mut places: Vec<(Place<'_>, usize)>,
+    after: Option<&str>,
+    limit: usize,
+    descending: bool,
+) -> Result<(Vec<usize>, Option<String>), RequestError> {
+    if let Some((key, id)) = after.map(place_of).transpose()? {
+        // A number is compared with a number.
+        places.retain(|(place, _)| {
+            compare(place, &(key.like(&place.0), Cow::Borrowed(id.as_str())), descending).is_gt()
+        });
     }
-    rows.sort_unstable_by(|a, b| compare(&a.0, &b.0, sort.descending));
-    let next = rows.last().filter(|_| more).map(|((key, id), _)| cursor(key, id));
-    Ok(Rows { rows: rows.into_iter().map(|(_, row)| row).collect(), next, total })
+    let more = places.len() > limit;
+    if more {
+        places.select_nth_unstable_by(limit, |a, b| compare(&a.0, &b.0, descending));
+        places.truncate(limit);
+    }
+    places.sort_unstable_by(|a, b| compare(&a.0, &b.0, descending));
+    let next = places.last().filter(|_| more).map(|((key, id), _)| cursor(key, id));
+    Ok((places.into_iter().map(|(_, index)| index).collect(), next))
 }
 
 /// A place in a sorted list, as text: a JSON array of the key and the id. So the next page begins where this one ends, also if the

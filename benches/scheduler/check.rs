@@ -1,6 +1,7 @@
 //! Checks that costs do not grow with the cluster. Each figure is a ratio of CPU times that are measured alternately in one
 //! run, so that neither the machine nor its other load matters.
 
+mod pages;
 mod variants;
 
 use std::time::{Duration, Instant};
@@ -108,6 +109,7 @@ pub fn check(options: &Options, binary: &Binary) -> Vec<Figure> {
     figures.push(exponent("launch, CPU: exponent", LAUNCH_EXPONENT, &launches, &sizes));
     figures.push(exponent("restart, CPU: exponent", RESTART_EXPONENT, &restarts, &sizes));
     drop(runs);
+    figures.extend(pages::check(options, binary, &sizes));
     figures.extend(variants::check(options, binary, &sizes));
     figures
 }

@@ -126,6 +126,8 @@ pub struct Cluster {
     lively: bool,
     /// Whether a launched server sends TASK_RUNNING immediately.
     server_comes_up: bool,
+    /// Whether nothing is offered any more.
+    is_closed: bool,
     server: Option<usize>,
     /// The number of tasks whose state was sent to the scheduler since the last subscription.
     reconciled: usize,
@@ -163,6 +165,7 @@ impl Cluster {
             timers: BinaryHeap::new(),
             lively: false,
             server_comes_up: false,
+            is_closed: false,
             server: None,
             reconciled: 0,
             live: 0,

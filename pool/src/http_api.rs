@@ -6,7 +6,7 @@ mod miners;
 mod reasons;
 mod source;
 
-use api::{JsonText, Metrics, Page, Program, QueryParameters, RequestError, Resources};
+use api::{JsonText, Metrics, Page, Program, QueryParameters, RequestError, Resources, off_runtime};
 use axum::extract::State;
 use problem::Problem;
 use serde::Serialize;
@@ -35,7 +35,7 @@ impl Program for PoolHandle {
 
     async fn metrics(&self) -> Result<Metrics, RequestError> {
         let pool = self.clone();
-        off_runtime(move || Ok(metrics::of(&PoolHandle::summary(&pool)))).await
+        off_runtime(Box::new(move || Ok(metrics::of(&PoolHandle::summary(&pool))))).await
     }
 
     fn series(&self) -> Option<SeriesHandle> {
@@ -67,19 +67,11 @@ fn block_resources() -> Resources<PoolHandle> {
     Resources::new(include_str!("../openapi/blocks.json")).get("/api/v1/blocks", blocks::blocks)
 }
 
-/// Makes an answer on a thread of its own: to collect, sort and write what is known of many workers must not keep miners waiting.
-async fn off_runtime<T: Send + 'static>(
-    make: impl FnOnce() -> Result<T, RequestError> + Send + 'static,
-) -> Result<T, RequestError> {
-    let made = tokio::task::spawn_blocking(make).await;
-    made.unwrap_or_else(|error| Err(RequestError::Unavailable(format!("the answer failed: {error}"))))
-}
-
-/// A page as JSON.
+/// A page as JSON, made where it does not keep miners waiting.
 async fn page<T: Serialize>(
     make: impl FnOnce() -> Result<Page<T>, RequestError> + Send + 'static,
 ) -> Result<JsonText, RequestError> {
-    off_runtime(move || make().map(|page| JsonText::new(&page))).await
+    off_runtime(Box::new(move || make().map(|page| JsonText::new(&page)))).await
 }
 
 /// The pool's figures.
@@ -94,7 +86,7 @@ async fn summary(
     parameters: QueryParameters,
 ) -> Result<JsonText, RequestError> {
     parameters.allow(&[])?;
-    off_runtime(move || Ok(JsonText::from(&json(&pool.summary())))).await
+    off_runtime(Box::new(move || Ok(JsonText::from(&json(&pool.summary()))))).await
 }
 
 /// An account as JSON. `accepted_work` is a string, because many JSON readers cannot represent such large numbers.

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use database::now_ms;
 use mesos::scheduler::SchedulerClient;
+use series::SeriesHandle;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +23,7 @@ use crate::executor_delivery::prepare_delivery;
 use crate::framework_fate::refusal;
 use crate::query::{self, SchedulerPhase};
 use crate::scheduler_end::SchedulerEnd;
+use crate::series_recorder::SeriesRecorder;
 use crate::store::Store;
 use crate::time_limit::TimeLimit;
 use crate::unix_time::elapsed_since;
@@ -36,6 +38,8 @@ pub(crate) struct FrameworkRun<'a> {
     pub display: &'a Arc<Display>,
     /// Where the run publishes the scheduler's phase, for the HTTP API.
     pub phase: &'a watch::Sender<SchedulerPhase>,
+    /// Where the run records its figures over time, for the HTTP API.
+    pub series: &'a SeriesHandle,
     /// Where the run records how long the master waits for it, for the HTTP API.
     pub delays: &'a CallDelays,
     pub stop: &'a CancellationToken,
@@ -82,6 +86,8 @@ impl FrameworkRun<'_> {
         let ages = Ages { framework: age, launches: launches.collect(), now_ms: now_ms() };
         let settings = config.framework_settings(delivery, self.time.remaining());
         let (queries, query_queue) = query::channel();
+        let recorder =
+            SeriesRecorder::start(queries.clone(), self.series.clone(), &config.state_dir, self.display);
         let (orders, controls) = control::channel();
         self.phase.send_replace(SchedulerPhase::Leading(queries, orders));
         let mut state = State::new(settings, recovered, &ages, Instant::now());
@@ -112,6 +118,7 @@ impl FrameworkRun<'_> {
         let events = move || InternalEvents::new(store_events, downloads, answered, stop);
         let exit = run_on_own_thread(driver, events).await?;
         self.phase.send_replace(SchedulerPhase::Ending);
+        recorder.stop().await;
         drop(artifact);
         close(config, exit, self.display).await
     }

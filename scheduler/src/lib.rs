@@ -51,6 +51,7 @@ mod run;
 pub mod run_state;
 pub mod sandbox;
 mod scheduler_end;
+mod series_recorder;
 pub mod server_address;
 pub mod server_capacity;
 pub mod settings;

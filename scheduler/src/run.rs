@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use api::{MetricsSource, Server};
 use command_line::{HttpSettings, Summary};
+use series::SeriesHandle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -38,10 +39,11 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> anyhow::Result<
         SchedulerPhase::Starting(None)
     });
     let delays = CallDelays::default();
+    let series = SeriesHandle::default();
     let end = CancellationToken::new();
     let _end = end.clone().drop_guard();
     let inputs = MetricsInputs { delays: delays.clone(), per_worker: config.metrics_per_worker };
-    let api = HttpApi::new(phase.subscribe(), inputs);
+    let api = HttpApi::new(phase.subscribe(), series.clone(), inputs);
     if let Some(settings) = config.graphite.clone() {
         tokio::spawn(graphite::send(settings, MetricsSource::new(&api), end.clone()));
     }
@@ -68,6 +70,7 @@ pub async fn run(mut config: Config, stop: CancellationToken) -> anyhow::Result<
         time,
         display: &display,
         phase: &phase,
+        series: &series,
         delays: &delays,
         stop: &stop,
     };

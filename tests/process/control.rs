@@ -232,6 +232,9 @@ fn an_agent_is_avoided_a_task_is_killed_and_strangers_are_refused() {
         let workers = steered.running("miner-worker-");
         (!workers.is_empty() && workers.values().all(|it| it != agent)).then_some(())
     });
+    let listed = http::get_json(page, &format!("/api/v1/agents?search={agent}")).expect("it answers");
+    assert_eq!(listed["items"][0]["state"], "avoided", "{listed}");
+    assert!(listed["items"][0]["why"].as_str().is_some_and(|why| why.contains("alice")), "{listed}");
     steered.tell(page, &["allow", agent]);
     steered.workers(8);
 

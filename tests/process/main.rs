@@ -31,6 +31,7 @@ mod http_api;
 mod http_contract;
 mod intervals;
 mod ipv6;
+mod lists;
 mod local;
 mod log_style;
 mod maintenance;

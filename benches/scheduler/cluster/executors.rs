@@ -132,19 +132,28 @@ impl Cluster {
 
     /// Makes a worker report this many more shares.
     fn report(&mut self, index: usize, shares: u32, now: Instant) {
+        let report = self.next_report(index, shares, now);
+        self.push_update(index, TaskState::TaskRunning, Some(report), now);
+    }
+
+    /// A worker's next report, which has this many more shares.
+    fn next_report(&mut self, index: usize, shares: u32, now: Instant) -> Vec<u8> {
         let task = &mut self.tasks[index];
         task.sequence += 1;
         task.reported = now;
         let rows = task.find_shares(shares);
         let account =
             Account { worker: task.id.clone(), totals: task.totals, rows, rows_omitted: task.rows_omitted };
-        let report = Report { sequence: task.sequence, accounts: vec![account], server: None };
-        self.push_update(index, TaskState::TaskRunning, Some(report.encode()), now);
+        Report { sequence: task.sequence, accounts: vec![account], server: None }.encode()
     }
 
     /// Makes the server report the workers whose totals have changed. The server reports the totals from the workers' own last
     /// reports. It leaves out the rows of single shares.
     pub fn report_of_server(&mut self, now: Instant) {
+        self.update_of_server(TaskState::TaskRunning, now);
+    }
+
+    fn update_of_server(&mut self, state: TaskState, now: Instant) {
         let Some(server) = self.server.filter(|server| self.has_begun(*server)) else { return };
         let mut accounts = Vec::new();
         for worker in self.tasks.iter_mut().filter(|task| task.is_worker()) {
@@ -164,7 +173,26 @@ impl Cluster {
             http_port: spec.http_port,
         };
         let report = Report { sequence: task.sequence, accounts, server: Some(server_address) };
-        self.push_update(server, TaskState::TaskRunning, Some(report.encode()), now);
+        self.push_update(server, state, Some(report.encode()), now);
+    }
+
+    /// Ends all workers, each with a last report. Nothing is offered any more. Returns the number of workers that end.
+    pub fn stop_workers(&mut self, now: Instant) -> usize {
+        self.is_closed = true;
+        self.withdraw_offers();
+        let runs = |index: &usize| self.tasks[*index].is_worker() && self.has_begun(*index);
+        let workers: Vec<usize> = (0..self.tasks.len()).filter(runs).collect();
+        for index in &workers {
+            let report = self.next_report(*index, 3, now);
+            self.push_update(*index, TaskState::TaskFinished, Some(report), now);
+            self.free(*index);
+        }
+        workers.len()
+    }
+
+    /// Ends the server with its last report.
+    pub fn stop_server(&mut self, now: Instant) {
+        self.update_of_server(TaskState::TaskFinished, now);
     }
 
     /// Returns the next `count` workers that run and are not lost, beginning at `from` and wrapping around. Returns all of them

@@ -73,7 +73,7 @@ impl Cluster {
     }
 
     fn offer(&mut self, agents: &[usize], now: Instant) {
-        if agents.is_empty() {
+        if agents.is_empty() || self.is_closed {
             return;
         }
         let mut offers = Vec::with_capacity(agents.len());

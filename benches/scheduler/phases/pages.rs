@@ -12,7 +12,16 @@ use crate::suite::figure::quantile;
 use crate::support::http;
 
 /// The pages that are requested, one after the other. By default, a page of `/api/v1/tasks` has 100 tasks.
-const PATHS: [&str; 4] = ["/healthz", "/metrics", "/api/v1/tasks?limit=100", "/api/v1/summary"];
+const PATHS: [&str; 8] = [
+    "/healthz",
+    "/metrics",
+    "/api/v1/tasks?limit=100",
+    "/api/v1/tasks?limit=100&sort=-hashrate",
+    "/api/v1/summary",
+    "/api/v1/workers?sort=-hashrate",
+    "/api/v1/workers?sort=host&search=7",
+    "/api/v1/agents?sort=hashrate_per_cpu",
+];
 /// The time from one request to the next.
 const INTERVAL: Duration = Duration::from_millis(50);
 
@@ -76,6 +85,17 @@ fn is_answer(path: &str, body: &[u8]) -> bool {
 }
 
 impl Answers {
+    /// The page whose 99th percentile is the highest, and that time in milliseconds. A request without an answer counts as one
+    /// that took for ever.
+    pub fn slowest(&self) -> (&'static str, f64) {
+        if self.unanswered > 0 {
+            return ("without an answer", f64::INFINITY);
+        }
+        let p99 = |(path, times): (&'static str, &Vec<f64>)| (path, quantile(times, 0.99));
+        let all = PATHS.into_iter().zip(&self.times).map(p99);
+        all.max_by(|a, b| a.1.total_cmp(&b.1)).expect("there are pages")
+    }
+
     /// Returns the response times as a row of the report. The row counts as missed if some requests got no response.
     pub fn row(&self, run: &Run<'_>, figure: &str) -> [Row; 1] {
         let page = |(path, times): (&str, &Vec<f64>)| match &times[..] {

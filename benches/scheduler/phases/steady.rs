@@ -1,12 +1,14 @@
 //! The steady state: all tasks run and send their periodic messages and reports.
 
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::pages::Asked;
 use super::traffic;
 use crate::report::Row;
-use crate::run::Run;
+use crate::run::{Meter, Run};
 
 /// The state counts as steady once the scheduler has sent no instruction, such as new intervals, to any task for this time.
 const WARM_UP: Duration = Duration::from_secs(5);
@@ -36,7 +38,49 @@ pub fn measure(run: &Run<'_>) -> Vec<Row> {
     let asked = Asked::start(run.scheduler().http);
     thread::sleep(run.options.seconds);
     rows.extend(asked.stop().row(run, "pages in the steady state"));
+    rows.push(event_stream(run));
     rows
+}
+
+/// What an open stream of events costs.
+fn event_stream(run: &Run<'_>) -> Row {
+    Row::new("an open stream of events", run.agents, format!("{:.2} % of a core", stream_cost(run)))
+}
+
+/// The CPU time that the scheduler uses with an open stream of events more than without, in percent of a core. The time of the main
+/// loop is left out, since it has nothing to do with streams.
+pub fn stream_cost(run: &Run<'_>) -> f64 {
+    let used = || {
+        let meter = Meter::start(run);
+        thread::sleep(run.options.seconds);
+        let cost = meter.stop(run);
+        let beside_main_loop = cost.scheduler.all.saturating_sub(cost.scheduler.first);
+        beside_main_loop.as_secs_f64() / cost.time.as_secs_f64() * 100.0
+    };
+    let without = used();
+    let _stream = open_stream(run).expect("the scheduler has less than 32 streams");
+    used() - without
+}
+
+/// A stream of events that is read by a thread until it is dropped.
+fn open_stream(run: &Run<'_>) -> std::io::Result<impl Drop> {
+    struct Open(TcpStream);
+    impl Drop for Open {
+        fn drop(&mut self) {
+            // The reader ends with the connection.
+            let _ = self.0.shutdown(Shutdown::Both);
+        }
+    }
+    let mut stream = TcpStream::connect(run.scheduler().http)?;
+    write!(stream, "GET /api/v1/events HTTP/1.1\r\nHost: scheduler\r\n\r\n")?;
+    let mut status = [0; 12];
+    stream.read_exact(&mut status)?;
+    if &status != b"HTTP/1.1 200" {
+        return Err(std::io::Error::other("it is refused"));
+    }
+    let mut reader = stream.try_clone()?;
+    thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+    Ok(Open(stream))
 }
 
 /// The hashrate that the scheduler shows, and the simulated one.

@@ -123,10 +123,10 @@ impl Overview {
 }
 
 impl TaskOverview {
-    /// The hashrate of a worker in H/s, if it has a recent live message.
+    /// The hashrate of a worker in H/s, if it has a recent live message and is not paused.
     pub fn hashrate(&self) -> Option<f64> {
         match &self.live {
-            Some(Live::Worker(live)) => Some(live.hashrate),
+            Some(Live::Worker(live)) if live.paused != Some(true) => Some(live.hashrate),
             _ => None,
         }
     }

@@ -67,7 +67,7 @@ pub struct BlockFinder {
 pub struct Pulse {
     /// The sum of the hashrates that workers state in recent live messages, in H/s.
     pub hashrate: f64,
-    /// The number of these workers.
+    /// The number of running workers.
     pub workers: u64,
     /// What workers have done according to the ledger.
     pub accounted: Totals,
@@ -147,7 +147,7 @@ pub(super) fn blocks(
 
 /// The figures of this moment.
 pub(super) fn pulse(fleet: &Fleet, history: &History) -> Pulse {
-    let (hashrate, workers) = fleet.hashrate();
     let (sum, blocks) = history.ledger.sum();
-    Pulse { hashrate, workers: workers as u64, accounted: sum.worker, live: fleet.unaccounted(), blocks }
+    let (hashrate, workers) = (fleet.hashrate().0, fleet.count_running_workers() as u64);
+    Pulse { hashrate, workers, accounted: sum.worker, live: fleet.unaccounted(), blocks }
 }

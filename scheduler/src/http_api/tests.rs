@@ -1,27 +1,19 @@
 use std::time::Duration;
 
+use api::PageQuery;
 use problem::ProblemKind;
-use task::WorkerLive;
+use serde_json::{Value, json};
+use task::{Intervals, Live, Totals, WorkerLive};
 use tokio::time::Instant;
-use utoipa::OpenApi;
 
 use super::*;
 use crate::control;
-use crate::core::WorkerSum;
+use crate::core::{Slice, TaskOverview, WorkerSum};
+use crate::history::TaskFailure;
 use crate::journal::{Operator, Said, ScaleLimits};
 use crate::query::{Query, Standby, channel};
 use crate::ranked_problems::Problems;
 use crate::task_id::TaskKind;
-
-#[derive(OpenApi)]
-#[openapi(paths(get_summary, get_tasks))]
-struct Described;
-
-#[test]
-fn openapi_describes_the_resources() {
-    let description = api::describe(Described::openapi()).unwrap();
-    testing::openapi::is_current("scheduler/openapi/lists.json", &resources().operations(), &description);
-}
 
 fn worker(n: u64, state: &'static str, hashrate: Option<f64>) -> TaskOverview {
     let intervals = Some(Intervals::new(Duration::from_millis(6300), Duration::from_secs(60)));
@@ -43,7 +35,11 @@ fn worker(n: u64, state: &'static str, hashrate: Option<f64>) -> TaskOverview {
 
 fn api(phase: SchedulerPhase) -> HttpApi {
     // The receiver still has the last value after its sender is gone.
-    HttpApi::new(watch::Sender::new(phase).subscribe(), MetricsInputs::default())
+    HttpApi::new(
+        watch::Sender::new(phase).subscribe(),
+        series::SeriesHandle::default(),
+        MetricsInputs::default(),
+    )
 }
 
 /// The API of a leader whose driver answers with this overview.
@@ -68,6 +64,11 @@ fn leading(overview: Overview) -> HttpApi {
                     let mut sums = part.sums;
                     sums.hosts.insert("h".into(), sum);
                     drop(part.answer.send((sums, None)));
+                }
+                Query::TaskSlice(query) => {
+                    let rows =
+                        [2, 3, 4, 5].map(|n| worker(n, "TASK_RUNNING", (n % 2 == 0).then_some(n as f64)));
+                    drop(query.answer.send(Slice { rows: rows.into(), next: None }));
                 }
                 other => panic!("{other:?}"),
             }
@@ -108,7 +109,8 @@ fn mining() -> Overview {
 }
 
 async fn tasks_of(api: &HttpApi, query: &str) -> Result<Value, RequestError> {
-    let json = api.tasks(&QueryParameters::parse(query)?).await?;
+    let query = PageQuery::read(QueryParameters::parse(query)?)?;
+    let json = lists::get_tasks(State(api.clone()), query).await?;
     Ok(json.parse().unwrap())
 }
 
@@ -239,16 +241,35 @@ async fn tasks_come_in_pages() {
 }
 
 #[tokio::test]
+async fn a_sorted_or_searched_page_is_of_all_tasks() {
+    let api = leading(mining());
+    let ids = |page: &Value| -> Vec<String> {
+        let tasks = page["tasks"].as_array().into_iter().flatten();
+        tasks.map(|task| task["id"].as_str().unwrap_or_default().replace("miner-worker-", "")).collect()
+    };
+    let first = tasks_of(&api, "sort=-hashrate&limit=3").await.unwrap();
+    assert_eq!((ids(&first), &first["total"]), (vec!["4".into(), "2".into(), "3".into()], &json!(4)));
+    let next = first["next"].as_str().unwrap().replace('"', "%22");
+    let second = tasks_of(&api, &format!("sort=-hashrate&limit=3&after={next}")).await.unwrap();
+    assert_eq!((ids(&second), &second["next"]), (vec!["5".to_owned()], &Value::Null));
+    let found = tasks_of(&api, "search=WORKER-5").await.unwrap();
+    assert_eq!((ids(&found), &found["total"]), (vec!["5".to_owned()], &json!(1)));
+    let lost = tasks_of(&api, "sort=host&after=miner-worker-3").await;
+    assert!(matches!(&lost, Err(RequestError::NotFound(text)) if text.contains("no place in this order")));
+}
+
+#[tokio::test]
 async fn bad_values_are_refused_with_what_is_allowed() {
     let api = leading(mining());
-    let long = format!("after={}", "x".repeat(256));
+    let long = format!("after={}", "x".repeat(1025));
     for (query, expected) in [
         ("limit=0", "limit=\"0\": give a number from 1 to 1000"),
         ("limit=1001", "from 1 to 1000"),
         ("limit=", "from 1 to 1000"),
-        ("after=", "after=\"\": give the id of a task"),
-        (&long, "give the id of a task"),
-        ("sort=id", "unknown parameter \"sort\": allowed are after and limit"),
+        ("after=", "after=\"\": give the \"next\" of the page before"),
+        (&long, "after is too long"),
+        ("order=id", "unknown parameter \"order\": allowed are limit and after and search and sort"),
+        ("sort=size", "sort=\"size\": give one of launched, id, host, "),
     ] {
         match tasks_of(&api, query).await {
             Err(RequestError::BadRequest(text)) => assert!(text.contains(expected), "{query}: {text}"),

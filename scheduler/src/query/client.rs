@@ -1,7 +1,5 @@
 //! Those who ask the driver.
 
-#![expect(dead_code, reason = "the lists over HTTP and the series follow")]
-
 use std::sync::Arc;
 use std::time::Duration;
 

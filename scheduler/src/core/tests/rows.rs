@@ -128,6 +128,6 @@ fn the_pulse_has_what_is_accounted_and_what_live_messages_say_more() {
     let data = Live::Worker(live).encode();
     script.event(Event::Message { executor: "miner-worker-2".into(), data });
     let pulse = script.state.pulse();
-    assert_eq!((pulse.hashrate, pulse.workers), (5e6, 1));
+    assert_eq!((pulse.hashrate, pulse.workers), (5e6, 2));
     assert_eq!((pulse.accounted.accepted, pulse.live.accepted, pulse.live.stale), (5, 2, 1));
 }

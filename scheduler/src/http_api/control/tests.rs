@@ -36,7 +36,7 @@ fn command(at_ms: u64, what: Command) -> RecordedCommand {
 }
 
 fn api(phase: SchedulerPhase) -> HttpApi {
-    HttpApi::new(watch::channel(phase).1, MetricsInputs::default())
+    HttpApi::new(watch::channel(phase).1, series::SeriesHandle::default(), MetricsInputs::default())
 }
 
 fn alice() -> Caller {
