@@ -15,8 +15,12 @@ use crate::support::process::{Process, mesos_miner, start_in};
 use crate::support::{DEADLINE, LONG_DEADLINE, http, until};
 
 /// Panels that may be empty while nothing is wrong: the dashboard, the title, and why.
-const MAY_BE_EMPTY: [(&str, &str, &str); 3] =
-    [("scheduler", "Problems", PROBLEMS), ("pool", "Problems", PROBLEMS), ("mine", "Problems", PROBLEMS)];
+const MAY_BE_EMPTY: [(&str, &str, &str); 4] = [
+    ("scheduler", "Problems", PROBLEMS),
+    ("pool", "Problems", PROBLEMS),
+    ("mine", "Problems", PROBLEMS),
+    ("scheduler", "Hosts with rejected shares", "only hosts whose shares are rejected have series"),
+];
 const PROBLEMS: &str = "a problem has a series only while it exists";
 
 /// A Prometheus on a free port of the loopback interface, with a folder of its own.
