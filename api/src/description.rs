@@ -3,6 +3,8 @@
 //! Each group of [`Resources`](crate::Resources) has its part of the description in a file, made by [`describe`]. The program
 //! only joins the parts.
 
+use serde::Serialize;
+use serde_json::ser::{PrettyFormatter, Serializer};
 use serde_json::{Map, Value, json};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::response::Response;
@@ -42,7 +44,10 @@ pub fn describe(mut resources: OpenApi) -> serde_json::Result<String> {
     }
     let schemas = resources.components.map(|components| components.schemas).unwrap_or_default();
     let part = json!({"paths": resources.paths, "components": {"schemas": schemas}});
-    Ok(serde_json::to_string_pretty(&part)? + "\n")
+    // Lines that can be compared, without indentation: the program contains the text.
+    let mut lines = Vec::new();
+    part.serialize(&mut Serializer::with_formatter(&mut lines, PrettyFormatter::with_indent(b"")))?;
+    Ok(String::from_utf8_lossy(&lines).into_owned() + "\n")
 }
 
 /// The whole description, of its parts.
