@@ -1,5 +1,5 @@
-//! Checks that costs do not grow with the cluster. Each figure is a ratio of CPU times that are measured alternately in one
-//! run, so that neither the machine nor its other load matters.
+//! Checks that costs do not grow with the cluster. Apart from those of [`pages`], each figure is a ratio of CPU times that are
+//! measured alternately in one run, so that neither the machine nor its other load matters.
 
 mod pages;
 mod variants;

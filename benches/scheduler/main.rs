@@ -4,8 +4,8 @@
 //!
 //! This program simulates the master with Mesos' v1 scheduler API, and all agents and executors. Without options, clusters of
 //! 100, 1,000 and 10,000 agents go through all phases, and a table of all figures follows. `--check` exits with 1 if a cost grows
-//! too fast. It compares costs only with each other, because absolute times depend on the machine. `--real-mesos` also measures
-//! some figures with a real Mesos.
+//! too fast. It compares costs only with each other, because absolute times depend on the machine, except for the time in which
+//! pages are answered. `--real-mesos` also measures some figures with a real Mesos.
 //!
 //! `cargo test` runs this program without `--bench`. Then only a small cluster goes through all phases, and the program checks
 //! that all shares are accounted for.
