@@ -1,6 +1,6 @@
 //! `mesos-miner ctl`: tells a running scheduler what to do, and shows what it does, by its HTTP API.
 //!
-//! [`args`] is the command line, [`request`] what is asked of the scheduler, [`http`] the connection, and [`show`] the answer as text for
+//! `args` is the command line, `request` what is asked of the scheduler, `http` the connection, and `show` the answer as text for
 //! people.
 
 pub mod args;
